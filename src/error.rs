@@ -1,0 +1,183 @@
+//! Every error of the crate: small values that say why, with the figures that a person needs.
+
+use thiserror::Error;
+
+use crate::heap::HeapId;
+
+/// Why a configuration is not one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The smallest block is not a power of two of at least 16 bytes.
+    #[error("min_block is {bytes} bytes; it must be a power of two, at least 16")]
+    MinBlock {
+        /// The smallest block that was asked for, in bytes.
+        bytes: usize,
+    },
+    /// The largest block is not a power of two of at least the smallest block.
+    #[error("max_block is {bytes} bytes; it must be a power of two, at least min_block ({min_block} bytes)")]
+    MaxBlock {
+        /// The largest block that was asked for, in bytes.
+        bytes: usize,
+        /// The smallest block, in bytes.
+        min_block: usize,
+    },
+}
+
+/// Why a heap was not added. The pool is as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum AddHeapError {
+    /// The base is null.
+    #[error("the base of the heap is null")]
+    Null,
+    /// The heap has 0 bytes.
+    #[error("the heap has 0 bytes")]
+    Empty,
+    /// The heap would go past the end of the address space.
+    #[error("{size} bytes from address {base:#x} on go past the end of the address space")]
+    AddressOverflow {
+        /// The base of the heap.
+        base: usize,
+        /// Its size in bytes.
+        size: usize,
+    },
+    /// No aligned block fits into the heap.
+    #[error("no block of {min_block} bytes, aligned to its size, fits into a heap of {size} bytes at {base:#x}")]
+    TooSmall {
+        /// The base of the heap.
+        base: usize,
+        /// Its size in bytes.
+        size: usize,
+        /// The smallest block, in bytes.
+        min_block: usize,
+    },
+    /// The heap has more than `isize::MAX` bytes, or more than 2^32 − 1 blocks of the smallest size.
+    #[error("the heap has {size} bytes; with this min_block one heap may have {max} (add it in parts)")]
+    TooLarge {
+        /// The size of the heap in bytes.
+        size: usize,
+        /// The largest size of a heap of this pool in bytes.
+        max: usize,
+    },
+    /// The heap shares addresses with one that the pool has.
+    #[error("the heap overlaps {heap}")]
+    Overlap {
+        /// The heap that was there first.
+        heap: HeapId,
+    },
+    /// The memory for the heap's tables was not to be had.
+    #[error("{bytes} bytes for the tables of the heap were not to be had")]
+    MetadataUnavailable {
+        /// The size of the table that failed in bytes; `usize::MAX` if a `usize` can't count them.
+        bytes: usize,
+    },
+}
+
+impl From<crate::metadata::Unavailable> for AddHeapError {
+    fn from(unavailable: crate::metadata::Unavailable) -> Self {
+        Self::MetadataUnavailable { bytes: unavailable.bytes }
+    }
+}
+
+/// Why there was no block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum AllocError {
+    /// The request was for 0 bytes.
+    #[error("0 bytes were requested")]
+    ZeroSize,
+    /// The pool has no heap.
+    #[error("{requested} bytes were requested of a pool without heaps")]
+    NoHeap {
+        /// Bytes requested; the alignment, where that is larger.
+        requested: usize,
+    },
+    /// The pool has no heap of this id.
+    #[error("{requested} bytes were requested from {heap}, which this pool does not have")]
+    UnknownHeap {
+        /// Bytes requested; the alignment, where that is larger.
+        requested: usize,
+        /// The heap.
+        heap: HeapId,
+    },
+    /// No heap could have such a block even if all of it were free.
+    #[error(
+        "{requested} bytes were requested; the largest block that a heap can form is {largest_block} bytes \
+         (capacity {capacity} bytes)"
+    )]
+    TooLarge {
+        /// Bytes requested; the alignment, where that is larger.
+        requested: usize,
+        /// The largest block that any of the heaps can form, in bytes.
+        largest_block: usize,
+        /// Bytes of all heaps that were searched.
+        capacity: usize,
+    },
+    /// The block was not there.
+    ///
+    /// The free bytes are as of the search that found it missing, which may have been an earlier call: while nothing is
+    /// released, further failures are immediate.
+    #[error(
+        "{requested} bytes were requested; the largest free block is {largest_free} bytes, {free} of {capacity} \
+         bytes are free"
+    )]
+    OutOfMemory {
+        /// Bytes requested; the alignment, where that is larger.
+        requested: usize,
+        /// The largest free block in bytes.
+        largest_free: usize,
+        /// Free bytes in total.
+        free: usize,
+        /// Bytes of all heaps that were searched.
+        capacity: usize,
+    },
+}
+
+/// Why an address is not that of a live block. Nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ReleaseError {
+    /// It lies outside every heap.
+    #[error("the address is in none of the pool's heaps")]
+    Foreign,
+    /// It lies inside a live block, not at its beginning.
+    #[error("the address is inside a live block, not at its beginning")]
+    Interior,
+    /// It lies in a heap, but in no live block: it was released already, or never handed out.
+    #[error("no live block is at the address: it was released already, or never handed out")]
+    NotLive,
+}
+
+/// Why some blocks of a batch were not released. All the others were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("{failed} of the blocks were not released; the first is number {first}: {error}")]
+#[non_exhaustive]
+pub struct ReleaseBatchError {
+    /// How many blocks were not released.
+    pub failed: usize,
+    /// The index of the first of them.
+    pub first: usize,
+    /// Why that one was not.
+    pub error: ReleaseError,
+}
+
+/// Why a block was not resized in place. It is as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ResizeError {
+    /// The request was for 0 bytes.
+    #[error("a block can't be resized to 0 bytes")]
+    ZeroSize,
+    /// The address is not that of a live block.
+    #[error(transparent)]
+    NoBlock(#[from] ReleaseError),
+    /// What follows the block is not all free, or the block is not aligned to the size that it would have.
+    #[error("the block can't grow to {requested} bytes where it is; it has {size}")]
+    NoRoom {
+        /// Bytes requested.
+        requested: usize,
+        /// The size of the block in bytes.
+        size: usize,
+    },
+}

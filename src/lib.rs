@@ -1,0 +1,28 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![no_std]
+
+extern crate alloc;
+
+mod config;
+mod error;
+mod heap;
+mod heaps;
+mod map;
+mod metadata;
+mod pool;
+// The models in `loom-tests/` call the core itself.
+#[cfg(all(loom, feature = "loom"))]
+#[doc(hidden)]
+pub mod raw;
+#[cfg(not(all(loom, feature = "loom")))]
+mod raw;
+mod stats;
+mod sync;
+
+pub use config::Builder;
+pub use error::{AddHeapError, AllocError, ConfigError, ReleaseBatchError, ReleaseError, ResizeError};
+pub use heap::HeapId;
+pub use map::{Block, BlockState, HeapMap};
+pub use pool::MemoryPool;
+pub use stats::{OrderStats, PoolStats, SweepReport};

@@ -1,0 +1,185 @@
+//! The one source of memory for the crate's own tables.
+//!
+//! It is fallible: a table that can't be had is an error value, never an abort. It is zeroed without being touched,
+//! so that a table for a huge heap costs only the pages that come into use; therefore zero is a valid start for
+//! every table (state 0 is `Inner`). Only this file would change to take pages from the operating system instead.
+
+use core::alloc::Layout;
+use core::fmt;
+use core::ops::{Deref, DerefMut};
+use core::ptr::NonNull;
+
+use crate::sync::{AtomicPtr, AtomicU8, AtomicU32};
+
+/// The memory for a table was not to be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unavailable {
+    /// Bytes that were asked for; `usize::MAX` if they can't be counted in a `usize`.
+    pub bytes: usize,
+}
+
+/// A value whose all-zero bytes are valid and equal to its `Default`.
+///
+/// # Safety
+///
+/// The all-zero bit pattern is a valid value of the type, and dropping a value does nothing.
+pub(crate) unsafe trait Zeroed: Default {}
+
+// SAFETY: an atomic integer has the layout and the bit validity of the integer, for which zero is valid.
+unsafe impl Zeroed for AtomicU8 {}
+// SAFETY: as above.
+unsafe impl Zeroed for AtomicU32 {}
+// SAFETY: an atomic pointer has the layout and the bit validity of the pointer, for which null is valid.
+unsafe impl<T> Zeroed for AtomicPtr<T> {}
+
+/// One value at an address of its own: a box whose allocation can fail.
+pub(crate) struct Owned<T>(NonNull<T>);
+
+// SAFETY: `Owned` is the only owner of its value, as `Box` is.
+unsafe impl<T: Send> Send for Owned<T> {}
+// SAFETY: a shared `Owned` gives only shared access to its value.
+unsafe impl<T: Sync> Sync for Owned<T> {}
+
+impl<T> Owned<T> {
+    pub(crate) fn new(value: T) -> Result<Self, Unavailable> {
+        const { assert!(size_of::<T>() != 0) };
+        let layout = Layout::new::<T>();
+        // SAFETY: the size of the layout is not 0, asserted above.
+        let place = NonNull::new(unsafe { alloc::alloc::alloc(layout) }).ok_or(Unavailable { bytes: layout.size() })?;
+        let place = place.cast::<T>();
+        // SAFETY: `place` is fresh memory of the layout of `T`.
+        unsafe { place.write(value) };
+        Ok(Self(place))
+    }
+
+    /// The address of the value.
+    pub(crate) fn as_ptr(&self) -> *mut T {
+        self.0.as_ptr()
+    }
+
+    /// Gives the value up as a pointer, to be owned again by [`Owned::from_raw`].
+    pub(crate) fn into_raw(self) -> NonNull<T> {
+        let place = self.0;
+        core::mem::forget(self);
+        place
+    }
+
+    /// # Safety
+    ///
+    /// `place` came from [`Owned::into_raw`] and is owned by nobody else.
+    pub(crate) unsafe fn from_raw(place: NonNull<T>) -> Self {
+        Self(place)
+    }
+}
+
+impl<T> Deref for Owned<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: the value lives until `drop`, and is borrowed as `self` is.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl<T> DerefMut for Owned<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as in `deref`; `self` is borrowed mutably.
+        unsafe { self.0.as_mut() }
+    }
+}
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        // SAFETY: the value is owned, valid, and not used afterwards.
+        unsafe { self.0.drop_in_place() };
+        // SAFETY: `new` allocated the place with this layout.
+        unsafe { alloc::alloc::dealloc(self.0.as_ptr().cast(), Layout::new::<T>()) };
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Owned<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+#[cfg(not(all(loom, feature = "loom")))]
+pub(crate) use zeroed::Table;
+
+#[cfg(not(all(loom, feature = "loom")))]
+mod zeroed {
+    use super::*;
+
+    /// An array of zeroed values, untouched until it is used.
+    pub(crate) struct Table<T> {
+        first: NonNull<T>,
+        len: usize,
+    }
+
+    // SAFETY: a `Table` owns its values, as a boxed slice does.
+    unsafe impl<T: Send> Send for Table<T> {}
+    // SAFETY: a shared `Table` gives only shared access to its values.
+    unsafe impl<T: Sync> Sync for Table<T> {}
+
+    impl<T: Zeroed> Table<T> {
+        pub(crate) fn new(len: usize) -> Result<Self, Unavailable> {
+            let layout = Layout::array::<T>(len).map_err(|_| Unavailable { bytes: usize::MAX })?;
+            if layout.size() == 0 {
+                return Ok(Self { first: NonNull::dangling(), len });
+            }
+            // SAFETY: the size of the layout is not 0, checked above.
+            let first = NonNull::new(unsafe { alloc::alloc::alloc_zeroed(layout) });
+            Ok(Self { first: first.ok_or(Unavailable { bytes: layout.size() })?.cast(), len })
+        }
+    }
+
+    impl<T> Deref for Table<T> {
+        type Target = [T];
+
+        #[inline]
+        fn deref(&self) -> &[T] {
+            // SAFETY: `first` heads `len` values, zeroed and by `Zeroed` valid, that live as long as `self`.
+            unsafe { core::slice::from_raw_parts(self.first.as_ptr(), self.len) }
+        }
+    }
+
+    impl<T> Drop for Table<T> {
+        fn drop(&mut self) {
+            // The values need no drop, by `Zeroed`. The layout was computed before, so it can't fail now.
+            if let Ok(layout) = Layout::array::<T>(self.len)
+                && layout.size() != 0
+            {
+                // SAFETY: `new` allocated the array with this layout, which has a size.
+                unsafe { alloc::alloc::dealloc(self.first.as_ptr().cast(), layout) };
+            }
+        }
+    }
+
+    impl<T> fmt::Debug for Table<T> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            // The values of a huge heap's table are for no one to read, and reading would touch them.
+            f.debug_struct("Table").field("len", &self.len).finish_non_exhaustive()
+        }
+    }
+}
+
+/// loom registers its atomics one by one and has no zeroed form of them.
+#[cfg(all(loom, feature = "loom"))]
+#[derive(Debug)]
+pub(crate) struct Table<T>(alloc::vec::Vec<T>);
+
+#[cfg(all(loom, feature = "loom"))]
+impl<T: Zeroed> Table<T> {
+    pub(crate) fn new(len: usize) -> Result<Self, Unavailable> {
+        Ok(Self((0..len).map(|_| T::default()).collect()))
+    }
+}
+
+#[cfg(all(loom, feature = "loom"))]
+impl<T> Deref for Table<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.0
+    }
+}

@@ -1,0 +1,250 @@
+//! Allocation.
+
+use core::alloc::Layout;
+use core::iter;
+use core::ptr::{self, NonNull};
+
+use super::{MemoryPool, count};
+use crate::error::AllocError;
+use crate::heap::{Heap, HeapId};
+use crate::raw::{self, BlockIndex, Exhausted, LastFailure, Order};
+
+/// Blocks of a batch that are in hand at once.
+const BATCH: usize = 64;
+
+/// No block: what there was instead, or `None` where no heap could ever have it.
+type Refused = Option<Exhausted>;
+
+impl MemoryPool {
+    /// Allocates a block of at least `size` bytes; null when there is none, or for 0 bytes. What there is not, and why,
+    /// [`alloc`](Self::alloc) tells.
+    ///
+    /// # Progress
+    ///
+    /// Lock-free. Null means that the block was not there, unless other threads kept publishing, or stood in the middle
+    /// of a split or a merge, for the whole of a bounded search.
+    ///
+    /// # Complexity
+    ///
+    /// O(orders), or O(blocks) where the free stacks don't have the block.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = mempool::MemoryPool::new();
+    /// let mut heap = vec![0u8; 4096];
+    /// pool.add_heap(heap.as_mut_ptr(), heap.len())?;
+    /// let block = pool.hl_alloc(100);
+    /// assert!(!block.is_null() && block.addr() % 128 == 0);
+    /// assert!(pool.hl_alloc(0).is_null() && pool.hl_alloc(usize::MAX).is_null());
+    /// # Ok::<(), mempool::AddHeapError>(())
+    /// ```
+    #[inline]
+    pub fn hl_alloc(&self, size: usize) -> *mut u8 {
+        if size == 0 {
+            return ptr::null_mut();
+        }
+        match self.take(self.heaps.view().by_age(), self.config.order_for(size), &self.last_failure) {
+            Ok(block) => block.as_ptr(),
+            Err(_) => ptr::null_mut(),
+        }
+    }
+
+    /// Allocates a block of at least `layout.size()` bytes, aligned to `layout.align()` and to its own size.
+    ///
+    /// # Errors
+    ///
+    /// When the size is 0, no heap can form such a block, or none is there. The error has the figures.
+    ///
+    /// # Progress
+    ///
+    /// As [`hl_alloc`](Self::hl_alloc).
+    ///
+    /// # Complexity
+    ///
+    /// As [`hl_alloc`](Self::hl_alloc).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::alloc::Layout;
+    ///
+    /// let pool = mempool::MemoryPool::new();
+    /// let mut heap = vec![0u8; 1 << 16];
+    /// pool.add_heap(heap.as_mut_ptr(), heap.len())?;
+    /// let block = pool.alloc(Layout::from_size_align(100, 4096)?)?;
+    /// assert_eq!(block.addr().get() % 4096, 0);
+    /// pool.release(block)?;
+    /// println!("{}", pool.alloc(Layout::from_size_align(1 << 20, 1)?).unwrap_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn alloc(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
+        let requested = bytes_of(layout)?;
+        let heaps = self.heaps.view().by_age();
+        let block = self.take(heaps.clone(), self.config.order_for(requested), &self.last_failure);
+        block.map_err(|refused| self.explain(heaps, requested, refused))
+    }
+
+    /// As [`alloc`](Self::alloc), from one heap: a NUMA node, a DMA region.
+    ///
+    /// # Errors
+    ///
+    /// As [`alloc`](Self::alloc), of that heap alone; and when the pool has no such heap.
+    ///
+    /// # Progress
+    ///
+    /// As [`hl_alloc`](Self::hl_alloc).
+    ///
+    /// # Complexity
+    ///
+    /// As [`hl_alloc`](Self::hl_alloc), of that heap alone; each failure searches.
+    pub fn alloc_in(&self, heap: HeapId, layout: Layout) -> Result<NonNull<u8>, AllocError> {
+        let requested = bytes_of(layout)?;
+        let found = self.heaps.view().get(heap).ok_or(AllocError::UnknownHeap { requested, heap })?;
+        let heaps = iter::once(found);
+        let block = self.take(heaps.clone(), self.config.order_for(requested), found.last_failure());
+        block.map_err(|refused| self.explain(heaps, requested, refused))
+    }
+
+    /// Allocates up to `blocks.len()` blocks of one layout, for few atomic operations, and returns how many there were;
+    /// their addresses are the first of `blocks` then, and the rest is left as it was. They tend to be neighbours.
+    ///
+    /// # Errors
+    ///
+    /// As [`alloc`](Self::alloc), when there was not even one. A smaller number than asked for means that one more was
+    /// not to be had. For an empty slice the number is 0.
+    ///
+    /// # Progress
+    ///
+    /// As [`hl_alloc`](Self::hl_alloc).
+    ///
+    /// # Complexity
+    ///
+    /// O(orders + blocks asked for), or O(blocks of the heaps) where the free stacks don't have them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::alloc::Layout;
+    ///
+    /// let pool = mempool::MemoryPool::new();
+    /// let mut heap = vec![0u8; 1 << 16];
+    /// pool.add_heap(heap.as_mut_ptr(), heap.len())?;
+    /// let mut blocks = [std::ptr::null_mut(); 32];
+    /// assert_eq!(pool.alloc_batch(Layout::new::<[u8; 64]>(), &mut blocks)?, 32);
+    /// pool.release_batch(&blocks)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn alloc_batch(&self, layout: Layout, blocks: &mut [*mut u8]) -> Result<usize, AllocError> {
+        let requested = bytes_of(layout)?;
+        let order = self.config.order_for(requested);
+        let heaps = self.heaps.view().by_age();
+        let mut filled = 0;
+        while filled < blocks.len() {
+            if let Some(order) = order {
+                for heap in heaps.clone() {
+                    filled += fill(heap, order, &mut blocks[filled..]);
+                }
+            }
+            let Some(place) = blocks.get_mut(filled) else { break };
+            // The stacks are empty: a search for one more also merges and tidies them.
+            match self.search_slow(heaps.clone(), order, &self.last_failure) {
+                Ok(block) => *place = block.as_ptr(),
+                Err(refused) if filled == 0 => return Err(self.explain(heaps, requested, refused)),
+                Err(_) => break,
+            }
+            filled += 1;
+        }
+        Ok(filled)
+    }
+
+    /// Takes a block from the stacks of the first heap that has one, or else by a search.
+    #[inline]
+    fn take<'a, H>(&self, heaps: H, want: Option<Order>, last: &LastFailure) -> Result<NonNull<u8>, Refused>
+    where
+        H: Iterator<Item = &'a Heap> + Clone,
+    {
+        if let Some(want) = want {
+            for heap in heaps.clone() {
+                if let Some(block) = heap.buddy().alloc(want) {
+                    return Ok(heap.pointer(block));
+                }
+            }
+        }
+        self.search_slow(heaps, want, last)
+    }
+
+    #[cold]
+    fn search_slow<'a, H>(&self, heaps: H, want: Option<Order>, last: &LastFailure) -> Result<NonNull<u8>, Refused>
+    where
+        H: Iterator<Item = &'a Heap> + Clone,
+    {
+        let possible = want.filter(|want| heaps.clone().any(|heap| heap.buddy().geometry().max_order() >= *want));
+        let Some(want) = possible else {
+            count(&self.counters.failures, 1);
+            return Err(None);
+        };
+        let outcome = raw::search(heaps.clone().map(Heap::buddy), want, last);
+        count(&self.counters.searches, 1);
+        count(&self.counters.sweeps, u64::from(outcome.rounds));
+        count(&self.counters.merges, outcome.merges);
+        let found = outcome.found.map_err(Some).and_then(|(place, block)| {
+            let heap = heaps.clone().nth(place);
+            heap.map(|heap| heap.pointer(block)).ok_or(None)
+        });
+        if found.is_err() {
+            count(&self.counters.failures, 1);
+        }
+        found
+    }
+
+    #[cold]
+    fn explain<'a>(
+        &self,
+        heaps: impl Iterator<Item = &'a Heap> + Clone,
+        requested: usize,
+        refused: Refused,
+    ) -> AllocError {
+        let capacity = heaps.clone().map(Heap::capacity).fold(0, usize::saturating_add);
+        let largest = heaps.map(|heap| heap.buddy().geometry().max_order()).max();
+        match (refused, largest) {
+            (_, None) => AllocError::NoHeap { requested },
+            (None, Some(order)) => {
+                AllocError::TooLarge { requested, largest_block: self.config.bytes(order), capacity }
+            }
+            (Some(Exhausted { largest, free_units }), Some(_)) => AllocError::OutOfMemory {
+                requested,
+                largest_free: largest.map_or(0, |order| self.config.bytes(order)),
+                free: self.config.bytes_of(free_units),
+                capacity,
+            },
+        }
+    }
+}
+
+/// Fills `blocks` from the stacks of one heap; returns how many there were.
+fn fill(heap: &Heap, order: Order, blocks: &mut [*mut u8]) -> usize {
+    let mut filled = 0;
+    for chunk in blocks.chunks_mut(BATCH) {
+        let mut indices = [BlockIndex::new(0); BATCH];
+        let count = heap.buddy().alloc_batch(order, &mut indices[..chunk.len()]);
+        for (place, index) in chunk.iter_mut().zip(&indices[..count]) {
+            *place = heap.pointer(*index).as_ptr();
+        }
+        filled += count;
+        if count < chunk.len() {
+            break;
+        }
+    }
+    filled
+}
+
+/// Bytes that a block for `layout` needs: it is aligned to its size, so a larger alignment needs a larger block.
+#[inline]
+fn bytes_of(layout: Layout) -> Result<usize, AllocError> {
+    match layout.size() {
+        0 => Err(AllocError::ZeroSize),
+        size => Ok(size.max(layout.align())),
+    }
+}

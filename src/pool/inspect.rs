@@ -1,0 +1,147 @@
+//! Sweeping by hand, and seeing inside.
+
+use super::{MemoryPool, count};
+use crate::map::HeapMap;
+use crate::raw::{Coalescer, Kind, Order, Sweep};
+use crate::stats::{PoolStats, SweepReport};
+use crate::sync::{AtomicU64, Ordering};
+
+impl MemoryPool {
+    /// Merges all free buddies, and drops what is stale in the free stacks. Once nobody uses the pool, one sweep leaves
+    /// every heap fully merged. A pool need not be swept: an allocation that finds no block sweeps by itself.
+    ///
+    /// # Progress
+    ///
+    /// Lock-free. Any number of threads may sweep at once, and allocate and release meanwhile.
+    ///
+    /// # Complexity
+    ///
+    /// O(blocks).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = mempool::MemoryPool::new();
+    /// # let mut heap = vec![0u8; 1 << 16];
+    /// # pool.add_heap(heap.as_mut_ptr(), heap.len())?;
+    /// println!("{}", pool.sweep());
+    /// # Ok::<(), mempool::AddHeapError>(())
+    /// ```
+    pub fn sweep(&self) -> SweepReport {
+        let mut total = Sweep::default();
+        for heap in self.heaps.view().by_age() {
+            total.add(&heap.buddy().sweep(None));
+        }
+        count(&self.counters.sweeps, 1);
+        count(&self.counters.merges, total.merges);
+        let bytes = |order: Option<Order>| order.map_or(0, |order| self.config.bytes(order));
+        SweepReport {
+            blocks: total.blocks,
+            merges: total.merges,
+            stale_entries: total.dropped,
+            largest_before: bytes(total.largest_found),
+            largest_after: bytes(total.largest),
+        }
+    }
+
+    /// Counts the blocks and says what there is.
+    ///
+    /// # Progress
+    ///
+    /// Wait-free.
+    ///
+    /// # Complexity
+    ///
+    /// O(blocks).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = mempool::MemoryPool::new();
+    /// # let mut heap = vec![0u8; 1 << 16];
+    /// # pool.add_heap(heap.as_mut_ptr(), heap.len())?;
+    /// let block = pool.hl_alloc(1000);
+    /// let stats = pool.stats();
+    /// assert_eq!(stats.live, 1024);
+    /// assert_eq!(stats.live + stats.free, stats.capacity);
+    /// println!("{stats}");
+    /// # Ok::<(), mempool::AddHeapError>(())
+    /// ```
+    pub fn stats(&self) -> PoolStats {
+        let mut stats = PoolStats::new(|order| Order::new(order as u32).map_or(0, |order| self.config.bytes(order)));
+        let mut largest = None;
+        for heap in self.heaps.view().by_age() {
+            stats.heaps += 1;
+            stats.capacity = stats.capacity.saturating_add(heap.capacity());
+            let mut coalescer = Coalescer::new(heap.buddy().geometry());
+            for (block, seen) in heap.buddy().scan() {
+                let order = seen.order();
+                let bytes = self.config.bytes(order);
+                let of_order = stats.order_mut(order.slot());
+                match seen.kind() {
+                    Kind::Inner => stats.in_transit += self.config.bytes(Order::ZERO),
+                    Kind::Free => {
+                        of_order.free += 1;
+                        stats.free += bytes;
+                        coalescer.free(block, order);
+                    }
+                    Kind::Held => {
+                        of_order.cached += 1;
+                        stats.cached += bytes;
+                    }
+                    Kind::Live => {
+                        of_order.live += 1;
+                        stats.live += bytes;
+                    }
+                }
+            }
+            largest = largest.max(coalescer.largest());
+        }
+        stats.largest_free = largest.map_or(0, |order| self.config.bytes(order));
+        // Relaxed: statistics.
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        stats.failures = read(&self.counters.failures);
+        stats.searches = read(&self.counters.searches);
+        stats.sweeps = read(&self.counters.sweeps);
+        stats.merges = read(&self.counters.merges);
+        stats
+    }
+
+    /// The largest block in bytes that the next allocation can have: what merging would form counts as if it were formed.
+    ///
+    /// # Progress
+    ///
+    /// Wait-free.
+    ///
+    /// # Complexity
+    ///
+    /// O(blocks).
+    pub fn largest_free_block(&self) -> usize {
+        self.stats().largest_free
+    }
+
+    /// The blocks of all heaps, one by one.
+    ///
+    /// # Progress
+    ///
+    /// Wait-free.
+    ///
+    /// # Complexity
+    ///
+    /// O(blocks) for all of it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = mempool::MemoryPool::new();
+    /// # let mut heap = vec![0u8; 1 << 16];
+    /// # pool.add_heap(heap.as_mut_ptr(), heap.len())?;
+    /// for block in pool.heap_map() {
+    ///     println!("{} at {:#x}: {} bytes, {:?}", block.heap, block.offset, block.size, block.state);
+    /// }
+    /// # Ok::<(), mempool::AddHeapError>(())
+    /// ```
+    pub fn heap_map(&self) -> HeapMap<'_> {
+        HeapMap::new(self.heaps.view(), self.config.min_shift)
+    }
+}

@@ -1,0 +1,172 @@
+//! [`MemoryPool`]: the pool as the user has it. This file has its making and its heaps; the others one group of
+//! methods each.
+
+mod alloc;
+mod inspect;
+mod release;
+mod resize;
+
+use core::fmt;
+use core::ptr::NonNull;
+
+use crate::config::{Builder, Config};
+use crate::error::AddHeapError;
+use crate::heap::{HeapId, Region};
+use crate::heaps::Heaps;
+use crate::raw::LastFailure;
+use crate::sync::{AtomicU64, Ordering};
+
+/// A pool of memory over heaps that the caller gives, shared by any number of threads.
+///
+/// Blocks are powers of two of bytes, aligned to their size (the buddy system). The pool deals in *addresses*: it never
+/// reads or writes the memory that it hands out, and keeps its own tables elsewhere. Therefore every method but
+/// [`hl_resize`](Self::hl_resize), which copies, is safe: no call can be undefined behaviour by itself. Whoever holds the
+/// pool can release any block of it; unsafe code that relies on a block being its own keeps the pool to itself or
+/// trusts its holders.
+///
+/// The memory of a heap is the caller's: it must outlive the use of the blocks, not of the pool.
+///
+/// # Progress
+///
+/// All methods are lock-free: a thread that is stopped anywhere never keeps others from finishing. An allocation is
+/// O(orders) as long as the free stacks have a block; else it searches, O(blocks). A release is O(1). Merging is
+/// deferred to [`sweep`](Self::sweep) and to searches.
+///
+/// # Examples
+///
+/// ```
+/// use mempool::MemoryPool;
+///
+/// static POOL: MemoryPool = MemoryPool::new();
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut heap = vec![0u8; 1 << 20];
+/// POOL.add_heap(heap.as_mut_ptr(), heap.len())?;
+/// std::thread::scope(|scope| {
+///     for byte in 0..4 {
+///         scope.spawn(move || {
+///             let block = POOL.hl_alloc(1000);
+///             assert!(!block.is_null());
+///             // SAFETY: the block has 1000 bytes or more, and is this thread's until it is released.
+///             unsafe { block.write_bytes(byte, 1000) };
+///             POOL.hl_release(block).expect("the block is live");
+///         });
+///     }
+/// });
+/// # Ok(())
+/// # }
+/// ```
+pub struct MemoryPool {
+    config: Config,
+    heaps: Heaps,
+    last_failure: LastFailure,
+    counters: Counters,
+}
+
+/// Counts of what is rare.
+#[derive(Debug)]
+struct Counters {
+    failures: AtomicU64,
+    searches: AtomicU64,
+    sweeps: AtomicU64,
+    merges: AtomicU64,
+}
+
+fn count(counter: &AtomicU64, more: u64) {
+    // Relaxed: a statistic; nothing is published by it.
+    counter.fetch_add(more, Ordering::Relaxed);
+}
+
+/// The functions that are `const` but under loom, whose atomics have no `const` constructor.
+macro_rules! const_unless_loom {
+    ($(#[$meta:meta])* $visibility:vis fn $name:ident($($argument:ident: $type:ty)?) -> $result:ty $body:block) => {
+        #[cfg(not(all(loom, feature = "loom")))]
+        $(#[$meta])*
+        $visibility const fn $name($($argument: $type)?) -> $result $body
+
+        #[cfg(all(loom, feature = "loom"))]
+        $(#[$meta])*
+        $visibility fn $name($($argument: $type)?) -> $result $body
+    };
+}
+
+impl MemoryPool {
+    const_unless_loom! {
+        /// A pool without heaps, with blocks from 64 bytes up. Fit for a `static`.
+        pub fn new() -> Self {
+            Self::with(Config::DEFAULT)
+        }
+    }
+
+    const_unless_loom! {
+        pub(crate) fn with(config: Config) -> Self {
+            let counters = Counters {
+                failures: AtomicU64::new(0),
+                searches: AtomicU64::new(0),
+                sweeps: AtomicU64::new(0),
+                merges: AtomicU64::new(0),
+            };
+            Self { config, heaps: Heaps::new(), last_failure: LastFailure::new(), counters }
+        }
+    }
+
+    /// A builder, for other block sizes.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// Adds the region of `size` bytes at `base` as a heap, while other threads may be using the pool.
+    ///
+    /// Any base and any size will do; the ends are cut into the largest blocks that fit, and what is less than a smallest
+    /// block is left out. Adjacent heaps stay separate: no block spans two. The pool takes 5 bytes of tables for each
+    /// smallest block from the global allocator; of a huge heap's tables, none is touched before it is used.
+    ///
+    /// The pool never accesses the region, so it may be memory that this program can't reach. Pointers to blocks are
+    /// derived from `base`: to write to the blocks, give one that may write, such as `as_mut_ptr` returns. The region
+    /// must stay the caller's for as long as blocks of it are in use.
+    ///
+    /// # Errors
+    ///
+    /// When the region is null, empty, too small or too large, goes past the end of the address space, overlaps another
+    /// heap, or the tables can't be had. The pool is then as it was.
+    ///
+    /// # Progress
+    ///
+    /// Lock-free, but for the global allocator.
+    ///
+    /// # Complexity
+    ///
+    /// O(heaps).
+    pub fn add_heap(&self, base: *mut u8, size: usize) -> Result<HeapId, AddHeapError> {
+        let region = Region::new(base, size, self.config.min_shift)?;
+        self.heaps.add(region, self.config.max_order)
+    }
+
+    /// The heap that an address is in, whatever is there.
+    ///
+    /// # Progress
+    ///
+    /// Wait-free.
+    ///
+    /// # Complexity
+    ///
+    /// O(log heaps).
+    pub fn heap_of(&self, address: NonNull<u8>) -> Option<HeapId> {
+        self.heaps.view().find(address.addr().get()).map(|heap| heap.id)
+    }
+}
+
+impl Default for MemoryPool {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryPool")
+            .field("config", &self.config)
+            .field("heaps", &self.heaps.view().by_age().count())
+            .finish_non_exhaustive()
+    }
+}

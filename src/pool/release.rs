@@ -1,0 +1,137 @@
+//! Release.
+
+use core::ptr::NonNull;
+
+use super::MemoryPool;
+use crate::error::{ReleaseBatchError, ReleaseError};
+use crate::heap::Heap;
+use crate::raw::{Batch, BlockIndex};
+
+impl MemoryPool {
+    /// Releases the block at `block`. Null is fine, and does nothing.
+    ///
+    /// Exact in every build: of several releases of one block, also racing ones, one succeeds and the others are told,
+    /// until the address has been handed out again; then it is that allocation's block.
+    ///
+    /// # Errors
+    ///
+    /// When no live block begins there. Nothing is changed then.
+    ///
+    /// # Progress
+    ///
+    /// Lock-free.
+    ///
+    /// # Complexity
+    ///
+    /// O(1) in one heap, O(log heaps) in several.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mempool::ReleaseError;
+    ///
+    /// let pool = mempool::MemoryPool::new();
+    /// let mut heap = vec![0u8; 4096];
+    /// pool.add_heap(heap.as_mut_ptr(), heap.len())?;
+    /// let block = pool.hl_alloc(256);
+    /// assert_eq!(pool.hl_release(block.wrapping_add(8)), Err(ReleaseError::Interior));
+    /// assert_eq!(pool.hl_release(block), Ok(()));
+    /// assert_eq!(pool.hl_release(block), Err(ReleaseError::NotLive));
+    /// assert_eq!(pool.hl_release(1 as *mut u8), Err(ReleaseError::Foreign));
+    /// # Ok::<(), mempool::AddHeapError>(())
+    /// ```
+    #[inline]
+    pub fn hl_release(&self, block: *mut u8) -> Result<(), ReleaseError> {
+        match NonNull::new(block) {
+            Some(block) => self.release(block),
+            None => Ok(()),
+        }
+    }
+
+    /// Releases the block at `block`, as [`hl_release`](Self::hl_release) does.
+    ///
+    /// # Errors
+    ///
+    /// As [`hl_release`](Self::hl_release).
+    ///
+    /// # Progress
+    ///
+    /// Lock-free.
+    ///
+    /// # Complexity
+    ///
+    /// As [`hl_release`](Self::hl_release).
+    #[inline]
+    pub fn release(&self, block: NonNull<u8>) -> Result<(), ReleaseError> {
+        let (heap, block) = self.locate(block.addr().get())?;
+        heap.buddy().release(block)?;
+        Ok(())
+    }
+
+    /// Releases many blocks, for few atomic operations where blocks of one size and heap follow each other. Nulls are
+    /// passed over. All blocks that can be released are, whatever the others are.
+    ///
+    /// # Errors
+    ///
+    /// When there were some that could not: how many, which was the first, and why.
+    ///
+    /// # Progress
+    ///
+    /// Lock-free.
+    ///
+    /// # Complexity
+    ///
+    /// O(blocks), in several heaps O(blocks × log heaps).
+    pub fn release_batch(&self, blocks: &[*mut u8]) -> Result<(), ReleaseBatchError> {
+        let mut result = Ok(());
+        let mut batch: Option<(&Heap, Batch<'_>)> = None;
+        for (number, block) in blocks.iter().enumerate().filter(|(_, block)| !block.is_null()) {
+            if let Err(error) = self.release_into(&mut batch, block.addr()) {
+                let (failed, first, error) = match result {
+                    Ok(()) => (1, number, error),
+                    Err(ReleaseBatchError { failed, first, error }) => (failed + 1, first, error),
+                };
+                result = Err(ReleaseBatchError { failed, first, error });
+            }
+        }
+        result
+    }
+
+    fn release_into<'a>(
+        &'a self,
+        batch: &mut Option<(&'a Heap, Batch<'a>)>,
+        address: usize,
+    ) -> Result<(), ReleaseError> {
+        let (heap, block) = self.locate(address)?;
+        match batch {
+            Some((current, batch)) if current.id == heap.id => batch.release(block)?,
+            _ => batch.insert((heap, heap.buddy().release_batch())).1.release(block)?,
+        };
+        Ok(())
+    }
+
+    /// The size of the live block at `block` in bytes: what was requested, rounded up to a power of two.
+    ///
+    /// # Errors
+    ///
+    /// When no live block begins there, as [`release`](Self::release).
+    ///
+    /// # Progress
+    ///
+    /// Wait-free.
+    ///
+    /// # Complexity
+    ///
+    /// As [`hl_release`](Self::hl_release).
+    pub fn block_size(&self, block: NonNull<u8>) -> Result<usize, ReleaseError> {
+        let (heap, block) = self.locate(block.addr().get())?;
+        Ok(self.config.bytes(heap.buddy().live_order(block)?))
+    }
+
+    /// The heap and the index of the block that may begin at an address.
+    #[inline]
+    pub(super) fn locate(&self, address: usize) -> Result<(&Heap, BlockIndex), ReleaseError> {
+        let heap = self.heaps.view().find(address).ok_or(ReleaseError::Foreign)?;
+        Ok((heap, heap.block_at(address)?))
+    }
+}

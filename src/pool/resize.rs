@@ -1,0 +1,108 @@
+//! Resizing.
+
+use core::ptr::{self, NonNull};
+
+use super::MemoryPool;
+use crate::error::{ReleaseError, ResizeError};
+use crate::raw::CantResize;
+
+impl MemoryPool {
+    /// Makes the block at `block` one of at least `size` bytes without moving it, and returns its size in bytes
+    /// afterwards. A smaller block gives its tail back; a larger one takes the free buddies behind it.
+    ///
+    /// # Errors
+    ///
+    /// When the size is 0, no live block begins there, or it can't grow where it is: a block grows only if it is aligned
+    /// to its new size and all that lies behind it up to there is free. The block is as it was then.
+    ///
+    /// # Progress
+    ///
+    /// Lock-free.
+    ///
+    /// # Complexity
+    ///
+    /// O(orders); where the free buddies lie in pieces, O(pieces).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = mempool::MemoryPool::new();
+    /// let mut heap = vec![0u8; 1 << 16];
+    /// pool.add_heap(heap.as_mut_ptr(), heap.len())?;
+    /// let block = pool.alloc(std::alloc::Layout::new::<[u8; 4096]>())?;
+    /// assert_eq!(pool.resize_in_place(block, 1000)?, 1024);
+    /// assert_eq!(pool.resize_in_place(block, 3000)?, 4096);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn resize_in_place(&self, block: NonNull<u8>, size: usize) -> Result<usize, ResizeError> {
+        if size == 0 {
+            return Err(ResizeError::ZeroSize);
+        }
+        let (heap, index) = self.locate(block.addr().get())?;
+        let no_room = || match self.block_size(block) {
+            Ok(has) => ResizeError::NoRoom { requested: size, size: has },
+            Err(gone) => gone.into(),
+        };
+        let order = self.config.order_for(size).ok_or_else(no_room)?;
+        match heap.buddy().resize(index, order) {
+            Ok(_) => Ok(self.config.bytes(order)),
+            Err(CantResize::NoRoom) => Err(no_room()),
+            Err(CantResize::NotLive(reason)) => Err(ReleaseError::from(reason).into()),
+        }
+    }
+
+    /// Resizes the block at `block` to at least `size` bytes, as C's `realloc`: in place where the block or the free
+    /// buddies behind it allow, else it allocates another, copies, and releases the old one.
+    ///
+    /// Null for `block` allocates. A `size` of 0 releases, and returns null. Null for any other reason means that there
+    /// was no memory or no such block, and that nothing was changed.
+    ///
+    /// # Safety
+    ///
+    /// This is the one method that touches managed memory. Where `block` is a live block of this pool, its bytes are
+    /// readable, the heaps of the pool are readable and writable through the pointers given to
+    /// [`add_heap`](Self::add_heap), and no other thread accesses or releases the block during the call.
+    ///
+    /// # Progress
+    ///
+    /// As [`hl_alloc`](Self::hl_alloc).
+    ///
+    /// # Complexity
+    ///
+    /// As [`resize_in_place`](Self::resize_in_place), or as [`hl_alloc`](Self::hl_alloc) and O(bytes copied).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = mempool::MemoryPool::new();
+    /// let mut heap = vec![0u8; 1 << 16];
+    /// pool.add_heap(heap.as_mut_ptr(), heap.len())?;
+    /// let block = pool.hl_alloc(64);
+    /// // SAFETY: the block is live, in a vector that may be written, and nobody else's.
+    /// let block = unsafe { pool.hl_resize(block, 10_000) };
+    /// assert!(!block.is_null());
+    /// # Ok::<(), mempool::AddHeapError>(())
+    /// ```
+    #[must_use = "the block may have moved"]
+    pub unsafe fn hl_resize(&self, block: *mut u8, size: usize) -> *mut u8 {
+        let Some(old) = NonNull::new(block) else { return self.hl_alloc(size) };
+        if size == 0 {
+            // A bad pointer has no channel to be reported through here; nothing is changed for it.
+            let _ = self.release(old);
+            return ptr::null_mut();
+        }
+        let Ok(old_size) = self.block_size(old) else { return ptr::null_mut() };
+        if self.resize_in_place(old, size).is_ok() {
+            return block;
+        }
+        let new = self.hl_alloc(size);
+        if !new.is_null() {
+            // SAFETY: the caller vouches that both blocks may be accessed and that `old` stays live; `new` was allocated
+            // apart from it, and each has at least the smaller of both sizes.
+            unsafe { ptr::copy_nonoverlapping(block.cast_const(), new, old_size.min(size)) };
+            // It was live, and by the contract still is.
+            let _ = self.release(old);
+        }
+        new
+    }
+}

@@ -1,0 +1,115 @@
+//! Many blocks of one size for few atomic operations.
+
+use core::mem;
+
+use super::buddy::{Buddy, NotLive};
+use super::order::{BlockIndex, Order};
+use super::stack::Chain;
+use super::state::Node;
+
+/// Tries to fill a batch from one stack: each drops at most a batch of stale entries.
+const POPS: usize = 8;
+
+impl Buddy {
+    /// Allocates up to `out.len()` blocks of `want` from the stacks, and returns how many. Blocks of that order are
+    /// popped together; for the rest, a larger block is carved, so that they are neighbours. Lock-free.
+    pub fn alloc_batch(&self, want: Order, out: &mut [BlockIndex]) -> usize {
+        let mut filled = self.pop_take_batch(want, out);
+        while filled < out.len() {
+            match self.carve(want, &mut out[filled..]) {
+                0 => break,
+                carved => filled += carved,
+            }
+        }
+        filled
+    }
+
+    fn pop_take_batch(&self, want: Order, out: &mut [BlockIndex]) -> usize {
+        let mut filled = 0;
+        for _ in 0..POPS {
+            let popped = self.stacks[want.slot()].pop_batch(&self.links, &mut out[filled..]);
+            if popped == 0 {
+                break;
+            }
+            for place in filled..filled + popped {
+                let block = out[place];
+                if self.settle(block, want, want) {
+                    out[filled] = block;
+                    filled += 1;
+                }
+            }
+        }
+        filled
+    }
+
+    /// Takes one larger block and cuts as much of it as is wanted into blocks of `want`; returns how many.
+    fn carve(&self, want: Order, out: &mut [BlockIndex]) -> usize {
+        let max = self.geometry.max_order();
+        let (Some(above), Some(ideal)) = (want.up(), Order::covering(out.len() << want.get())) else { return 0 };
+        let ideal = ideal.max(above).min(max);
+        // One that is large enough, best fit first; else the largest of the ones that are not.
+        let mut orders = ideal.through(max).chain(above.until(ideal).rev());
+        let Some((block, from)) = orders.find_map(|from| Some((self.pop_take(from, want)?, from))) else { return 0 };
+
+        let parts = from.units() >> want.get();
+        let count = parts.min(u32::try_from(out.len()).unwrap_or(u32::MAX));
+        for (part, place) in (0..count).zip(out) {
+            *place = block.after(part, want);
+            if part > 0 {
+                self.states.at(*place).claim(want);
+            }
+        }
+        self.publish_range(block.after(count, want).get()..block.after(1, from).get());
+        count as usize
+    }
+
+    /// Begins a batch of releases.
+    pub fn release_batch(&self) -> Batch<'_> {
+        Batch { heap: self, chain: None, displaced: false }
+    }
+}
+
+/// Releases that share their pushes: runs of blocks of one order go onto the stack with one compare-exchange.
+///
+/// A block of an unfinished batch is free already; until the batch ends, only scans find it.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    heap: &'a Buddy,
+    chain: Option<(Order, Chain)>,
+    displaced: bool,
+}
+
+impl Batch<'_> {
+    /// Releases one block, as [`Buddy::release`] does.
+    ///
+    /// # Errors
+    ///
+    /// When no `Live` block begins there; the batch goes on.
+    pub fn release(&mut self, block: BlockIndex) -> Result<Order, NotLive> {
+        let (order, node) = self.heap.release_state(block)?;
+        match (&mut self.chain, node) {
+            (_, Node::Elsewhere) => self.displaced = true,
+            (Some((run, chain)), Node::Idle) if *run == order => chain.append(&self.heap.links, block),
+            (_, Node::Idle) => {
+                self.push();
+                self.chain = Some((order, Chain::new(block)));
+            }
+        }
+        Ok(order)
+    }
+
+    fn push(&mut self) {
+        if let Some((order, chain)) = self.chain.take() {
+            self.heap.stacks[order.slot()].push(&self.heap.links, chain);
+        }
+    }
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        self.push();
+        if mem::take(&mut self.displaced) {
+            self.heap.note_displaced();
+        }
+    }
+}

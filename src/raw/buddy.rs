@@ -1,0 +1,244 @@
+//! The buddy system of one heap: publish, take, split, release.
+
+use core::ops::Range;
+
+use super::order::{BlockIndex, Geometry, Order};
+use super::stack::{Chain, FreeStack, Links};
+use super::state::{Kind, Node, States};
+use crate::metadata::Unavailable;
+use crate::sync::{AtomicU64, Ordering};
+
+/// Stale entries that one allocation drops from one stack before it looks elsewhere, so that no allocation pays for
+/// all that a sweep left behind.
+#[cfg(not(all(loom, feature = "loom")))]
+const STALE_LIMIT: usize = 64;
+/// Under loom few: no model makes more.
+#[cfg(all(loom, feature = "loom"))]
+const STALE_LIMIT: usize = 3;
+
+/// Why a unit is not the head of a `Live` block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotLive {
+    /// It lies inside a `Live` block.
+    Interior,
+    /// It lies in, or is the head of, a block that is not `Live`, or is in transit.
+    Vacant,
+}
+
+/// One heap: its geometry, the state and the link of each unit, and a free stack for each order.
+#[derive(Debug)]
+pub struct Buddy {
+    pub(super) geometry: Geometry,
+    pub(super) states: States,
+    pub(super) links: Links,
+    pub(super) stacks: [FreeStack; Order::COUNT],
+    /// Counts what left a node in a stack that its state does not fit, or may have hidden a block in one. A sweep
+    /// tidies the stacks where this has grown, and a failing allocation counts it as publications.
+    displaced: AtomicU64,
+    /// `displaced` as of the last time that the stacks were tidied.
+    tidied: AtomicU64,
+}
+
+impl Buddy {
+    /// A heap of `geometry`, all of it free.
+    ///
+    /// # Errors
+    ///
+    /// When the tables, 5 bytes a unit, were not to be had.
+    pub fn new(geometry: Geometry) -> Result<Self, Unavailable> {
+        let heap = Self {
+            states: States::new(&geometry)?,
+            links: Links::new(&geometry)?,
+            stacks: core::array::from_fn(|_| FreeStack::new(&geometry)),
+            displaced: AtomicU64::new(0),
+            tidied: AtomicU64::new(0),
+            geometry,
+        };
+        heap.publish_range(0..geometry.units());
+        Ok(heap)
+    }
+
+    /// Its geometry.
+    #[inline]
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// Allocates a block of `want` from the stacks, best fit first. `None` says only that the stacks did not have
+    /// it. Lock-free; at most one split for each order above.
+    #[inline]
+    pub fn alloc(&self, want: Order) -> Option<BlockIndex> {
+        match self.pop_take(want, want) {
+            Some(block) => Some(block),
+            None => self.alloc_larger_slow(want),
+        }
+    }
+
+    #[cold]
+    fn alloc_larger_slow(&self, want: Order) -> Option<BlockIndex> {
+        let mut larger = want.through(self.geometry.max_order()).skip(1);
+        larger.find_map(|from| {
+            let block = self.pop_take(from, want)?;
+            self.split(block, from, want);
+            Some(block)
+        })
+    }
+
+    /// Takes a block from the stack of `from`, to be `Live(want)`. The caller publishes the rest of it.
+    #[inline]
+    pub(super) fn pop_take(&self, from: Order, want: Order) -> Option<BlockIndex> {
+        for _ in 0..STALE_LIMIT {
+            let block = self.stacks[from.slot()].pop(&self.links)?;
+            if self.settle(block, from, want) {
+                return Some(block);
+            }
+        }
+        None
+    }
+
+    /// Decides what becomes of a node that the caller took off the stack of `from`. True: the block was `Free` of
+    /// that order and is the caller's now, `Live(want)`. False: the entry was stale, and the node is idle or in the
+    /// stack where it belongs.
+    #[inline]
+    pub(super) fn settle(&self, block: BlockIndex, from: Order, want: Order) -> bool {
+        let word = self.states.at(block);
+        let mut seen = word.read();
+        while seen.is_free(from) {
+            match word.take_with_node(seen, want) {
+                Ok(()) => return true,
+                Err(now) => seen = now,
+            }
+        }
+        if let Some(order) = self.put_away_slow(block) {
+            // It was merged or split since. Its state may change again before the push; then this is a stale entry
+            // once more.
+            self.stacks[order.slot()].push(&self.links, Chain::new(block));
+        }
+        false
+    }
+
+    /// What to do with a node in hand: the order of the stack that it belongs into; or `None`, and it is idle now.
+    #[cold]
+    pub(super) fn put_away_slow(&self, block: BlockIndex) -> Option<Order> {
+        let word = self.states.at(block);
+        let mut seen = word.read();
+        loop {
+            if seen.kind() == Kind::Free {
+                return Some(seen.order());
+            }
+            match word.unlist(seen) {
+                Ok(()) => return None,
+                Err(now) => seen = now,
+            }
+        }
+    }
+
+    /// Publishes the upper halves of a block of `from`, down to `to`. The caller owns the whole, and keeps the rest.
+    #[inline]
+    pub(super) fn split(&self, block: BlockIndex, from: Order, to: Order) {
+        for order in to.until(from).rev() {
+            self.publish(block.after(1, order), order);
+        }
+    }
+
+    /// In transit → `Free(order)`: makes a block that the caller owns available to all.
+    #[inline]
+    pub(super) fn publish(&self, block: BlockIndex, order: Order) {
+        match self.states.at(block).publish(order) {
+            Node::Idle => self.stacks[order.slot()].push(&self.links, Chain::new(block)),
+            Node::Elsewhere => self.note_displaced(),
+        }
+    }
+
+    /// Publishes a range of units that the caller owns, as the fewest blocks.
+    pub(super) fn publish_range(&self, range: Range<u32>) {
+        for (block, order) in self.geometry.blocks(range) {
+            self.publish(block, order);
+        }
+    }
+
+    /// `Live` → `Free`: releases the block, and returns its order. Lock-free; no merging.
+    ///
+    /// # Errors
+    ///
+    /// When no `Live` block begins there; then nothing changed. Exactly one of several racing releases of a block
+    /// succeeds.
+    #[inline]
+    pub fn release(&self, block: BlockIndex) -> Result<Order, NotLive> {
+        let (order, node) = self.release_state(block)?;
+        match node {
+            Node::Idle => self.stacks[order.slot()].push(&self.links, Chain::new(block)),
+            Node::Elsewhere => self.note_displaced(),
+        }
+        Ok(order)
+    }
+
+    /// The first half of a release: the state. The caller then pushes the node, if it was idle.
+    #[inline]
+    pub(super) fn release_state(&self, block: BlockIndex) -> Result<(Order, Node), NotLive> {
+        let word = self.states.at(block);
+        let mut seen = word.read();
+        loop {
+            if seen.kind() != Kind::Live {
+                return Err(self.why_not_live_slow(block));
+            }
+            match word.release(seen) {
+                Ok(node) => return Ok((seen.order(), node)),
+                // Another release was faster, a resize, or the node's holder cleared `Listed`.
+                Err(now) => seen = now,
+            }
+        }
+    }
+
+    /// The order of the `Live` block that begins at `block`.
+    ///
+    /// # Errors
+    ///
+    /// When none does.
+    #[inline]
+    pub fn live_order(&self, block: BlockIndex) -> Result<Order, NotLive> {
+        let seen = self.states.at(block).read();
+        if seen.kind() == Kind::Live { Ok(seen.order()) } else { Err(self.why_not_live_slow(block)) }
+    }
+
+    /// Why no `Live` block begins at `unit`: is there one around it? O(orders). Exact while nobody changes the block
+    /// around it.
+    #[cold]
+    pub fn why_not_live_slow(&self, unit: BlockIndex) -> NotLive {
+        for order in Order::ZERO.through(self.geometry.max_order()).skip(1) {
+            let Some(head) = self.geometry.enclosing(unit, order) else { break };
+            let seen = self.states.at(head).read();
+            if head != unit && seen.kind() != Kind::Inner && head.end(seen.order()) > u64::from(unit.get()) {
+                return if seen.kind() == Kind::Live { NotLive::Interior } else { NotLive::Vacant };
+            }
+        }
+        NotLive::Vacant
+    }
+
+    /// A number that grows with every publication: while two readings are equal, nothing was published between them.
+    ///
+    /// The sum of counters that only grow: a later reading finds each as large or larger, so that equal sums mean
+    /// equal counters.
+    pub fn version(&self) -> u64 {
+        let pushes = self.stacks.iter().take(self.geometry.max_order().slot() + 1).map(FreeStack::pushes);
+        // Acquire: pairs with the Release in `note_displaced`; as with `pushes`.
+        pushes.fold(self.displaced.load(Ordering::Acquire), u64::wrapping_add)
+    }
+
+    /// A node was left where its state does not fit, or a block published whose node stands in an unknown place.
+    pub(super) fn note_displaced(&self) {
+        // Release: pairs with the Acquire in `version`; makes the publication visible to whoever counts it.
+        self.displaced.fetch_add(1, Ordering::Release);
+    }
+
+    /// Do the stacks want tidying? If so, they count as tidied from now on.
+    pub(super) fn start_to_tidy(&self) -> bool {
+        // Relaxed, both: a hint. What is displaced meanwhile counts for the next time.
+        let displaced = self.displaced.load(Ordering::Relaxed);
+        let wanted = displaced != self.tidied.load(Ordering::Relaxed);
+        if wanted {
+            self.tidied.store(displaced, Ordering::Relaxed);
+        }
+        wanted
+    }
+}

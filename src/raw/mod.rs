@@ -1,0 +1,27 @@
+//! The lock-free buddy core of one heap, in indices only: no pointer, no unsafe code.
+//!
+//! A file uses only the ones before it: [`order`] (sizes and buddy arithmetic), [`state`] (the state word),
+//! [`stack`] (the free stacks), [`buddy`] (publish, take, split, release), [`resize`] (grow and shrink in place),
+//! [`batch`] (many blocks for few atomic operations), [`merge`] (the pass of a sweep), [`scan`] (looking at the
+//! blocks), [`search`] (when an
+//! allocation may fail). The protocol as a whole is on the design page, `src/DESIGN.md`.
+#![forbid(unsafe_code)]
+
+pub mod batch;
+pub mod buddy;
+pub mod merge;
+pub mod order;
+pub mod resize;
+pub mod scan;
+pub mod search;
+pub mod stack;
+pub mod state;
+
+pub use batch::Batch;
+pub use buddy::{Buddy, NotLive};
+pub use merge::Sweep;
+pub use order::{BlockIndex, Geometry, Order};
+pub use resize::CantResize;
+pub use scan::{Coalescer, Scan};
+pub use search::{Exhausted, LastFailure, search};
+pub use state::{Kind, State};

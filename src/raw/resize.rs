@@ -1,0 +1,109 @@
+//! Growing and shrinking a `Live` block where it is.
+
+use core::cmp;
+
+use super::buddy::{Buddy, NotLive};
+use super::order::{BlockIndex, Order};
+use super::state::Kind;
+
+/// Why a block was not resized in place. It is as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CantResize {
+    /// No `Live` block begins there.
+    NotLive(NotLive),
+    /// The block is an upper half, or what lies behind it is not all free.
+    NoRoom,
+}
+
+impl Buddy {
+    /// Makes the `Live` block at `block` one of order `to`, which begins at the same unit: a shrink publishes the
+    /// halves behind it, a growth takes the free buddies. Returns the order that it had. Lock-free; a growth is
+    /// O(units gained) where those lie in unmerged pieces.
+    ///
+    /// A release that races with it releases the whole block, as it was or as it will be, and makes this fail or
+    /// come first.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such block, or no room; then nothing changed.
+    pub fn resize(&self, block: BlockIndex, to: Order) -> Result<Order, CantResize> {
+        let from = self.live_order(block).map_err(CantResize::NotLive)?;
+        match to.cmp(&from) {
+            cmp::Ordering::Equal => Ok(from),
+            cmp::Ordering::Less => self.shrink(block, to),
+            cmp::Ordering::Greater => self.grow(block, from, to),
+        }
+    }
+
+    fn shrink(&self, block: BlockIndex, to: Order) -> Result<Order, CantResize> {
+        let word = self.states.at(block);
+        let mut seen = word.read();
+        loop {
+            if seen.kind() != Kind::Live {
+                return Err(CantResize::NotLive(self.why_not_live_slow(block)));
+            }
+            let from = seen.order();
+            if from <= to {
+                // Somebody else resized the same block meanwhile: that is a misuse, but there is a block.
+                return Err(CantResize::NoRoom);
+            }
+            // The exchange first: a release that comes after it finds the small block, and the halves are still
+            // this thread's.
+            match word.resize(seen, to) {
+                Ok(()) => {
+                    self.split(block, from, to);
+                    return Ok(from);
+                }
+                Err(now) => seen = now,
+            }
+        }
+    }
+
+    #[cold]
+    fn grow(&self, block: BlockIndex, from: Order, to: Order) -> Result<Order, CantResize> {
+        let geometry = &self.geometry;
+        if to > geometry.max_order() || !geometry.is_aligned(block, to) || !geometry.fits(block, to) {
+            return Err(CantResize::NoRoom);
+        }
+        // The buddies first, while the block is still the small one: a release that wins now releases just that.
+        for order in from.until(to) {
+            if !self.absorb_buddy(block.after(1, order), order) {
+                self.publish_absorbed(block, from, order);
+                return Err(CantResize::NoRoom);
+            }
+        }
+        let word = self.states.at(block);
+        let mut seen = word.read();
+        while seen.kind() == Kind::Live && seen.order() == from {
+            match word.resize(seen, to) {
+                Ok(()) => return Ok(from),
+                Err(now) => seen = now,
+            }
+        }
+        self.publish_absorbed(block, from, to);
+        Err(CantResize::NotLive(self.why_not_live_slow(block)))
+    }
+
+    /// Takes the free buddy at `buddy` into transit, after merging it, if it lies in pieces.
+    fn absorb_buddy(&self, buddy: BlockIndex, order: Order) -> bool {
+        self.absorb_free(buddy, order) || {
+            let range = buddy.get()..buddy.after(1, order).get();
+            self.merge(range, None).merges > 0 && self.absorb_free(buddy, order)
+        }
+    }
+
+    fn absorb_free(&self, block: BlockIndex, order: Order) -> bool {
+        let absorbed = self.states.at(block).absorb(order).is_ok();
+        if absorbed {
+            self.note_displaced();
+        }
+        absorbed
+    }
+
+    /// Publishes what a growth that failed had taken: the buddies of the orders from `from` up to and without `to`.
+    fn publish_absorbed(&self, block: BlockIndex, from: Order, to: Order) {
+        for order in from.until(to) {
+            self.publish(block.after(1, order), order);
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Looking at the blocks of a heap without touching them.
+
+use super::buddy::Buddy;
+use super::order::{BlockIndex, Geometry, Order};
+use super::state::{Kind, State};
+
+/// The blocks of a heap, ascending. Each state is one that the block had; the whole is a snapshot only while nobody
+/// changes anything. A unit in transit comes as an `Inner` one of order 0.
+#[derive(Clone, Debug)]
+pub struct Scan<'a> {
+    heap: &'a Buddy,
+    next: u64,
+}
+
+impl Buddy {
+    /// The blocks of the heap. O(blocks).
+    pub fn scan(&self) -> Scan<'_> {
+        Scan { heap: self, next: 0 }
+    }
+}
+
+impl Iterator for Scan<'_> {
+    type Item = (BlockIndex, State);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.next >= u64::from(self.heap.geometry.units()) {
+            return None;
+        }
+        let block = BlockIndex::new(self.next as u32);
+        let seen = self.heap.states.at(block).read();
+        let order = if seen.kind() == Kind::Inner { Order::ZERO } else { seen.order() };
+        self.next = block.end(order);
+        Some((block, seen))
+    }
+}
+
+/// Merges free blocks on paper: tells how large a block a sweep would form, from one ascending scan.
+#[derive(Clone, Debug)]
+pub struct Coalescer {
+    geometry: Geometry,
+    /// The last free block of each order that was a lower one; its upper buddy may come next.
+    lower: [Option<BlockIndex>; Order::COUNT],
+    largest: Option<Order>,
+}
+
+impl Coalescer {
+    /// Begins a scan of a heap of `geometry`.
+    pub fn new(geometry: &Geometry) -> Self {
+        Self { geometry: *geometry, lower: [None; Order::COUNT], largest: None }
+    }
+
+    /// The scan came upon this free block.
+    pub fn free(&mut self, block: BlockIndex, order: Order) {
+        let (mut head, mut size) = (block, order);
+        while let (Some(lower), Some(up)) = (self.geometry.lower_buddy(head, size), size.up()) {
+            if self.lower[size.slot()] != Some(lower) {
+                break;
+            }
+            (head, size) = (lower, up);
+        }
+        self.lower[size.slot()] = Some(head);
+        self.largest = self.largest.max(Some(size));
+    }
+
+    /// The order of the largest block that merging would form so far.
+    pub fn largest(&self) -> Option<Order> {
+        self.largest
+    }
+}

@@ -1,0 +1,287 @@
+//! The state word: one byte a unit, the only truth about who owns a block.
+//!
+//! | bits | meaning |
+//! |---|---|
+//! | 0–4 | order of the block that begins here |
+//! | 5–6 | kind: 0 `Inner`, 1 `Free`, 2 `Held`, 3 `Live` |
+//! | 7 | `Listed`: this unit's node is in use |
+//!
+//! | kind | who may change the state |
+//! |---|---|
+//! | `Inner` | no block begins here, or one *in transit* does: only the thread that has it in hand, by publishing |
+//! | `Free` | anyone, by compare-exchange; the winner owns the block |
+//! | `Held` | the cache that holds the block |
+//! | `Live` | whoever releases or resizes the block, by compare-exchange |
+//!
+//! `Listed` is ownership of the unit's *node* (its link): set means that the unit stands in exactly one free stack or
+//! is in the hand of the one thread that took it off. Only a publication or a release sets it, and only while the
+//! block is that thread's; only the thread with the node in hand clears it. `Free` implies `Listed`.
+//!
+//! Every change but one goes by compare-exchange or swap, because the node's holder may clear `Listed` at any time.
+
+use super::order::{BlockIndex, Geometry, Order};
+use crate::metadata::{Table, Unavailable};
+use crate::sync::{AtomicU8, Ordering};
+
+const ORDER: u8 = 0b0001_1111;
+const KIND: u8 = 0b0110_0000;
+const KIND_SHIFT: u32 = KIND.trailing_zeros();
+const LISTED: u8 = 0b1000_0000;
+
+const _: () = assert!(ORDER | KIND | LISTED == u8::MAX && ORDER & KIND == 0 && LISTED & (ORDER | KIND) == 0);
+const _: () = assert!(Order::COUNT <= ORDER as usize + 1);
+
+/// What the unit is the head of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// No block begins here, or one that is in transit.
+    Inner,
+    /// A block that anyone may take.
+    Free,
+    /// A block in a cache.
+    Held,
+    /// A block with the user.
+    Live,
+}
+
+/// Who has the node of a unit that was just published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "an idle node is to be pushed, else only scans find the block"]
+pub enum Node {
+    /// Nobody had; it belongs to the publisher, who pushes it.
+    Idle,
+    /// It stands in some stack or is in the hand of some thread, which will look at the state.
+    Elsewhere,
+}
+
+/// A state as it was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct State(u8);
+
+impl State {
+    const fn with(kind: Kind, order: Order) -> Self {
+        Self((kind as u8) << KIND_SHIFT | order.get() as u8)
+    }
+
+    /// A `Live` block of `order`, its node idle.
+    #[inline]
+    pub const fn live(order: Order) -> Self {
+        Self::with(Kind::Live, order)
+    }
+
+    /// A `Free` block of `order`, its node, by the rule, in use.
+    #[inline]
+    pub const fn free(order: Order) -> Self {
+        Self(Self::with(Kind::Free, order).0 | LISTED)
+    }
+
+    /// What begins here.
+    #[inline]
+    pub const fn kind(self) -> Kind {
+        match (self.0 & KIND) >> KIND_SHIFT {
+            0 => Kind::Inner,
+            1 => Kind::Free,
+            2 => Kind::Held,
+            _ => Kind::Live,
+        }
+    }
+
+    /// The order of the block that begins here; without meaning for `Inner`.
+    #[inline]
+    pub const fn order(self) -> Order {
+        match Order::new((self.0 & ORDER) as u32) {
+            Some(order) => order,
+            // No transition writes an order above the largest; loom has fewer than the field could hold.
+            None => Order::MAX,
+        }
+    }
+
+    /// Is this a `Free` block of exactly `order`?
+    #[inline]
+    pub fn is_free(self, order: Order) -> bool {
+        self == Self::free(order)
+    }
+
+    /// Is the node of the unit in use?
+    #[inline]
+    pub const fn is_listed(self) -> bool {
+        self.0 & LISTED != 0
+    }
+
+    const fn keeping_node_of(self, other: Self) -> Self {
+        Self(self.0 & !LISTED | other.0 & LISTED)
+    }
+}
+
+/// The state words of a heap.
+#[derive(Debug)]
+pub struct States(Table<AtomicU8>);
+
+/// The state word of one unit. All that happens to it happens here.
+#[derive(Clone, Copy, Debug)]
+pub struct StateWord<'a>(&'a AtomicU8);
+
+impl States {
+    /// The states of a heap in which nothing was published yet.
+    pub(crate) fn new(geometry: &Geometry) -> Result<Self, Unavailable> {
+        Table::new(geometry.units() as usize).map(Self)
+    }
+
+    /// The state word of `block`.
+    #[inline]
+    pub fn at(&self, block: BlockIndex) -> StateWord<'_> {
+        StateWord(&self.0[block.slot()])
+    }
+}
+
+impl StateWord<'_> {
+    /// The state now.
+    #[inline]
+    pub fn read(self) -> State {
+        // Acquire: pairs with the Release of every transition; whoever sees a state sees what came before it, above
+        // all the pushes that a scan must know of (`search`) and the heads of the halves of a split.
+        State(self.0.load(Ordering::Acquire))
+    }
+
+    /// In transit → `Free(order)`. The caller owns the block.
+    #[inline]
+    pub fn publish(self, order: Order) -> Node {
+        // AcqRel: the Release pairs with the Acquire in `take`; makes what the last owner wrote to the block visible
+        // to the next one. The Acquire pairs with the Release in `unlist`; whoever pushes the node writes its link
+        // after the one that had it has read it.
+        let old = State(self.0.swap(State::free(order).0, Ordering::AcqRel));
+        debug_assert_eq!(old.kind(), Kind::Inner, "only a block in transit is published");
+        if old.is_listed() { Node::Elsewhere } else { Node::Idle }
+    }
+
+    /// `Free` → `Live(order)`, by the thread that has the node in hand, which becomes idle. The winner owns the block.
+    ///
+    /// # Errors
+    ///
+    /// The state that it has instead of `seen`; the caller still has the node.
+    #[inline]
+    pub fn take_with_node(self, seen: State, order: Order) -> Result<(), State> {
+        self.change(seen, State::live(order))
+    }
+
+    /// `Free` → `Live(order)`, by a thread that found the block without its node, which stays where it is.
+    ///
+    /// # Errors
+    ///
+    /// The state that it has instead of `seen`.
+    #[inline]
+    pub fn take(self, seen: State, order: Order) -> Result<(), State> {
+        self.change(seen, State::live(order).keeping_node_of(seen))
+    }
+
+    /// Clears `Listed`: the node, which the caller has in hand, becomes idle and whatever is here is left as it is.
+    ///
+    /// # Errors
+    ///
+    /// The state that it has instead of `seen`; the caller still has the node.
+    #[inline]
+    pub fn unlist(self, seen: State) -> Result<(), State> {
+        debug_assert!(seen.is_listed() && seen.kind() != Kind::Free);
+        self.change(seen, State(seen.0 & !LISTED))
+    }
+
+    /// `Live` → `Free`, of the same order: the release of a block in one step.
+    ///
+    /// # Errors
+    ///
+    /// The state that it has instead of `seen`.
+    #[inline]
+    pub fn release(self, seen: State) -> Result<Node, State> {
+        debug_assert_eq!(seen.kind(), Kind::Live);
+        self.change(seen, State::free(seen.order()))?;
+        Ok(if seen.is_listed() { Node::Elsewhere } else { Node::Idle })
+    }
+
+    /// `Free(order)` → `Inner`: the caller owns the block, and has it in transit. Its node stays where it is.
+    ///
+    /// # Errors
+    ///
+    /// The state that it has instead.
+    #[inline]
+    pub fn absorb(self, order: Order) -> Result<(), State> {
+        self.change(State::free(order), State(LISTED))
+    }
+
+    /// The lower half of a pair, `Free(order)` → `Free(up)`, by the owner of the upper half.
+    ///
+    /// # Errors
+    ///
+    /// The state that it has instead.
+    #[inline]
+    pub fn raise(self, order: Order, up: Order) -> Result<(), State> {
+        self.change(State::free(order), State::free(up))
+    }
+
+    /// The lower half of a pair, `Free(order)` → `Live(up)`, by the owner of the upper half, who then owns the whole.
+    ///
+    /// # Errors
+    ///
+    /// The state that it has instead.
+    #[inline]
+    pub fn raise_and_take(self, order: Order, up: Order) -> Result<(), State> {
+        self.change(State::free(order), State(State::live(up).0 | LISTED))
+    }
+
+    /// `Live` → `Live(order)`: grow or shrink in place. A racing release has the old block or the new one.
+    ///
+    /// # Errors
+    ///
+    /// The state that it has instead of `seen`.
+    #[inline]
+    pub fn resize(self, seen: State, order: Order) -> Result<(), State> {
+        debug_assert_eq!(seen.kind(), Kind::Live);
+        self.change(seen, State::live(order).keeping_node_of(seen))
+    }
+
+    /// In transit → `Live(order)`. The caller owns the block, as a part of one that it took.
+    #[inline]
+    pub fn claim(self, order: Order) {
+        // Relaxed: only the owner sets `Listed`, and it is asked whether it is clear.
+        let seen = State(self.0.load(Ordering::Relaxed));
+        debug_assert_eq!(seen.kind(), Kind::Inner);
+        if seen.is_listed() {
+            // The node's holder may clear `Listed` meanwhile, so this must add to what is there.
+            // Release: pairs with the Acquire in `read`; whoever sees the part sees the whole gone.
+            self.0.fetch_or(State::live(order).0, Ordering::Release);
+        } else {
+            // Release: as above. A plain store: nobody else writes here while `Listed` is clear.
+            self.0.store(State::live(order).0, Ordering::Release);
+        }
+    }
+
+    #[inline]
+    fn change(self, seen: State, new: State) -> Result<(), State> {
+        // AcqRel: the Acquire pairs with the Release of the transition that made `seen`; the new owner sees what the
+        // last one wrote to the block. The Release pairs with the Acquire in `read` and in here; the next owner sees
+        // what this one wrote, a scan that sees the change sees what its maker pushed before (`search`), and after
+        // `unlist` the next publisher is ordered behind the one that had the node.
+        // Acquire on failure: the state seen instead is acted on as one that was read.
+        match self.0.compare_exchange(seen.0, new.0, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => Ok(()),
+            Err(now) => Err(State(now)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_do_not_disturb_each_other() {
+        for order in Order::ZERO.through(Order::MAX) {
+            let (live, free) = (State::live(order), State::free(order));
+            assert_eq!((live.kind(), live.order(), live.is_listed()), (Kind::Live, order, false));
+            assert_eq!((free.kind(), free.order(), free.is_listed()), (Kind::Free, order, true));
+            assert_eq!(live.keeping_node_of(free).order(), order);
+            assert!(live.keeping_node_of(free).is_listed());
+        }
+        assert_eq!(State(0).kind(), Kind::Inner);
+        assert_eq!(State(LISTED).kind(), Kind::Inner);
+    }
+}
