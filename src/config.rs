@@ -23,7 +23,8 @@ impl Config {
     /// The order of a block of at least `bytes`, which is not 0, if there are so large ones.
     #[inline]
     pub(crate) fn order_for(&self, bytes: usize) -> Option<Order> {
-        Order::covering((bytes.wrapping_sub(1) >> self.min_shift).wrapping_add(1))
+        // As many bits as the number of the last unit has.
+        Order::new(usize::BITS - (bytes.wrapping_sub(1) >> self.min_shift).leading_zeros())
     }
 
     /// Bytes of a block of `order`; `usize::MAX` if they are more.

@@ -44,8 +44,8 @@ impl Region {
         if size == 0 {
             return Err(AddHeapError::Empty);
         }
-        let max_units = u64::from(Geometry::MAX_UNITS) << min_shift;
-        let max = usize::try_from(max_units).unwrap_or(usize::MAX).min(isize::MAX as usize);
+        let max_bytes = u128::from(Geometry::MAX_UNITS) << min_shift;
+        let max = usize::try_from(max_bytes).unwrap_or(usize::MAX).min(isize::MAX as usize);
         if size > isize::MAX as usize {
             return Err(AddHeapError::TooLarge { size, max });
         }

@@ -241,4 +241,16 @@ impl Buddy {
         }
         wanted
     }
+
+    /// The nodes in the stack of `order`, from the top. For a model to look at when its threads are done.
+    #[cfg(all(loom, feature = "loom"))]
+    pub fn nodes(&self, order: Order) -> impl Iterator<Item = BlockIndex> {
+        self.stacks[order.slot()].nodes(&self.links)
+    }
+
+    /// The state of any unit. For models.
+    #[cfg(all(loom, feature = "loom"))]
+    pub fn state(&self, unit: BlockIndex) -> super::state::State {
+        self.states.at(unit).read()
+    }
 }

@@ -31,7 +31,8 @@ const TAG_BITS: u32 = 4;
 pub struct Links(Table<AtomicU32>);
 
 impl Links {
-    pub(crate) fn new(geometry: &Geometry) -> Result<Self, Unavailable> {
+    /// The links of a heap in which nothing was published yet.
+    pub fn new(geometry: &Geometry) -> Result<Self, Unavailable> {
         Table::new(geometry.units() as usize).map(Self)
     }
 
@@ -86,7 +87,8 @@ struct Head {
 }
 
 impl FreeStack {
-    pub(crate) fn new(geometry: &Geometry) -> Self {
+    /// An empty stack.
+    pub fn new(geometry: &Geometry) -> Self {
         let index_bits = u32::BITS - geometry.units().leading_zeros();
         let index_mask = (1 << index_bits) - 1;
         let tag_bits = if TAG_BITS < 64 - index_bits { TAG_BITS } else { 64 - index_bits };
@@ -161,6 +163,16 @@ impl FreeStack {
             next = Some(links.after(block)).filter(|link| *link != end).map(BlockIndex::new);
             Some(block)
         })
+    }
+
+    /// The nodes in the stack, from the top. For a model to look at when its threads are done.
+    #[cfg(all(loom, feature = "loom"))]
+    pub fn nodes<'a>(&self, links: &'a Links) -> impl Iterator<Item = BlockIndex> + use<'a> {
+        let end = self.0.index_mask as u32;
+        let node = move |link: u32| (link != end).then(|| BlockIndex::new(link));
+        // Acquire: as in `swing`.
+        let top = node(self.0.word.load(Ordering::Acquire) as u32 & end);
+        core::iter::successors(top, move |block| node(links.after(*block)))
     }
 
     /// Swings the head from the top to what `beyond` names, and returns the old top.
