@@ -10,7 +10,7 @@ use crate::error::AddHeapError;
 use crate::heap::{Heap, HeapId, Region};
 use crate::metadata::{Owned, Table, Unavailable};
 use crate::raw::Order;
-use crate::sync::{AtomicPtr, Ordering};
+use crate::sync::{AtomicPtr, Ordering, const_unless_loom};
 
 /// The heaps of a pool.
 #[derive(Debug)]
@@ -71,14 +71,10 @@ impl<'a> View<'a> {
 }
 
 impl Heaps {
-    #[cfg(not(all(loom, feature = "loom")))]
-    pub(crate) const fn new() -> Self {
-        Self { current: AtomicPtr::new(ptr::null_mut()) }
-    }
-
-    #[cfg(all(loom, feature = "loom"))]
-    pub(crate) fn new() -> Self {
-        Self { current: AtomicPtr::new(ptr::null_mut()) }
+    const_unless_loom! {
+        pub(crate) fn new() -> Self {
+            Self { current: AtomicPtr::new(ptr::null_mut()) }
+        }
     }
 
     /// The heaps now.

@@ -25,11 +25,11 @@ pub struct Unavailable {
 /// The all-zero bit pattern is a valid value of the type, and dropping a value does nothing.
 pub(crate) unsafe trait Zeroed: Default {}
 
-// SAFETY: an atomic integer has the layout and the bit validity of the integer, for which zero is valid.
+// SAFETY: a transparent wrapper of an atomic integer, which has the bit validity of the integer: zero is valid.
 unsafe impl Zeroed for AtomicU8 {}
 // SAFETY: as above.
 unsafe impl Zeroed for AtomicU32 {}
-// SAFETY: an atomic pointer has the layout and the bit validity of the pointer, for which null is valid.
+// SAFETY: a transparent wrapper of an atomic pointer, which has the bit validity of the pointer: null is valid.
 unsafe impl<T> Zeroed for AtomicPtr<T> {}
 
 /// One value at an address of its own: a box whose allocation can fail.

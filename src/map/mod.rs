@@ -1,8 +1,15 @@
 //! The blocks of a pool, one by one, and pictures of them.
 
+mod cells;
+mod svg;
+mod text;
+
 use crate::heap::{Heap, HeapId};
 use crate::heaps::View;
 use crate::raw::{Kind, Scan};
+
+pub use svg::SvgMap;
+pub use text::TextMap;
 
 /// What a block is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,6 +23,17 @@ pub enum BlockState {
     Live,
     /// A part of a block that some thread was splitting, merging or resizing.
     InTransit,
+}
+
+impl From<Kind> for BlockState {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Inner => Self::InTransit,
+            Kind::Free => Self::Free,
+            Kind::Held => Self::Cached,
+            Kind::Live => Self::Live,
+        }
+    }
 }
 
 /// One block of a heap.
@@ -50,6 +68,83 @@ impl<'a> HeapMap<'a> {
     pub(crate) fn new(heaps: View<'a>, min_shift: u32) -> Self {
         Self { heaps, min_shift, next_heap: 0, current: None }
     }
+
+    /// A picture of all heaps in characters, wherever the iterator stands: for each heap up to `rows` rows of up to
+    /// `columns` cells, with a scale and the heap's figures.
+    ///
+    /// `columns` is rounded down to a power of two, so that rows begin at round offsets; both are brought into 1 to 1 024.
+    /// The text is plain unless [`colored`](TextMap::colored). The blocks are looked at when it is formatted, each time
+    /// anew; nothing is allocated for it.
+    ///
+    /// # Progress
+    ///
+    /// Wait-free.
+    ///
+    /// # Complexity
+    ///
+    /// O(blocks + heaps × rows × columns) for the formatting.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = mempool::MemoryPool::new();
+    /// # #[repr(align(8192))]
+    /// # struct Aligned([u8; 8192]);
+    /// # let mut heap = Aligned([0; 8192]);
+    /// # let heap = &mut heap.0;
+    /// pool.add_heap(heap.as_mut_ptr(), heap.len())?; // 8 KiB, aligned to 8 KiB
+    /// let block = pool.hl_alloc(2048);
+    /// assert_eq!(
+    ///     pool.heap_map().text(32, 4).to_string(),
+    ///     "\
+    /// heap 0: 8 KiB, each character 64 B
+    ///    0x0 ████████████████████████████████
+    ///  0x800 ································
+    /// 0x1000 ································
+    /// 0x1800 ································
+    /// live 2 KiB (25.0 %), cached 0 B, free 6 KiB, largest free block 4 KiB
+    /// · free  ░ up to 1/3 live  ▒ up to 2/3  ▓ more  █ all live  c cached only  t in transit
+    /// "
+    /// );
+    /// # assert!(!block.is_null());
+    /// # Ok::<(), mempool::AddHeapError>(())
+    /// ```
+    pub fn text(&self, columns: usize, rows: usize) -> TextMap<'a> {
+        TextMap::new(self.heaps, self.min_shift, columns, rows)
+    }
+
+    /// A picture of all heaps as a self-contained SVG document, wherever the iterator stands.
+    ///
+    /// One panel for each heap, with its figures. Blocks that are large enough are drawn one by one, and the largest bear
+    /// their size; where blocks are smaller than a column of the picture, the column is filled from below by as much
+    /// as is live or cached. The document has less than a megabyte, however many blocks there are; of more than 32 heaps,
+    /// only the first 32 are shown. The blocks are looked at when it is formatted, each time anew.
+    ///
+    /// # Progress
+    ///
+    /// Wait-free, but for the global allocator: formatting allocates as much as the document has.
+    ///
+    /// # Complexity
+    ///
+    /// O(blocks) for the formatting.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let pool = mempool::MemoryPool::new();
+    /// let mut heap = vec![0u8; 1 << 16];
+    /// pool.add_heap(heap.as_mut_ptr(), heap.len())?;
+    /// let block = pool.hl_alloc(2048);
+    /// let picture = pool.heap_map().svg().title("after one allocation");
+    /// let svg = picture.to_string();
+    /// assert!(svg.starts_with("<svg ") && svg.contains("after one allocation"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn svg(&self) -> SvgMap<'a> {
+        SvgMap::new(self.heaps, self.min_shift)
+    }
 }
 
 impl Iterator for HeapMap<'_> {
@@ -60,13 +155,9 @@ impl Iterator for HeapMap<'_> {
             if let Some((heap, scan)) = &mut self.current
                 && let Some((block, seen)) = scan.next()
             {
-                let (state, order) = match seen.kind() {
-                    Kind::Inner => (BlockState::InTransit, 0),
-                    Kind::Free => (BlockState::Free, seen.order().get()),
-                    Kind::Held => (BlockState::Cached, seen.order().get()),
-                    Kind::Live => (BlockState::Live, seen.order().get()),
-                };
+                let order = seen.order().get();
                 let size = 1 << (order + self.min_shift);
+                let state = seen.kind().into();
                 return Some(Block { heap: heap.id, offset: heap.offset(block), order, size, state });
             }
             let heap = self.heaps.get(HeapId(self.next_heap))?;

@@ -14,7 +14,7 @@ use crate::error::AddHeapError;
 use crate::heap::{HeapId, Region};
 use crate::heaps::Heaps;
 use crate::raw::LastFailure;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, const_unless_loom};
 
 /// A pool of memory over heaps that the caller gives, shared by any number of threads.
 ///
@@ -75,19 +75,6 @@ struct Counters {
 fn count(counter: &AtomicU64, more: u64) {
     // Relaxed: a statistic; nothing is published by it.
     counter.fetch_add(more, Ordering::Relaxed);
-}
-
-/// The functions that are `const` but under loom, whose atomics have no `const` constructor.
-macro_rules! const_unless_loom {
-    ($(#[$meta:meta])* $visibility:vis fn $name:ident($($argument:ident: $type:ty)?) -> $result:ty $body:block) => {
-        #[cfg(not(all(loom, feature = "loom")))]
-        $(#[$meta])*
-        $visibility const fn $name($($argument: $type)?) -> $result $body
-
-        #[cfg(all(loom, feature = "loom"))]
-        $(#[$meta])*
-        $visibility fn $name($($argument: $type)?) -> $result $body
-    };
 }
 
 impl MemoryPool {

@@ -27,17 +27,20 @@ impl Buddy {
     fn pop_take_batch(&self, want: Order, out: &mut [BlockIndex]) -> usize {
         let mut filled = 0;
         for _ in 0..POPS {
-            let popped = self.stacks[want.slot()].pop_batch(&self.links, &mut out[filled..]);
+            let rest = &mut out[filled..];
+            let popped = self.stacks[want.slot()].pop_batch(&self.links, rest);
             if popped == 0 {
                 break;
             }
-            for place in filled..filled + popped {
-                let block = out[place];
+            let mut kept = 0;
+            for place in 0..popped {
+                let block = rest[place];
                 if self.settle(block, want, want) {
-                    out[filled] = block;
-                    filled += 1;
+                    rest[kept] = block;
+                    kept += 1;
                 }
             }
+            filled += kept;
         }
         filled
     }

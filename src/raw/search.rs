@@ -14,7 +14,7 @@
 use super::buddy::Buddy;
 use super::merge::Sweep;
 use super::order::{BlockIndex, Order};
-use crate::sync::{AtomicU64, Ordering, yield_now};
+use crate::sync::{AtomicU64, Ordering, const_unless_loom, yield_now};
 
 /// Most rounds of one search. Four threads on four blocks had 2 failures in 10 million with 16 rounds, none with
 /// 1 000.
@@ -52,16 +52,11 @@ const ORDER_MASK: u64 = (1 << ORDER_BITS) - 1;
 const _: () = assert!(Order::COUNT < ORDER_MASK as usize);
 
 impl LastFailure {
-    /// None yet.
-    #[cfg(not(all(loom, feature = "loom")))]
-    pub const fn new() -> Self {
-        Self { certificate: AtomicU64::new(u64::MAX), figures: AtomicU64::new(0) }
-    }
-
-    /// None yet.
-    #[cfg(all(loom, feature = "loom"))]
-    pub fn new() -> Self {
-        Self { certificate: AtomicU64::new(u64::MAX), figures: AtomicU64::new(0) }
+    const_unless_loom! {
+        /// None yet.
+        pub fn new() -> Self {
+            Self { certificate: AtomicU64::new(u64::MAX), figures: AtomicU64::new(0) }
+        }
     }
 
     fn read(&self) -> u64 {
