@@ -133,6 +133,8 @@ impl Buddy {
         let up = order.up()?;
         let word = self.states.at(lower);
         if !word.read().is_free(order) {
+            // Or another sweep has merged the two since the upper one was seen; then the lower one is free, but larger.
+            sweep.unsettled |= !self.states.at(upper).read().is_free(order);
             return None;
         }
         if self.states.at(upper).absorb(order).is_err() {

@@ -10,6 +10,8 @@
 //!   can't hide one of N blocks from each other.
 //! - A block that was being split, merged or resized shows as transit, and the search goes on. Two free buddies that
 //!   nobody has merged are merged by the search itself, or it loses a race for them and goes on.
+//! - Another sweep that merges keeps the version until its pass ends. It hides nothing: a pass that finds an upper buddy
+//!   free and the lower one not looks at the upper one again, and if that was taken meanwhile, the search goes on.
 
 use super::buddy::Buddy;
 use super::merge::Sweep;
