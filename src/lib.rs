@@ -23,6 +23,6 @@ mod sync;
 pub use config::Builder;
 pub use error::{AddHeapError, AllocError, ConfigError, ReleaseBatchError, ReleaseError, ResizeError};
 pub use heap::HeapId;
-pub use map::{Block, BlockState, HeapMap};
+pub use map::{Block, BlockState, HeapMap, SvgMap, TextMap};
 pub use pool::MemoryPool;
 pub use stats::{OrderStats, PoolStats, SweepReport};

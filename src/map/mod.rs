@@ -6,7 +6,7 @@ mod text;
 
 use crate::heap::{Heap, HeapId};
 use crate::heaps::View;
-use crate::raw::{Kind, Scan};
+use crate::raw::{Kind, Order, Scan, State};
 
 pub use svg::SvgMap;
 pub use text::TextMap;
@@ -25,14 +25,13 @@ pub enum BlockState {
     InTransit,
 }
 
-impl From<Kind> for BlockState {
-    fn from(kind: Kind) -> Self {
-        match kind {
-            Kind::Inner => Self::InTransit,
-            Kind::Free => Self::Free,
-            Kind::Held => Self::Cached,
-            Kind::Live => Self::Live,
-        }
+/// What a scan has seen, in the user's terms. A unit in transit counts as a smallest block.
+fn look(seen: State) -> (BlockState, Order) {
+    match seen.kind() {
+        Kind::Inner => (BlockState::InTransit, Order::ZERO),
+        Kind::Free => (BlockState::Free, seen.order()),
+        Kind::Held => (BlockState::Cached, seen.order()),
+        Kind::Live => (BlockState::Live, seen.order()),
     }
 }
 
@@ -155,9 +154,8 @@ impl Iterator for HeapMap<'_> {
             if let Some((heap, scan)) = &mut self.current
                 && let Some((block, seen)) = scan.next()
             {
-                let order = seen.order().get();
-                let size = 1 << (order + self.min_shift);
-                let state = seen.kind().into();
+                let (state, order) = look(seen);
+                let (order, size) = (order.get(), 1 << (order.get() + self.min_shift));
                 return Some(Block { heap: heap.id, offset: heap.offset(block), order, size, state });
             }
             let heap = self.heaps.get(HeapId(self.next_heap))?;

@@ -1,0 +1,412 @@
+//! The picture as an SVG document, for slides and pages.
+//!
+//! Attributes only, no style sheet: slide programs that import SVG know little of CSS.
+
+use alloc::string::String;
+use core::fmt::{self, Write as _};
+
+use super::BlockState;
+use super::cells::{Bytes, Cells, Percent, Run, Shares};
+use crate::heap::Heap;
+use crate::heaps::View;
+
+/// Most heaps that are shown, and most rows of all of them. With 256 columns a row this bounds the document.
+const MOST_HEAPS: usize = 32;
+const MOST_ROWS: u64 = 32;
+const MOST_ROWS_OF_A_HEAP: u64 = 16;
+/// Of a row. Powers of two, so that rows begin at round offsets; a heap of few cells has fewer columns.
+const MOST_COLUMNS: u64 = 256;
+const FEW_COLUMNS: u64 = 64;
+
+// Lengths in pixels.
+const WIDTH: u64 = 1200;
+const MARGIN: u64 = 40;
+const LEFT: u64 = 136;
+/// Of a row: a power of two, so that a column is a whole number of pixels.
+const ROW_WIDTH: u64 = 1024;
+const ROW_HEIGHT: u64 = 22;
+const ROW_PITCH: u64 = 26;
+const TOP: u64 = 96;
+const HEADING: u64 = 34;
+const PANEL_GAP: u64 = 20;
+/// The least width of a block that bears its size.
+const LABELLED: u64 = 72;
+
+const FONT: &str = "Helvetica, Arial, 'Liberation Sans', sans-serif";
+const MONOSPACE: &str = "Menlo, Consolas, 'Liberation Mono', monospace";
+const INK: &str = "#1f2933";
+const FAINT_INK: &str = "#616e7c";
+
+/// The states in the order of their layers, with colours that also differ in lightness (after Okabe and Ito, Color
+/// Universal Design, 2008); what is cached is hatched besides.
+const LOOKS: [(BlockState, &str, &str); 4] = [
+    (BlockState::Free, "free", "#e4e7eb"),
+    (BlockState::Live, "live", "#0072b2"),
+    (BlockState::Cached, "cached", "url(#heap-map-cached)"),
+    (BlockState::InTransit, "in transit", "#cc79a7"),
+];
+const HATCHING: &str = "<defs><pattern id=\"heap-map-cached\" width=\"6\" height=\"6\" \
+     patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(45)\"><rect width=\"6\" height=\"6\" fill=\"#e69f00\"/>\
+     <rect width=\"2\" height=\"6\" fill=\"#8f5f00\"/></pattern></defs>";
+
+/// A picture of the heaps of a pool as an SVG document, as [`HeapMap::svg`](crate::HeapMap::svg) makes it.
+#[derive(Clone, Debug)]
+pub struct SvgMap<'a> {
+    heaps: View<'a>,
+    min_shift: u32,
+    title: &'a str,
+}
+
+impl<'a> SvgMap<'a> {
+    pub(super) fn new(heaps: View<'a>, min_shift: u32) -> Self {
+        Self { heaps, min_shift, title: "Heap map" }
+    }
+
+    /// With this heading; "Heap map" unless set.
+    ///
+    /// # Complexity
+    ///
+    /// O(1).
+    pub fn title(self, title: &'a str) -> Self {
+        Self { title, ..self }
+    }
+
+    fn panels(&self) -> impl Iterator<Item = Panel<'a>> + use<'a> {
+        let shown = self.heaps.by_age().count().clamp(1, MOST_HEAPS);
+        let most_rows = (MOST_ROWS / shown as u64).clamp(1, MOST_ROWS_OF_A_HEAP);
+        let min_shift = self.min_shift;
+        self.heaps.by_age().take(shown).map(move |heap| Panel::new(heap, min_shift, most_rows))
+    }
+}
+
+impl fmt::Display for SvgMap<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hidden = self.heaps.by_age().skip(MOST_HEAPS).count();
+        let panels: u64 = self.panels().map(|panel| panel.height()).sum();
+        let height = TOP + panels + MARGIN;
+        writeln!(
+            f,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" \
+             height=\"{height}\" font-family=\"{FONT}\" font-size=\"13\" fill=\"{INK}\">"
+        )?;
+        writeln!(f, "<title>{}</title>{HATCHING}", Escaped(self.title))?;
+        writeln!(f, "<rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#ffffff\"/>")?;
+        let title = Escaped(self.title);
+        // Letters of this type are some two thirds as wide as it is high.
+        let font_size = (WIDTH * 3 / 2 / self.title.chars().count().max(1) as u64).clamp(10, 24);
+        writeln!(f, "<text x=\"{MARGIN}\" y=\"46\" font-size=\"{font_size}\" font-weight=\"bold\">{title}</text>")?;
+        legend(f)?;
+        let mut top = TOP;
+        for panel in self.panels() {
+            let height = panel.height();
+            panel.draw(f, top)?;
+            top += height;
+        }
+        let note = match hidden {
+            0 if top == TOP => "The pool has no heaps.",
+            0 => "",
+            _ => "The pool has more heaps; these are the first 32.",
+        };
+        writeln!(f, "<text x=\"{MARGIN}\" y=\"{}\" fill=\"{FAINT_INK}\">{note}</text>\n</svg>", top + 10)
+    }
+}
+
+fn legend(f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut x = MARGIN;
+    for (_, name, fill) in LOOKS {
+        write!(f, "<rect x=\"{x}\" y=\"66\" width=\"14\" height=\"14\" fill=\"{fill}\"/>")?;
+        writeln!(f, "<text x=\"{}\" y=\"78\">{name}</text>", x + 20)?;
+        x += 80;
+    }
+    // Four columns as an example.
+    x += 20;
+    write!(f, "<rect x=\"{x}\" y=\"66\" width=\"24\" height=\"14\" fill=\"{}\"/>", LOOKS[0].2)?;
+    write!(f, "<path fill=\"{}\" d=\"M{x} 80v-5h6v-6h6v8h6v-4h6v7z\"/>", LOOKS[1].2)?;
+    let text = "several blocks in a column: filled from below by the share that is live";
+    writeln!(f, "<text x=\"{}\" y=\"78\">{text}</text>", x + 30)
+}
+
+/// One heap on the page.
+#[derive(Debug)]
+struct Panel<'a> {
+    heap: &'a Heap,
+    cells: Cells<'a>,
+    columns: u64,
+    rows: u64,
+}
+
+impl<'a> Panel<'a> {
+    fn new(heap: &'a Heap, min_shift: u32, most_rows: u64) -> Self {
+        let cells = Cells::new(heap, min_shift, MOST_COLUMNS * most_rows);
+        let count = (heap.capacity() as u64).div_ceil(cells.cell_size());
+        let enough = count.div_ceil(most_rows).next_power_of_two();
+        let columns = enough.max(FEW_COLUMNS.min(count.next_power_of_two()));
+        Self { heap, cells, columns, rows: count.div_ceil(columns) }
+    }
+
+    fn height(&self) -> u64 {
+        HEADING + self.rows * ROW_PITCH + PANEL_GAP
+    }
+
+    fn draw(mut self, f: &mut fmt::Formatter<'_>, top: u64) -> fmt::Result {
+        let capacity = self.heap.capacity() as u64;
+        let cell_size = self.cells.cell_size();
+        let mut drawing = Drawing::new(self.columns, top + HEADING);
+        for run in self.cells.by_ref() {
+            drawing.run(&run)?;
+        }
+        let totals = self.cells.totals();
+        let Shares { live, cached, free, .. } = totals.shares;
+        let largest = totals.largest_free;
+        let fragmentation = Percent { part: free.saturating_sub(largest), whole: free };
+        writeln!(
+            f,
+            "<text x=\"{MARGIN}\" y=\"{}\" fill=\"{FAINT_INK}\"><tspan font-size=\"16\" font-weight=\"bold\" \
+             fill=\"{INK}\">{}, {}</tspan><tspan dx=\"16\">live {} ({})</tspan><tspan dx=\"16\">cached {}</tspan><tspan \
+             dx=\"16\">free {}</tspan><tspan dx=\"16\">largest free block {}</tspan><tspan dx=\"16\">external \
+             fragmentation {fragmentation}</tspan><tspan dx=\"16\">a column is {}</tspan></text>",
+            top + 20,
+            self.heap.id,
+            Bytes(capacity),
+            Bytes(live),
+            Percent { part: live, whole: totals.shares.total() },
+            Bytes(cached),
+            Bytes(free),
+            Bytes(largest),
+            Bytes(cell_size),
+        )?;
+        write!(f, "<g font-family=\"{MONOSPACE}\" font-size=\"11\" text-anchor=\"end\" fill=\"{FAINT_INK}\">")?;
+        for row in 0..self.rows {
+            let y = top + HEADING + row * ROW_PITCH + 15;
+            write!(f, "<text x=\"{}\" y=\"{y}\">{:#x}</text>", LEFT - 10, row * self.columns * cell_size)?;
+        }
+        writeln!(f, "</g>")?;
+        drawing.finish(f)
+    }
+}
+
+/// The rows of a panel while they are drawn: a path for each state, of blocks and of mixed columns, and the labels.
+#[derive(Debug)]
+struct Drawing {
+    columns: u64,
+    top: u64,
+    at: u64,
+    blocks: [String; 4],
+    mixed: [String; 4],
+    labels: String,
+}
+
+impl Drawing {
+    fn new(columns: u64, top: u64) -> Self {
+        let (blocks, mixed) = Default::default();
+        Self { columns, top, at: 0, blocks, mixed, labels: String::new() }
+    }
+
+    fn column_width(&self) -> u64 {
+        ROW_WIDTH / self.columns
+    }
+
+    fn x(&self) -> u64 {
+        LEFT + self.at % self.columns * self.column_width()
+    }
+
+    fn y(&self) -> u64 {
+        self.top + self.at / self.columns * ROW_PITCH
+    }
+
+    fn run(&mut self, run: &Run) -> fmt::Result {
+        match run.block {
+            Some((state, size)) => self.block(run.cells, state, size),
+            None => self.column(&run.shares),
+        }
+    }
+
+    /// A block: what it has of its first row, then all rows that are its own as one, then what it has of the last.
+    fn block(&mut self, cells: u64, state: BlockState, size: u64) -> fmt::Result {
+        let first = match self.at % self.columns {
+            0 => 0,
+            begun => cells.min(self.columns - begun),
+        };
+        let rows = (cells - first) / self.columns;
+        let last = (cells - first) % self.columns;
+        let largest = if rows > 0 { self.columns } else { first.max(last) };
+        let mut label = self.column_width() * largest >= LABELLED;
+        for (columns, rows) in [(first, 1), (self.columns, rows), (last, 1)] {
+            if columns == 0 || rows == 0 {
+                continue;
+            }
+            let (x, y) = (self.x(), self.y());
+            let (width, height) = (columns * self.column_width(), rows * ROW_PITCH - (ROW_PITCH - ROW_HEIGHT));
+            if let Some(path) = layer(&mut self.blocks, state) {
+                write!(path, "M{x} {y}h{width}v{height}h-{width}z")?;
+            }
+            if label && columns == largest {
+                label = false;
+                let font_size = if rows > 1 { 16 } else { 11 };
+                let fill = if state == BlockState::Live { "#ffffff" } else { INK };
+                let (x, y) = (x + width / 2, y + height / 2 + font_size / 3 + 1);
+                write!(self.labels, "<text x=\"{x}\" y=\"{y}\" font-size=\"{font_size}\" fill=\"{fill}\">")?;
+                writeln!(self.labels, "{}</text>", Bytes(size))?;
+            }
+            self.at += columns * rows;
+        }
+        Ok(())
+    }
+
+    /// A column of several blocks.
+    fn column(&mut self, shares: &Shares) -> fmt::Result {
+        let (x, y, width) = (self.x(), self.y(), self.column_width());
+        if let Some(path) = layer(&mut self.mixed, BlockState::Free) {
+            write!(path, "M{x} {y}h{width}v{ROW_HEIGHT}h-{width}z")?;
+        }
+        let mut bottom = Tenths((y + ROW_HEIGHT) * 10);
+        let Shares { live, cached, in_transit, .. } = *shares;
+        for (state, bytes) in
+            [(BlockState::Live, live), (BlockState::Cached, cached), (BlockState::InTransit, in_transit)]
+        {
+            let height = Tenths(shares.scaled(bytes, ROW_HEIGHT * 10));
+            if height.0 > 0
+                && let Some(path) = layer(&mut self.mixed, state)
+            {
+                write!(path, "M{x} {bottom}h{width}v-{height}h-{width}z")?;
+                bottom.0 -= height.0;
+            }
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    fn finish(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Thin lines where blocks may be narrow.
+        let stroke_width = if self.column_width() <= 8 { "0.8" } else { "1.6" };
+        for ((_, _, fill), (mixed, blocks)) in LOOKS.into_iter().zip(self.mixed.iter().zip(&self.blocks)) {
+            if !mixed.is_empty() {
+                writeln!(f, "<path fill=\"{fill}\" shape-rendering=\"crispEdges\" d=\"{mixed}\"/>")?;
+            }
+            if !blocks.is_empty() {
+                let stroke = format_args!("stroke=\"#ffffff\" stroke-width=\"{stroke_width}\"");
+                writeln!(f, "<path fill=\"{fill}\" {stroke} d=\"{blocks}\"/>")?;
+            }
+        }
+        writeln!(f, "<g text-anchor=\"middle\">\n{}</g>", self.labels)
+    }
+}
+
+fn layer(layers: &mut [String; 4], state: BlockState) -> Option<&mut String> {
+    let mut looks = LOOKS.into_iter().zip(layers);
+    looks.find(|((of, ..), _)| *of == state).map(|(_, layer)| layer)
+}
+
+/// Tenths of a pixel.
+struct Tenths(u64);
+
+impl fmt::Display for Tenths {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 % 10 {
+            0 => write!(f, "{}", self.0 / 10),
+            tenths => write!(f, "{}.{tenths}", self.0 / 10),
+        }
+    }
+}
+
+/// Text that XML takes as text.
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.chars() {
+            match character {
+                '&' => f.write_str("&amp;")?,
+                '<' => f.write_str("&lt;")?,
+                '>' => f.write_str("&gt;")?,
+                '\0'..' ' | '\u{fffe}' | '\u{ffff}' => f.write_char(' ')?,
+                _ => f.write_char(character)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+    use alloc::vec::Vec;
+    use core::ptr;
+
+    use crate::MemoryPool;
+
+    fn pool_of(heaps: impl IntoIterator<Item = (usize, usize)>) -> MemoryPool {
+        let pool = MemoryPool::new();
+        for (base, size) in heaps {
+            pool.add_heap(ptr::without_provenance_mut(base), size).unwrap();
+        }
+        pool
+    }
+
+    /// The area of the paths of one colour in square pixels.
+    fn area(svg: &str, fill: &str) -> f64 {
+        let paths =
+            svg.lines().filter(|line| line.starts_with("<path") && line.contains(fill) && !line.contains("80v-5h6"));
+        let rectangles = paths.flat_map(|line| line.split_once("d=\"").unwrap().1.split('z'));
+        let side = |text: &str| text.parse::<f64>().unwrap();
+        let area = |rectangle: &str| {
+            let (_, sides) = rectangle.split_once('h')?;
+            let (width, sides) = sides.split_once('v')?;
+            Some(side(width) * side(sides.trim_start_matches('-').split_once('h')?.0))
+        };
+        rectangles.filter_map(area).sum()
+    }
+
+    #[test]
+    fn areas_are_in_proportion_to_bytes() {
+        // 16 rows of 256 columns, each of 4 units.
+        let pool = pool_of([(1 << 30, 1 << 20)]);
+        let blocks: Vec<_> = (0..10_000).map(|_| pool.hl_alloc(64)).collect();
+        for (number, block) in blocks.iter().enumerate() {
+            if number % 3 == 0 {
+                pool.hl_release(*block).unwrap();
+            }
+        }
+        let stats = pool.stats();
+        let svg = pool.heap_map().svg().to_string();
+        let pixels = area(&svg, "#0072b2");
+        let expected = stats.live as f64 / stats.capacity as f64 * 16.0 * 1024.0 * 22.0;
+        assert!((pixels / expected - 1.0).abs() < 0.01, "{pixels} instead of {expected}");
+    }
+
+    #[test]
+    fn it_is_bounded_whatever_the_heaps_are() {
+        // Blocks of alternating states, far more than columns, in more heaps than are shown.
+        let pool = pool_of((1..=40).map(|number| (number << 20, 1 << 16)));
+        let blocks: Vec<_> = (0..40 * 1024).map(|_| pool.hl_alloc(64)).collect();
+        for block in blocks.iter().step_by(2) {
+            pool.hl_release(*block).unwrap();
+        }
+        let svg = pool.heap_map().svg().to_string();
+        assert!(svg.len() < 1_000_000, "{} bytes", svg.len());
+        assert!(svg.contains("these are the first 32"));
+        assert_eq!(svg.matches("largest free block").count(), 32);
+    }
+
+    #[test]
+    fn any_size_is_drawn() {
+        assert!(MemoryPool::new().heap_map().svg().to_string().contains("The pool has no heaps."));
+        for (base, size) in [(64, 64), (3, 1000), (4096, 4096), (usize::MAX - 4095, 4096), (1 << 40, 1 << 36)] {
+            let pool = pool_of([(base, size)]);
+            for request in [1, 64, 200, 10_000] {
+                pool.hl_alloc(request);
+            }
+            let svg = pool.heap_map().svg().to_string();
+            assert!(svg.len() < 20_000 && svg.ends_with("</svg>\n"));
+        }
+        let huge = MemoryPool::builder().min_block(4096).build().unwrap();
+        huge.add_heap(ptr::without_provenance_mut(1 << 40), 1 << 40).unwrap();
+        assert!(huge.heap_map().svg().to_string().contains(">1 TiB</text>"));
+    }
+
+    #[test]
+    fn titles_are_escaped() {
+        let svg = pool_of([(64, 64)]).heap_map().svg().title("a < b & \"c\"\n").to_string();
+        assert!(svg.contains("<title>a &lt; b &amp; \"c\" </title>"));
+    }
+}
