@@ -48,7 +48,9 @@ impl Buddy {
     /// Takes one larger block and cuts as much of it as is wanted into blocks of `want`; returns how many.
     fn carve(&self, want: Order, out: &mut [BlockIndex]) -> usize {
         let max = self.geometry.max_order();
-        let (Some(above), Some(ideal)) = (want.up(), Order::covering(out.len() << want.get())) else { return 0 };
+        let Some(above) = want.up().filter(|above| *above <= max) else { return 0 };
+        // As large as all of them together, if there is such an order.
+        let ideal = Order::covering(out.len().saturating_mul(want.units() as usize)).unwrap_or(max);
         let ideal = ideal.max(above).min(max);
         // One that is large enough, best fit first; else the largest of the ones that are not.
         let mut orders = ideal.through(max).chain(above.until(ideal).rev());
