@@ -1,6 +1,7 @@
 //! The usage that the project was specified with, word for word.
 
 #[test]
+#[rustfmt::skip]
 #[allow(unused_mut, unused_must_use, clippy::unnecessary_cast)]
 fn the_specified_usage() {
     use mempool::MemoryPool;
@@ -10,9 +11,7 @@ fn the_specified_usage() {
     memory_pool.add_heap(heap.as_ptr() as *mut u8, heap_size);
     let block_size = 256;
     let block = memory_pool.hl_alloc(block_size);
-    if !block.is_null() {
-        memory_pool.hl_release(block);
-    }
+    if !block.is_null() { memory_pool.hl_release(block); }
 
     assert!(!block.is_null());
     assert_eq!(memory_pool.stats().live, 0);

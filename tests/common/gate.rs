@@ -1,0 +1,65 @@
+//! What concurrent tests share: a gate at which threads meet so that they go on at the same moment, and a table of
+//! owners that sees any overlap at once.
+
+use std::hint;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+/// A barrier that spins, so that all threads leave it within nanoseconds of each other.
+#[derive(Debug)]
+pub struct Gate {
+    threads: usize,
+    arrived: AtomicUsize,
+}
+
+impl Gate {
+    pub fn new(threads: usize) -> Self {
+        Self { threads, arrived: AtomicUsize::new(0) }
+    }
+
+    /// Waits for all the others. Gives up when a thread died at a failed assertion, so that the test ends.
+    pub fn pass(&self) {
+        let mine = self.arrived.fetch_add(1, Ordering::AcqRel);
+        let all = (mine / self.threads + 1) * self.threads;
+        let mut spins = 0u32;
+        while self.arrived.load(Ordering::Acquire) < all {
+            spins += 1;
+            if spins.is_multiple_of(256) {
+                thread::yield_now();
+            } else {
+                hint::spin_loop();
+            }
+            assert!(spins < 500_000_000, "another thread never came to the gate");
+        }
+    }
+}
+
+/// For each unit from `first` on, whether somebody owns it.
+#[derive(Debug)]
+pub struct Owners {
+    first: usize,
+    unit: usize,
+    owned: Vec<AtomicBool>,
+}
+
+impl Owners {
+    pub fn new(first: usize, unit: usize, units: usize) -> Self {
+        Self { first, unit, owned: (0..units).map(|_| AtomicBool::new(false)).collect() }
+    }
+
+    fn units(&self, block: *mut u8, size: usize) -> &[AtomicBool] {
+        let place = (block.addr() - self.first) / self.unit;
+        &self.owned[place..place + size.div_ceil(self.unit)]
+    }
+
+    /// A block was handed out.
+    pub fn claim(&self, block: *mut u8, size: usize) {
+        let taken = self.units(block, size).iter().filter(|owned| owned.swap(true, Ordering::Relaxed)).count();
+        assert_eq!(taken, 0, "units of the {size} bytes at {block:?} belong to somebody else");
+    }
+
+    /// It is about to be released.
+    pub fn resign(&self, block: *mut u8, size: usize) {
+        assert!(self.units(block, size).iter().all(|owned| owned.swap(false, Ordering::Relaxed)));
+    }
+}

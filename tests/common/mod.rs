@@ -1,0 +1,21 @@
+//! What several test crates share: the oracle, the pool that runs in lockstep with it, and the ways to choose programs.
+//! Nothing in here is a test.
+#![allow(clippy::disallowed_types, reason = "tests are not modelled, so their atomics need not be the crate's")]
+#![allow(dead_code, unused_imports, reason = "each test crate uses a part of it")]
+
+pub mod gate;
+pub mod lockstep;
+pub mod oracle;
+pub mod seed;
+
+pub use gate::{Gate, Owners};
+pub use lockstep::{Lockstep, Op};
+pub use oracle::{Oracle, Refusal};
+pub use seed::Random;
+
+use std::ptr;
+
+/// A pointer to an address of which nobody knows more: the pool never looks behind it.
+pub fn at(address: usize) -> *mut u8 {
+    ptr::without_provenance_mut(address)
+}
