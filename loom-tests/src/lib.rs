@@ -1,1 +1,69 @@
-//! Models.
+//! What the models in `tests/` share: how a model is run, the heap with payload cells, the free stack with them.
+//!
+//! Models call `mempool::raw` itself; the only code here that stands for something is the payload, which stands for
+//! the memory of the blocks.
+#![cfg(loom)]
+
+mod heap;
+mod stack;
+
+pub use heap::{Failure, Heap, block, order};
+pub use stack::Stack;
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use loom::model::Builder;
+use loom::thread::{self, JoinHandle};
+
+/// Thread switches in one execution beyond which something goes round in circles.
+const MAX_BRANCHES: usize = 5_000;
+
+/// Runs `model` in all its executions, or with `bound` in those that preempt a thread at most so many times, and
+/// prints how many they were.
+///
+/// # Panics
+///
+/// When one of the executions does.
+pub fn model(name: &str, bound: Option<usize>, model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = Builder::new();
+    builder.preemption_bound = bound;
+    builder.max_branches = MAX_BRANCHES;
+    // These would end a model in success.
+    builder.max_permutations = None;
+    builder.max_duration = None;
+
+    let executions = Arc::new(Mutex::new(0u64));
+    let count = Arc::clone(&executions);
+    let start = Instant::now();
+    builder.check(move || {
+        *count.lock().expect("nobody panics with it") += 1;
+        model();
+    });
+    let bound = bound.map_or("unbounded".to_owned(), |bound| format!("preemption bound {bound}"));
+    let executions = *executions.lock().expect("nobody panics with it");
+    // Straight to the stream, so that the harness of the tests does not swallow it.
+    let line = format!("model {name}: {executions} executions ({bound}), {:.1} s\n", start.elapsed().as_secs_f32());
+    io::stderr().write_all(line.as_bytes()).expect("stderr is open");
+}
+
+/// Starts a thread of the model on what it shares with the others.
+pub fn start<T, R>(shared: &Arc<T>, thread: impl FnOnce(&T) -> R + 'static) -> JoinHandle<R>
+where
+    T: 'static,
+    R: 'static,
+{
+    // The standard library's `Arc`: loom's would make each clone and drop one more point to switch threads at.
+    let shared = Arc::clone(shared);
+    thread::spawn(move || thread(&shared))
+}
+
+/// What a thread of the model returned.
+///
+/// # Panics
+///
+/// When the thread did.
+pub fn join<R>(thread: JoinHandle<R>) -> R {
+    thread.join().expect("a thread of the model panicked")
+}

@@ -1,0 +1,201 @@
+//! Bugs in what is done with many words: split, publish, merge, resize, search.
+
+use crate::bug::Bug;
+
+const BUDDY: &str = "raw/buddy.rs";
+const BATCH: &str = "raw/batch.rs";
+const MERGE: &str = "raw/merge.rs";
+const RESIZE: &str = "raw/resize.rs";
+const SEARCH: &str = "raw/search.rs";
+
+pub(crate) const BUGS: &[Bug] = &[
+    Bug {
+        name: "a node in the wrong stack is pushed where it was",
+        source: BUDDY,
+        find: "self.stacks[order.slot()].push(&self.links, Chain::new(block));\n        }\n        false",
+        replace: "self.stacks[from.slot()].push(&self.links, Chain::new(block));\n            let _ = order;\n        }\n        false",
+        models: &["block::moved_stale_entry_popped"],
+    },
+    Bug {
+        name: "a node in hand is dropped though its block is free",
+        source: BUDDY,
+        find: "if seen.kind() == Kind::Free {\n                return Some(seen.order());",
+        replace: "if seen.kind() == Kind::Free {\n                return None;",
+        models: &["block::moved_stale_entry", "block::release_pop_stale"],
+    },
+    Bug {
+        name: "a publication pushes a node that is in use",
+        source: BUDDY,
+        find: "Node::Elsewhere => self.note_displaced(),\n        }\n    }\n\n    /// Publishes a range",
+        replace: "Node::Elsewhere => self.stacks[order.slot()].push(&self.links, Chain::new(block)),\n        }\n    }\n\n    /// Publishes a range",
+        models: &["block::publish_pop_stale"],
+    },
+    Bug {
+        name: "a publication does not push a node that is idle",
+        source: BUDDY,
+        find: "match self.states.at(block).publish(order) {\n            Node::Idle => self.stacks[order.slot()].push(&self.links, Chain::new(block)),",
+        replace: "match self.states.at(block).publish(order) {\n            Node::Idle => {}",
+        models: &["resize::shrink_alloc"],
+    },
+    Bug {
+        name: "a split forgets an upper half",
+        source: BUDDY,
+        find: "for order in to.until(from).rev() {",
+        replace: "for order in to.until(from).rev().skip(1) {",
+        models: &["block::split_split"],
+    },
+    Bug {
+        name: "a release does not push",
+        source: BUDDY,
+        find: "let (order, node) = self.release_state(block)?;\n        match node {\n            Node::Idle => self.stacks[order.slot()].push(&self.links, Chain::new(block)),",
+        replace: "let (order, node) = self.release_state(block)?;\n        match node {\n            Node::Idle => {}",
+        models: &["merge::two_buddies_released"],
+    },
+    Bug {
+        name: "the version disregards pushes",
+        source: BUDDY,
+        find: "pushes.fold(self.displaced.load(Ordering::Acquire), u64::wrapping_add)",
+        replace: "pushes.fold(self.displaced.load(Ordering::Acquire), |sum, _| sum)",
+        models: &["search::search_overtaken"],
+    },
+    Bug {
+        name: "the version disregards publications without a push",
+        source: BUDDY,
+        find: "pushes.fold(self.displaced.load(Ordering::Acquire), u64::wrapping_add)",
+        replace: "pushes.fold(0, u64::wrapping_add)",
+        models: &["search::search_overtaken_without_push"],
+    },
+    Bug {
+        name: "the version loads the displaced Relaxed",
+        source: BUDDY,
+        find: "pushes.fold(self.displaced.load(Ordering::Acquire), u64::wrapping_add)",
+        replace: "pushes.fold(self.displaced.load(Ordering::Relaxed), u64::wrapping_add)",
+        models: &["search::search_overtaken_without_push"],
+    },
+    Bug {
+        name: "the displaced are counted Relaxed",
+        source: BUDDY,
+        find: "self.displaced.fetch_add(1, Ordering::Release)",
+        replace: "self.displaced.fetch_add(1, Ordering::Relaxed)",
+        models: &["search::search_overtaken_without_push"],
+    },
+    Bug {
+        name: "a batch forgets to push its last run",
+        source: BATCH,
+        find: "        self.push();\n        if mem::take",
+        replace: "        if mem::take",
+        models: &["block::batches"],
+    },
+    Bug {
+        name: "a batch keeps what was stale",
+        source: BATCH,
+        find: "if self.settle(block, want, want) {",
+        replace: "if self.settle(block, want, want) || kept < usize::MAX {",
+        models: &["block::carve_pop_stale"],
+    },
+    Bug {
+        name: "a merge keeps the upper half when it can't raise the lower",
+        source: MERGE,
+        find: "            self.publish(upper, order);\n",
+        replace: "",
+        models: &["merge::merge_alloc_lower", "merge::split_merge"],
+    },
+    Bug {
+        name: "a sweep does not climb to the next order",
+        source: MERGE,
+        find: "while let Some((lower, up)) = self.merge_left(head, size, want, sweep) {",
+        replace: "if let Some((lower, up)) = self.merge_left(head, size, want, sweep) {",
+        models: &["merge::merge_twice_alloc"],
+    },
+    Bug {
+        name: "a sweep drops the nodes that it should move",
+        source: MERGE,
+        find: "none => *none = Some(Chain::new(block)),",
+        replace: "none => *none = None,",
+        models: &["merge::two_sweeps"],
+    },
+    Bug {
+        name: "a sweep moves nodes to the stack that they were in",
+        source: MERGE,
+        find: "let Some(order) = self.put_away_slow(block) else {",
+        replace: "let Some(order) = self.put_away_slow(block).map(|_| order) else {",
+        models: &["merge::merge_take_whole"],
+    },
+    Bug {
+        name: "a sweep disregards transit",
+        source: MERGE,
+        find: "                    sweep.unsettled = true;\n                    block.after(1, Order::ZERO).get()",
+        replace: "                    block.after(1, Order::ZERO).get()",
+        models: &["search::search_merge"],
+    },
+    Bug {
+        name: "a sweep does not look at the upper half again",
+        source: MERGE,
+        find: "            sweep.unsettled |= !self.states.at(upper).read().is_free(order);\n",
+        replace: "",
+        models: &["search::search_merge"],
+    },
+    Bug {
+        name: "grow: the exchange before the buddies",
+        source: RESIZE,
+        find: "        for order in from.until(to) {\n            if !self.absorb_buddy",
+        replace: "        let _ = self.states.at(block).resize(self.states.at(block).read(), to);\n        for order in from.until(to) {\n            if !self.absorb_buddy",
+        models: &["resize::grow_release"],
+    },
+    Bug {
+        name: "grow: keeps the buddies when the block was released",
+        source: RESIZE,
+        find: "        self.publish_absorbed(block, from, to);\n",
+        replace: "",
+        models: &["resize::grow_release"],
+    },
+    Bug {
+        name: "grow: keeps the buddies when there is no room",
+        source: RESIZE,
+        find: "                self.publish_absorbed(block, from, order);\n",
+        replace: "",
+        models: &["resize::grow_twice_release"],
+    },
+    Bug {
+        name: "shrink: the halves before the exchange",
+        source: RESIZE,
+        find: "            match word.resize(seen, to) {\n                Ok(()) => {\n                    self.split(block, from, to);",
+        replace: "            self.split(block, from, to);\n            match word.resize(seen, to) {\n                Ok(()) => {",
+        models: &["resize::shrink_release"],
+    },
+    Bug {
+        name: "the certificate disregards the version",
+        source: SEARCH,
+        find: "!seen.unsettled && version() == before",
+        replace: "!seen.unsettled",
+        models: &["search::search_overtaken", "search::search_overtaken_without_push"],
+    },
+    Bug {
+        name: "the certificate disregards transit",
+        source: SEARCH,
+        find: "!seen.unsettled && version() == before",
+        replace: "version() == before",
+        models: &["search::search_merge"],
+    },
+    Bug {
+        name: "the certificate is of the version after the search",
+        source: SEARCH,
+        find: "last.note(before, want, exhausted);",
+        replace: "last.note(version(), want, exhausted);",
+        models: &["search::failure_release"],
+    },
+    Bug {
+        name: "any certificate covers",
+        source: SEARCH,
+        find: "certificate >> ORDER_BITS == version & (u64::MAX >> ORDER_BITS)\n            && ",
+        replace: "certificate != u64::MAX && version > 0 && ",
+        models: &["search::failure_release"],
+    },
+    Bug {
+        name: "a certificate answers for smaller orders",
+        source: SEARCH,
+        find: "certificate & ORDER_MASK <= u64::from(want.get())",
+        replace: "certificate & ORDER_MASK >= u64::from(want.get())",
+        models: &["search::two_failures"],
+    },
+];

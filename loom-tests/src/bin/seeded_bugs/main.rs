@@ -1,0 +1,53 @@
+//! Proves that each model can fail: patches a copy of the shipped source with one bug at a time and demands that the
+//! models named with the bug fail.
+//!
+//! `cargo run --release -p loom-tests --bin seeded_bugs [PART OF A BUG'S NAME OR MODEL]`. It ends in failure when a model
+//! survives a bug, a patch no longer applies to the source exactly once, or a patched source does not compile.
+
+mod blocks;
+mod bug;
+mod copy;
+mod run;
+mod words;
+
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::{env, fs, io, thread};
+
+use bug::Bug;
+use copy::Copy;
+
+/// As many bugs at a time: while one's model runs, the next one compiles.
+const COPIES: usize = 2;
+
+fn main() -> io::Result<ExitCode> {
+    let part = env::args().nth(1).unwrap_or_default();
+    let wanted = |bug: &&Bug| bug.name.contains(&part) || bug.models.iter().any(|model| model.contains(&part));
+    let bugs = Vec::from_iter(words::BUGS.iter().chain(blocks::BUGS).filter(wanted));
+
+    let folder = copy::target().join("seeded-bugs");
+    fs::create_dir_all(&folder)?;
+    let bugs_left = Mutex::new(bugs.iter());
+    let failures = Mutex::new(0);
+    thread::scope(|scope| {
+        let workers = Vec::from_iter((0..COPIES).map(|number| {
+            let (bugs_left, failures, folder) = (&bugs_left, &failures, &folder);
+            scope.spawn(move || -> io::Result<()> {
+                let copy = Copy::new(folder.join(format!("copy-{number}")), folder.join(format!("target-{number}")))?;
+                loop {
+                    let next = bugs_left.lock().expect("nobody panics with it").next();
+                    let Some(bug) = next else { return Ok(()) };
+                    for (model, verdict) in run::seed(&copy, bug)? {
+                        println!("{}, {model}: {verdict}", bug.name);
+                        *failures.lock().expect("nobody panics with it") += u32::from(!verdict.is_killed());
+                    }
+                }
+            })
+        }));
+        workers.into_iter().try_for_each(|worker| worker.join().expect("a worker panicked"))
+    })?;
+
+    let failures = *failures.lock().expect("nobody panics with it");
+    println!("{} bugs, {failures} of them not found by each of their models", bugs.len());
+    Ok(if failures == 0 && !bugs.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

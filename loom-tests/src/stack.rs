@@ -1,0 +1,112 @@
+//! A free stack by itself, with a payload for each node.
+
+use std::fmt;
+use std::sync::Arc;
+
+use loom::cell::UnsafeCell;
+use mempool::raw::stack::{Chain, FreeStack, Links};
+use mempool::raw::{BlockIndex, Geometry, Order};
+
+/// A free stack, its links, and for each node a payload that only the thread with the node in hand touches.
+///
+/// In the heap a state word stands between the stack and the payload. Here the stack alone must order them, and a node
+/// that comes out twice, or never, is an error.
+pub struct Stack {
+    stack: FreeStack,
+    links: Links,
+    in_hand: Vec<UnsafeCell<bool>>,
+}
+
+// SAFETY: loom lets one thread run at a time, and reports accesses to a cell that no happens-before orders.
+unsafe impl Sync for Stack {}
+// SAFETY: as above.
+unsafe impl Send for Stack {}
+
+impl Stack {
+    /// A stack of the nodes from 0 up to `nodes`, 0 at the top.
+    pub fn of(nodes: u32) -> Arc<Self> {
+        let stack = Self::in_hand(nodes);
+        (0..nodes).rev().for_each(|node| stack.push(&[node]));
+        stack
+    }
+
+    /// An empty stack, with the nodes from 0 up to `nodes` in the caller's hand.
+    pub fn in_hand(nodes: u32) -> Arc<Self> {
+        let geometry = Geometry::new(nodes, 0, Order::ZERO);
+        Arc::new(Self {
+            stack: FreeStack::new(&geometry),
+            links: Links::new(&geometry).expect("a few bytes"),
+            in_hand: (0..nodes).map(|_| UnsafeCell::new(true)).collect(),
+        })
+    }
+
+    /// Pushes nodes that are in the caller's hand, the first to be the top.
+    pub fn push(&self, nodes: &[u32]) {
+        nodes.iter().for_each(|node| self.move_to(*node, false));
+        let mut nodes = nodes.iter().copied().map(BlockIndex::new);
+        let Some(first) = nodes.next() else { return };
+        let mut chain = Chain::new(first);
+        nodes.for_each(|node| chain.append(&self.links, node));
+        self.stack.push(&self.links, chain);
+    }
+
+    /// Pops the top.
+    pub fn pop(&self) -> Option<u32> {
+        let node = self.stack.pop(&self.links)?.get();
+        self.move_to(node, true);
+        Some(node)
+    }
+
+    /// Pops up to `count` nodes at once.
+    pub fn pop_batch(&self, count: usize) -> Vec<u32> {
+        let mut out = vec![BlockIndex::new(u32::MAX); count];
+        let popped = self.stack.pop_batch(&self.links, &mut out);
+        out.truncate(popped);
+        out.iter().map(|node| node.get()).inspect(|node| self.move_to(*node, true)).collect()
+    }
+
+    /// Empties the stack.
+    pub fn detach(&self) -> Vec<u32> {
+        // More than there are would be a circle.
+        let nodes = self.stack.detach(&self.links).take(self.in_hand.len() + 1);
+        nodes.map(BlockIndex::get).inspect(|node| self.move_to(*node, true)).collect()
+    }
+
+    /// How many pushes there were.
+    pub fn pushes(&self) -> u64 {
+        self.stack.pushes()
+    }
+
+    /// Reads the payload of a node that another thread pushed: is it in somebody's hand?
+    pub fn peek(&self, node: u32) -> bool {
+        // SAFETY: loom keeps a happens-before between this and each write, else it reports the race.
+        self.in_hand[node as usize].with(|in_hand| unsafe { *in_hand })
+    }
+
+    /// The end of a model: all nodes but the ones in hand stand in the stack, once.
+    ///
+    /// # Panics
+    ///
+    /// When they don't.
+    pub fn end(&self, mut in_hand: Vec<u32>) {
+        in_hand.extend(self.detach());
+        in_hand.sort_unstable();
+        assert_eq!(in_hand, Vec::from_iter(0..self.in_hand.len() as u32), "each node comes out once");
+        assert_eq!(self.pop(), None);
+    }
+
+    fn move_to(&self, node: u32, hand: bool) {
+        self.in_hand[node as usize].with_mut(|in_hand| {
+            // SAFETY: loom keeps a happens-before between this and each other access, else it reports the race.
+            let in_hand = unsafe { &mut *in_hand };
+            assert_ne!(*in_hand, hand, "node {node} is in two hands, or comes out twice");
+            *in_hand = hand;
+        });
+    }
+}
+
+impl fmt::Debug for Stack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.stack.fmt(f)
+    }
+}

@@ -1,0 +1,144 @@
+//! Models of the sweep: merging and tidying against all the rest.
+#![cfg(loom)]
+
+use loom_tests::{Heap, join, model, start};
+
+/// Split against merge: allocations that cut a block in two and a release that makes it whole, against a sweep.
+///
+/// Seeded bugs: the upper half is not published again; the lower one is raised by a store.
+#[test]
+fn split_merge() {
+    model("split_merge", Some(3), || {
+        let heap = Heap::new(2, 0, 1);
+        let other = start(&heap, |heap| heap.raw.sweep(None));
+        let first = heap.alloc(0).expect("a new heap has nothing to merge");
+        heap.release(first, 0);
+        let mine = heap.alloc(0);
+        join(other);
+        heap.end(&Vec::from_iter(mine.map(|block| (block, 0))));
+    });
+}
+
+/// Merge against the allocation of the lower half, which is the top of the stack.
+///
+/// Seeded bugs: the upper half is not published again; the lower one is raised by a store.
+#[test]
+fn merge_alloc_lower() {
+    model("merge_alloc_lower", Some(3), || {
+        let heap = Heap::in_units(1);
+        let other = start(&heap, |heap| heap.raw.sweep(None));
+        let mine = heap.alloc(0);
+        join(other);
+        heap.end(&Vec::from_iter(mine.map(|block| (block, 0))));
+    });
+}
+
+/// Merge against the allocation of the upper half.
+///
+/// Seeded bug: the upper half is absorbed by a store.
+#[test]
+fn merge_alloc_upper() {
+    model("merge_alloc_upper", Some(3), || {
+        let heap = Heap::in_units(1);
+        let lower = heap.alloc(0).expect("free");
+        let upper = heap.alloc(0).expect("free");
+        heap.release(lower, 0);
+        heap.release(upper, 0);
+        let other = start(&heap, |heap| heap.raw.sweep(None));
+        let mine = heap.alloc(0);
+        join(other);
+        heap.end(&Vec::from_iter(mine.map(|block| (block, 0))));
+    });
+}
+
+/// Merge against the allocation of what it merges into, from the stack into which the sweep moves the node.
+///
+/// Seeded bug: the stacks are tidied into the wrong ones.
+#[test]
+fn merge_take_whole() {
+    model("merge_take_whole", Some(3), || {
+        let heap = Heap::in_units(1);
+        let other = start(&heap, |heap| heap.raw.sweep(None));
+        let mine = heap.alloc(1);
+        join(other);
+        heap.end(&Vec::from_iter(mine.map(|block| (block, 1))));
+    });
+}
+
+/// Two buddies released together, one of them followed by a sweep.
+///
+/// Seeded bug: a release forgets to push.
+#[test]
+fn two_buddies_released() {
+    model("two_buddies_released", Some(3), || {
+        let heap = Heap::new(2, 0, 1);
+        let (lower, upper) = (heap.alloc(0).expect("free"), heap.alloc(0).expect("free"));
+        let other = start(&heap, move |heap| {
+            heap.release(upper, 0);
+            heap.raw.sweep(None)
+        });
+        heap.release(lower, 0);
+        join(other);
+        heap.end(&[]);
+    });
+}
+
+/// Two sweeps of two free units.
+///
+/// Seeded bug: a sweep drops the nodes that it should move.
+#[test]
+fn two_sweeps() {
+    model("two_sweeps", Some(3), || {
+        let heap = Heap::in_units(1);
+        let other = start(&heap, |heap| heap.raw.sweep(None).merges);
+        let merges = heap.raw.sweep(None).merges;
+        assert!(merges + join(other) <= 1);
+        heap.end(&[]);
+    });
+}
+
+/// Two sweeps, each of which wants the block that it merges.
+///
+/// Seeded bug: the upper half is absorbed by a store.
+#[test]
+fn two_sweeps_want_the_whole() {
+    model("two_sweeps_want_the_whole", Some(3), || {
+        let heap = Heap::in_units(1);
+        let other = start(&heap, |heap| heap.sweep_for(1));
+        let mine = heap.sweep_for(1);
+        let live = Vec::from_iter([mine, join(other)].into_iter().flatten().map(|block| (block, 1)));
+        assert!(live.len() <= 1);
+        heap.end(&live);
+    });
+}
+
+/// A sweep that takes the block that it merges, and its release, against the allocation of the lower half.
+///
+/// Seeded bugs: the whole is taken by a store; its node is forgotten.
+#[test]
+fn merge_and_take_alloc() {
+    model("merge_and_take_alloc", Some(3), || {
+        let heap = Heap::in_units(1);
+        let other = start(&heap, |heap| heap.alloc(0));
+        if let Some(mine) = heap.sweep_for(1) {
+            heap.release(mine, 1);
+        }
+        heap.end(&Vec::from_iter(join(other).map(|block| (block, 0))));
+    });
+}
+
+/// A sweep that merges across two orders, against an allocation.
+///
+/// Seeded bug: a sweep does not climb to the next order.
+#[test]
+fn merge_twice_alloc() {
+    model("merge_twice_alloc", Some(3), || {
+        let heap = Heap::new(4, 0, 2);
+        let blocks = [1, 0, 0].map(|size| (heap.alloc(size).expect("free"), size));
+        blocks.into_iter().for_each(|(block, size)| heap.release(block, size));
+        let other = start(&heap, |heap| heap.raw.sweep(None));
+        let mine = heap.alloc(0);
+        join(other);
+        heap.end(&Vec::from_iter(mine.map(|block| (block, 0))));
+    });
+}
