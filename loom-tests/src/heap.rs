@@ -168,6 +168,10 @@ impl Heap {
         for (block, seen) in heap.scan() {
             assert_ne!(seen.kind(), Kind::Inner, "unit {} is in transit for ever", block.get());
             assert!(geometry.is_aligned(block, seen.order()) && geometry.fits(block, seen.order()));
+            for unit in 1..seen.order().units() {
+                let inside = heap.state(block.after(unit, Order::ZERO));
+                assert_eq!(inside.kind(), Kind::Inner, "a block begins inside of the one at {}", block.get());
+            }
             if seen.kind() == Kind::Live {
                 found.push((block, seen.order()));
             }

@@ -163,7 +163,7 @@ fn moved_stale_entry_popped() {
 /// Seeded bug: a batch forgets to push its last run.
 #[test]
 fn batches() {
-    model("batches", Some(3), || {
+    model("batches", None, || {
         let heap = Heap::new(2, 0, 0);
         let held = heap.alloc_batch(0, 2);
         assert_eq!(held.len(), 2);
@@ -199,7 +199,7 @@ fn carve_pop_stale() {
 /// Seeded bug: a split forgets an upper half.
 #[test]
 fn split_split() {
-    model("split_split", Some(3), || {
+    model("split_split", None, || {
         let heap = Heap::new(4, 0, 2);
         let other = start(&heap, |heap| heap.alloc(0));
         let mine = heap.alloc(0);

@@ -56,7 +56,7 @@ fn merge_alloc_upper() {
 /// Seeded bug: the stacks are tidied into the wrong ones.
 #[test]
 fn merge_take_whole() {
-    model("merge_take_whole", Some(3), || {
+    model("merge_take_whole", None, || {
         let heap = Heap::in_units(1);
         let other = start(&heap, |heap| heap.raw.sweep(None));
         let mine = heap.alloc(1);
@@ -70,7 +70,7 @@ fn merge_take_whole() {
 /// Seeded bug: a release forgets to push.
 #[test]
 fn two_buddies_released() {
-    model("two_buddies_released", Some(3), || {
+    model("two_buddies_released", None, || {
         let heap = Heap::new(2, 0, 1);
         let (lower, upper) = (heap.alloc(0).expect("free"), heap.alloc(0).expect("free"));
         let other = start(&heap, move |heap| {

@@ -65,7 +65,7 @@ fn grow_release_buddy() {
 /// Seeded bug: a growth that finds no room keeps what it took.
 #[test]
 fn grow_twice_release() {
-    model("grow_twice_release", Some(3), || {
+    model("grow_twice_release", None, || {
         let heap = Heap::new(4, 0, 2);
         let (held, far) = (heap.alloc(0).expect("free"), heap.alloc(1).expect("free"));
         let other = start(&heap, move |heap| heap.release(far, 1));

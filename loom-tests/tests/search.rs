@@ -124,7 +124,7 @@ fn search_merge() {
 /// Seeded bugs: the certificate is of the version after the search; any certificate covers.
 #[test]
 fn failure_release() {
-    model("failure_release", Some(3), || {
+    model("failure_release", None, || {
         let heap = Heap::new(1, 0, 0);
         let held = heap.alloc(0).expect("free");
         let other = start(&heap, move |heap| heap.release(held, 0));

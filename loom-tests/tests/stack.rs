@@ -82,7 +82,7 @@ fn push_chain_pop_batch() {
 /// Seeded bug: the detached nodes stay in the stack.
 #[test]
 fn detach_push_pop() {
-    model("detach_push_pop", Some(3), || {
+    model("detach_push_pop", None, || {
         let stack = Stack::of(2);
         let other = start(&stack, |stack| {
             let node = stack.pop();

@@ -233,8 +233,9 @@ impl Buddy {
 
     /// Do the stacks want tidying? If so, they count as tidied from now on.
     pub(super) fn start_to_tidy(&self) -> bool {
+        // Acquire: pairs with the Release in `note_displaced`; what is counted as tidied is also seen by the tidying.
+        let displaced = self.displaced.load(Ordering::Acquire);
         // Relaxed, both: a hint. What is displaced meanwhile counts for the next time.
-        let displaced = self.displaced.load(Ordering::Relaxed);
         let wanted = displaced != self.tidied.load(Ordering::Relaxed);
         if wanted {
             self.tidied.store(displaced, Ordering::Relaxed);

@@ -46,7 +46,7 @@ impl Copy {
     /// A command that compiles a file of models.
     pub(crate) fn compile(&self, file: &str) -> Command {
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        command.args(["test", "--release", "--offline", "-p", "loom-tests", "--no-run", "--test", file]);
+        command.args(["test", "--release", "-p", "loom-tests", "--no-run", "--test", file]);
         command.current_dir(&self.folder);
         command.env("RUSTFLAGS", "--cfg loom").env_remove("CARGO_ENCODED_RUSTFLAGS");
         command.env("CARGO_TARGET_DIR", &self.target);
