@@ -57,7 +57,7 @@ fn every_address_of_a_heap_released_as_if_it_were_a_block() {
         assert!(interior > 100 && not_live > 100 && foreign > 100, "{interior} {not_live} {foreign}");
         assert_eq!(pool.map(), before, "a failed release changes nothing");
         pool.check();
-        pool.finish(|_| 0);
+        pool.finish_alone(|_| 0);
     }
 }
 
@@ -137,7 +137,7 @@ fn alignments_are_kept() {
     let layout = Layout::from_size_align(0, 1 << 63).expect("a layout");
     assert_eq!(pool.pool.alloc(layout), Err(AllocError::ZeroSize));
     assert!(Layout::from_size_align(1, 1 << 63).is_err());
-    pool.finish(|_| 0);
+    pool.finish_alone(|_| 0);
 }
 
 #[test]

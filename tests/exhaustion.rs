@@ -4,8 +4,10 @@
 
 mod common;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::alloc::Layout;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Instant;
 
 use common::{Gate, Lockstep, Owners, Random};
 
@@ -109,5 +111,65 @@ fn any_block_within_as_many_largest_blocks_as_threads() {
             pool.add(BASE, threads * 8 * UNIT);
             run(Run { threads, rounds: 40_000, swept }, &mut pool, |random| random.below(4) as u32);
         }
+    }
+}
+
+/// The same far apart in a heap that is full otherwise, so that a search takes long and blocks move behind its back.
+#[test]
+fn pairs_far_apart_in_a_full_heap() {
+    const UNITS: usize = 4096;
+    for threads in [2, 3, 4] {
+        let mut pool = Lockstep::new(UNIT, Some(2 * UNIT));
+        pool.add(BASE, UNITS * UNIT);
+        assert_eq!(pool.alloc_batch(0, UNITS).len(), UNITS);
+        for thread in 0..threads {
+            let pair = BASE + (2 * thread + 1) * UNITS / (2 * threads) / 2 * 2 * UNIT;
+            pool.release_batch(&[pair, pair + UNIT]);
+        }
+        run(Run { threads, rounds: 20_000, swept: false }, &mut pool, |random| random.below(2) as u32);
+    }
+}
+
+/// One thread wants all that there is, and it is all free, in pieces that others are merging at the same moment, in
+/// step with its own search.
+#[test]
+fn the_whole_heap_while_others_merge_it() {
+    for (threads, units, seconds) in [(2, 2, 2.0), (2, 4, 0.5), (2, 16, 0.5), (3, 16, 0.5)] {
+        let mut pool = Lockstep::new(UNIT, None);
+        pool.add(BASE, units * UNIT);
+        let (shared, gate, done) = (&pool.pool, &Gate::new(threads), &AtomicBool::new(false));
+        let tear = |whole: *mut u8| {
+            assert_eq!(shared.hl_release(whole), Ok(()));
+            let mut pieces = vec![std::ptr::null_mut(); units];
+            assert_eq!(shared.alloc_batch(Layout::new::<[u8; UNIT]>(), &mut pieces), Ok(units));
+            assert_eq!(shared.release_batch(&pieces), Ok(()));
+        };
+        let mut rounds = 0;
+        thread::scope(|scope| {
+            for _ in 1..threads {
+                scope.spawn(move || {
+                    let _watch = gate.watch();
+                    while gate.pass() && !done.load(Ordering::Relaxed) {
+                        shared.sweep();
+                        gate.pass();
+                    }
+                });
+            }
+            let _watch = gate.watch();
+            let start = Instant::now();
+            while start.elapsed().as_secs_f64() < seconds {
+                gate.pass();
+                let whole = shared.hl_alloc(units * UNIT);
+                assert!(!whole.is_null(), "round {rounds}: {}", shared.stats());
+                gate.pass();
+                tear(whole);
+                rounds += 1;
+            }
+            done.store(true, Ordering::Relaxed);
+            gate.pass();
+        });
+        println!("{threads} threads, {units} units: {rounds} rounds");
+        pool.check();
+        pool.finish(|_| 0);
     }
 }

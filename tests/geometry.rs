@@ -62,7 +62,7 @@ impl Explorer {
             }
             // All prefixes are programs of their own, so the whole state is looked at only here.
             pool.check();
-            pool.finish(|blocks| (self.programs as usize) % blocks);
+            pool.finish_alone(|blocks| (self.programs as usize) % blocks);
             self.programs += 1;
             self.ops += depth as u64;
             while let Some((choice, count)) = self.choices.pop() {
@@ -153,7 +153,7 @@ fn all_subsets(units: usize, skews: impl Iterator<Item = usize>) {
             }
             assert_eq!(pool.oracle.live_bytes(), units * UNIT, "every unit could be had again");
             pool.check();
-            pool.finish(|blocks| subset as usize % blocks);
+            pool.finish_alone(|blocks| subset as usize % blocks);
             programs += 1;
         }
     }
@@ -180,7 +180,7 @@ fn every_largest_block() {
                     while pool.alloc(order).is_some() {}
                 }
                 pool.check();
-                pool.finish(|blocks| (units + skew) % blocks);
+                pool.finish_alone(|blocks| (units + skew) % blocks);
                 let largest = pool.oracle.largest_free(|_| true);
                 assert!(largest <= UNIT << max_order);
             }

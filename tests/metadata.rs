@@ -13,6 +13,8 @@ use mempool::{AddHeapError, Block, MemoryPool};
 thread_local! {
     /// Allocations of this thread that still succeed; `None`: all do.
     static LEFT: Cell<Option<usize>> = const { Cell::new(None) };
+    /// Allocations that this thread has asked for.
+    static ASKED: Cell<usize> = const { Cell::new(0) };
     /// Bytes that this thread has allocated and not freed.
     static BALANCE: Cell<isize> = const { Cell::new(0) };
 }
@@ -22,6 +24,7 @@ struct Failing;
 impl Failing {
     /// Does this allocation succeed?
     fn grant(layout: Layout) -> bool {
+        ASKED.set(ASKED.get() + 1);
         let granted = LEFT.get() != Some(0);
         if granted {
             LEFT.set(LEFT.get().map(|left| left - 1));
@@ -108,33 +111,33 @@ fn nothing_but_add_heap_allocates() {
     }
     let mut blocks = [at(0); 100];
     let mut held = [at(0); 2000];
-    with(0, || {
-        let layout = Layout::new::<[u8; 100]>();
-        for round in 0..50 {
-            let filled = pool.alloc_batch(layout, &mut blocks).unwrap_or(0);
-            let mut count = 0;
-            while let block = pool.hl_alloc(64 << (round % 4))
-                && !block.is_null()
-            {
-                held[count] = block;
-                count += 1;
-            }
-            assert!(pool.alloc(layout).is_err() || round % 4 > 1);
-            for block in held[..count].iter().step_by(2).chain(held[..count].iter().skip(1).step_by(2)) {
-                assert_eq!(pool.hl_release(*block), Ok(()));
-            }
-            assert_eq!(pool.release_batch(&blocks[..filled]), Ok(()));
-            assert!(pool.release_batch(&blocks).is_err());
-            let block = pool.alloc(layout);
-            assert!(block.is_ok_and(|block| {
-                pool.resize_in_place(block, 1000).is_ok() | pool.resize_in_place(block, 1).is_ok()
-                    && pool.release(block).is_ok()
-            }));
-            pool.sweep();
-            assert_eq!(pool.stats().live, 0);
-            assert!(pool.heap_map().count() > 3 && pool.largest_free_block() > 1000);
+    let asked = ASKED.get();
+    let layout = Layout::new::<[u8; 100]>();
+    for round in 0..50 {
+        let filled = pool.alloc_batch(layout, &mut blocks).unwrap_or(0);
+        let mut count = 0;
+        while let block = pool.hl_alloc(64 << (round % 4))
+            && !block.is_null()
+        {
+            held[count] = block;
+            count += 1;
         }
-    });
+        assert!(pool.alloc(layout).is_err() || round % 4 > 1);
+        for block in held[..count].iter().step_by(2).chain(held[..count].iter().skip(1).step_by(2)) {
+            assert_eq!(pool.hl_release(*block), Ok(()));
+        }
+        assert_eq!(pool.release_batch(&blocks[..filled]), Ok(()));
+        assert!(pool.release_batch(&blocks).is_err());
+        let block = pool.alloc(layout);
+        assert!(block.is_ok_and(|block| {
+            pool.resize_in_place(block, 1000).is_ok() | pool.resize_in_place(block, 1).is_ok()
+                && pool.release(block).is_ok()
+        }));
+        pool.sweep();
+        assert_eq!(pool.stats().live, 0);
+        assert!(pool.heap_map().count() > 3 && pool.largest_free_block() > 1000);
+    }
+    assert_eq!(ASKED.get(), asked, "an operation has allocated");
 }
 
 #[test]

@@ -4,15 +4,20 @@
 
 mod common;
 
+use std::mem;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use common::{Gate, Lockstep, Owners, Random, at};
 use mempool::{AddHeapError, MemoryPool, ReleaseError, ResizeError};
 
 const UNIT: usize = 64;
 const BASE: usize = 1 << 30;
+/// How long threads meet, where there are too few processors for all of them.
+const LONGEST: Duration = Duration::from_secs(4);
 
 fn pool(units: usize) -> Lockstep {
     let mut pool = Lockstep::new(UNIT, None);
@@ -24,38 +29,48 @@ fn non_null(block: *mut u8) -> NonNull<u8> {
     NonNull::new(block).expect("there was a block")
 }
 
-/// One result of each thread, for `rounds` rounds: in each, `prepare` makes what the threads then do together.
+/// At most `rounds` rounds, for a few seconds: in each, `prepare` makes what the threads then do together, and `judge` gets
+/// one result of each. Returns how many there were.
 fn together<P: Copy + Send + Sync, R: Send>(
     rounds: usize,
     threads: usize,
     prepare: impl Fn(usize) -> P + Sync,
     act: impl Fn(usize, P) -> R + Sync,
     judge: impl Fn(usize, P, Vec<R>) + Sync,
-) {
-    let gate = Gate::new(threads);
-    let prepared = std::sync::Mutex::new(None);
-    let results = std::sync::Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        for thread in 0..threads {
-            let (gate, prepared, results, prepare, act, judge) = (&gate, &prepared, &results, &prepare, &act, &judge);
-            scope.spawn(move || {
-                for round in 0..rounds {
-                    if thread == 0 {
-                        *prepared.lock().expect("no thread died") = Some(prepare(round));
-                    }
-                    gate.pass();
-                    let what = prepared.lock().expect("no thread died").expect("the first thread prepared it");
-                    gate.pass();
-                    let result = act(thread, what);
-                    results.lock().expect("no thread died").push(result);
-                    gate.pass();
-                    if thread == 0 {
-                        judge(round, what, std::mem::take(&mut *results.lock().expect("no thread died")));
-                    }
-                }
-            });
+) -> usize {
+    let gate = &Gate::new(threads);
+    // `None` once it is enough.
+    let (prepared, results) = (&Mutex::new(None), &Mutex::new(Vec::new()));
+    let (prepare, act, judge) = (&prepare, &act, &judge);
+    let take_part = move |thread: usize| {
+        let _watch = gate.watch();
+        let start = Instant::now();
+        for round in 0.. {
+            if thread == 0 {
+                let go_on = round < rounds && start.elapsed() < LONGEST;
+                *prepared.lock().expect("no thread died") = go_on.then(|| prepare(round));
+            }
+            gate.pass();
+            let what = *prepared.lock().expect("no thread died");
+            let Some(what) = what else { return round };
+            gate.pass();
+            let result = act(thread, what);
+            results.lock().expect("no thread died").push(result);
+            gate.pass();
+            if thread == 0 {
+                judge(round, what, mem::take(&mut *results.lock().expect("no thread died")));
+            }
         }
+        unreachable!("rounds end before numbers do")
+    };
+    let rounds = thread::scope(|scope| {
+        for thread in 1..threads {
+            scope.spawn(move || take_part(thread));
+        }
+        take_part(0)
     });
+    println!("{rounds} rounds");
+    rounds
 }
 
 fn released_once(results: &[Result<(), ReleaseError>]) {
@@ -268,11 +283,9 @@ fn heaps_added_while_others_allocate() {
 
 #[test]
 fn overlapping_heaps_added_at_once() {
-    let added = AtomicUsize::new(0);
-    let rounds = 3_000;
     let pool = MemoryPool::new();
-    together(
-        rounds,
+    let rounds = together(
+        3_000,
         3,
         |round| BASE + round * 16 * UNIT,
         // Each overlaps the other two.
@@ -284,9 +297,8 @@ fn overlapping_heaps_added_at_once() {
             let others = results.iter().filter(|result| **result == Err(AddHeapError::Overlap { heap: won[0] }));
             assert_eq!(others.count(), 2, "{results:?}");
             assert_eq!(pool.heap_of(non_null(at(base + 4 * UNIT))), Some(won[0]));
-            added.fetch_add(1, Ordering::Relaxed);
         },
     );
-    assert_eq!(pool.stats().heaps, added.into_inner());
+    assert_eq!(pool.stats().heaps, rounds);
     assert_eq!(pool.stats().capacity, rounds * 12 * UNIT);
 }

@@ -10,27 +10,46 @@ use std::thread;
 pub struct Gate {
     threads: usize,
     arrived: AtomicUsize,
+    broken: AtomicBool,
+}
+
+/// Breaks the gate when its thread dies at a failed assertion, so that the others don't wait for ever.
+#[derive(Debug)]
+pub struct Watch<'a>(&'a Gate);
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.broken.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Gate {
     pub fn new(threads: usize) -> Self {
-        Self { threads, arrived: AtomicUsize::new(0) }
+        Self { threads, arrived: AtomicUsize::new(0), broken: AtomicBool::new(false) }
     }
 
-    /// Waits for all the others. Gives up when a thread died at a failed assertion, so that the test ends.
-    pub fn pass(&self) {
+    /// To be held by each thread for as long as others may wait for it.
+    pub fn watch(&self) -> Watch<'_> {
+        Watch(self)
+    }
+
+    /// Waits for all the others; true, so that it can stand in a condition.
+    pub fn pass(&self) -> bool {
         let mine = self.arrived.fetch_add(1, Ordering::AcqRel);
         let all = (mine / self.threads + 1) * self.threads;
         let mut spins = 0u32;
         while self.arrived.load(Ordering::Acquire) < all {
-            spins += 1;
+            spins = spins.wrapping_add(1);
             if spins.is_multiple_of(256) {
                 thread::yield_now();
             } else {
                 hint::spin_loop();
             }
-            assert!(spins < 500_000_000, "another thread never came to the gate");
+            assert!(!self.broken.load(Ordering::Relaxed), "another thread died");
         }
+        true
     }
 }
 
