@@ -38,7 +38,7 @@ pub struct PoolStats {
     pub largest_free: usize,
     /// Allocations that failed.
     pub failures: u64,
-    /// Allocations that the free stacks could not serve, so that a search swept for them.
+    /// Allocations that the free stacks could not serve, so that a search swept for them, or remembered that it had.
     pub searches: u64,
     /// Sweeps, by hand or for a search.
     pub sweeps: u64,

@@ -91,15 +91,19 @@ impl MemoryPool {
             let _ = self.release(old);
             return ptr::null_mut();
         }
-        let Ok(old_size) = self.block_size(old) else { return ptr::null_mut() };
+        let (Ok((heap, index)), Ok(old_size)) = (self.locate(old.addr().get()), self.block_size(old)) else {
+            return ptr::null_mut();
+        };
+        // The pool's own pointer to the block: the caller's may be good for less than all of it.
+        let whole = heap.pointer(index).as_ptr();
         if self.resize_in_place(old, size).is_ok() {
-            return block;
+            return whole;
         }
         let new = self.hl_alloc(size);
         if !new.is_null() {
             // SAFETY: the caller vouches that both blocks may be accessed and that `old` stays live; `new` was allocated
             // apart from it, and each has at least the smaller of both sizes.
-            unsafe { ptr::copy_nonoverlapping(block.cast_const(), new, old_size.min(size)) };
+            unsafe { ptr::copy_nonoverlapping(whole.cast_const(), new, old_size.min(size)) };
             // It was live, and by the contract still is.
             let _ = self.release(old);
         }
