@@ -7,24 +7,57 @@ use crate::raw::Order;
 /// Smallest `min_block` in bytes.
 const LEAST_MIN_BLOCK: usize = 16;
 
+/// The step of the table of small sizes, as a shift: no unit is smaller.
+const STEP: u32 = LEAST_MIN_BLOCK.trailing_zeros();
+/// Steps in the table: sizes up to 4 KiB.
+const STEPS: usize = 256;
+
 /// A configuration, checked.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Config {
+    /// The orders of small sizes, looked up by the number of the size's last step: a table is faster than to count bits, and
+    /// than to shift by a number that is not known to the compiler.
+    orders: [u8; STEPS],
     /// A unit has 2^`min_shift` bytes.
     pub(crate) min_shift: u32,
     /// The order of the largest block.
     pub(crate) max_order: Order,
+    /// Bytes that the cache of a thread may hold.
+    pub(crate) thread_cache: usize,
 }
 
 impl Config {
-    /// Blocks of 64 bytes, a cache line, and no limit above.
-    pub(crate) const DEFAULT: Self = Self { min_shift: 6, max_order: Order::MAX };
+    /// Blocks of 64 bytes, a cache line, and no limit above; caches of a MiB.
+    pub(crate) const DEFAULT: Self = Self::new(6, Order::MAX, 1 << 20);
 
-    /// The order of a block of at least `bytes`, which is not 0, if there are so large ones.
+    const fn new(min_shift: u32, max_order: Order, thread_cache: usize) -> Self {
+        let mut orders = [u8::MAX; STEPS];
+        let mut step = 0;
+        while step < STEPS {
+            // Under loom there are fewer orders than the table has sizes for.
+            if let Some(order) = Self::order_of_last((step << STEP) >> min_shift) {
+                orders[step] = order.get() as u8;
+            }
+            step += 1;
+        }
+        Self { orders, min_shift, max_order, thread_cache }
+    }
+
+    /// The order of a block of at least `bytes`, if there are so large ones; none for 0 bytes.
     #[inline]
     pub(crate) fn order_for(&self, bytes: usize) -> Option<Order> {
+        let last = bytes.wrapping_sub(1);
+        match self.orders.get(last >> STEP) {
+            Some(order) => Order::new(u32::from(*order)),
+            None => Self::order_of_last(last >> self.min_shift),
+        }
+    }
+
+    /// The order of a block that has at least the units from 0 to `last_unit`.
+    #[inline]
+    const fn order_of_last(last_unit: usize) -> Option<Order> {
         // As many bits as the number of the last unit has.
-        Order::new(usize::BITS - (bytes.wrapping_sub(1) >> self.min_shift).leading_zeros())
+        Order::new(usize::BITS - last_unit.leading_zeros())
     }
 
     /// Bytes of a block of `order`; `usize::MAX` if they are more.
@@ -54,15 +87,17 @@ impl Config {
 pub struct Builder {
     min_block: usize,
     max_block: Option<usize>,
+    thread_cache: usize,
 }
 
 impl Builder {
     pub(crate) fn new() -> Self {
-        Self { min_block: 1 << Config::DEFAULT.min_shift, max_block: None }
+        let Config { min_shift, thread_cache, .. } = Config::DEFAULT;
+        Self { min_block: 1 << min_shift, max_block: None, thread_cache }
     }
 
     /// The smallest block in bytes: a power of two, at least 16; 64 unless set. Every allocation takes at least as
-    /// much, and every heap has 5 bytes of tables for each of them.
+    /// much, and every heap has 6 bytes of tables for each of them.
     pub fn min_block(mut self, bytes: usize) -> Self {
         self.min_block = bytes;
         self
@@ -75,17 +110,25 @@ impl Builder {
         self
     }
 
+    /// The most bytes of free blocks that the cache of one thread may hold; 1 MiB unless set, and never more than a
+    /// 64th of the pool. 0 for no caches: every operation goes to the heaps then, which many threads at a time do far more
+    /// slowly.
+    pub fn thread_cache(mut self, bytes: usize) -> Self {
+        self.thread_cache = bytes;
+        self
+    }
+
     /// The pool, without heaps.
     ///
     /// # Errors
     ///
     /// When a size is not one that is allowed.
     pub fn build(self) -> Result<MemoryPool, ConfigError> {
-        let Self { min_block, max_block } = self;
+        let Self { min_block, max_block, thread_cache } = self;
         if !min_block.is_power_of_two() || min_block < LEAST_MIN_BLOCK {
             return Err(ConfigError::MinBlock { bytes: min_block });
         }
-        let mut config = Config { min_shift: min_block.trailing_zeros(), max_order: Order::MAX };
+        let mut config = Config::new(min_block.trailing_zeros(), Order::MAX, thread_cache);
         if let Some(bytes) = max_block {
             if !bytes.is_power_of_two() || bytes < min_block {
                 return Err(ConfigError::MaxBlock { bytes, min_block });

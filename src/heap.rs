@@ -93,6 +93,8 @@ impl Region {
 #[derive(Debug)]
 pub(crate) struct Heap {
     pub(crate) id: HeapId,
+    /// The number of its first unit in the pool, for the caches; `None` where the pool's numbers were used up.
+    pub(crate) start: Option<u32>,
     region: Region,
     /// The pointer to the first unit, derived from the base that the user gave.
     first: *mut u8,
@@ -111,6 +113,7 @@ impl Heap {
         let buddy = Buddy::new(Geometry::new(region.units, region.first_unit, max_order))?;
         Ok(Self {
             id: HeapId(0),
+            start: None,
             region,
             first: region.base.wrapping_add(region.lead()),
             buddy,
@@ -125,6 +128,29 @@ impl Heap {
     #[inline]
     pub(crate) fn buddy(&self) -> &Buddy {
         &self.buddy
+    }
+
+    /// The number of its first unit in the pool: units of a pool are numbered heap after heap. A heap without numbers is used
+    /// without caches.
+    #[inline]
+    pub(crate) fn start(&self) -> Option<u32> {
+        self.start
+    }
+
+    /// The pointer to its first unit, derived from the base that the user gave.
+    pub(crate) fn first(&self) -> *mut u8 {
+        self.first
+    }
+
+    /// The block that begins at the unit of this number in the pool, if that is in this heap.
+    pub(crate) fn numbered(&self, number: u32) -> Option<BlockIndex> {
+        let unit = number.wrapping_sub(self.start?);
+        (unit < self.region.units).then(|| BlockIndex::new(unit))
+    }
+
+    /// The number after that of its last unit.
+    pub(crate) fn end(&self) -> Option<u64> {
+        self.start.map(|start| u64::from(start) + u64::from(self.region.units))
     }
 
     pub(crate) fn last_failure(&self) -> &LastFailure {

@@ -9,7 +9,7 @@ use core::ptr::{self, NonNull};
 use crate::error::AddHeapError;
 use crate::heap::{Heap, HeapId, Region};
 use crate::metadata::{Owned, Table, Unavailable};
-use crate::raw::Order;
+use crate::raw::{BlockIndex, Order};
 use crate::sync::{AtomicPtr, Ordering, const_unless_loom};
 
 /// The heaps of a pool.
@@ -65,6 +65,23 @@ impl<'a> View<'a> {
         Some(heap(candidate)).filter(|heap| heap.region().contains(address))
     }
 
+    /// The heap and the block of the unit of this number in the pool. O(heaps).
+    pub(crate) fn numbered(self, number: u32) -> Option<(&'a Heap, BlockIndex)> {
+        self.by_age().find_map(|heap| Some((heap, heap.numbered(number)?)))
+    }
+
+    /// Bytes in blocks of all heaps. O(heaps).
+    pub(crate) fn capacity(self) -> usize {
+        self.by_age().map(Heap::capacity).fold(0, usize::saturating_add)
+    }
+
+    /// The number for the first of `units` further units, unless the numbers are used up.
+    fn next_start(self, units: u32) -> Option<u32> {
+        let end = self.by_age().filter_map(Heap::end).max().unwrap_or(0);
+        // No unit has the number `u32::MAX`.
+        u32::try_from(end).ok().filter(|start| start.checked_add(units).is_some())
+    }
+
     fn overlapping(self, region: &Region) -> Option<&'a Heap> {
         self.by_age().find(|heap| heap.region().overlaps(region))
     }
@@ -113,6 +130,7 @@ impl Heaps {
             };
             // As many as there are came before. A set of 2^32 heaps would need more memory than there is.
             heap.id = HeapId(view.by_age.len() as u32);
+            heap.start = view.next_start(heap.buddy().geometry().units());
             let id = heap.id;
             let next = Owned::new(Snapshot::with(view, &heap, NonNull::new(current))?)?.into_raw();
             // Release: pairs with the Acquire in `load`. Relaxed on failure: the next round loads again.

@@ -4,6 +4,11 @@
 
 extern crate alloc;
 
+#[cfg(all(loom, feature = "loom"))]
+#[doc(hidden)]
+pub mod cache;
+#[cfg(not(all(loom, feature = "loom")))]
+mod cache;
 mod config;
 mod error;
 mod heap;

@@ -9,7 +9,7 @@ use core::fmt;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 
-use crate::sync::{AtomicPtr, AtomicU8, AtomicU32};
+use crate::sync::{AtomicPtr, AtomicU16, AtomicU32};
 
 /// The memory for a table was not to be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct Unavailable {
 pub(crate) unsafe trait Zeroed: Default {}
 
 // SAFETY: a transparent wrapper of an atomic integer, which has the bit validity of the integer: zero is valid.
-unsafe impl Zeroed for AtomicU8 {}
+unsafe impl Zeroed for AtomicU16 {}
 // SAFETY: as above.
 unsafe impl Zeroed for AtomicU32 {}
 // SAFETY: a transparent wrapper of an atomic pointer, which has the bit validity of the pointer: null is valid.
@@ -50,6 +50,25 @@ impl<T> Owned<T> {
         // SAFETY: `place` is fresh memory of the layout of `T`.
         unsafe { place.write(value) };
         Ok(Self(place))
+    }
+
+    /// A value of zeroes, untouched until it is used.
+    pub(crate) fn zeroed() -> Result<Self, Unavailable>
+    where
+        T: Zeroed,
+    {
+        // loom registers its atomics one by one and has no zeroed form of them.
+        #[cfg(all(loom, feature = "loom"))]
+        return Self::new(T::default());
+        #[cfg(not(all(loom, feature = "loom")))]
+        {
+            const { assert!(size_of::<T>() != 0) };
+            let layout = Layout::new::<T>();
+            // SAFETY: the size of the layout is not 0, asserted above.
+            let place = NonNull::new(unsafe { alloc::alloc::alloc_zeroed(layout) });
+            // Zeroes are a valid value, by `Zeroed`.
+            Ok(Self(place.ok_or(Unavailable { bytes: layout.size() })?.cast()))
+        }
     }
 
     /// The address of the value.

@@ -28,14 +28,20 @@ pub struct PoolStats {
     pub capacity: usize,
     /// Bytes of blocks with the user.
     pub live: usize,
-    /// Bytes of blocks in caches.
+    /// Bytes of blocks in the caches of threads and in what those have for each other.
     pub cached: usize,
     /// Bytes of free blocks.
     pub free: usize,
     /// Bytes of blocks that some thread was splitting, merging or resizing.
     pub in_transit: usize,
-    /// The largest block in bytes that can be had, after merging.
+    /// The largest block in bytes that merging forms of what is free now.
     pub largest_free: usize,
+    /// Threads that have a cache, or had one that no other thread has taken over yet.
+    pub caches: usize,
+    /// Allocations that the caches served.
+    pub cache_allocations: u64,
+    /// Releases that the caches took.
+    pub cache_releases: u64,
     /// Allocations that failed.
     pub failures: u64,
     /// Allocations that the free stacks could not serve, so that a search swept for them, or remembered that it had.
@@ -58,6 +64,9 @@ impl PoolStats {
             free: 0,
             in_transit: 0,
             largest_free: 0,
+            caches: 0,
+            cache_allocations: 0,
+            cache_releases: 0,
             failures: 0,
             searches: 0,
             sweeps: 0,
@@ -93,7 +102,7 @@ impl fmt::Display for PoolStats {
         write!(
             f,
             "heaps {}, capacity {} B, live {} B, cached {} B, free {} B, in transit {} B, largest free {} B, external \
-             fragmentation {:.1} %, failures {}, searches {}, sweeps {}, merges {}",
+             fragmentation {:.1} %, caches {} with {} allocations and {} releases, failures {}, searches {}, sweeps {}, merges {}",
             self.heaps,
             self.capacity,
             self.live,
@@ -102,6 +111,9 @@ impl fmt::Display for PoolStats {
             self.in_transit,
             self.largest_free,
             self.external_fragmentation() * 100.0,
+            self.caches,
+            self.cache_allocations,
+            self.cache_releases,
             self.failures,
             self.searches,
             self.sweeps,

@@ -14,7 +14,7 @@ use core::sync::atomic;
 #[cfg(all(loom, feature = "loom"))]
 use loom::sync::atomic;
 
-pub(crate) use atomic::Ordering;
+pub(crate) use atomic::{Ordering, fence};
 
 /// Defines a function that is `const` but under loom, whose atomics have no `const` constructor.
 macro_rules! const_unless_loom {
@@ -122,11 +122,22 @@ macro_rules! integer {
             pub(crate) fn fetch_or(&self, value: $value, order: Ordering) -> $value {
                 self.word().fetch_or(value, order)
             }
+
+            #[inline(always)]
+            pub(crate) fn fetch_and(&self, value: $value, order: Ordering) -> $value {
+                self.word().fetch_and(value, order)
+            }
+
+            #[inline(always)]
+            pub(crate) fn fetch_xor(&self, value: $value, order: Ordering) -> $value {
+                self.word().fetch_xor(value, order)
+            }
         }
     };
 }
 
 integer!(AtomicU8, u8);
+integer!(AtomicU16, u16);
 integer!(AtomicU32, u32);
 integer!(AtomicU64, u64);
 wrap!(AtomicPtr<T>, *mut T, core::ptr::null_mut());

@@ -72,7 +72,7 @@ fn as_many_largest_blocks_as_threads() {
     for threads in [2, 3, 4, 8] {
         for (order, swept, rounds) in [(0, false, 100_000), (0, true, 20_000), (3, false, 100_000)] {
             let largest = UNIT << order;
-            let mut pool = Lockstep::new(UNIT, Some(largest));
+            let mut pool = Lockstep::uncached(UNIT, Some(largest));
             pool.add(BASE, threads * largest);
             run(Run { threads, rounds, swept }, &mut pool, |_| order);
         }
@@ -83,7 +83,7 @@ fn as_many_largest_blocks_as_threads() {
 #[test]
 fn as_many_heaps_as_threads() {
     for threads in [2, 4] {
-        let mut pool = Lockstep::new(UNIT, None);
+        let mut pool = Lockstep::uncached(UNIT, None);
         for number in 0..threads {
             pool.add(BASE + number * 4 * UNIT, 4 * UNIT);
         }
@@ -95,7 +95,7 @@ fn as_many_heaps_as_threads() {
 #[test]
 fn as_many_units_as_threads() {
     for threads in [2, 4, 8] {
-        let mut pool = Lockstep::new(UNIT, None);
+        let mut pool = Lockstep::uncached(UNIT, None);
         pool.add(BASE, threads * UNIT);
         run(Run { threads, rounds: 30_000, swept: true }, &mut pool, |_| 0);
     }
@@ -107,7 +107,7 @@ fn as_many_units_as_threads() {
 fn any_block_within_as_many_largest_blocks_as_threads() {
     for threads in [2, 3, 4] {
         for swept in [false, true] {
-            let mut pool = Lockstep::new(UNIT, Some(8 * UNIT));
+            let mut pool = Lockstep::uncached(UNIT, Some(8 * UNIT));
             pool.add(BASE, threads * 8 * UNIT);
             run(Run { threads, rounds: 40_000, swept }, &mut pool, |random| random.below(4) as u32);
         }
@@ -119,7 +119,7 @@ fn any_block_within_as_many_largest_blocks_as_threads() {
 fn pairs_far_apart_in_a_full_heap() {
     const UNITS: usize = 4096;
     for threads in [2, 3, 4] {
-        let mut pool = Lockstep::new(UNIT, Some(2 * UNIT));
+        let mut pool = Lockstep::uncached(UNIT, Some(2 * UNIT));
         pool.add(BASE, UNITS * UNIT);
         assert_eq!(pool.alloc_batch(0, UNITS).len(), UNITS);
         for thread in 0..threads {
@@ -135,7 +135,7 @@ fn pairs_far_apart_in_a_full_heap() {
 #[test]
 fn the_whole_heap_while_others_merge_it() {
     for (threads, units, seconds) in [(2, 2, 2.0), (2, 4, 0.5), (2, 16, 0.5), (3, 16, 0.5)] {
-        let mut pool = Lockstep::new(UNIT, None);
+        let mut pool = Lockstep::uncached(UNIT, None);
         pool.add(BASE, units * UNIT);
         let (shared, gate, done) = (&pool.pool, &Gate::new(threads), &AtomicBool::new(false));
         let tear = |whole: *mut u8| {

@@ -5,9 +5,11 @@ use core::iter;
 use core::ptr::{self, NonNull};
 
 use super::{MemoryPool, count};
+use crate::cache::current;
 use crate::error::AllocError;
 use crate::heap::{Heap, HeapId};
-use crate::raw::{self, BlockIndex, Exhausted, LastFailure, Order};
+use crate::raw::{self, BlockIndex, Exhausted, LastFailure, Order, State};
+use crate::sync::yield_now;
 
 /// Blocks of a batch that are in hand at once.
 const BATCH: usize = 64;
@@ -41,12 +43,11 @@ impl MemoryPool {
     /// ```
     #[inline]
     pub fn hl_alloc(&self, size: usize) -> *mut u8 {
-        if size == 0 {
-            return ptr::null_mut();
-        }
-        match self.take(self.heaps.view().by_age(), self.config.order_for(size), &self.last_failure) {
-            Ok(block) => block.as_ptr(),
-            Err(_) => ptr::null_mut(),
+        let order = self.config.order_for(size);
+        match order.and_then(|order| self.pop(order)) {
+            Some(block) => block,
+            None if size == 0 => ptr::null_mut(),
+            None => self.take_slow(order).map_or(ptr::null_mut(), NonNull::as_ptr),
         }
     }
 
@@ -81,9 +82,11 @@ impl MemoryPool {
     #[inline]
     pub fn alloc(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
         let requested = bytes_of(layout)?;
-        let heaps = self.heaps.view().by_age();
-        let block = self.take(heaps.clone(), self.config.order_for(requested), &self.last_failure);
-        block.map_err(|refused| self.explain(heaps, requested, refused))
+        let order = self.config.order_for(requested);
+        if let Some(block) = order.and_then(|order| self.pop(order)).and_then(NonNull::new) {
+            return Ok(block);
+        }
+        self.take_slow(order).map_err(|refused| self.explain(self.heaps.view().by_age(), requested, refused))
     }
 
     /// As [`alloc`](Self::alloc), from one heap: a NUMA node, a DMA region.
@@ -98,13 +101,19 @@ impl MemoryPool {
     ///
     /// # Complexity
     ///
-    /// As [`hl_alloc`](Self::hl_alloc), of that heap alone; each failure searches.
+    /// O(orders), or O(blocks) where the free stacks of the heap don't have the block; each failure searches. A block of the
+    /// heap that happens to be next in the thread's cache is taken from there.
     pub fn alloc_in(&self, heap: HeapId, layout: Layout) -> Result<NonNull<u8>, AllocError> {
         let requested = bytes_of(layout)?;
         let found = self.heaps.view().get(heap).ok_or(AllocError::UnknownHeap { requested, heap })?;
         let heaps = iter::once(found);
-        let block = self.take(heaps.clone(), self.config.order_for(requested), found.last_failure());
-        block.map_err(|refused| self.explain(heaps, requested, refused))
+        let order = self.config.order_for(requested);
+        let cached = order.and_then(|order| current(&self.caches)?.pop_from(heap, order, self.config.min_shift));
+        if let Some(block) = cached.and_then(NonNull::new) {
+            return Ok(block);
+        }
+        let taken = self.take_from_heaps(heaps.clone(), order, found.last_failure());
+        taken.map_err(|refused| self.explain(heaps, requested, refused))
     }
 
     /// Allocates up to `blocks.len()` blocks of one layout, for few atomic operations, and returns how many there were;
@@ -149,7 +158,7 @@ impl MemoryPool {
             }
             let Some(place) = blocks.get_mut(filled) else { break };
             // The stacks are empty: a search for one more also merges and tidies them.
-            match self.search_slow(heaps.clone(), order, &self.last_failure) {
+            match self.take_from_heaps(heaps.clone(), order, &self.last_failure) {
                 Ok(block) => *place = block.as_ptr(),
                 Err(refused) if filled == 0 => return Err(self.explain(heaps, requested, refused)),
                 Err(_) => break,
@@ -159,20 +168,48 @@ impl MemoryPool {
         Ok(filled)
     }
 
-    /// Takes a block from the stacks of the first heap that has one, or else by a search.
+    /// Pops a block from the cache of this thread.
     #[inline]
-    fn take<'a, H>(&self, heaps: H, want: Option<Order>, last: &LastFailure) -> Result<NonNull<u8>, Refused>
+    fn pop(&self, order: Order) -> Option<*mut u8> {
+        current(&self.caches)?.pop(order, self.config.min_shift)
+    }
+
+    /// Takes a block that the fast path could not: by way of the cache, where there can be one, or from the heaps.
+    #[cold]
+    fn take_slow(&self, want: Option<Order>) -> Result<NonNull<u8>, Refused> {
+        if let (Some(want), Some(cache)) = (want, self.cache_slow())
+            && let Some(block) = cache.pop_slow(want, &self.reach()).and_then(NonNull::new)
+        {
+            return Ok(block);
+        }
+        self.take_from_heaps(self.heaps.view().by_age(), want, &self.last_failure)
+    }
+
+    /// Takes a block from the stacks of the first heap that has one; or, when all that is cached within reach was given back
+    /// to the heaps, by a search. If that fails, the other threads are asked to flush, and the ones that are just in time help.
+    fn take_from_heaps<'a, H>(&self, heaps: H, want: Option<Order>, last: &LastFailure) -> Result<NonNull<u8>, Refused>
     where
         H: Iterator<Item = &'a Heap> + Clone,
     {
-        if let Some(want) = want {
-            for heap in heaps.clone() {
-                if let Some(block) = heap.buddy().alloc(want) {
-                    return Ok(heap.pointer(block));
-                }
-            }
+        let stacks = |want: Order| heaps.clone().find_map(|heap| Some(heap.pointer(heap.buddy().alloc(want)?)));
+        if let Some(block) = want.and_then(stacks) {
+            return Ok(block);
         }
-        self.search_slow(heaps, want, last)
+        let (own, reach) = (self.cache_slow(), self.reach());
+        if reach.reclaim(own)
+            && let Some(block) = want.and_then(stacks)
+        {
+            return Ok(block);
+        }
+        match self.search_slow(heaps.clone(), want, last) {
+            // While nobody publishes anything, another search costs nothing.
+            Err(Some(_)) if reach.ask_others(own) => {
+                yield_now();
+                reach.reclaim(own);
+                self.search_slow(heaps, want, last)
+            }
+            result => result,
+        }
     }
 
     #[cold]
@@ -228,7 +265,7 @@ fn fill(heap: &Heap, order: Order, blocks: &mut [*mut u8]) -> usize {
     let mut filled = 0;
     for chunk in blocks.chunks_mut(BATCH) {
         let mut indices = [BlockIndex::new(0); BATCH];
-        let count = heap.buddy().alloc_batch(order, &mut indices[..chunk.len()]);
+        let count = heap.buddy().alloc_batch(State::live(order), &mut indices[..chunk.len()]);
         for (place, index) in chunk.iter_mut().zip(&indices[..count]) {
             *place = heap.pointer(*index).as_ptr();
         }

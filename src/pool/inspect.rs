@@ -7,8 +7,13 @@ use crate::stats::{PoolStats, SweepReport};
 use crate::sync::{AtomicU64, Ordering};
 
 impl MemoryPool {
-    /// Merges all free buddies, and drops what is stale in the free stacks. Once nobody uses the pool, one sweep leaves
-    /// every heap fully merged. A pool need not be swept: an allocation that finds no block sweeps by itself.
+    /// Merges all free buddies, and drops what is stale in the free stacks. Before that it gives back to the heaps what the
+    /// calling thread has in its cache, what threads left that are gone, and what is on its way between threads; the other
+    /// threads are asked to give back theirs, and do so at their next operation. So once nobody uses the pool, one sweep
+    /// leaves every heap fully merged, but for what the caches of threads hold that are still there. A pool need not be
+    /// swept: an allocation that finds no block sweeps by itself.
+    ///
+    /// A thread is gone when it was joined; that a scope of threads ended does not mean that all of them are.
     ///
     /// # Progress
     ///
@@ -28,6 +33,9 @@ impl MemoryPool {
     /// # Ok::<(), mempool::AddHeapError>(())
     /// ```
     pub fn sweep(&self) -> SweepReport {
+        let (own, reach) = (self.cache_slow(), self.reach());
+        reach.reclaim(own);
+        reach.ask_others(own);
         let mut total = Sweep::default();
         for heap in self.heaps.view().by_age() {
             total.add(&heap.buddy().sweep(None));
@@ -98,6 +106,12 @@ impl MemoryPool {
             largest = largest.max(coalescer.largest());
         }
         stats.largest_free = largest.map_or(0, |order| self.config.bytes(order));
+        for (_, cache) in self.caches.iter() {
+            let (allocations, releases) = cache.served();
+            stats.caches += 1;
+            stats.cache_allocations = stats.cache_allocations.wrapping_add(allocations);
+            stats.cache_releases = stats.cache_releases.wrapping_add(releases);
+        }
         // Relaxed: statistics.
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         stats.failures = read(&self.counters.failures);
@@ -108,15 +122,17 @@ impl MemoryPool {
     }
 
     /// The largest block in bytes that the next allocation can have: what merging would form counts as if it were formed.
+    /// What is cached and can be had at once goes back to the heaps for it, as for an allocation that finds no block.
     ///
     /// # Progress
     ///
-    /// Wait-free.
+    /// Lock-free.
     ///
     /// # Complexity
     ///
     /// O(blocks).
     pub fn largest_free_block(&self) -> usize {
+        self.reach().reclaim(self.cache_slow());
         self.stats().largest_free
     }
 

@@ -3,6 +3,7 @@
 use core::ptr::NonNull;
 
 use super::MemoryPool;
+use crate::cache::current;
 use crate::error::{ReleaseBatchError, ReleaseError};
 use crate::heap::Heap;
 use crate::raw::{Batch, BlockIndex};
@@ -42,9 +43,11 @@ impl MemoryPool {
     /// ```
     #[inline]
     pub fn hl_release(&self, block: *mut u8) -> Result<(), ReleaseError> {
-        match NonNull::new(block) {
-            Some(block) => self.release(block),
-            None => Ok(()),
+        // Null is in no window, so that the fast path need not ask for it.
+        match self.push(block.addr()) {
+            Some(()) => Ok(()),
+            None if block.is_null() => Ok(()),
+            None => self.release_slow(block.addr()),
         }
     }
 
@@ -63,9 +66,26 @@ impl MemoryPool {
     /// As [`hl_release`](Self::hl_release).
     #[inline]
     pub fn release(&self, block: NonNull<u8>) -> Result<(), ReleaseError> {
-        let (heap, block) = self.locate(block.addr().get())?;
-        heap.buddy().release(block)?;
-        Ok(())
+        let address = block.addr().get();
+        match self.push(address) {
+            Some(()) => Ok(()),
+            None => self.release_slow(address),
+        }
+    }
+
+    /// Pushes a block into the cache of this thread.
+    #[inline]
+    fn push(&self, address: usize) -> Option<()> {
+        current(&self.caches)?.push(address, self.config.min_shift)
+    }
+
+    #[cold]
+    fn release_slow(&self, address: usize) -> Result<(), ReleaseError> {
+        let (heap, block) = self.locate(address)?;
+        match self.cache_slow() {
+            Some(cache) => cache.push_slow(heap, block, &self.reach()),
+            None => heap.buddy().release(block).map(drop).map_err(ReleaseError::from),
+        }
     }
 
     /// Releases many blocks, for few atomic operations where blocks of one size and heap follow each other. Nulls are

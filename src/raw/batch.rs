@@ -5,18 +5,18 @@ use core::mem;
 use super::buddy::{Buddy, NotLive};
 use super::order::{BlockIndex, Order};
 use super::stack::Chain;
-use super::state::Node;
+use super::state::{Node, State};
 
 /// Tries to fill a batch from one stack: each drops at most a batch of stale entries.
 const POPS: usize = 8;
 
 impl Buddy {
-    /// Allocates up to `out.len()` blocks of `want` from the stacks, and returns how many. Blocks of that order are
+    /// Takes up to `out.len()` blocks from the stacks, to be what `to` says, and returns how many. Blocks of that order are
     /// popped together; for the rest, a larger block is carved, so that they are neighbours. Lock-free.
-    pub fn alloc_batch(&self, want: Order, out: &mut [BlockIndex]) -> usize {
-        let mut filled = self.pop_take_batch(want, out);
+    pub fn alloc_batch(&self, to: State, out: &mut [BlockIndex]) -> usize {
+        let mut filled = self.pop_take_batch(to, out);
         while filled < out.len() {
-            match self.carve(want, &mut out[filled..]) {
+            match self.carve(to, &mut out[filled..]) {
                 0 => break,
                 carved => filled += carved,
             }
@@ -24,7 +24,8 @@ impl Buddy {
         filled
     }
 
-    fn pop_take_batch(&self, want: Order, out: &mut [BlockIndex]) -> usize {
+    fn pop_take_batch(&self, to: State, out: &mut [BlockIndex]) -> usize {
+        let want = to.order();
         let mut filled = 0;
         for _ in 0..POPS {
             let rest = &mut out[filled..];
@@ -35,7 +36,7 @@ impl Buddy {
             let mut kept = 0;
             for place in 0..popped {
                 let block = rest[place];
-                if self.settle(block, want, want) {
+                if self.settle(block, want, to) {
                     rest[kept] = block;
                     kept += 1;
                 }
@@ -45,27 +46,32 @@ impl Buddy {
         filled
     }
 
-    /// Takes one larger block and cuts as much of it as is wanted into blocks of `want`; returns how many.
-    fn carve(&self, want: Order, out: &mut [BlockIndex]) -> usize {
-        let max = self.geometry.max_order();
+    /// Takes one larger block and cuts as much of it as is wanted into blocks like `to`; returns how many.
+    fn carve(&self, to: State, out: &mut [BlockIndex]) -> usize {
+        let (want, max) = (to.order(), self.geometry.max_order());
         let Some(above) = want.up().filter(|above| *above <= max) else { return 0 };
         // As large as all of them together, if there is such an order.
         let ideal = Order::covering(out.len().saturating_mul(want.units() as usize)).unwrap_or(max);
         let ideal = ideal.max(above).min(max);
         // One that is large enough, best fit first; else the largest of the ones that are not.
         let mut orders = ideal.through(max).chain(above.until(ideal).rev());
-        let Some((block, from)) = orders.find_map(|from| Some((self.pop_take(from, want)?, from))) else { return 0 };
+        let Some((block, from)) = orders.find_map(|from| Some((self.pop_take(from, to)?, from))) else { return 0 };
 
         let parts = from.units() >> want.get();
         let count = parts.min(u32::try_from(out.len()).unwrap_or(u32::MAX));
-        for (part, place) in (0..count).zip(out) {
-            *place = block.after(part, want);
-            if part > 0 {
-                self.states.at(*place).claim(want);
+        let mut filled = 0;
+        for part in 0..count {
+            let place = block.after(part, want);
+            if part > 0 && self.states.at(place).claim(to) == Node::Elsewhere && to == State::held(want) {
+                // A cache holds only blocks whose nodes are idle.
+                self.publish(place, want);
+                continue;
             }
+            out[filled] = place;
+            filled += 1;
         }
         self.publish_range(block.after(count, want).get()..block.after(1, from).get());
-        count as usize
+        filled
     }
 
     /// Begins a batch of releases.
@@ -92,6 +98,16 @@ impl Batch<'_> {
     /// When no `Live` block begins there; the batch goes on.
     pub fn release(&mut self, block: BlockIndex) -> Result<Order, NotLive> {
         let (order, node) = self.heap.release_state(block)?;
+        self.add(block, order, node);
+        Ok(order)
+    }
+
+    /// Publishes a `Held` block, which is the caller's.
+    pub fn flush(&mut self, block: BlockIndex, order: Order) {
+        self.add(block, order, self.heap.states.at(block).publish(order));
+    }
+
+    fn add(&mut self, block: BlockIndex, order: Order, node: Node) {
         match (&mut self.chain, node) {
             (_, Node::Elsewhere) => self.displaced = true,
             (Some((run, chain)), Node::Idle) if *run == order => chain.append(&self.heap.links, block),
@@ -100,7 +116,6 @@ impl Batch<'_> {
                 self.chain = Some((order, Chain::new(block)));
             }
         }
-        Ok(order)
     }
 
     fn push(&mut self) {

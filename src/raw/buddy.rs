@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use super::order::{BlockIndex, Geometry, Order};
 use super::stack::{Chain, FreeStack, Links};
-use super::state::{Kind, Node, States};
+use super::state::{Kind, Node, State, States};
 use crate::metadata::Unavailable;
 use crate::sync::{AtomicU64, Ordering};
 
@@ -44,7 +44,7 @@ impl Buddy {
     ///
     /// # Errors
     ///
-    /// When the tables, 5 bytes a unit, were not to be had.
+    /// When the tables, 6 bytes a unit, were not to be had.
     pub fn new(geometry: Geometry) -> Result<Self, Unavailable> {
         let heap = Self {
             states: States::new(&geometry)?,
@@ -58,6 +58,12 @@ impl Buddy {
         Ok(heap)
     }
 
+    /// The states of its units.
+    #[inline]
+    pub(crate) fn states(&self) -> &States {
+        &self.states
+    }
+
     /// Its geometry.
     #[inline]
     pub fn geometry(&self) -> &Geometry {
@@ -68,7 +74,7 @@ impl Buddy {
     /// it. Lock-free; at most one split for each order above.
     #[inline]
     pub fn alloc(&self, want: Order) -> Option<BlockIndex> {
-        match self.pop_take(want, want) {
+        match self.pop_take(want, State::live(want)) {
             Some(block) => Some(block),
             None => self.alloc_larger_slow(want),
         }
@@ -78,18 +84,18 @@ impl Buddy {
     fn alloc_larger_slow(&self, want: Order) -> Option<BlockIndex> {
         let mut larger = want.through(self.geometry.max_order()).skip(1);
         larger.find_map(|from| {
-            let block = self.pop_take(from, want)?;
+            let block = self.pop_take(from, State::live(want))?;
             self.split(block, from, want);
             Some(block)
         })
     }
 
-    /// Takes a block from the stack of `from`, to be `Live(want)`. The caller publishes the rest of it.
+    /// Takes a block from the stack of `from`, to be what `to` says. The caller publishes the rest of it.
     #[inline]
-    pub(super) fn pop_take(&self, from: Order, want: Order) -> Option<BlockIndex> {
+    pub(super) fn pop_take(&self, from: Order, to: State) -> Option<BlockIndex> {
         for _ in 0..STALE_LIMIT {
             let block = self.stacks[from.slot()].pop(&self.links)?;
-            if self.settle(block, from, want) {
+            if self.settle(block, from, to) {
                 return Some(block);
             }
         }
@@ -97,14 +103,14 @@ impl Buddy {
     }
 
     /// Decides what becomes of a node that the caller took off the stack of `from`. True: the block was `Free` of
-    /// that order and is the caller's now, `Live(want)`. False: the entry was stale, and the node is idle or in the
+    /// that order and is the caller's now, and what `to` says. False: the entry was stale, and the node is idle or in the
     /// stack where it belongs.
     #[inline]
-    pub(super) fn settle(&self, block: BlockIndex, from: Order, want: Order) -> bool {
+    pub(super) fn settle(&self, block: BlockIndex, from: Order, to: State) -> bool {
         let word = self.states.at(block);
         let mut seen = word.read();
         while seen.is_free(from) {
-            match word.take_with_node(seen, want) {
+            match word.take_with_node(seen, to) {
                 Ok(()) => return true,
                 Err(now) => seen = now,
             }
@@ -251,7 +257,7 @@ impl Buddy {
 
     /// The state of any unit. For models.
     #[cfg(all(loom, feature = "loom"))]
-    pub fn state(&self, unit: BlockIndex) -> super::state::State {
+    pub fn state(&self, unit: BlockIndex) -> State {
         self.states.at(unit).read()
     }
 }

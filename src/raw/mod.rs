@@ -24,4 +24,4 @@ pub use order::{BlockIndex, Geometry, Order};
 pub use resize::CantResize;
 pub use scan::{Coalescer, Scan};
 pub use search::{Exhausted, LastFailure, search};
-pub use state::{Kind, State};
+pub use state::{Home, Kind, State, StateWord};

@@ -18,6 +18,8 @@ impl Order {
     #[cfg(all(loom, feature = "loom"))]
     pub const COUNT: usize = 4;
 
+    const _POWER_OF_TWO: () = assert!(Self::COUNT.is_power_of_two());
+
     /// The order of one unit.
     pub const ZERO: Self = Self(0);
     /// The largest order.
@@ -47,7 +49,8 @@ impl Order {
     /// The order as an index into a table with an entry for each order.
     #[inline]
     pub const fn slot(self) -> usize {
-        self.0 as usize
+        // Without effect, as there are no others; it spares a check.
+        self.0 as usize & (Self::COUNT - 1)
     }
 
     /// Units of a block of this order.

@@ -1,10 +1,11 @@
-//! The state word: one byte a unit, the only truth about who owns a block.
+//! The state word: two bytes a unit, the only truth about who owns a block.
 //!
 //! | bits | meaning |
 //! |---|---|
 //! | 0–4 | order of the block that begins here |
 //! | 5–6 | kind: 0 `Inner`, 1 `Free`, 2 `Held`, 3 `Live` |
 //! | 7 | `Listed`: this unit's node is in use |
+//! | 8–15 | *home* of a `Live` block: which cache handed it out, 0 for none |
 //!
 //! | kind | who may change the state |
 //! |---|---|
@@ -17,18 +18,25 @@
 //! is in the hand of the one thread that took it off. Only a publication or a release sets it, and only while the
 //! block is that thread's; only the thread with the node in hand clears it. `Free` implies `Listed`.
 //!
-//! Every change but one goes by compare-exchange or swap, because the node's holder may clear `Listed` at any time.
+//! Every change goes by compare-exchange or swap, because the node's holder may clear `Listed` at any time; but for a block
+//! that is `Held` or in transit with its node idle, which nobody but its owner may change.
+//!
+//! The home is a hint: it tells a release whose block it has in the very word that it must read anyway. So the state of
+//! a thread's own block is one value that is known beforehand but for the order.
 
 use super::order::{BlockIndex, Geometry, Order};
 use crate::metadata::{Table, Unavailable};
-use crate::sync::{AtomicU8, Ordering};
+use crate::sync::{AtomicU16, Ordering};
 
-const ORDER: u8 = 0b0001_1111;
-const KIND: u8 = 0b0110_0000;
+const ORDER: u16 = 0b0001_1111;
+const KIND: u16 = 0b0110_0000;
 const KIND_SHIFT: u32 = KIND.trailing_zeros();
-const LISTED: u8 = 0b1000_0000;
+const LISTED: u16 = 0b1000_0000;
+const HOME: u16 = 0xff00;
+const HOME_SHIFT: u32 = HOME.trailing_zeros();
 
-const _: () = assert!(ORDER | KIND | LISTED == u8::MAX && ORDER & KIND == 0 && LISTED & (ORDER | KIND) == 0);
+const _: () = assert!(ORDER | KIND | LISTED | HOME == u16::MAX && ORDER & KIND == 0);
+const _: () = assert!(LISTED & (ORDER | KIND) == 0 && HOME & (ORDER | KIND | LISTED) == 0);
 const _: () = assert!(Order::COUNT <= ORDER as usize + 1);
 
 /// What the unit is the head of.
@@ -54,19 +62,74 @@ pub enum Node {
     Elsewhere,
 }
 
+/// The cache that a `Live` block was handed out by, as far as eight bits can tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Home(u8);
+
+impl Home {
+    /// No cache, or one that has no code.
+    pub const NONE: Self = Self(0);
+
+    /// The code of the cache of number `cache`: the first 255 have one.
+    pub const fn of(cache: usize) -> Self {
+        if cache < u8::MAX as usize { Self(cache as u8 + 1) } else { Self::NONE }
+    }
+
+    /// The number of the cache.
+    pub const fn cache(self) -> Option<usize> {
+        (self.0 as usize).checked_sub(1)
+    }
+}
+
 /// A state as it was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct State(u8);
+pub struct State(u16);
 
 impl State {
     const fn with(kind: Kind, order: Order) -> Self {
-        Self((kind as u8) << KIND_SHIFT | order.get() as u8)
+        Self((kind as u16) << KIND_SHIFT | order.get() as u16)
     }
 
-    /// A `Live` block of `order`, its node idle.
+    /// A `Live` block of `order` without a home, its node idle.
     #[inline]
     pub const fn live(order: Order) -> Self {
         Self::with(Kind::Live, order)
+    }
+
+    /// A `Live` block of the smallest order that `home` handed out, its node idle.
+    #[inline]
+    pub const fn live_from(home: Home) -> Self {
+        Self(Self::live(Order::ZERO).0 | (home.0 as u16) << HOME_SHIFT)
+    }
+
+    /// The same for a block of `order`, if this one is of the smallest.
+    #[inline]
+    pub const fn of_order(self, order: Order) -> Self {
+        Self(self.0 | order.get() as u16)
+    }
+
+    /// The state as a number, to be kept somewhere and read by [`from_bits`](Self::from_bits).
+    #[inline]
+    pub(crate) const fn bits(self) -> u16 {
+        self.0
+    }
+
+    /// What [`bits`](Self::bits) was.
+    #[inline]
+    pub(crate) const fn from_bits(bits: u16) -> Self {
+        Self(bits)
+    }
+
+    /// The order of this block, if but for the order it is `model`, a state of the smallest order.
+    #[inline]
+    pub const fn order_if_like(self, model: Self) -> Option<Order> {
+        Order::new((self.0 ^ model.0) as u32)
+    }
+
+    /// A `Held` block of `order`, its node idle.
+    #[inline]
+    pub const fn held(order: Order) -> Self {
+        Self::with(Kind::Held, order)
     }
 
     /// A `Free` block of `order`, its node, by the rule, in use.
@@ -108,18 +171,28 @@ impl State {
         self.0 & LISTED != 0
     }
 
+    /// The cache that handed this block out.
+    #[inline]
+    pub const fn home(self) -> Home {
+        Home((self.0 >> HOME_SHIFT) as u8)
+    }
+
     const fn keeping_node_of(self, other: Self) -> Self {
         Self(self.0 & !LISTED | other.0 & LISTED)
+    }
+
+    const fn resized(self, order: Order) -> Self {
+        Self(self.0 & !ORDER | order.get() as u16)
     }
 }
 
 /// The state words of a heap.
 #[derive(Debug)]
-pub struct States(Table<AtomicU8>);
+pub struct States(Table<AtomicU16>);
 
 /// The state word of one unit. All that happens to it happens here.
 #[derive(Clone, Copy, Debug)]
-pub struct StateWord<'a>(&'a AtomicU8);
+pub struct StateWord<'a>(pub(crate) &'a AtomicU16);
 
 impl States {
     /// The states of a heap in which nothing was published yet.
@@ -132,6 +205,12 @@ impl States {
     pub fn at(&self, block: BlockIndex) -> StateWord<'_> {
         StateWord(&self.0[block.slot()])
     }
+
+    /// All of them, to be looked at from elsewhere by [`StateWord`].
+    #[inline]
+    pub(crate) fn words(&self) -> &[AtomicU16] {
+        &self.0
+    }
 }
 
 impl StateWord<'_> {
@@ -143,25 +222,26 @@ impl StateWord<'_> {
         State(self.0.load(Ordering::Acquire))
     }
 
-    /// In transit → `Free(order)`. The caller owns the block.
+    /// In transit or `Held` → `Free(order)`. The caller owns the block.
     #[inline]
     pub fn publish(self, order: Order) -> Node {
         // AcqRel: the Release pairs with the Acquire in `take`; makes what the last owner wrote to the block visible
         // to the next one. The Acquire pairs with the Release in `unlist`; whoever pushes the node writes its link
         // after the one that had it has read it.
         let old = State(self.0.swap(State::free(order).0, Ordering::AcqRel));
-        debug_assert_eq!(old.kind(), Kind::Inner, "only a block in transit is published");
+        debug_assert!(matches!(old.kind(), Kind::Inner | Kind::Held), "only its owner publishes a block");
         if old.is_listed() { Node::Elsewhere } else { Node::Idle }
     }
 
-    /// `Free` → `Live(order)`, by the thread that has the node in hand, which becomes idle. The winner owns the block.
+    /// `Free` → `to`, `Live` or `Held`, by the thread that has the node in hand, which becomes idle. The winner owns the
+    /// block.
     ///
     /// # Errors
     ///
     /// The state that it has instead of `seen`; the caller still has the node.
     #[inline]
-    pub fn take_with_node(self, seen: State, order: Order) -> Result<(), State> {
-        self.change(seen, State::live(order))
+    pub fn take_with_node(self, seen: State, to: State) -> Result<(), State> {
+        self.change(seen, to)
     }
 
     /// `Free` → `Live(order)`, by a thread that found the block without its node, which stays where it is.
@@ -195,6 +275,26 @@ impl StateWord<'_> {
         debug_assert_eq!(seen.kind(), Kind::Live);
         self.change(seen, State::free(seen.order()))?;
         Ok(if seen.is_listed() { Node::Elsewhere } else { Node::Idle })
+    }
+
+    /// `Live` → `Held`, both of `order`: a release into a cache. Only for a block whose node is idle, so that its owner is the
+    /// only one who may change it from now on.
+    ///
+    /// # Errors
+    ///
+    /// The state that it has instead of `seen`.
+    #[inline]
+    pub fn hold(self, seen: State, order: Order) -> Result<(), State> {
+        debug_assert!(seen.kind() == Kind::Live && !seen.is_listed() && seen.order() == order);
+        self.change(seen, State::held(order))
+    }
+
+    /// `Held` → `live`, by the cache that has it, its node idle.
+    #[inline]
+    pub fn hand_out(self, live: State) {
+        // Release: pairs with the Acquire in `read` and in `change`; whoever sees the block live sees what came before it.
+        // A plain store: nobody else writes here while the block is `Held` and its node idle.
+        self.0.store(live.0, Ordering::Release);
     }
 
     /// `Free(order)` → `Inner`: the caller owns the block, and has it in transit. Its node stays where it is.
@@ -235,22 +335,25 @@ impl StateWord<'_> {
     #[inline]
     pub fn resize(self, seen: State, order: Order) -> Result<(), State> {
         debug_assert_eq!(seen.kind(), Kind::Live);
-        self.change(seen, State::live(order).keeping_node_of(seen))
+        self.change(seen, seen.resized(order))
     }
 
-    /// In transit → `Live(order)`. The caller owns the block, as a part of one that it took.
+    /// In transit → `to`, `Live` or `Held`. The caller owns the block, as a part of one that it took. Tells whether its
+    /// node is idle.
     #[inline]
-    pub fn claim(self, order: Order) {
+    pub fn claim(self, to: State) -> Node {
         // Relaxed: only the owner sets `Listed`, and it is asked whether it is clear.
         let seen = State(self.0.load(Ordering::Relaxed));
         debug_assert_eq!(seen.kind(), Kind::Inner);
         if seen.is_listed() {
             // The node's holder may clear `Listed` meanwhile, so this must add to what is there.
             // Release: pairs with the Acquire in `read`; whoever sees the part sees the whole gone.
-            self.0.fetch_or(State::live(order).0, Ordering::Release);
+            self.0.fetch_or(to.0, Ordering::Release);
+            Node::Elsewhere
         } else {
             // Release: as above. A plain store: nobody else writes here while `Listed` is clear.
-            self.0.store(State::live(order).0, Ordering::Release);
+            self.0.store(to.0, Ordering::Release);
+            Node::Idle
         }
     }
 
@@ -281,6 +384,17 @@ mod tests {
             assert_eq!(live.keeping_node_of(free).order(), order);
             assert!(live.keeping_node_of(free).is_listed());
         }
+        let mine = State::live_from(Home::of(200));
+        for order in Order::ZERO.through(Order::MAX) {
+            let live = mine.of_order(order);
+            assert_eq!((live.kind(), live.order(), live.home().cache()), (Kind::Live, order, Some(200)));
+            assert_eq!(live.order_if_like(mine), Some(order));
+            assert_eq!(mine.resized(order), live);
+            for other in [State::live(order), State::held(order), State::free(order), State(live.0 | LISTED)] {
+                assert_eq!(other.order_if_like(mine), None);
+            }
+        }
+        assert_eq!((Home::of(254).cache(), Home::of(255)), (Some(254), Home::NONE));
         assert_eq!(State(0).kind(), Kind::Inner);
         assert_eq!(State(LISTED).kind(), Kind::Inner);
     }

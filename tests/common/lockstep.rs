@@ -5,7 +5,8 @@ use std::alloc::Layout;
 use std::ptr::NonNull;
 
 use mempool::{
-    AllocError, Block, BlockState, HeapId, MemoryPool, OrderStats, ReleaseBatchError, ReleaseError, ResizeError,
+    AllocError, Block, BlockState, Builder, HeapId, MemoryPool, OrderStats, ReleaseBatchError, ReleaseError,
+    ResizeError,
 };
 
 use super::at;
@@ -48,7 +49,17 @@ fn non_null(address: usize) -> NonNull<u8> {
 
 impl Lockstep {
     pub fn new(min_block: usize, max_block: Option<usize>) -> Self {
-        let builder = MemoryPool::builder().min_block(min_block);
+        Self::with(min_block, max_block, MemoryPool::builder())
+    }
+
+    /// A pool without caches: what is free is everybody's.
+    #[allow(dead_code, reason = "some of the tests need it")]
+    pub fn uncached(min_block: usize, max_block: Option<usize>) -> Self {
+        Self::with(min_block, max_block, MemoryPool::builder().thread_cache(0))
+    }
+
+    fn with(min_block: usize, max_block: Option<usize>, builder: Builder) -> Self {
+        let builder = builder.min_block(min_block);
         let builder = max_block.map_or(builder.clone(), |max| builder.max_block(max));
         Self { pool: builder.build().expect("the sizes are valid"), oracle: Oracle::new(min_block, max_block) }
     }

@@ -1,0 +1,192 @@
+//! All caches of a pool, by the number of the thread.
+
+use core::fmt;
+use core::ptr::{self, NonNull};
+
+use crate::heaps::View;
+use crate::metadata::{Owned, Zeroed};
+use crate::raw::Home;
+use crate::sync::{AtomicPtr, AtomicU64, Ordering, const_unless_loom};
+
+use super::budget::Limit;
+use super::cache::Cache;
+use super::indices::{Indices, ThreadIndex};
+
+/// Caches of a segment of the table.
+#[cfg(not(all(loom, feature = "loom")))]
+const SEGMENT: usize = 64;
+/// Under loom few: each is a tracked object.
+#[cfg(all(loom, feature = "loom"))]
+const SEGMENT: usize = 4;
+
+const SEGMENTS: usize = ThreadIndex::COUNT / 64;
+
+#[derive(Debug)]
+struct Segment([Place; SEGMENT]);
+
+impl Default for Segment {
+    fn default() -> Self {
+        Self(core::array::from_fn(|_| Place::default()))
+    }
+}
+
+#[derive(Debug, Default)]
+struct Place(AtomicPtr<Cache>);
+
+// SAFETY: atomic pointers, for which zero is null and valid, and which need no drop.
+unsafe impl Zeroed for Segment {}
+// SAFETY: atomic integers and pointers, for which zero is valid, and which need no drop.
+unsafe impl Zeroed for Cache {}
+
+/// The caches of a pool. The table grows by segments, and a cache comes into being when its thread first uses the pool; they
+/// stay until the pool is dropped.
+pub struct Caches {
+    /// The name of the pool among all there ever were; 0 until a thread asks for it.
+    id: AtomicU64,
+    /// Bytes that a cache may hold by the configuration; 0 for no caches.
+    bytes: usize,
+    segments: [AtomicPtr<Segment>; SEGMENTS],
+}
+
+/// What a cache reaches beyond itself: the pool that it belongs to.
+#[derive(Clone, Copy, Debug)]
+pub struct Reach<'a> {
+    /// The heaps of the pool now.
+    pub heaps: View<'a>,
+    /// The caches of the pool.
+    pub caches: &'a Caches,
+    /// Which threads are running.
+    pub indices: &'a Indices,
+    /// A unit has 2^`min_shift` bytes.
+    pub min_shift: u32,
+}
+
+impl Reach<'_> {
+    /// What a cache may hold.
+    pub(super) fn limit(&self) -> Limit {
+        Limit::new(self.caches.bytes, self.heaps.capacity(), self.min_shift)
+    }
+
+    /// The cache of a home whose thread is running.
+    pub(super) fn running(&self, home: Home) -> Option<&Cache> {
+        let index = ThreadIndex::new(home.cache()?)?;
+        self.caches.get(index).filter(|_| self.indices.is_taken(index))
+    }
+}
+
+impl Caches {
+    const_unless_loom! {
+        /// None yet, each to hold at most `bytes` bytes.
+        pub fn new(bytes: usize) -> Self {
+            #[cfg(not(all(loom, feature = "loom")))]
+            let segments = [const { AtomicPtr::new(ptr::null_mut()) }; SEGMENTS];
+            #[cfg(all(loom, feature = "loom"))]
+            let segments = core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut()));
+            Self { id: AtomicU64::new(0), bytes, segments }
+        }
+    }
+
+    /// The name of the pool; 0 if no thread has asked for it yet.
+    #[inline]
+    pub fn id(&self) -> u64 {
+        // Relaxed: compared with what this very thread stored in its own memory.
+        self.id.load(Ordering::Relaxed)
+    }
+
+    /// The name of the pool, from `next` if it has none.
+    pub fn id_or(&self, next: impl FnOnce() -> u64) -> u64 {
+        match self.id() {
+            0 => {
+                let id = next();
+                // Relaxed, both: only equality of names matters.
+                match self.id.compare_exchange(0, id, Ordering::Relaxed, Ordering::Relaxed) {
+                    Ok(_) => id,
+                    Err(first) => first,
+                }
+            }
+            id => id,
+        }
+    }
+
+    /// Are there to be caches?
+    pub fn is_enabled(&self) -> bool {
+        self.bytes > 0
+    }
+
+    fn place(&self, index: ThreadIndex) -> Option<&Place> {
+        let segment = self.segments.get(index.slot() / SEGMENT)?;
+        // Acquire: pairs with the Release in `place_or_new`; makes the zeroes of the segment visible.
+        // SAFETY: null, or a segment that lives as long as `self`.
+        let segment = unsafe { segment.load(Ordering::Acquire).as_ref() }?;
+        segment.0.get(index.slot() % SEGMENT)
+    }
+
+    fn place_or_new(&self, index: ThreadIndex) -> Option<&Place> {
+        if self.place(index).is_none() {
+            let segment = self.segments.get(index.slot() / SEGMENT)?;
+            let new = Owned::<Segment>::zeroed().ok()?.into_raw();
+            // Release: pairs with the Acquire in `place`. Relaxed on failure: `place` loads again.
+            let stored = segment.compare_exchange(ptr::null_mut(), new.as_ptr(), Ordering::Release, Ordering::Relaxed);
+            if stored.is_err() {
+                // SAFETY: not stored, so it is still this thread's.
+                drop(unsafe { Owned::from_raw(new) });
+            }
+        }
+        self.place(index)
+    }
+
+    /// The cache of a number, if one was made.
+    pub fn get(&self, index: ThreadIndex) -> Option<&Cache> {
+        // Acquire: pairs with the Release in `get_or_new`; makes visible how the cache was prepared.
+        let cache = self.place(index)?.0.load(Ordering::Acquire);
+        // SAFETY: null, or a cache that lives as long as `self`.
+        unsafe { cache.as_ref() }
+    }
+
+    /// The cache of a number, which the caller has. `None`: there is no memory for one.
+    pub fn get_or_new(&self, index: ThreadIndex, min_shift: u32) -> Option<&Cache> {
+        if let Some(cache) = self.get(index) {
+            return Some(cache);
+        }
+        let place = self.place_or_new(index)?;
+        let cache = Owned::<Cache>::zeroed().ok()?;
+        cache.prepare(index, &Limit::new(self.bytes, 0, min_shift));
+        // Release: pairs with the Acquire in `get`. A plain store: only who has the number makes its cache.
+        place.0.store(cache.into_raw().as_ptr(), Ordering::Release);
+        self.get(index)
+    }
+
+    /// All caches, with their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = (ThreadIndex, &Cache)> {
+        // Acquire: as in `place`.
+        let made = self.segments.iter().enumerate().filter(|(_, place)| !place.load(Ordering::Acquire).is_null());
+        let numbers = made.flat_map(|(segment, _)| segment * SEGMENT..(segment + 1) * SEGMENT);
+        numbers.filter_map(|number| {
+            let index = ThreadIndex::new(number)?;
+            Some((index, self.get(index)?))
+        })
+    }
+}
+
+impl Drop for Caches {
+    fn drop(&mut self) {
+        for segment in &self.segments {
+            // Relaxed, both: `&mut self`, nobody else is there.
+            let Some(segment) = NonNull::new(segment.load(Ordering::Relaxed)) else { continue };
+            // SAFETY: it came from `Owned::into_raw` in `place_or_new`, and is dropped once.
+            let segment = unsafe { Owned::from_raw(segment) };
+            for place in &segment.0 {
+                if let Some(cache) = NonNull::new(place.0.load(Ordering::Relaxed)) {
+                    // SAFETY: it came from `Owned::into_raw` in `get_or_new`, and is dropped once.
+                    drop(unsafe { Owned::from_raw(cache) });
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Caches {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caches").field("bytes", &self.bytes).field("made", &self.iter().count()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,147 @@
+//! The calling thread: its number, and the cache that it used last.
+//!
+//! Both are in thread-local cells without a destructor, so that they can be read at any time, in other destructors too,
+//! without a check. A second thread-local has the destructor; it marks the cells dead before it gives the number back, so
+//! that what the thread still does then it does without a cache.
+
+#[cfg(not(all(feature = "std", not(all(loom, feature = "loom")))))]
+pub use without::{current, indices, with_current};
+
+#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+pub use threads::{current, indices, with_current};
+
+#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+mod threads {
+    extern crate std;
+
+    use core::cell::Cell;
+    use core::ptr::NonNull;
+    use std::thread_local;
+
+    use crate::cache::{Cache, Caches, Indices, ThreadIndex};
+    use crate::sync::{AtomicU64, Ordering};
+
+    /// The numbers of the threads of this program.
+    static INDICES: Indices = Indices::new();
+
+    /// The numbers of the threads of this program.
+    pub fn indices() -> &'static Indices {
+        &INDICES
+    }
+
+    /// The name of the next pool. A name is never used again, so that a thread's memory of a pool that was dropped fits no
+    /// other one. 2^64 names are enough.
+    static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+    /// What `Current::index` has besides numbers.
+    const NOT_YET: usize = usize::MAX;
+    const NEVER: usize = usize::MAX - 1;
+    /// No pool has this name.
+    const NO_POOL: u64 = u64::MAX;
+
+    struct Current {
+        /// The name of the pool that this thread used last.
+        pool: Cell<u64>,
+        /// Its cache in that pool.
+        cache: Cell<NonNull<Cache>>,
+        index: Cell<usize>,
+    }
+
+    /// Gives the number back when the thread exits.
+    struct Exit(Cell<Option<ThreadIndex>>);
+
+    thread_local! {
+        static CURRENT: Current = const {
+            Current { pool: Cell::new(NO_POOL), cache: Cell::new(NonNull::dangling()), index: Cell::new(NOT_YET) }
+        };
+        static EXIT: Exit = const { Exit(Cell::new(None)) };
+    }
+
+    impl Drop for Exit {
+        fn drop(&mut self) {
+            CURRENT.with(|current| {
+                current.index.set(NEVER);
+                current.pool.set(NO_POOL);
+            });
+            if let Some(index) = self.0.take() {
+                INDICES.release(index);
+            }
+        }
+    }
+
+    /// The cache of the calling thread in the pool of `caches`, if that is the pool that the thread used last.
+    #[inline]
+    pub fn current(caches: &Caches) -> Option<&Cache> {
+        CURRENT.with(|current| {
+            if current.pool.get() != caches.id() {
+                return None;
+            }
+            // SAFETY: `with_current` stored the cache with the name of its pool. The name fits no other pool, so the cache is
+            // one of `caches`, which lives, as long as which the cache lives.
+            Some(unsafe { current.cache.get().as_ref() })
+        })
+    }
+
+    /// The cache of the calling thread in the pool of `caches`, made if it must be. `None`: the thread has no number,
+    /// because all are taken or it is about to exit; or there is no memory for a cache.
+    #[cold]
+    pub fn with_current(caches: &Caches, min_shift: u32) -> Option<&Cache> {
+        if !caches.is_enabled() {
+            return None;
+        }
+        CURRENT.with(|current| {
+            let index = ThreadIndex::new(current.index.get()).or_else(|| claim(current))?;
+            let cache = caches.get_or_new(index, min_shift)?;
+            // Relaxed: only that each name is given once matters.
+            current.pool.set(caches.id_or(|| NEXT_ID.fetch_add(1, Ordering::Relaxed)));
+            current.cache.set(NonNull::from(cache));
+            Some(cache)
+        })
+    }
+
+    /// A number for this thread. Where all are taken the next call tries again.
+    fn claim(current: &Current) -> Option<ThreadIndex> {
+        if current.index.get() != NOT_YET {
+            return None;
+        }
+        // The destructor first: where it can't be had any more, the thread is about to exit. It may allocate, and so use
+        // this pool: until it is registered, without a cache.
+        current.index.set(NEVER);
+        EXIT.try_with(|exit| {
+            let index = INDICES.claim();
+            current.index.set(index.map_or(NOT_YET, ThreadIndex::slot));
+            exit.0.set(index);
+            index
+        })
+        .ok()?
+    }
+}
+
+#[cfg(not(all(feature = "std", not(all(loom, feature = "loom")))))]
+mod without {
+    use crate::cache::{Cache, Caches, Indices};
+
+    /// No thread has a number.
+    #[cfg(not(all(loom, feature = "loom")))]
+    pub fn indices() -> &'static Indices {
+        static INDICES: Indices = Indices::new();
+        &INDICES
+    }
+
+    /// Models have their own.
+    #[cfg(all(loom, feature = "loom"))]
+    pub fn indices() -> &'static Indices {
+        unimplemented!("no model uses a pool")
+    }
+
+    /// Without the standard library there is no way to know a thread.
+    #[inline]
+    pub fn current(_: &Caches) -> Option<&Cache> {
+        None
+    }
+
+    /// As [`current`].
+    pub fn with_current(_: &Caches, _: u32) -> Option<&Cache> {
+        None
+    }
+}

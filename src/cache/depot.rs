@@ -1,0 +1,125 @@
+//! A depot: where other threads leave a cache's blocks, a whole magazine at a time (Bonwick and Adams, Magazines and
+//! Vmem, 2001).
+//!
+//! For each order there are a few places for magazines, and one word that says what is in each of them. To put a magazine
+//! or to take one is to make its place busy by one compare-exchange, to copy the entries, and to say what is there then.
+//! Nobody waits for a busy place: who finds no other goes on without the depot.
+//!
+//! | byte i of the word | place i |
+//! |---|---|
+//! | 0 | is empty |
+//! | 1 to 128 | has a magazine of so many blocks |
+//! | 255 | is busy: one thread copies |
+
+use super::bin::Entry;
+use crate::raw::Order;
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+
+/// Most blocks of a magazine: 512 bytes of entries.
+#[cfg(not(all(loom, feature = "loom")))]
+pub const MAGAZINE: usize = 128;
+/// Under loom few: each entry is a tracked object.
+#[cfg(all(loom, feature = "loom"))]
+pub const MAGAZINE: usize = 2;
+
+/// Magazines of one order.
+#[cfg(not(all(loom, feature = "loom")))]
+const PLACES: usize = 8;
+/// Under loom two: the second one shows what is done when the first is busy.
+#[cfg(all(loom, feature = "loom"))]
+const PLACES: usize = 2;
+
+const BITS: u32 = u8::BITS;
+const BUSY: u64 = u8::MAX as u64;
+const EMPTY: u64 = 0;
+const _: () = assert!(PLACES <= (u64::BITS / BITS) as usize && (MAGAZINE as u64) < BUSY);
+
+/// The magazines of one order.
+#[derive(Debug)]
+struct Shelf {
+    word: AtomicU64,
+    entries: [[AtomicU32; MAGAZINE]; PLACES],
+}
+
+/// The depot of one cache.
+#[derive(Debug)]
+pub struct Depot([Shelf; Order::COUNT]);
+
+impl Default for Depot {
+    fn default() -> Self {
+        let entries = || core::array::from_fn(|_| core::array::from_fn(|_| AtomicU32::new(0)));
+        Self(core::array::from_fn(|_| Shelf { word: AtomicU64::new(0), entries: entries() }))
+    }
+}
+
+fn content(word: u64, place: usize) -> u64 {
+    word >> (place as u32 * BITS) & BUSY
+}
+
+fn in_place(content: u64, place: usize) -> u64 {
+    content << (place as u32 * BITS)
+}
+
+impl Shelf {
+    /// Makes a place busy whose content `wanted` wants; returns the place and what was in it. Lock-free.
+    fn occupy(&self, wanted: impl Fn(u64) -> bool) -> Option<(usize, u64)> {
+        // Relaxed: only a guess, which the exchange checks.
+        let mut seen = self.word.load(Ordering::Relaxed);
+        loop {
+            let place = (0..PLACES).find(|place| wanted(content(seen, *place)))?;
+            let has = content(seen, place);
+            // Acquire: pairs with the Release in `vacate`; makes the entries visible, or to who puts others there that
+            // the last ones were read. Relaxed on failure: as above.
+            match self.word.compare_exchange_weak(
+                seen,
+                seen | in_place(BUSY, place),
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Some((place, has)),
+                Err(now) => seen = now,
+            }
+        }
+    }
+
+    /// Says what is in a place now that the caller made busy.
+    fn vacate(&self, place: usize, has: u64) {
+        // Release: pairs with the Acquire in `occupy`.
+        self.word.fetch_xor(in_place(BUSY ^ has, place), Ordering::Release);
+    }
+}
+
+impl Depot {
+    /// Puts a magazine of blocks of `order`, at most [`MAGAZINE`]; false where there is no place for it.
+    #[must_use = "the blocks are the caller's still if there was no place"]
+    pub fn put(&self, order: Order, blocks: &[Entry]) -> bool {
+        let shelf = &self.0[order.slot()];
+        debug_assert!((1..=MAGAZINE).contains(&blocks.len()));
+        let Some((place, _)) = shelf.occupy(|has| has == EMPTY) else { return false };
+        for (to, block) in shelf.entries[place].iter().zip(blocks) {
+            // Relaxed: published by the Release in `vacate`.
+            to.store(block.0, Ordering::Relaxed);
+        }
+        shelf.vacate(place, blocks.len() as u64);
+        true
+    }
+
+    /// Takes a magazine of blocks of `order`; returns how many blocks were in it, 0 for no magazine.
+    pub fn take(&self, order: Order, out: &mut [Entry; MAGAZINE]) -> usize {
+        let shelf = &self.0[order.slot()];
+        let Some((place, has)) = shelf.occupy(|has| has != EMPTY && has != BUSY) else { return 0 };
+        let len = has as usize;
+        for (to, from) in out[..len].iter_mut().zip(&shelf.entries[place]) {
+            // Relaxed: made visible by the Acquire in `occupy`.
+            *to = Entry(from.load(Ordering::Relaxed));
+        }
+        shelf.vacate(place, EMPTY);
+        len
+    }
+
+    /// Is there nothing of any order? A hint.
+    pub fn is_empty(&self) -> bool {
+        // Relaxed: a hint. What a put that has returned left is seen by whom it happened before.
+        self.0.iter().all(|shelf| shelf.word.load(Ordering::Relaxed) == 0)
+    }
+}

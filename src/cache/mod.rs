@@ -1,0 +1,38 @@
+//! Thread caches: what stands in front of the heaps, so that a thread's allocations and releases touch nothing that
+//! another thread touches.
+//!
+//! Each thread has in each pool a [`Cache`]. A file uses only the ones before it here:
+//!
+//! | file | what |
+//! |---|---|
+//! | `indices` | the numbers of threads; who has a number owns the caches of that number |
+//! | `bin` | the blocks of one size in a cache |
+//! | `depot` | where other threads leave this cache's blocks |
+//! | `window` | the heap that a cache works with, protected by a hazard, and how others get the owner's attention |
+//! | `budget` | how much a cache may hold, and of what |
+//! | `cache` | one cache: pop, push |
+//! | `caches` | all caches of a pool |
+//! | `refill`, `overflow`, `flush` | what a cache does when it has none, has too many, or is asked for them |
+//! | `current` | the calling thread: its number, and the cache that it used last |
+//!
+//! A block in a cache is `Held`: its state says so, and a second release of it is an error. A released block goes *home*, to
+//! the cache that handed it out, in a magazine with others: so the blocks of a thread stay neighbours, and two threads
+//! don't write to one cache line of states for long.
+
+mod bin;
+mod budget;
+#[expect(clippy::module_inception, reason = "the folder is about what the file is")]
+mod cache;
+mod caches;
+mod current;
+mod depot;
+mod flush;
+mod indices;
+mod overflow;
+mod refill;
+mod window;
+
+pub use cache::Cache;
+pub use caches::{Caches, Reach};
+pub use current::{current, indices, with_current};
+pub use indices::{Indices, ThreadIndex};
