@@ -14,6 +14,11 @@ use core::sync::atomic;
 #[cfg(all(loom, feature = "loom"))]
 use loom::sync::atomic;
 
+#[cfg(not(all(loom, feature = "loom")))]
+use core::cell::UnsafeCell;
+#[cfg(all(loom, feature = "loom"))]
+use loom::cell::UnsafeCell;
+
 pub(crate) use atomic::{Ordering, fence};
 
 /// Defines a function that is `const` but under loom, whose atomics have no `const` constructor.
@@ -141,6 +146,32 @@ integer!(AtomicU16, u16);
 integer!(AtomicU32, u32);
 integer!(AtomicU64, u64);
 wrap!(AtomicPtr<T>, *mut T, core::ptr::null_mut());
+
+/// What one thread at a time uses, and hands over to the next with a Release that the other acquires. Under loom a hand-over
+/// without that is an error.
+#[derive(Debug, Default)]
+#[cfg_attr(not(all(loom, feature = "loom")), repr(transparent))]
+pub(crate) struct Local<T>(UnsafeCell<T>);
+
+// SAFETY: whoever calls `get` says that no other thread uses the value, so it is as if it were sent from thread to thread.
+unsafe impl<T: Send> Sync for Local<T> {}
+
+impl<T> Local<T> {
+    /// The value.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the one thread that uses the value for as long as the reference lives.
+    #[inline(always)]
+    pub(crate) unsafe fn get(&self) -> &T {
+        #[cfg(not(all(loom, feature = "loom")))]
+        // SAFETY: the value lives as long as `self`; there is no `&mut` to it anywhere.
+        return unsafe { &*self.0.get() };
+        #[cfg(all(loom, feature = "loom"))]
+        // SAFETY: as above; as a mutable access, so that loom finds two owners.
+        return self.0.with_mut(|value| unsafe { &*value });
+    }
+}
 
 /// Lets other threads run: by the scheduler with the feature `std`, else by a pause of the processor.
 #[cfg(not(all(loom, feature = "loom")))]

@@ -1,8 +1,7 @@
 //! Bins: the blocks that a cache holds, of one size each, the youngest on top.
 //!
-//! A bin is a piece of the cache's table of entries. Only the owner of the cache uses it, so that all accesses are
-//! `Relaxed`: they are atomic only so that a look from elsewhere, for statistics, is no data race. The next owner sees
-//! what the last one wrote by the hand-over of the thread's number (`indices`).
+//! A bin is a piece of the cache's table of entries, which only the owner of the cache uses. The tops are atomic, though
+//! only the owner changes them, so that others may look at them.
 //!
 //! | bits of a top | meaning |
 //! |---|---|
@@ -13,10 +12,13 @@
 //! there is an entry that is no block, so that what is done to an entry anyway, to find it in the window, also tells that
 //! the bin is empty.
 
+use core::cell::Cell;
+
 use crate::raw::Order;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 use super::budget::OUTBOXES;
+use super::cache::Owner;
 
 /// A block of a pool as a number: the number of the first unit of its heap, plus its unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,136 +68,144 @@ impl BinIndex {
     }
 }
 
-/// The bins of a cache.
+/// The tops of the bins, for others to look at.
 #[derive(Debug)]
-#[repr(C)]
-pub struct Bins {
+pub struct Tops {
     tops: [AtomicU64; BINS],
-    /// The places after the last ones.
-    limits: [AtomicU32; BINS],
-    /// The places of the first ones.
+    /// The places of the first entries; never changed.
     firsts: [AtomicU32; BINS],
-    entries: [AtomicU32; ENTRIES],
+}
+
+/// What only the owner uses.
+#[derive(Debug)]
+pub struct Bins {
+    /// The places after the last entries.
+    limits: [Cell<u32>; BINS],
+    entries: [Cell<u32>; ENTRIES],
 }
 
 /// The top of a bin as it was read.
 #[derive(Clone, Copy, Debug)]
 pub struct Top(u64);
 
-impl Default for Bins {
+impl Default for Tops {
     fn default() -> Self {
-        Self {
-            tops: core::array::from_fn(|_| AtomicU64::new(0)),
-            limits: core::array::from_fn(|_| AtomicU32::new(0)),
-            firsts: core::array::from_fn(|_| AtomicU32::new(0)),
-            entries: core::array::from_fn(|_| AtomicU32::new(0)),
-        }
+        let (top, first) = (|_| AtomicU64::new(0), |_| AtomicU32::new(0));
+        Self { tops: core::array::from_fn(top), firsts: core::array::from_fn(first) }
     }
 }
 
-impl Bins {
-    /// Gives a bin the places from `first` on; the one before is no other's. It is empty then, with room for none.
-    pub fn place(&self, bin: BinIndex, first: usize) {
-        self.write(first - 1, Entry::NONE);
-        // Relaxed, all: see the head of the file.
-        self.firsts[bin.0].store(first as u32, Ordering::Relaxed);
-        self.limits[bin.0].store(first as u32, Ordering::Relaxed);
-        self.tops[bin.0].store(first as u64, Ordering::Relaxed);
+impl Default for Bins {
+    fn default() -> Self {
+        let cell = |_| Cell::new(0);
+        Self { limits: core::array::from_fn(cell), entries: core::array::from_fn(cell) }
     }
+}
 
+impl Tops {
     #[inline]
-    fn entry(&self, place: u64) -> &AtomicU32 {
-        // The mask is without effect, as there are no other places; it spares a check.
-        &self.entries[place as usize & (ENTRIES - 1)]
-    }
-
-    fn read(&self, place: usize) -> Entry {
-        // Relaxed: see the head of the file.
-        Entry(self.entry(place as u64).load(Ordering::Relaxed))
-    }
-
-    fn write(&self, place: usize, entry: Entry) {
-        // Relaxed: see the head of the file.
-        self.entry(place as u64).store(entry.0, Ordering::Relaxed);
-    }
-
-    #[inline]
-    fn top(&self, bin: BinIndex) -> u64 {
-        // Relaxed: see the head of the file.
+    fn get(&self, bin: BinIndex) -> u64 {
+        // Relaxed: the owner wrote it itself; for others it is a hint.
         self.tops[bin.0].load(Ordering::Relaxed)
     }
 
-    /// The youngest block of a bin, to be taken by [`pop`](Self::pop); [`Entry::NONE`] if there is none.
     #[inline]
-    pub fn youngest(&self, bin: BinIndex) -> (Entry, Top) {
-        let below = self.top(bin).wrapping_add(POP);
-        // Relaxed: see the head of the file.
-        (Entry(self.entry(below & PLACE).load(Ordering::Relaxed)), Top(below))
-    }
-
-    /// Takes the block that [`youngest`](Self::youngest) was.
-    #[inline]
-    pub fn pop(&self, bin: BinIndex, Top(below): Top) {
-        // Relaxed: see the head of the file.
-        self.tops[bin.0].store(below, Ordering::Relaxed);
-    }
-
-    /// Room for one more, to be filled by [`push`](Self::push).
-    #[inline]
-    pub fn room(&self, bin: BinIndex) -> Option<Top> {
-        let top = self.top(bin);
-        // Relaxed: see the head of the file.
-        if top & PLACE == u64::from(self.limits[bin.0].load(Ordering::Relaxed)) { None } else { Some(Top(top)) }
-    }
-
-    /// Puts a block into the room that there was.
-    #[inline]
-    pub fn push(&self, bin: BinIndex, Top(top): Top, entry: Entry) {
-        // Relaxed, both: see the head of the file.
-        self.entry(top & PLACE).store(entry.0, Ordering::Relaxed);
-        self.tops[bin.0].store(top + PUSH, Ordering::Relaxed);
+    fn set(&self, bin: BinIndex, top: u64) {
+        // Relaxed: for the owner, and for others a hint.
+        self.tops[bin.0].store(top, Ordering::Relaxed);
     }
 
     fn first(&self, bin: BinIndex) -> usize {
-        // Relaxed: see the head of the file.
+        // Relaxed: never changed since the cache was published.
         self.firsts[bin.0].load(Ordering::Relaxed) as usize
     }
 
     /// Blocks in a bin.
     pub fn len(&self, bin: BinIndex) -> usize {
-        (self.top(bin) & PLACE) as usize - self.first(bin)
-    }
-
-    /// Blocks that a bin may hold.
-    pub fn capacity(&self, bin: BinIndex) -> usize {
-        // Relaxed: see the head of the file.
-        self.limits[bin.0].load(Ordering::Relaxed) as usize - self.first(bin)
-    }
-
-    /// Sets how many blocks a bin may hold: no fewer than it has, no more than it has places.
-    pub fn set_capacity(&self, bin: BinIndex, blocks: usize) {
-        // Relaxed: see the head of the file.
-        self.limits[bin.0].store((self.first(bin) + blocks) as u32, Ordering::Relaxed);
+        ((self.get(bin) & PLACE) as usize).saturating_sub(self.first(bin))
     }
 
     /// How many blocks were popped, over all its time.
     pub fn popped(&self, bin: BinIndex) -> u64 {
-        self.top(bin) >> PLACE_BITS
+        self.get(bin) >> PLACE_BITS
+    }
+}
+
+impl Bins {
+    #[inline]
+    fn entry(&self, place: u64) -> &Cell<u32> {
+        // The mask is without effect, as there are no other places; it spares a check.
+        &self.entries[place as usize & (ENTRIES - 1)]
+    }
+}
+
+impl Owner<'_> {
+    /// Gives a bin the places from `first` on; the one before is no other's. It is empty then, with room for none.
+    pub(super) fn place_bin(self, bin: BinIndex, first: usize) {
+        let bins = &self.own().bins;
+        bins.entry(first as u64 - 1).set(Entry::NONE.0);
+        bins.limits[bin.0].set(first as u32);
+        // Relaxed: the cache is not published yet.
+        self.cache().tops.firsts[bin.0].store(first as u32, Ordering::Relaxed);
+        self.cache().tops.set(bin, first as u64);
+    }
+
+    /// The youngest block of a bin, to be taken by [`take`](Self::take); [`Entry::NONE`] if there is none.
+    #[inline]
+    pub(super) fn youngest(self, bin: BinIndex) -> (Entry, Top) {
+        let below = self.cache().tops.get(bin).wrapping_add(POP);
+        (Entry(self.own().bins.entry(below & PLACE).get()), Top(below))
+    }
+
+    /// Takes the block that [`youngest`](Self::youngest) was.
+    #[inline]
+    pub(super) fn take(self, bin: BinIndex, Top(below): Top) {
+        self.cache().tops.set(bin, below);
+    }
+
+    /// Room for one more, to be filled by [`put`](Self::put).
+    #[inline]
+    pub(super) fn room(self, bin: BinIndex) -> Option<Top> {
+        let top = self.cache().tops.get(bin);
+        if (top & PLACE) as u32 == self.own().bins.limits[bin.0].get() { None } else { Some(Top(top)) }
+    }
+
+    /// Puts a block into the room that there was.
+    #[inline]
+    pub(super) fn put(self, bin: BinIndex, Top(top): Top, entry: Entry) {
+        self.own().bins.entry(top & PLACE).set(entry.0);
+        self.cache().tops.set(bin, top + PUSH);
+    }
+
+    /// Blocks in a bin.
+    pub(super) fn len(self, bin: BinIndex) -> usize {
+        self.cache().tops.len(bin)
+    }
+
+    /// Blocks that a bin may hold.
+    pub(super) fn capacity(self, bin: BinIndex) -> usize {
+        self.own().bins.limits[bin.0].get() as usize - self.cache().tops.first(bin)
+    }
+
+    /// Sets how many blocks a bin may hold: no fewer than it has, no more than it has places.
+    pub(super) fn set_capacity(self, bin: BinIndex, blocks: usize) {
+        self.own().bins.limits[bin.0].set((self.cache().tops.first(bin) + blocks) as u32);
     }
 
     /// Copies the oldest blocks to `out`, as many as fit there or are in the bin, and lets the others move up. Returns
     /// how many.
-    pub fn take_oldest(&self, bin: BinIndex, out: &mut [Entry]) -> usize {
-        let (first, len) = (self.first(bin), self.len(bin));
+    pub(super) fn take_oldest(self, bin: BinIndex, out: &mut [Entry]) -> usize {
+        let (bins, tops) = (&self.own().bins, &self.cache().tops);
+        let (first, len) = (tops.first(bin), tops.len(bin));
         let count = out.len().min(len);
         for (to, place) in out[..count].iter_mut().zip(first..) {
-            *to = self.read(place);
+            *to = Entry(bins.entry(place as u64).get());
         }
         for place in first + count..first + len {
-            self.write(place - count, self.read(place));
+            bins.entry((place - count) as u64).set(bins.entry(place as u64).get());
         }
-        // Relaxed: see the head of the file. Pushes taken back: nothing was popped.
-        self.tops[bin.0].store(self.top(bin) - count as u64 * PUSH, Ordering::Relaxed);
+        // Pushes taken back: nothing was popped.
+        tops.set(bin, tops.get(bin) - count as u64 * PUSH);
         count
     }
 }

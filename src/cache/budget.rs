@@ -1,7 +1,8 @@
 //! How much a cache may hold, and of what: bounded in all, and shifted to the sizes that miss.
 
+use core::cell::Cell;
+
 use crate::raw::Order;
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 use super::bin::ENTRIES;
 use super::depot::MAGAZINE;
@@ -84,40 +85,34 @@ impl Limit {
 #[derive(Debug, Default)]
 pub struct Budget {
     /// Bytes of the blocks that all bins together may hold.
-    bytes: AtomicU64,
-    misses: AtomicU32,
+    bytes: Cell<usize>,
+    misses: Cell<u32>,
     /// `misses` when the bin of the order missed last.
-    missed: [AtomicU32; Order::COUNT],
+    missed: [Cell<u32>; Order::COUNT],
 }
 
 impl Budget {
     /// A bin missed: it had no block, or no room for one. Returns how many blocks it may hold from now on: twice as many if
     /// that is within the limit, or else what is left of it.
     pub fn grow(&self, limit: &Limit, order: Order, has: usize) -> usize {
-        // Relaxed, all here: the owner's.
-        let now = self.misses.load(Ordering::Relaxed).wrapping_add(1);
-        self.misses.store(now, Ordering::Relaxed);
-        self.missed[order.slot()].store(now, Ordering::Relaxed);
+        let now = self.misses.get().wrapping_add(1);
+        self.misses.set(now);
+        self.missed[order.slot()].set(now);
         let wanted = (2 * has).max(FIRST_BLOCKS).min(limit.room(order)).max(has);
-        let bytes = self.bytes.load(Ordering::Relaxed) as usize;
-        let left = Limit::bins(limit.bytes).saturating_sub(bytes) / limit.size(order);
+        let left = Limit::bins(limit.bytes).saturating_sub(self.bytes.get()) / limit.size(order);
         let more = (wanted - has).min(left);
-        self.bytes.store((bytes + limit.bytes_of(order, more)) as u64, Ordering::Relaxed);
+        self.bytes.set(self.bytes.get() + limit.bytes_of(order, more));
         has + more
     }
 
     /// A bin may hold fewer blocks from now on.
     pub fn shrink(&self, limit: &Limit, order: Order, less: usize) {
-        // Relaxed: the owner's.
-        let bytes = self.bytes.load(Ordering::Relaxed) as usize;
-        self.bytes.store(bytes.saturating_sub(limit.bytes_of(order, less)) as u64, Ordering::Relaxed);
+        self.bytes.set(self.bytes.get().saturating_sub(limit.bytes_of(order, less)));
     }
 
     /// The idle bin, other than that of `order`, that missed longest ago; `capacity` tells how much each may hold.
     pub fn idle(&self, order: Order, capacity: impl Fn(Order) -> usize) -> Option<Order> {
-        // Relaxed, both: the owner's.
-        let now = self.misses.load(Ordering::Relaxed);
-        let age = |order: &Order| now.wrapping_sub(self.missed[order.slot()].load(Ordering::Relaxed));
+        let age = |order: &Order| self.misses.get().wrapping_sub(self.missed[order.slot()].get());
         let others = Order::ZERO.through(Order::MAX).filter(|other| *other != order && capacity(*other) > 0);
         others.max_by_key(age).filter(|other| age(other) >= IDLE)
     }

@@ -35,7 +35,7 @@ struct Place(AtomicPtr<Cache>);
 
 // SAFETY: atomic pointers, for which zero is null and valid, and which need no drop.
 unsafe impl Zeroed for Segment {}
-// SAFETY: atomic integers and pointers, for which zero is valid, and which need no drop.
+// SAFETY: integers and pointers, atomic ones and cells, for which zero is valid and which need no drop.
 unsafe impl Zeroed for Cache {}
 
 /// The caches of a pool. The table grows by segments, and a cache comes into being when its thread first uses the pool; they
@@ -150,7 +150,8 @@ impl Caches {
         }
         let place = self.place_or_new(index)?;
         let cache = Owned::<Cache>::zeroed().ok()?;
-        cache.prepare(index, &Limit::new(self.bytes, 0, min_shift));
+        // SAFETY: the caller has the number, and nobody else knows the cache yet.
+        unsafe { cache.owner() }.prepare(index, &Limit::new(self.bytes, 0, min_shift));
         // Release: pairs with the Acquire in `get`. A plain store: only who has the number makes its cache.
         place.0.store(cache.into_raw().as_ptr(), Ordering::Release);
         self.get(index)

@@ -18,7 +18,7 @@ mod threads {
     use core::ptr::NonNull;
     use std::thread_local;
 
-    use crate::cache::{Cache, Caches, Indices, ThreadIndex};
+    use crate::cache::{Cache, Caches, Indices, Owner, ThreadIndex};
     use crate::sync::{AtomicU64, Ordering};
 
     /// The numbers of the threads of this program.
@@ -71,21 +71,23 @@ mod threads {
 
     /// The cache of the calling thread in the pool of `caches`, if that is the pool that the thread used last.
     #[inline]
-    pub fn current(caches: &Caches) -> Option<&Cache> {
+    pub fn current(caches: &Caches) -> Option<Owner<'_>> {
         CURRENT.with(|current| {
             if current.pool.get() != caches.id() {
                 return None;
             }
             // SAFETY: `with_current` stored the cache with the name of its pool. The name fits no other pool, so the cache is
-            // one of `caches`, which lives, as long as which the cache lives.
-            Some(unsafe { current.cache.get().as_ref() })
+            // one of `caches`, and lives as long.
+            let cache = unsafe { current.cache.get().as_ref() };
+            // SAFETY: this thread has the number of the cache until `Exit`, which makes it forget the pool first.
+            Some(unsafe { cache.owner() })
         })
     }
 
     /// The cache of the calling thread in the pool of `caches`, made if it must be. `None`: the thread has no number,
     /// because all are taken or it is about to exit; or there is no memory for a cache.
     #[cold]
-    pub fn with_current(caches: &Caches, min_shift: u32) -> Option<&Cache> {
+    pub fn with_current(caches: &Caches, min_shift: u32) -> Option<Owner<'_>> {
         if !caches.is_enabled() {
             return None;
         }
@@ -95,7 +97,8 @@ mod threads {
             // Relaxed: only that each name is given once matters.
             current.pool.set(caches.id_or(|| NEXT_ID.fetch_add(1, Ordering::Relaxed)));
             current.cache.set(NonNull::from(cache));
-            Some(cache)
+            // SAFETY: this thread has the number of the cache until `Exit`.
+            Some(unsafe { cache.owner() })
         })
     }
 
@@ -119,7 +122,7 @@ mod threads {
 
 #[cfg(not(all(feature = "std", not(all(loom, feature = "loom")))))]
 mod without {
-    use crate::cache::{Cache, Caches, Indices};
+    use crate::cache::{Caches, Indices, Owner};
 
     /// No thread has a number.
     #[cfg(not(all(loom, feature = "loom")))]
@@ -136,12 +139,12 @@ mod without {
 
     /// Without the standard library there is no way to know a thread.
     #[inline]
-    pub fn current(_: &Caches) -> Option<&Cache> {
+    pub fn current(_: &Caches) -> Option<Owner<'_>> {
         None
     }
 
     /// As [`current`].
-    pub fn with_current(_: &Caches, _: u32) -> Option<&Cache> {
+    pub fn with_current(_: &Caches, _: u32) -> Option<Owner<'_>> {
         None
     }
 }

@@ -1,52 +1,54 @@
 //! Giving blocks back to their heaps.
 
-use core::iter;
+use core::{iter, ptr};
 
 use crate::heap::Heap;
 use crate::raw::{Batch, BlockIndex, Order};
 
 use super::bin::{BinIndex, Entry};
-use super::cache::{Cache, add};
+use super::cache::{Cache, Owner, add};
 use super::caches::Reach;
 use super::depot::MAGAZINE;
 
-impl Cache {
+impl Owner<'_> {
     /// Does what the owner is asked for, and opens the window again.
-    pub(super) fn attend(&self, reach: &Reach<'_>) {
+    pub(super) fn attend(self, reach: &Reach<'_>) {
         if self.take_request() {
             self.flush(reach);
         }
-        if let Some(heap) = self.window.heap()
-            && self.window.is_closed()
+        if let Some(heap) = self.shown()
+            && self.is_closed()
         {
-            self.window.show(heap, || reach.heaps.get(heap.id).is_some(), || self.is_asked());
+            self.show(heap, || reach.heaps.get(heap.id).is_some());
         }
     }
 
     /// Gives all blocks that this cache has, and all that others brought home to it, back to their heaps. Only for the owner:
     /// the thread of this number, or who claimed it. Returns how many there were.
-    pub fn flush(&self, reach: &Reach<'_>) -> usize {
+    pub fn flush(self, reach: &Reach<'_>) -> usize {
         let mut flushed = 0;
         for order in Order::ZERO.through(Order::MAX) {
             let blocks = self.empty(BinIndex::of(order), order, reach);
-            add(&self.counts.flushed, blocks as u64);
+            add(&self.cache().counts.flushed, blocks);
             flushed += blocks;
         }
-        for (number, outbox) in self.outboxes.iter().enumerate() {
+        for (number, outbox) in self.own().outboxes.iter().enumerate() {
             flushed += self.empty(BinIndex::of_outbox(number), outbox.of().order(), reach);
         }
-        flushed + self.drain_depot(reach)
+        flushed + self.cache().drain_depot(reach)
     }
 
-    fn empty(&self, bin: BinIndex, order: Order, reach: &Reach<'_>) -> usize {
+    fn empty(self, bin: BinIndex, order: Order, reach: &Reach<'_>) -> usize {
         let mut oldest = [Entry::NONE; MAGAZINE];
-        let mut taken = || match self.bins.take_oldest(bin, &mut oldest) {
+        let mut taken = || match self.take_oldest(bin, &mut oldest) {
             0 => None,
-            count => Some(self.flush_to_heaps(order, &oldest[..count], reach)),
+            count => Some(reach.flush_to_heaps(order, &oldest[..count])),
         };
         iter::from_fn(&mut taken).sum()
     }
+}
 
+impl Cache {
     /// Gives what others brought home to this cache back to the heaps. For any thread. Returns how many blocks there were.
     pub fn drain_depot(&self, reach: &Reach<'_>) -> usize {
         if self.depot.is_empty() {
@@ -60,19 +62,21 @@ impl Cache {
                 if count == 0 {
                     break;
                 }
-                drained += self.flush_to_heaps(order, &blocks[..count], reach);
+                drained += reach.flush_to_heaps(order, &blocks[..count]);
             }
         }
         drained
     }
+}
 
+impl Reach<'_> {
     /// `Held` → `Free`, for blocks of one order that the caller has. Returns how many.
-    pub(super) fn flush_to_heaps(&self, order: Order, blocks: &[Entry], reach: &Reach<'_>) -> usize {
+    pub(super) fn flush_to_heaps(&self, order: Order, blocks: &[Entry]) -> usize {
         let mut batch: Option<(&Heap, Batch<'_>)> = None;
         for block in blocks {
             let current = batch.as_ref().and_then(|(heap, _)| heap.numbered(block.0));
             let found = current.map(|block| (None, block));
-            let found = found.or_else(|| reach.heaps.numbered(block.0).map(|(heap, block)| (Some(heap), block)));
+            let found = found.or_else(|| self.heaps.numbered(block.0).map(|(heap, block)| (Some(heap), block)));
             let Some((heap, block)): Option<(Option<&Heap>, BlockIndex)> = found else {
                 debug_assert!(false, "a heap is not removed while a cache has blocks of it");
                 continue;
@@ -86,17 +90,16 @@ impl Cache {
         }
         blocks.len()
     }
-}
 
-impl Reach<'_> {
     /// Gives back to the heaps all that is cached and can be had at once: by this thread, if it has a cache, in the depots, and
     /// by threads that are gone. True, if there was something.
-    pub fn reclaim(&self, own: Option<&Cache>) -> bool {
+    pub fn reclaim(&self, own: Option<Owner<'_>>) -> bool {
         let mut flushed = own.map_or(0, |cache| cache.flush(self));
         for (index, cache) in self.caches.iter() {
             flushed += cache.drain_depot(self);
             if !cache.is_empty() && self.indices.claim_free(index) {
-                flushed += cache.flush(self);
+                // SAFETY: this thread has the number until it releases it.
+                flushed += unsafe { cache.owner() }.flush(self);
                 self.indices.release(index);
             }
         }
@@ -104,9 +107,9 @@ impl Reach<'_> {
     }
 
     /// Asks the other threads to flush their caches at their next operation. True, if one has something.
-    pub fn ask_others(&self, own: Option<&Cache>) -> bool {
+    pub fn ask_others(&self, own: Option<Owner<'_>>) -> bool {
         let others = self.caches.iter().map(|(_, cache)| cache);
-        let others = others.filter(|cache| !own.is_some_and(|own| core::ptr::eq(own, *cache)) && !cache.is_empty());
+        let others = others.filter(|cache| !own.is_some_and(|own| ptr::eq(own.cache(), *cache)) && !cache.is_empty());
         others.map(Cache::ask).count() > 0
     }
 }

@@ -32,7 +32,7 @@ mod overflow;
 mod refill;
 mod window;
 
-pub use cache::Cache;
+pub use cache::{Cache, Owner};
 pub use caches::{Caches, Reach};
 pub use current::{current, indices, with_current};
 pub use indices::{Indices, ThreadIndex};

@@ -7,135 +7,62 @@
 //! Another thread may *close* the window, so that the owner's next operation takes the slow path and sees what is asked
 //! of it; the fast paths pay nothing for that, since they compare with the number of units anyway.
 
+use core::cell::Cell;
 use core::ptr;
 
-use super::bin::Entry;
 use crate::heap::Heap;
 use crate::raw::StateWord;
 use crate::sync::{AtomicPtr, AtomicU16, AtomicU32, Ordering, fence};
 
-/// The view of one heap. Only the owner of the cache uses it, but for `heap`, which who unlinks a heap reads, and `units`,
-/// which others may set to 0.
+use super::bin::Entry;
+use super::cache::Owner;
+
+/// What others see of a window. Only the owner shows something in it.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Window {
-    first: AtomicPtr<u8>,
-    states: AtomicPtr<AtomicU16>,
-    /// The number of the heap's first unit in the pool.
-    start: AtomicU32,
-    /// Units of the heap; 0 where the window is closed.
-    units: AtomicU32,
     /// The hazard. Null for none.
     heap: AtomicPtr<Heap>,
+    /// Units of the heap; 0 where the window is closed, which anyone may do.
+    units: AtomicU32,
+}
+
+/// What the owner sees in it: copies of what the heap has.
+#[derive(Debug)]
+#[repr(C)]
+pub struct View {
+    first: Cell<*mut u8>,
+    states: Cell<*const AtomicU16>,
+    /// The number of the heap's first unit in the pool.
+    start: Cell<u32>,
+}
+
+// SAFETY: the pointers are to what lives on when the view goes to another thread: the hazard goes with it.
+unsafe impl Send for View {}
+
+impl Default for View {
+    fn default() -> Self {
+        Self { first: Cell::new(ptr::null_mut()), states: Cell::new(ptr::null()), start: Cell::new(0) }
+    }
 }
 
 /// A unit of the heap in the window, and of no other: it must not outlive the view.
 #[derive(Clone, Copy, Debug)]
 pub struct Unit(usize);
 
-impl Window {
-    /// The unit of a block that the cache has, if it is in the window.
-    #[inline]
-    pub fn unit_of(&self, entry: Entry) -> Option<Unit> {
-        // Relaxed: the owner's.
-        let unit = entry.0.wrapping_sub(self.start.load(Ordering::Relaxed));
-        self.inside(unit as usize)
-    }
-
-    /// The number within the heap of the unit that begins at an address, if it is in the window; else one that is none.
-    #[inline]
-    pub fn number_at(&self, address: usize, min_shift: u32) -> usize {
-        // Relaxed: the owner's.
-        let offset = address.wrapping_sub(self.first.load(Ordering::Relaxed).addr());
-        // What is inside a unit goes to the top, where it makes the number too large.
-        offset.rotate_right(min_shift)
-    }
-
-    /// The unit of this number within the heap, if the window is open and the heap has it.
-    #[inline]
-    pub fn inside(&self, unit: usize) -> Option<Unit> {
-        // Relaxed: it says whether the window was closed; what is asked then is read behind a fence.
-        if unit < self.units.load(Ordering::Relaxed) as usize { Some(Unit(unit)) } else { None }
-    }
-
-    /// The unit of this number.
-    ///
-    /// # Safety
-    ///
-    /// It was a [`Unit`] of the heap that the window shows.
-    #[inline]
-    pub unsafe fn was_inside(&self, unit: usize) -> Unit {
-        Unit(unit)
-    }
-
-    /// Its state word.
-    #[inline]
-    pub fn state(&self, Unit(unit): Unit) -> StateWord<'_> {
-        // Relaxed: the owner's.
-        let states = self.states.load(Ordering::Relaxed);
-        // SAFETY: `states` is the table of the heap in the window, `unit` is inside of it, because it was found to be one of
-        // that heap's units, and the hazard keeps the heap from being freed while the window shows it.
-        StateWord(unsafe { &*states.add(unit) })
-    }
-
-    /// The pointer to it, derived from the base that the user gave.
-    #[inline]
-    pub fn pointer(&self, Unit(unit): Unit, min_shift: u32) -> *mut u8 {
-        // Relaxed: the owner's.
-        self.first.load(Ordering::Relaxed).wrapping_add(unit << min_shift)
-    }
-
-    /// The block that begins there as the bins have it.
-    #[inline]
-    pub fn entry(&self, Unit(unit): Unit) -> Entry {
-        // Relaxed: the owner's.
-        Entry(self.start.load(Ordering::Relaxed).wrapping_add(unit as u32))
-    }
-
+impl Unit {
     /// Its number within the heap.
     #[inline]
-    pub fn number(Unit(unit): Unit) -> u32 {
-        unit as u32
+    pub fn number(self) -> u32 {
+        self.0 as u32
     }
+}
 
-    /// The heap that it shows, closed or not.
-    pub fn heap(&self) -> Option<&Heap> {
-        // Relaxed: the owner's.
-        // SAFETY: null, or a heap that the hazard, this very pointer, keeps from being freed.
-        unsafe { self.heap.load(Ordering::Relaxed).as_ref() }
-    }
-
-    /// Was it closed, or is there no heap in it?
-    pub fn is_closed(&self) -> bool {
-        // Relaxed: as in `inside`.
-        self.units.load(Ordering::Relaxed) == 0
-    }
-
-    /// Shows `heap`, unless that is not one of the pool's heaps any more, as `is_current` tells, or `is_asked` says that
-    /// something is asked of the owner; then the window stays closed. Whatever was a `Unit` is none any more.
-    pub fn show(&self, heap: &Heap, is_current: impl Fn() -> bool, is_asked: impl Fn() -> bool) {
-        let Some(start) = heap.start() else { return };
-        let words = heap.buddy().states().words();
-        // Relaxed, all: the owner's, or ordered by the fence.
-        self.heap.store(ptr::from_ref(heap).cast_mut(), Ordering::Relaxed);
-        self.first.store(heap.first(), Ordering::Relaxed);
-        self.states.store(words.as_ptr().cast_mut(), Ordering::Relaxed);
-        self.start.store(start, Ordering::Relaxed);
-        self.units.store(words.len() as u32, Ordering::Relaxed);
-        // SeqCst: pairs with the fence in `shows`: either who unlinked the heap sees the hazard, or this thread sees that the
-        // heap is not current. And with the fence in `close`: either who closes sees, by coming later in the order of
-        // `units`, its 0 stay, or this thread sees what is asked.
-        fence(Ordering::SeqCst);
-        if !is_current() {
-            self.leave();
-        } else if is_asked() {
-            self.units.store(0, Ordering::Relaxed);
-        }
-    }
-
+impl Window {
     /// Closes the window, for any thread. What is asked of the owner was written before.
     pub fn close(&self) {
-        // SeqCst: pairs with the fence in `show`.
+        // SeqCst: pairs with the fence in `show`: either the owner sees there what it is asked, or the 0 comes later in the
+        // order of `units` than the number that the owner sets.
         fence(Ordering::SeqCst);
         // Relaxed: ordered by the fence.
         self.units.store(0, Ordering::Relaxed);
@@ -147,12 +74,102 @@ impl Window {
         // Acquire: pairs with the Release in `leave`. The caller's fence pairs with the one in `show`.
         ptr::eq(self.heap.load(Ordering::Acquire), heap)
     }
+}
+
+impl<'a> Owner<'a> {
+    /// The unit of a block that the cache has, if it is in the window.
+    #[inline]
+    pub(super) fn unit_of(self, entry: Entry) -> Option<Unit> {
+        self.inside(entry.0.wrapping_sub(self.own().view.start.get()) as usize)
+    }
+
+    /// The number within the heap of the unit that begins at an address, if it is in the window; else one that is none.
+    #[inline]
+    pub(super) fn number_at(self, address: usize, min_shift: u32) -> usize {
+        let offset = address.wrapping_sub(self.own().view.first.get().addr());
+        // What is inside a unit goes to the top, where it makes the number too large.
+        offset.rotate_right(min_shift)
+    }
+
+    /// The unit of this number within the heap, if the window is open and the heap has it.
+    #[inline]
+    pub(super) fn inside(self, unit: usize) -> Option<Unit> {
+        // Relaxed: it says whether the window was closed; what is asked then is read behind a fence.
+        if unit < self.cache().window.units.load(Ordering::Relaxed) as usize { Some(Unit(unit)) } else { None }
+    }
+
+    /// The unit of this number.
+    ///
+    /// # Safety
+    ///
+    /// It was a [`Unit`] of the heap that the window shows.
+    #[inline]
+    pub(super) unsafe fn was_inside(self, unit: usize) -> Unit {
+        Unit(unit)
+    }
+
+    /// Its state word.
+    #[inline]
+    pub(super) fn state(self, Unit(unit): Unit) -> StateWord<'a> {
+        // SAFETY: `states` is the table of the heap in the window, `unit` is inside of it, because it was found to be one of
+        // that heap's units, and the hazard keeps the heap from being freed while the window shows it.
+        StateWord(unsafe { &*self.own().view.states.get().add(unit) })
+    }
+
+    /// The pointer to it, derived from the base that the user gave.
+    #[inline]
+    pub(super) fn pointer(self, Unit(unit): Unit, min_shift: u32) -> *mut u8 {
+        self.own().view.first.get().wrapping_add(unit << min_shift)
+    }
+
+    /// The block that begins there as the bins have it.
+    #[inline]
+    pub(super) fn entry(self, Unit(unit): Unit) -> Entry {
+        Entry(self.own().view.start.get().wrapping_add(unit as u32))
+    }
+
+    /// The heap that it shows, closed or not.
+    pub(super) fn shown(self) -> Option<&'a Heap> {
+        // Relaxed: the owner's.
+        // SAFETY: null, or a heap that the hazard, this very pointer, keeps from being freed.
+        unsafe { self.cache().window.heap.load(Ordering::Relaxed).as_ref() }
+    }
+
+    /// Is it closed, or is there no heap in it?
+    pub(super) fn is_closed(self) -> bool {
+        // Relaxed: as in `inside`.
+        self.cache().window.units.load(Ordering::Relaxed) == 0
+    }
+
+    /// Shows `heap`, unless that is not one of the pool's heaps any more, as `is_current` tells, or something is asked of the
+    /// owner; then the window stays closed. Whatever was a `Unit` is none any more.
+    pub(super) fn show(self, heap: &Heap, is_current: impl Fn() -> bool) {
+        let Some(start) = heap.start() else { return };
+        let (window, view, words) = (&self.cache().window, &self.own().view, heap.buddy().states().words());
+        self.forget_last();
+        view.first.set(heap.first());
+        view.states.set(words.as_ptr());
+        view.start.set(start);
+        // Relaxed, both: ordered by the fence.
+        window.heap.store(ptr::from_ref(heap).cast_mut(), Ordering::Relaxed);
+        window.units.store(words.len() as u32, Ordering::Relaxed);
+        // SeqCst: pairs with the fence of who unlinks a heap: either it sees the hazard, or this thread sees that the heap is
+        // not current. And with the fence in `close`.
+        fence(Ordering::SeqCst);
+        if !is_current() {
+            self.leave();
+        } else if self.cache().is_asked() {
+            // Relaxed: as in `inside`.
+            window.units.store(0, Ordering::Relaxed);
+        }
+    }
 
     /// Shows no heap any more.
-    pub fn leave(&self) {
+    fn leave(self) {
+        let window = &self.cache().window;
         // Relaxed: the owner's.
-        self.units.store(0, Ordering::Relaxed);
+        window.units.store(0, Ordering::Relaxed);
         // Release: pairs with the Acquire in `shows`; whoever sees the hazard gone sees all that was done under it done.
-        self.heap.store(ptr::null_mut(), Ordering::Release);
+        window.heap.store(ptr::null_mut(), Ordering::Release);
     }
 }

@@ -9,7 +9,7 @@ mod resize;
 use core::fmt;
 use core::ptr::NonNull;
 
-use crate::cache::{Cache, Caches, Reach, current, indices, with_current};
+use crate::cache::{Caches, Owner, Reach, current, indices, with_current};
 use crate::config::{Builder, Config};
 use crate::error::AddHeapError;
 use crate::heap::{HeapId, Region};
@@ -162,7 +162,7 @@ impl MemoryPool {
     }
 
     /// The cache of the calling thread, made if it must be.
-    fn cache_slow(&self) -> Option<&Cache> {
+    fn cache_slow(&self) -> Option<Owner<'_>> {
         current(&self.caches).or_else(|| with_current(&self.caches, self.config.min_shift))
     }
 
