@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Gate, Lockstep, Owners, Random, at};
+use common::{Gate, Lockstep, Owners, Random, at, join};
 use mempool::{AddHeapError, MemoryPool, ReleaseError, ResizeError};
 
 const UNIT: usize = 64;
@@ -64,10 +64,10 @@ fn together<P: Copy + Send + Sync, R: Send>(
         unreachable!("rounds end before numbers do")
     };
     let rounds = thread::scope(|scope| {
-        for thread in 1..threads {
-            scope.spawn(move || take_part(thread));
-        }
-        take_part(0)
+        let others: Vec<_> = (1..threads).map(|thread| scope.spawn(move || take_part(thread))).collect();
+        let rounds = take_part(0);
+        join(others);
+        rounds
     });
     println!("{rounds} rounds");
     rounds
@@ -223,22 +223,22 @@ fn sweeps_against_each_other_and_against_everything() {
     let done = AtomicBool::new(false);
     let (shared, ended) = (&pool.pool, &done);
     thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(move || {
-                while !ended.load(Ordering::Relaxed) {
-                    shared.sweep();
-                    let stats = shared.stats();
-                    assert_eq!(stats.capacity, units * UNIT);
-                    assert!(shared.heap_map().map(|block| block.size).sum::<usize>() <= 2 * stats.capacity);
-                }
-            });
-        }
+        let sweep = || {
+            while !ended.load(Ordering::Relaxed) {
+                shared.sweep();
+                let stats = shared.stats();
+                assert_eq!(stats.capacity, units * UNIT);
+                assert!(shared.heap_map().map(|block| block.size).sum::<usize>() <= 2 * stats.capacity);
+            }
+        };
+        let sweepers: Vec<_> = (0..2).map(|_| scope.spawn(sweep)).collect();
         let churners: Vec<_> = (0..3)
             .map(|number| (random.stream(number), &owners))
             .map(|(random, owners)| scope.spawn(move || churn(shared, owners, random, 150_000)))
             .collect();
         let results: Vec<_> = churners.into_iter().map(|churner| churner.join()).collect();
         done.store(true, Ordering::Relaxed);
+        join(sweepers);
         assert!(results.iter().all(Result::is_ok));
     });
     pool.check();
@@ -254,10 +254,10 @@ fn heaps_added_while_others_allocate() {
     let random = Random::from_environment();
     let shared = &pool.pool;
     thread::scope(|scope| {
-        for number in 0..3 {
-            let (random, owners) = (random.stream(number), &owners);
-            scope.spawn(move || churn(shared, owners, random, 150_000));
-        }
+        let churners: Vec<_> = (0..3)
+            .map(|number| (random.stream(number), &owners))
+            .map(|(random, owners)| scope.spawn(move || churn(shared, owners, random, 150_000)))
+            .collect();
         for number in 1..HEAPS {
             // Adjacent ones: no block may span two.
             let id = shared.add_heap(at(BASE + number * UNITS * UNIT), UNITS * UNIT).expect("a heap");
@@ -271,6 +271,7 @@ fn heaps_added_while_others_allocate() {
                 shared.release(block).expect("the block is live");
             }
         }
+        join(churners);
     });
     for number in 1..HEAPS {
         let base = BASE + number * UNITS * UNIT;

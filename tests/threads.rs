@@ -222,5 +222,7 @@ fn rayon_tasks() {
         })
         .sum();
     assert_eq!(checked, 200_000);
+    // These threads stay, and so does what they have cached.
+    rayon::broadcast(|_| shared.flush_thread_cache());
     quiesce(pool);
 }

@@ -133,7 +133,7 @@ impl<'a> Replay<'a> {
         inputs.rotate_left(1);
         let shared = &self.shared;
         thread::scope(|scope| {
-            for ((player, next), handed) in self.players.iter_mut().zip(inputs).zip(outputs) {
+            let players = self.players.iter_mut().zip(inputs).zip(outputs).map(|((player, next), handed)| {
                 scope.spawn(move || {
                     let mut turn = Turn::new(shared, player, handed);
                     turn.play(events, &next);
@@ -143,8 +143,11 @@ impl<'a> Replay<'a> {
                     // Once all threads have come here, nothing more is on its way.
                     drop(next);
                     turn.finish();
-                });
-            }
+                })
+            });
+            // Until each is gone, not only done: then the pool may have what it cached.
+            let players: Vec<_> = players.collect();
+            players.into_iter().for_each(|player| player.join().expect("a player does not panic"));
         });
         self.elapsed += start.elapsed();
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use loom::cell::UnsafeCell;
-use mempool::raw::{BlockIndex, Buddy, Geometry, Kind, LastFailure, NotLive, Order, search};
+use mempool::raw::{BlockIndex, Buddy, Geometry, Kind, LastFailure, NotLive, Order, State, search};
 
 /// The order of number `order`.
 ///
@@ -76,7 +76,7 @@ impl Heap {
     /// Allocates up to `count` blocks of `size` from the stacks.
     pub fn alloc_batch(&self, size: u32, count: usize) -> Vec<BlockIndex> {
         let mut out = vec![block(u32::MAX); count];
-        let filled = self.raw.alloc_batch(order(size), &mut out);
+        let filled = self.raw.alloc_batch(State::live(order(size)), &mut out);
         out.truncate(filled);
         out.iter().for_each(|block| self.own(*block, size));
         out

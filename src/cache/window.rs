@@ -69,7 +69,7 @@ impl Window {
     }
 
     /// Does it show `heap`? For who has unlinked that heap and then passed a `SeqCst` fence, before it frees it.
-    #[cfg(any(test, all(loom, feature = "loom")))]
+    #[cfg(all(loom, feature = "loom"))]
     pub fn shows(&self, heap: *const Heap) -> bool {
         // Acquire: pairs with the Release in `leave`. The caller's fence pairs with the one in `show`.
         ptr::eq(self.heap.load(Ordering::Acquire), heap)

@@ -14,6 +14,15 @@ pub use oracle::{Oracle, Refusal};
 pub use seed::Random;
 
 use std::ptr;
+use std::thread::ScopedJoinHandle;
+
+/// Waits until threads are gone. A scope waits only until their closures are done, so that what they cached may still be
+/// theirs.
+pub fn join<T>(threads: Vec<ScopedJoinHandle<'_, T>>) {
+    for thread in threads {
+        thread.join().expect("no thread panics");
+    }
+}
 
 /// A pointer to an address of which nobody knows more: the pool never looks behind it.
 pub fn at(address: usize) -> *mut u8 {

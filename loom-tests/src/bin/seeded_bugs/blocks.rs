@@ -89,8 +89,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a batch keeps what was stale",
         source: BATCH,
-        find: "if self.settle(block, want, want) {",
-        replace: "if self.settle(block, want, want) || kept < usize::MAX {",
+        find: "if self.settle(block, want, to) {",
+        replace: "if self.settle(block, want, to) || kept < usize::MAX {",
         models: &["block::carve_pop_stale"],
     },
     Bug {

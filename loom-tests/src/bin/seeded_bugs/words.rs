@@ -73,8 +73,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "take by the node's holder: a store",
         source: STATE,
-        find: "self.change(seen, State::live(order))\n",
-        replace: "Ok(drop((seen, self.0.store(State::live(order).0, Ordering::Release))))\n",
+        find: "self.change(seen, to)\n",
+        replace: "Ok(drop((seen, self.0.store(to.0, Ordering::Release))))\n",
         models: &["block::take_take", "search::last_block", "search::never_fails"],
     },
     Bug {
@@ -169,22 +169,22 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "resize: the node is forgotten",
         source: STATE,
-        find: "debug_assert_eq!(seen.kind(), Kind::Live);\n        self.change(seen, State::live(order).keeping_node_of(seen))",
+        find: "self.change(seen, seen.resized(order))",
         replace: "self.change(seen, State::live(order))",
         models: &["resize::shrink_pop_stale"],
     },
     Bug {
         name: "claim: the node is forgotten",
         source: STATE,
-        find: "self.0.fetch_or(State::live(order).0, Ordering::Release);",
-        replace: "self.0.store(State::live(order).0, Ordering::Release);",
+        find: "self.0.fetch_or(to.0, Ordering::Release);",
+        replace: "self.0.store(to.0, Ordering::Release);",
         models: &["block::carve_pop_stale"],
     },
     Bug {
         name: "claim: a store for the fetch-or",
         source: STATE,
-        find: "self.0.fetch_or(State::live(order).0, Ordering::Release);",
-        replace: "self.0.store(seen.0 | State::live(order).0, Ordering::Release);",
+        find: "self.0.fetch_or(to.0, Ordering::Release);",
+        replace: "self.0.store(seen.0 | to.0, Ordering::Release);",
         models: &["block::carve_pop_stale"],
     },
 ];
