@@ -4,10 +4,7 @@
 
 extern crate alloc;
 
-#[cfg(all(loom, feature = "loom"))]
-#[doc(hidden)]
-pub mod cache;
-#[cfg(not(all(loom, feature = "loom")))]
+#[cfg_attr(not(feature = "std"), allow(dead_code, reason = "only the standard library tells threads apart"))]
 mod cache;
 mod config;
 mod error;

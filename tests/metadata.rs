@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::thread;
 
 use common::{Gate, at};
-use mempool::{AddHeapError, Block, MemoryPool};
+use mempool::{AddHeapError, Block, MemoryPool, ReleaseError};
 
 thread_local! {
     /// Allocations of this thread that still succeed; `None`: all do.
@@ -134,13 +134,16 @@ fn racing_additions_leak_nothing() {
 }
 
 #[test]
-fn nothing_but_add_heap_allocates() {
+fn nothing_but_add_heap_and_the_first_use_of_a_thread_allocates() {
     let pool = MemoryPool::new();
     for heap in 1..4 {
         pool.add_heap(at(heap << 16), 4096 * 3 + 17).expect("a heap");
     }
     let mut blocks = [at(0); 100];
     let mut held = [at(0); 2000];
+    let asked = ASKED.get();
+    pool.flush_thread_cache();
+    assert!(ASKED.get() > asked, "the thread has no cache");
     let asked = ASKED.get();
     let layout = Layout::new::<[u8; 100]>();
     for round in 0..50 {
@@ -171,12 +174,31 @@ fn nothing_but_add_heap_allocates() {
 }
 
 #[test]
+fn a_thread_for_whose_cache_there_is_no_memory_works_without() {
+    let pool = MemoryPool::new();
+    let whole = 1 << 20;
+    pool.add_heap(at(1 << 20), whole).expect("a heap");
+    with(0, || {
+        let block = pool.hl_alloc(100);
+        assert!(!block.is_null());
+        assert_eq!(pool.hl_release(block), Ok(()));
+        assert_eq!(pool.hl_release(block), Err(ReleaseError::NotLive));
+        let stats = pool.stats();
+        assert_eq!((stats.caches, stats.cached, stats.free), (0, 0, whole));
+    });
+    // As soon as there is memory, the thread has one.
+    assert_eq!(pool.hl_release(pool.hl_alloc(100)), Ok(()));
+    assert!(pool.stats().cached > 0);
+    assert_eq!(pool.largest_free_block(), whole);
+}
+
+#[test]
 fn tables_that_no_allocator_has() {
     let start = BALANCE.get();
     let pool = MemoryPool::builder().min_block(16).build().expect("valid");
     // 2^31 units: the global allocator is not even asked for what it would have to refuse.
     let added = with(0, || pool.add_heap(at(1 << 40), 1 << 35));
-    assert_eq!(added, Err(AddHeapError::MetadataUnavailable { bytes: 1 << 31 }));
+    assert_eq!(added, Err(AddHeapError::MetadataUnavailable { bytes: 1 << 32 }));
     assert!(pool.hl_alloc(1).is_null());
     drop(pool);
     assert_eq!(BALANCE.get(), start);

@@ -59,7 +59,7 @@ impl BinIndex {
 
     /// The bin of an outbox.
     pub const fn of_outbox(outbox: usize) -> Self {
-        Self(Order::COUNT + outbox % OUTBOXES)
+        Self(Order::COUNT + outbox)
     }
 
     /// All of them.

@@ -21,9 +21,9 @@ const IDLE: u32 = 32;
 /// Outboxes of a cache.
 #[cfg(not(all(loom, feature = "loom")))]
 pub const OUTBOXES: usize = 32;
-/// Under loom one: each is a few tracked objects.
+/// Under loom two: each is a few tracked objects.
 #[cfg(all(loom, feature = "loom"))]
-pub const OUTBOXES: usize = 1;
+pub const OUTBOXES: usize = 2;
 
 /// The entries of the bins of the orders: all but the outboxes', and one before each bin. The last place is none's, so that
 /// the place after a bin is a place.

@@ -6,7 +6,9 @@ use core::ptr::{self, NonNull};
 use crate::heaps::View;
 use crate::metadata::{Owned, Zeroed};
 use crate::raw::Home;
-use crate::sync::{AtomicPtr, AtomicU64, Ordering, const_unless_loom};
+#[cfg(not(all(loom, feature = "loom")))]
+use crate::sync::AtomicU64;
+use crate::sync::{AtomicPtr, Ordering, const_unless_loom};
 
 use super::budget::Limit;
 use super::cache::Cache;
@@ -42,10 +44,13 @@ unsafe impl Zeroed for Cache {}
 /// stay until the pool is dropped.
 pub struct Caches {
     /// The name of the pool among all there ever were; 0 until a thread asks for it.
+    #[cfg(not(all(loom, feature = "loom")))]
     id: AtomicU64,
     /// Bytes that a cache may hold by the configuration; 0 for no caches.
     bytes: usize,
     segments: [AtomicPtr<Segment>; SEGMENTS],
+    #[cfg(all(loom, feature = "loom"))]
+    indices: Indices,
 }
 
 /// What a cache reaches beyond itself: the pool that it belongs to.
@@ -82,11 +87,19 @@ impl Caches {
             let segments = [const { AtomicPtr::new(ptr::null_mut()) }; SEGMENTS];
             #[cfg(all(loom, feature = "loom"))]
             let segments = core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut()));
-            Self { id: AtomicU64::new(0), bytes, segments }
+            Self {
+                #[cfg(not(all(loom, feature = "loom")))]
+                id: AtomicU64::new(0),
+                bytes,
+                segments,
+                #[cfg(all(loom, feature = "loom"))]
+                indices: Indices::new(),
+            }
         }
     }
 
     /// The name of the pool; 0 if no thread has asked for it yet.
+    #[cfg(not(all(loom, feature = "loom")))]
     #[inline]
     pub fn id(&self) -> u64 {
         // Relaxed: compared with what this very thread stored in its own memory.
@@ -94,6 +107,7 @@ impl Caches {
     }
 
     /// The name of the pool, from `next` if it has none.
+    #[cfg(not(all(loom, feature = "loom")))]
     pub fn id_or(&self, next: impl FnOnce() -> u64) -> u64 {
         match self.id() {
             0 => {
@@ -106,6 +120,12 @@ impl Caches {
             }
             id => id,
         }
+    }
+
+    /// The numbers of the threads of a model.
+    #[cfg(all(loom, feature = "loom"))]
+    pub fn indices(&self) -> &Indices {
+        &self.indices
     }
 
     /// Are there to be caches?

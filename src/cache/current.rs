@@ -4,11 +4,12 @@
 //! without a check. A second thread-local has the destructor; it marks the cells dead before it gives the number back, so
 //! that what the thread still does then it does without a cache.
 
-#[cfg(not(all(feature = "std", not(all(loom, feature = "loom")))))]
-pub use without::{current, indices, with_current};
-
+#[cfg(all(loom, feature = "loom"))]
+pub use models::{current, exit, indices, with_current};
 #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
 pub use threads::{current, indices, with_current};
+#[cfg(not(any(feature = "std", all(loom, feature = "loom"))))]
+pub use without::{current, indices, with_current};
 
 #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
 mod threads {
@@ -25,7 +26,7 @@ mod threads {
     static INDICES: Indices = Indices::new();
 
     /// The numbers of the threads of this program.
-    pub fn indices() -> &'static Indices {
+    pub fn indices(_: &Caches) -> &'static Indices {
         &INDICES
     }
 
@@ -120,21 +121,14 @@ mod threads {
     }
 }
 
-#[cfg(not(all(feature = "std", not(all(loom, feature = "loom")))))]
+#[cfg(not(any(feature = "std", all(loom, feature = "loom"))))]
 mod without {
     use crate::cache::{Caches, Indices, Owner};
 
     /// No thread has a number.
-    #[cfg(not(all(loom, feature = "loom")))]
-    pub fn indices() -> &'static Indices {
+    pub fn indices(_: &Caches) -> &'static Indices {
         static INDICES: Indices = Indices::new();
         &INDICES
-    }
-
-    /// Models have their own.
-    #[cfg(all(loom, feature = "loom"))]
-    pub fn indices() -> &'static Indices {
-        unimplemented!("no model uses a pool")
     }
 
     /// Without the standard library there is no way to know a thread.
@@ -146,5 +140,47 @@ mod without {
     /// As [`current`].
     pub fn with_current(_: &Caches, _: u32) -> Option<Owner<'_>> {
         None
+    }
+}
+
+/// Under loom each pool has numbers of its own, and a thread exits when the model says so.
+#[cfg(all(loom, feature = "loom"))]
+mod models {
+    extern crate std;
+
+    use core::cell::Cell;
+
+    use crate::cache::{Caches, Indices, Owner, ThreadIndex};
+
+    loom::thread_local! {
+        static INDEX: Cell<Option<ThreadIndex>> = Cell::new(None);
+    }
+
+    /// The numbers of the threads of this model.
+    pub fn indices(caches: &Caches) -> &Indices {
+        caches.indices()
+    }
+
+    /// The cache of the calling thread, if it has a number.
+    pub fn current(caches: &Caches) -> Option<Owner<'_>> {
+        let cache = caches.get(INDEX.with(Cell::get)?)?;
+        // SAFETY: the thread has the number until `exit`.
+        Some(unsafe { cache.owner() })
+    }
+
+    /// The cache of the calling thread, made if it must be.
+    pub fn with_current(caches: &Caches, min_shift: u32) -> Option<Owner<'_>> {
+        let index = INDEX.with(Cell::get).or_else(|| caches.is_enabled().then(|| caches.indices().claim())?)?;
+        INDEX.with(|own| own.set(Some(index)));
+        let cache = caches.get_or_new(index, min_shift)?;
+        // SAFETY: the thread has the number until `exit`.
+        Some(unsafe { cache.owner() })
+    }
+
+    /// Gives the number back, as a thread does that exits.
+    pub fn exit(caches: &Caches) {
+        if let Some(index) = INDEX.with(Cell::take) {
+            caches.indices().release(index);
+        }
     }
 }

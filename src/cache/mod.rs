@@ -32,7 +32,13 @@ mod overflow;
 mod refill;
 mod window;
 
-pub use cache::{Cache, Owner};
+#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+pub use cache::Cache;
+pub use cache::Owner;
 pub use caches::{Caches, Reach};
+#[cfg(all(loom, feature = "loom"))]
+pub use current::exit;
 pub use current::{current, indices, with_current};
-pub use indices::{Indices, ThreadIndex};
+pub use indices::Indices;
+#[cfg(any(feature = "std", all(loom, feature = "loom")))]
+pub use indices::ThreadIndex;

@@ -67,13 +67,6 @@ impl Window {
         // Relaxed: ordered by the fence.
         self.units.store(0, Ordering::Relaxed);
     }
-
-    /// Does it show `heap`? For who has unlinked that heap and then passed a `SeqCst` fence, before it frees it.
-    #[cfg(all(loom, feature = "loom"))]
-    pub fn shows(&self, heap: *const Heap) -> bool {
-        // Acquire: pairs with the Release in `leave`. The caller's fence pairs with the one in `show`.
-        ptr::eq(self.heap.load(Ordering::Acquire), heap)
-    }
 }
 
 impl<'a> Owner<'a> {
@@ -169,7 +162,7 @@ impl<'a> Owner<'a> {
         let window = &self.cache().window;
         // Relaxed: the owner's.
         window.units.store(0, Ordering::Relaxed);
-        // Release: pairs with the Acquire in `shows`; whoever sees the hazard gone sees all that was done under it done.
+        // Release: for who unlinks a heap: whoever sees the hazard gone sees all that was done under it done.
         window.heap.store(ptr::null_mut(), Ordering::Release);
     }
 }

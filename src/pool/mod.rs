@@ -161,6 +161,13 @@ impl MemoryPool {
         }
     }
 
+    /// What the exit of the calling thread does. Threads of a model don't exit by themselves.
+    #[cfg(all(loom, feature = "loom"))]
+    #[doc(hidden)]
+    pub fn exit_thread(&self) {
+        crate::cache::exit(&self.caches);
+    }
+
     /// The cache of the calling thread, made if it must be.
     fn cache_slow(&self) -> Option<Owner<'_>> {
         current(&self.caches).or_else(|| with_current(&self.caches, self.config.min_shift))
@@ -168,7 +175,12 @@ impl MemoryPool {
 
     /// What a cache of this pool reaches.
     fn reach(&self) -> Reach<'_> {
-        Reach { heaps: self.heaps.view(), caches: &self.caches, indices: indices(), min_shift: self.config.min_shift }
+        Reach {
+            heaps: self.heaps.view(),
+            caches: &self.caches,
+            indices: indices(&self.caches),
+            min_shift: self.config.min_shift,
+        }
     }
 
     /// The heap that an address is in, whatever is there.
