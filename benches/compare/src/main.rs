@@ -1,0 +1,237 @@
+//! The comparison: this crate's pool, with the caches of its threads and without, beside other allocators on the same
+//! work.
+//!
+//! ```text
+//! cargo run --release -p compare
+//! cargo run --release -p compare -- --quick --threads 2 --workload larson,mixed --subject heapmaster,talc
+//! cargo run --release -p compare --features snmalloc -- --json figures.json --svg figures.svg
+//! ```
+//!
+//! It prints tables in Markdown. Each figure is the time of one allocation with its release *as one thread sees it*: the
+//! time of all threads together by the pairs of all threads together, so that it is the same at 1 and 2 threads where
+//! these don't disturb each other. In each round every subject does the same work for the same time, one after the
+//! other, so that a machine that is slow for a while is slow for all. New threads do each round, start together, and do
+//! some work before the time is taken.
+//!
+//! General allocators are called through `GlobalAlloc` on a static. Those that work on a region have one of 1 GiB, and
+//! this crate's pool is called as `hl_alloc` and `hl_release`, with every result checked. An allocation that fails ends
+//! the program: nobody is fast who does not deliver.
+//!
+//! Two lock-free buddy allocators are left out because they hand out blocks that overlap, as the tests in `overlap.rs`
+//! show: branch_allocator 1.0.8, and lock_free_buddy_allocator 0.2.1, which besides needs a nightly compiler.
+#![allow(clippy::disallowed_types, reason = "the lint is for the library, whose atomics are loom's in its models")]
+#![cfg_attr(all(test, feature = "nightly"), feature(allocator_api))]
+
+mod json;
+mod machine;
+mod measure;
+#[cfg(test)]
+mod overlap;
+mod plot;
+mod random;
+#[path = "../../../examples/shared_pool/region.rs"]
+mod region;
+mod results;
+#[cfg(test)]
+#[path = "../../../tests/common/seed.rs"]
+mod seed;
+mod subjects;
+mod table;
+#[allow(dead_code, reason = "the example needs more of it")]
+#[path = "../../../examples/shared_pool/trace.rs"]
+mod trace;
+mod workloads;
+
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use clap::builder::PossibleValuesParser;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::measure::Plan;
+use crate::results::{Cell, Pick, Results};
+use crate::subjects::{ALL, Entry, Measured};
+use crate::workloads::{Inputs, Kind, Program};
+
+/// Compares heapmaster with other allocators on the same work.
+#[derive(Debug, Parser)]
+struct Options {
+    /// Numbers of threads
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', default_value = "1,2,4",
+          value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Vec<u16>,
+    /// Workloads [default: all]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_enum)]
+    workload: Vec<Kind>,
+    /// Allocators [default: all]; the one to compare with is always among them
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = keys())]
+    subject: Vec<String>,
+    /// The allocator to compare with
+    #[arg(long, value_name = "NAME", value_parser = keys(), default_value = "mimalloc")]
+    against: String,
+    /// Rounds [default: 5, with --quick 3]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: Option<u16>,
+    /// Milliseconds of a round [default: 150, with --quick 20]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
+    round_ms: Option<u16>,
+    /// Few short rounds, for a first look
+    #[arg(long)]
+    quick: bool,
+    /// Compares medians instead of minima
+    #[arg(long)]
+    median: bool,
+    /// The trace to play, plain or compressed with zstd [default: a run of sqlite3, built in]
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// Also writes everything into a file, as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Also draws the ratios
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+}
+
+fn keys() -> PossibleValuesParser {
+    PossibleValuesParser::new(ALL.iter().map(|entry| entry.key))
+}
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    let inputs = Inputs { program: Program::read(options.trace.as_deref())? };
+    notes();
+    let timed = Duration::from_millis(options.round_ms.unwrap_or(if options.quick { 20 } else { 150 }).into());
+    let results = measure_all(options, &inputs, timed)?;
+    print!("{}", table::render(&results, machine::cores()));
+    if let Some(path) = &options.json {
+        write(path, json::render(&results, &Plan::new(1, timed), &inputs.program.name)?)?;
+    }
+    if let Some(path) = &options.svg {
+        write(path, plot::render(&results, &machine::processor(), machine::cores())?)?;
+    }
+    Ok(())
+}
+
+fn write(path: &Path, text: String) -> Result<(), String> {
+    fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+    eprintln!("{} is written", path.display());
+    Ok(())
+}
+
+/// What whoever looks at the figures should know.
+fn notes() {
+    if cfg!(debug_assertions) {
+        eprintln!("note: the figures of a build without --release tell nothing");
+    }
+    if !cfg!(feature = "snmalloc") {
+        let found = std::env::var_os("PATH")
+            .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join("cmake").is_file()));
+        let cmake = if found { "is on the PATH" } else { "is not on the PATH" };
+        eprintln!(
+            "note: snmalloc is left out, because its build needs cmake, which {cmake}; to add it: \
+             cargo run --release -p compare --features snmalloc"
+        );
+    }
+}
+
+/// Every round of every subject.
+fn measure_all(options: &Options, inputs: &Inputs, timed: Duration) -> Result<Results, Box<dyn Error>> {
+    let wanted = |entry: &&Entry| {
+        options.subject.is_empty() || options.against == entry.key || options.subject.iter().any(|key| key == entry.key)
+    };
+    let entries: Vec<&'static Entry> = ALL.iter().filter(wanted).collect();
+    let mut workloads: Vec<Kind> = options.workload.clone();
+    if workloads.is_empty() {
+        workloads.extend(Kind::all());
+    }
+    let mut threads: Vec<usize> = options.threads.iter().copied().map(usize::from).collect();
+    threads.sort_unstable();
+    threads.dedup();
+    workloads.sort_unstable();
+    workloads.dedup();
+    let rounds = usize::from(options.rounds.unwrap_or(if options.quick { 3 } else { 5 }));
+
+    let progress = progress_bar(threads.len() * workloads.len() * rounds * entries.len())?;
+    end_on_panic(progress.clone());
+    let subjects: Vec<Box<dyn Measured>> = entries.iter().map(|entry| entry.make()).collect();
+    let mut cells = Vec::new();
+    for threads in &threads {
+        for workload in &workloads {
+            let mut figures = vec![Vec::with_capacity(rounds); subjects.len()];
+            for round in 0..rounds {
+                for place in 0..subjects.len() {
+                    // Another one first in each round, in case that the first has it better or worse.
+                    let subject = (place + round) % subjects.len();
+                    progress.set_message(format!("{}, {threads} ×, {}", workload.label(), entries[subject].label));
+                    let plan = Plan::new(*threads, timed);
+                    figures[subject].push(subjects[subject].round(*workload, &plan, inputs));
+                    progress.inc(1);
+                }
+            }
+            cells.extend(entries.iter().zip(figures).map(|(entry, rounds)| Cell {
+                threads: *threads,
+                workload: *workload,
+                subject: entry.key,
+                rounds,
+            }));
+        }
+    }
+    progress.finish_and_clear();
+    let against = entries.iter().find(|entry| entry.key == options.against).map_or("", |entry| entry.key);
+    let pick = if options.median { Pick::Median } else { Pick::Min };
+    Ok(Results { subjects: entries, workloads, threads, rounds, against, pick, cells })
+}
+
+/// On standard error; hidden where that is not a terminal.
+fn progress_bar(rounds: usize) -> Result<ProgressBar, Box<dyn Error>> {
+    let template = "  {bar:30.blue} {percent:>3} %, {eta} left  {msg}";
+    Ok(ProgressBar::new(rounds as u64).with_style(ProgressStyle::with_template(template)?.progress_chars("█▉▊▋▌▍▎▏·")))
+}
+
+/// A panic of any thread ends the program: the other threads may be waiting for that one.
+fn end_on_panic(progress: ProgressBar) {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        progress.suspend(|| {
+            eprintln!("error: {}", progress.message());
+            report(panic);
+        });
+        std::process::exit(1);
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_options_are_consistent() {
+        <Options as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn the_reference_is_always_measured() {
+        let arguments = ["compare", "--subject", "heapmaster,system", "--workload", "pair,pair", "--threads", "2,1,1"];
+        let options = Options::parse_from(arguments.into_iter().chain(["--rounds", "2"]));
+        let inputs = Inputs::built_in().unwrap();
+        let results = measure_all(&options, &inputs, Duration::from_millis(1)).unwrap();
+        assert_eq!(results.threads, [1, 2]);
+        assert_eq!(results.workloads, [Kind::Pair]);
+        assert_eq!(results.cells.len(), 2 * 3);
+        assert!(results.cells.iter().all(|cell| cell.rounds.len() == 2 && cell.min() > 0.0));
+        assert!(results.mean_ratio(2, "heapmaster").is_some());
+    }
+}

@@ -1,0 +1,115 @@
+//! Taking the time of one round.
+
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::subjects::Subject;
+use crate::workloads::{
+    Burst, BurstOfSizes, Inputs, Kind, Larson, Mixed, Pair, ProducerAndConsumer, Replay, Shuffled, Workload,
+};
+
+/// How a round is done.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    pub threads: usize,
+    /// Work before the time is taken.
+    pub warm_up: Duration,
+    /// Work of which the time is taken.
+    pub timed: Duration,
+}
+
+impl Plan {
+    /// A round of so long, and an eighth of it before.
+    pub fn new(threads: usize, timed: Duration) -> Self {
+        Self { threads, warm_up: timed / 8, timed }
+    }
+
+    /// For tests.
+    #[cfg(test)]
+    pub fn brief(threads: usize) -> Self {
+        Self::new(threads, Duration::from_millis(4))
+    }
+}
+
+/// What one thread did.
+#[derive(Clone, Copy, Debug)]
+struct Done {
+    elapsed: Duration,
+    /// Allocations and releases.
+    calls: u64,
+}
+
+/// Nanoseconds of one thread for an allocation with its release: the time of all threads together, by the pairs of all
+/// threads together. If two threads don't disturb each other, this is the same as for one.
+fn pair_time(threads: &[Done]) -> f64 {
+    let nanoseconds: f64 = threads.iter().map(|done| done.elapsed.as_secs_f64() * 1e9).sum();
+    let calls: u64 = threads.iter().map(|done| done.calls).sum();
+    2.0 * nanoseconds / calls as f64
+}
+
+/// Does one round of a workload.
+pub fn round_of<S: Subject>(kind: Kind, subject: &S, plan: &Plan, inputs: &Inputs) -> f64 {
+    match kind {
+        Kind::Pair => round(&Pair, subject, plan),
+        Kind::Burst => round(&Burst::of(1000), subject, plan),
+        Kind::BurstOfSizes => round(&BurstOfSizes, subject, plan),
+        Kind::Shuffled => round(&Shuffled::new(plan.threads), subject, plan),
+        Kind::ProducerAndConsumer => round(&ProducerAndConsumer::new(plan.threads), subject, plan),
+        Kind::Larson => round(&Larson::new(), subject, plan),
+        Kind::Mixed => round(&Mixed::new(), subject, plan),
+        Kind::Trace => round(&Replay::of(&inputs.program), subject, plan),
+    }
+}
+
+/// New threads do one round of `workload`. They start together, and each looks at its own clock to stop, so that nobody
+/// waits for a slower one.
+fn round<W: Workload, S: Subject>(workload: &W, subject: &S, plan: &Plan) -> f64 {
+    let all = Barrier::new(plan.threads);
+    let work = |thread: usize| {
+        let mut local = workload.begin(subject, thread);
+        all.wait();
+        work_for(plan.warm_up, || workload.step(subject, &mut local));
+        all.wait();
+        let done = work_for(plan.timed, || workload.step(subject, &mut local));
+        // Nobody releases what is left while another one's time is taken.
+        all.wait();
+        workload.end(subject, local);
+        if all.wait().is_leader() {
+            workload.end_shared(subject);
+        }
+        done
+    };
+    let done: Vec<Done> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..plan.threads).map(|thread| scope.spawn(move || work(thread))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("the work does not panic")).collect()
+    });
+    pair_time(&done)
+}
+
+fn work_for(time: Duration, mut step: impl FnMut() -> u64) -> Done {
+    let begun = Instant::now();
+    let mut calls = 0;
+    loop {
+        calls += step();
+        let elapsed = begun.elapsed();
+        if elapsed >= time {
+            return Done { elapsed, calls };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_pair_is_that_of_one_thread() {
+        let done = |milliseconds, calls| Done { elapsed: Duration::from_millis(milliseconds), calls };
+        // 1 000 pairs in 10 milliseconds are 10 microseconds each, whether one thread does them or two do as many each.
+        assert_eq!(pair_time(&[done(10, 2000)]), 10_000.0);
+        assert_eq!(pair_time(&[done(10, 2000), done(10, 2000)]), 10_000.0);
+        // One allocates, the other one releases: both were at it for the whole time.
+        assert_eq!(pair_time(&[done(10, 1000), done(10, 1000)]), 20_000.0);
+    }
+}

@@ -1,0 +1,174 @@
+//! The figures, and the arithmetic on them.
+
+use crate::subjects::Entry;
+use crate::workloads::Kind;
+
+/// What was measured of one subject at one workload on so many threads.
+#[derive(Clone, Debug)]
+pub struct Cell {
+    pub threads: usize,
+    pub workload: Kind,
+    pub subject: &'static str,
+    /// Nanoseconds of one thread for an allocation with its release, of each round.
+    pub rounds: Vec<f64>,
+}
+
+impl Cell {
+    pub fn min(&self) -> f64 {
+        self.rounds.iter().copied().fold(f64::INFINITY, f64::min)
+    }
+
+    /// The middle one, or the mean of the middle two.
+    pub fn median(&self) -> f64 {
+        let mut sorted = self.rounds.clone();
+        sorted.sort_by(f64::total_cmp);
+        let middle = sorted.len() / 2;
+        if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
+    }
+}
+
+/// Which of a cell's rounds stands for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pick {
+    Min,
+    Median,
+}
+
+impl Pick {
+    fn of(self, cell: &Cell) -> f64 {
+        match self {
+            Self::Min => cell.min(),
+            Self::Median => cell.median(),
+        }
+    }
+
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Min => "minimum",
+            Self::Median => "median",
+        }
+    }
+}
+
+/// All that was measured.
+#[derive(Debug)]
+pub struct Results {
+    pub subjects: Vec<&'static Entry>,
+    pub workloads: Vec<Kind>,
+    pub threads: Vec<usize>,
+    pub rounds: usize,
+    /// The key of the subject that the others are compared with.
+    pub against: &'static str,
+    pub pick: Pick,
+    pub cells: Vec<Cell>,
+}
+
+impl Results {
+    /// Nanoseconds of a pair.
+    pub fn time(&self, threads: usize, workload: Kind, subject: &str) -> Option<f64> {
+        let at = |cell: &&Cell| cell.threads == threads && cell.workload == workload && cell.subject == subject;
+        self.cells.iter().find(at).map(|cell| self.pick.of(cell))
+    }
+
+    /// The time as a multiple of the reference's.
+    pub fn ratio(&self, threads: usize, workload: Kind, subject: &str) -> Option<f64> {
+        Some(self.time(threads, workload, subject)? / self.time(threads, workload, self.against)?)
+    }
+
+    /// The geometric mean of the ratios over all workloads.
+    pub fn mean_ratio(&self, threads: usize, subject: &str) -> Option<f64> {
+        geometric_mean(self.workloads.iter().map(|workload| self.ratio(threads, *workload, subject)))
+    }
+
+    /// How many times the work of one thread so many threads do.
+    pub fn scaling(&self, threads: usize, workload: Kind, subject: &str) -> Option<f64> {
+        let alone = self.time(1, workload, subject)?;
+        Some(threads as f64 * alone / self.time(threads, workload, subject)?)
+    }
+
+    /// The subject that the others are compared with, as it is called in tables.
+    pub fn reference(&self) -> &'static str {
+        let found = self.subjects.iter().find(|subject| subject.key == self.against);
+        found.map_or(self.against, |subject| subject.label)
+    }
+}
+
+/// The mean whose inverse is the mean of the inverses, so that it does not matter which of two subjects is the
+/// reference (Fleming and Wallace: How not to lie with statistics, 1986). `None` if there is no value, or one is missing.
+pub fn geometric_mean(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
+    let logarithms: Vec<f64> = values.map(|value| value.map(f64::ln)).collect::<Option<_>>()?;
+    let mean = logarithms.iter().sum::<f64>() / logarithms.len() as f64;
+    (!logarithms.is_empty()).then(|| mean.exp())
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use crate::subjects::ALL;
+
+    fn close(left: Option<f64>, right: f64) -> bool {
+        left.is_some_and(|left| (left - right).abs() < 1e-9)
+    }
+
+    /// Two subjects and two workloads at 1 and 2 threads; one cell is missing.
+    pub fn sample() -> Results {
+        let subjects: Vec<_> = ALL.iter().filter(|entry| ["heapmaster", "mimalloc"].contains(&entry.key)).collect();
+        let cell =
+            |threads, workload, subject, rounds: &[f64]| Cell { threads, workload, subject, rounds: rounds.into() };
+        Results {
+            subjects,
+            workloads: vec![Kind::Pair, Kind::Larson],
+            threads: vec![1, 2],
+            rounds: 3,
+            against: "mimalloc",
+            pick: Pick::Min,
+            cells: vec![
+                cell(1, Kind::Pair, "heapmaster", &[3.0, 2.0, 8.0]),
+                cell(1, Kind::Pair, "mimalloc", &[4.0, 6.0, 5.0]),
+                cell(1, Kind::Larson, "heapmaster", &[20.0, 22.0, 21.0]),
+                cell(1, Kind::Larson, "mimalloc", &[10.0, 10.0, 10.0]),
+                cell(2, Kind::Pair, "heapmaster", &[2.5, 4.0, 4.0]),
+                cell(2, Kind::Pair, "mimalloc", &[5.0, 5.0, 5.0]),
+                cell(2, Kind::Larson, "mimalloc", &[12.0, 12.0, 12.0]),
+            ],
+        }
+    }
+
+    #[test]
+    fn minima_and_medians() {
+        let cell = |rounds: &[f64]| Cell { threads: 1, workload: Kind::Pair, subject: "x", rounds: rounds.into() };
+        assert_eq!((cell(&[5.0, 1.0, 3.0]).min(), cell(&[5.0, 1.0, 3.0]).median()), (1.0, 3.0));
+        assert_eq!((cell(&[4.0, 1.0, 3.0, 9.0]).min(), cell(&[4.0, 1.0, 3.0, 9.0]).median()), (1.0, 3.5));
+        assert_eq!((cell(&[7.0]).min(), cell(&[7.0]).median()), (7.0, 7.0));
+    }
+
+    #[test]
+    fn ratios_are_of_the_same_threads_and_workload() {
+        let mut results = sample();
+        assert_eq!(results.ratio(1, Kind::Pair, "heapmaster"), Some(0.5));
+        assert_eq!(results.ratio(1, Kind::Larson, "heapmaster"), Some(2.0));
+        assert_eq!(results.ratio(2, Kind::Larson, "heapmaster"), None);
+        assert_eq!(results.ratio(1, Kind::Pair, "mimalloc"), Some(1.0));
+        results.pick = Pick::Median;
+        assert_eq!(results.ratio(1, Kind::Pair, "heapmaster"), Some(0.6));
+        results.against = "heapmaster";
+        assert_eq!(results.ratio(1, Kind::Larson, "mimalloc"), Some(10.0 / 21.0));
+    }
+
+    #[test]
+    fn geometric_means() {
+        assert!(close(geometric_mean([Some(0.5), Some(2.0)].into_iter()), 1.0));
+        assert!(close(geometric_mean([Some(1.0), Some(4.0), Some(16.0)].into_iter()), 4.0));
+        assert_eq!(geometric_mean([Some(0.5), None].into_iter()), None);
+        assert_eq!(geometric_mean(std::iter::empty()), None);
+        assert!(close(sample().mean_ratio(1, "heapmaster"), 1.0));
+        assert_eq!(sample().mean_ratio(2, "heapmaster"), None);
+    }
+
+    #[test]
+    fn scaling_is_of_throughput() {
+        // 2.0 ns alone, 2.5 ns each of two: 1.6 times the work.
+        assert!(close(sample().scaling(2, Kind::Pair, "heapmaster"), 1.6));
+        assert_eq!(sample().scaling(2, Kind::Larson, "heapmaster"), None);
+    }
+}
