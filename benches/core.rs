@@ -1,12 +1,15 @@
-//! The core without caches, beside the locked heap of `buddy_system_allocator` on the same work, at 1 and 2 threads.
+//! The pool with the caches of its threads and without, at 1, 2 and 4 threads, and how fast it merges.
 //!
-//! `cargo bench` runs all of it; `cargo bench -- pair` one workload. Every figure is the time of one allocation with
-//! its release, as one thread sees it; where two threads do as many each in the same time, they do twice the work.
+//! `cargo bench` runs all of it; `cargo bench -- pair` one workload. `time` is that of one pair, burst or batch, and
+//! `thrpt` counts allocations with their releases, both as one thread sees them; where two threads do as many each in
+//! the same time, they do twice the work. How other allocators do is in `compare/`; only the merging is beside that of
+//! `buddy_system_allocator` here.
 #![allow(clippy::disallowed_types, reason = "loom does not check benches")]
 
-use std::alloc::{GlobalAlloc, Layout, alloc_zeroed, dealloc};
+use std::alloc::{GlobalAlloc, Layout, dealloc};
 use std::hint::black_box;
 use std::sync::{Barrier, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use buddy_system_allocator::LockedHeap;
@@ -14,12 +17,13 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use mempool::MemoryPool;
 
+const THREADS: [usize; 3] = [1, 2, 4];
 const GIB: usize = 1 << 30;
 const MIB: usize = 1 << 20;
 const BURST: usize = 1000;
 const BATCH: usize = 256;
 
-/// Zeroed memory, aligned to its size, that costs only what is touched.
+/// Memory, aligned to its size, that costs only what is touched.
 struct Region {
     base: *mut u8,
     layout: Layout,
@@ -29,7 +33,7 @@ impl Region {
     fn new(size: usize) -> Self {
         let layout = Layout::from_size_align(size, size.min(GIB)).expect("a power of two");
         // SAFETY: the size is not 0.
-        let base = unsafe { alloc_zeroed(layout) };
+        let base = unsafe { std::alloc::alloc(layout) };
         assert!(!base.is_null(), "{size} bytes are not to be had");
         Self { base, layout }
     }
@@ -52,7 +56,17 @@ impl Drop for Region {
     }
 }
 
-/// What both sides can do.
+/// Makes a pool without heaps.
+type Make = fn() -> MemoryPool;
+
+/// The pools whose figures are beside each other.
+const POOLS: [(&str, Make); 2] = [("cached", MemoryPool::new), ("without cache", without_cache)];
+
+fn without_cache() -> MemoryPool {
+    MemoryPool::builder().thread_cache(0).build().expect("sizes as by default")
+}
+
+/// What both sides of the merging can do.
 trait Subject: Sync {
     const NAME: &'static str;
     fn over(region: &Region) -> Self;
@@ -65,9 +79,8 @@ impl Subject for MemoryPool {
     const NAME: &'static str = "heapmaster";
 
     fn over(region: &Region) -> Self {
-        let pool = MemoryPool::new();
-        pool.add_heap(region.base, region.layout.size()).expect("a fresh region");
-        pool
+        // Caches would keep blocks from the merging that is timed.
+        with_heap(without_cache(), region)
     }
 
     fn alloc(&self, size: usize) -> *mut u8 {
@@ -81,6 +94,11 @@ impl Subject for MemoryPool {
     fn sweep(&self) {
         black_box(MemoryPool::sweep(self));
     }
+}
+
+fn with_heap(pool: MemoryPool, region: &Region) -> MemoryPool {
+    pool.add_heap(region.base, region.layout.size()).expect("a fresh region");
+    pool
 }
 
 impl Subject for LockedHeap<31> {
@@ -117,7 +135,7 @@ fn alloc(subject: &impl Subject, size: usize) -> *mut u8 {
 /// The time that `threads` threads take to do `work` each, started together.
 fn timed(threads: usize, work: impl Fn() + Sync) -> Duration {
     let start = Barrier::new(threads + 1);
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         let running: Vec<_> = (0..threads)
             .map(|_| {
                 scope.spawn(|| {
@@ -136,73 +154,68 @@ fn timed(threads: usize, work: impl Fn() + Sync) -> Duration {
 }
 
 /// 64 bytes, released at once.
-fn pair<S: Subject>(group: &mut BenchmarkGroup<'_, WallTime>) {
-    for threads in [1, 2] {
-        let region = Region::new(GIB);
-        let subject = S::over(&region);
-        group.throughput(Throughput::Elements(1));
-        group.bench_function(BenchmarkId::new(S::NAME, threads), |bencher| {
-            bencher.iter_custom(|count| {
-                timed(threads, || {
-                    for _ in 0..count {
-                        subject.release(black_box(alloc(&subject, 64)), 64);
-                    }
-                })
-            });
-        });
-    }
+fn pair(pool: &MemoryPool, threads: usize, count: u64) -> Duration {
+    timed(threads, || {
+        for _ in 0..count {
+            Subject::release(pool, black_box(alloc(pool, 64)), 64);
+        }
+    })
 }
 
 /// 1 000 blocks of 64 bytes, then 1 000 releases.
-fn burst<S: Subject>(group: &mut BenchmarkGroup<'_, WallTime>) {
-    for threads in [1, 2] {
-        let region = Region::new(GIB);
-        let subject = S::over(&region);
-        group.throughput(Throughput::Elements(BURST as u64));
-        group.bench_function(BenchmarkId::new(S::NAME, threads), |bencher| {
-            bencher.iter_custom(|count| {
-                timed(threads, || {
-                    let mut blocks = Vec::with_capacity(BURST);
-                    for _ in 0..count {
-                        blocks.extend((0..BURST).map(|_| alloc(&subject, 64)));
-                        blocks.drain(..).for_each(|block| subject.release(black_box(block), 64));
-                    }
-                })
-            });
-        });
-    }
+fn burst(pool: &MemoryPool, threads: usize, count: u64) -> Duration {
+    timed(threads, || {
+        let mut blocks = Vec::with_capacity(BURST);
+        for _ in 0..count {
+            blocks.extend((0..BURST).map(|_| alloc(pool, 64)));
+            blocks.drain(..).for_each(|block| Subject::release(pool, black_box(block), 64));
+        }
+    })
 }
 
-/// Batches of 256 blocks of 64 to 512 bytes: at 2 threads one allocates and the other releases.
-fn producer_and_consumer<S: Subject>(group: &mut BenchmarkGroup<'_, WallTime>) {
+/// Batches of 256 blocks of 64 to 512 bytes: at 2 threads one allocates and the other releases, at 4 there are two such
+/// pairs.
+fn producer_and_consumer(pool: &MemoryPool, region: &Region, threads: usize, count: u64) -> Duration {
     let size = |place: usize| 64 << (place % 4);
-    for threads in [1, 2] {
-        let region = Region::new(GIB);
-        let subject = S::over(&region);
-        let produce = || -> Vec<usize> { (0..BATCH).map(|place| alloc(&subject, size(place)).addr()).collect() };
-        let consume = |batch: Vec<usize>| {
-            for (place, block) in batch.into_iter().enumerate() {
-                subject.release(region.at(block), size(place));
-            }
-        };
-        group.throughput(Throughput::Elements(BATCH as u64));
-        group.bench_function(BenchmarkId::new(S::NAME, threads), |bencher| {
-            bencher.iter_custom(|count| {
-                let begun = Instant::now();
-                if threads == 1 {
-                    (0..count).for_each(|_| consume(produce()));
-                } else {
-                    let (sender, receiver) = mpsc::sync_channel(8);
-                    std::thread::scope(|scope| {
-                        scope.spawn(|| receiver.into_iter().for_each(&consume));
-                        let sender = sender;
-                        (0..count).for_each(|_| sender.send(produce()).expect("the consumer is there"));
-                    });
-                }
-                begun.elapsed()
-            });
-        });
+    let produce = || -> Vec<usize> { (0..BATCH).map(|place| alloc(pool, size(place)).addr()).collect() };
+    let consume = |batch: Vec<usize>| {
+        for (place, block) in batch.into_iter().enumerate() {
+            Subject::release(pool, region.at(block), size(place));
+        }
+    };
+    if threads == 1 {
+        return timed(1, || (0..count).for_each(|_| consume(produce())));
     }
+    timed(threads / 2, || {
+        let (sender, receiver) = mpsc::sync_channel(8);
+        thread::scope(|scope| {
+            scope.spawn(|| receiver.into_iter().for_each(&consume));
+            let sender = sender;
+            (0..count).for_each(|_| sender.send(produce()).expect("the consumer is there"));
+        });
+    })
+}
+
+/// One workload, by so many threads, on each kind of pool; `work` does it so many times, and each time is `pairs`
+/// allocations and releases.
+fn sweep_threads(
+    criterion: &mut Criterion,
+    name: &str,
+    pairs: usize,
+    work: impl Fn(&MemoryPool, &Region, usize, u64) -> Duration,
+) {
+    let mut group = criterion.benchmark_group(name);
+    group.throughput(Throughput::Elements(pairs as u64));
+    for (kind, pool) in POOLS {
+        for threads in THREADS {
+            let region = Region::new(GIB);
+            let pool = with_heap(pool(), &region);
+            group.bench_function(BenchmarkId::new(kind, threads), |bencher| {
+                bencher.iter_custom(|count| work(&pool, &region, threads, count));
+            });
+        }
+    }
+    group.finish();
 }
 
 /// A heap of 64 MiB that lies in 64-byte blocks: all of them released in address order, and merged to one.
@@ -250,20 +263,9 @@ fn sweep_only<S: Subject>(subject: &S, blocks: &[*mut u8]) -> Duration {
 }
 
 fn core(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("pair");
-    pair::<MemoryPool>(&mut group);
-    pair::<LockedHeap<31>>(&mut group);
-    group.finish();
-
-    let mut group = criterion.benchmark_group("burst");
-    burst::<MemoryPool>(&mut group);
-    burst::<LockedHeap<31>>(&mut group);
-    group.finish();
-
-    let mut group = criterion.benchmark_group("producer_and_consumer");
-    producer_and_consumer::<MemoryPool>(&mut group);
-    producer_and_consumer::<LockedHeap<31>>(&mut group);
-    group.finish();
+    sweep_threads(criterion, "pair", 1, |pool, _, threads, count| pair(pool, threads, count));
+    sweep_threads(criterion, "burst", BURST, |pool, _, threads, count| burst(pool, threads, count));
+    sweep_threads(criterion, "producer_and_consumer", BATCH, producer_and_consumer);
 
     let mut group = criterion.benchmark_group("coalesce_64_MiB");
     group.sample_size(10);
