@@ -50,7 +50,8 @@ struct Subject {
 #[derive(Debug, Serialize)]
 struct Cell {
     threads: usize,
-    workload: &'static str,
+    workload: String,
+    label: &'static str,
     subject: &'static str,
     min_ns: f64,
     median_ns: f64,
@@ -68,7 +69,8 @@ pub fn render(results: &Results, plan: &Plan, trace: &str) -> serde_json::Result
     };
     let cell = |cell: &crate::results::Cell| Cell {
         threads: cell.threads,
-        workload: cell.workload.label(),
+        workload: cell.workload.key(),
+        label: cell.workload.label(),
         subject: cell.subject,
         min_ns: cell.min(),
         median_ns: cell.median(),

@@ -114,7 +114,9 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let inputs = Inputs { program: Program::read(options.trace.as_deref())? };
     notes();
     let timed = Duration::from_millis(options.round_ms.unwrap_or(if options.quick { 20 } else { 150 }).into());
-    let results = measure_all(options, &inputs, timed)?;
+    let progress = progress_bar()?;
+    end_on_panic(progress.clone());
+    let results = measure_all(options, &inputs, timed, &progress);
     print!("{}", table::render(&results, machine::cores()));
     if let Some(path) = &options.json {
         write(path, json::render(&results, &Plan::new(1, timed), &inputs.program.name)?)?;
@@ -148,7 +150,7 @@ fn notes() {
 }
 
 /// Every round of every subject.
-fn measure_all(options: &Options, inputs: &Inputs, timed: Duration) -> Result<Results, Box<dyn Error>> {
+fn measure_all(options: &Options, inputs: &Inputs, timed: Duration, progress: &ProgressBar) -> Results {
     let wanted = |entry: &&Entry| {
         options.subject.is_empty() || options.against == entry.key || options.subject.iter().any(|key| key == entry.key)
     };
@@ -164,8 +166,7 @@ fn measure_all(options: &Options, inputs: &Inputs, timed: Duration) -> Result<Re
     workloads.dedup();
     let rounds = usize::from(options.rounds.unwrap_or(if options.quick { 3 } else { 5 }));
 
-    let progress = progress_bar(threads.len() * workloads.len() * rounds * entries.len())?;
-    end_on_panic(progress.clone());
+    progress.set_length((threads.len() * workloads.len() * rounds * entries.len()) as u64);
     let subjects: Vec<Box<dyn Measured>> = entries.iter().map(|entry| entry.make()).collect();
     let mut cells = Vec::new();
     for threads in &threads {
@@ -192,21 +193,22 @@ fn measure_all(options: &Options, inputs: &Inputs, timed: Duration) -> Result<Re
     progress.finish_and_clear();
     let against = entries.iter().find(|entry| entry.key == options.against).map_or("", |entry| entry.key);
     let pick = if options.median { Pick::Median } else { Pick::Min };
-    Ok(Results { subjects: entries, workloads, threads, rounds, against, pick, cells })
+    Results { subjects: entries, workloads, threads, rounds, against, pick, cells }
 }
 
 /// On standard error; hidden where that is not a terminal.
-fn progress_bar(rounds: usize) -> Result<ProgressBar, Box<dyn Error>> {
+fn progress_bar() -> Result<ProgressBar, Box<dyn Error>> {
     let template = "  {bar:30.blue} {percent:>3} %, {eta} left  {msg}";
-    Ok(ProgressBar::new(rounds as u64).with_style(ProgressStyle::with_template(template)?.progress_chars("█▉▊▋▌▍▎▏·")))
+    Ok(ProgressBar::new(0).with_style(ProgressStyle::with_template(template)?.progress_chars("█▉▊▋▌▍▎▏·")))
 }
 
 /// A panic of any thread ends the program: the other threads may be waiting for that one.
 fn end_on_panic(progress: ProgressBar) {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
+        let at = progress.message();
         progress.suspend(|| {
-            eprintln!("error: {}", progress.message());
+            eprintln!("error: {at}:");
             report(panic);
         });
         std::process::exit(1);
@@ -227,7 +229,7 @@ mod tests {
         let arguments = ["compare", "--subject", "heapmaster,system", "--workload", "pair,pair", "--threads", "2,1,1"];
         let options = Options::parse_from(arguments.into_iter().chain(["--rounds", "2"]));
         let inputs = Inputs::built_in().unwrap();
-        let results = measure_all(&options, &inputs, Duration::from_millis(1)).unwrap();
+        let results = measure_all(&options, &inputs, Duration::from_millis(1), &ProgressBar::hidden());
         assert_eq!(results.threads, [1, 2]);
         assert_eq!(results.workloads, [Kind::Pair]);
         assert_eq!(results.cells.len(), 2 * 3);

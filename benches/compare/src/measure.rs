@@ -112,4 +112,21 @@ mod tests {
         // One allocates, the other one releases: both were at it for the whole time.
         assert_eq!(pair_time(&[done(10, 1000), done(10, 1000)]), 20_000.0);
     }
+
+    /// Has nothing.
+    struct Empty;
+
+    impl Subject for Empty {
+        fn alloc(&self, _: u32) -> *mut u8 {
+            std::ptr::null_mut()
+        }
+
+        unsafe fn release(&self, _: *mut u8, _: u32) {}
+    }
+
+    #[test]
+    #[should_panic = "an allocation of 64 bytes failed"]
+    fn an_allocation_that_fails_ends_the_round() {
+        Pair.step(&Empty, &mut ());
+    }
 }

@@ -5,7 +5,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::results::Results;
 use crate::subjects::Entry;
-use crate::table::heading;
+use crate::table::{heading, number};
 
 type Drawn = Result<(), Box<dyn std::error::Error>>;
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
@@ -13,8 +13,10 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 const WIDTH: i32 = 1600;
 /// The names of the workloads, left of the panels.
 const NAMES: i32 = 270;
-const TITLE: i32 = 112;
+const TITLE: i32 = 144;
 const ROW: i32 = 64;
+/// The ratios of this crate's pool as numbers, right in each panel.
+const VALUES: i32 = 72;
 /// Below the rows: the axis and its name.
 const AXIS: i32 = 78;
 const LEGEND_ROW: i32 = 36;
@@ -46,8 +48,10 @@ fn draw(root: &Area<'_>, results: &Results, processor: &str, cores: usize) -> Dr
     let reference = results.reference();
     let title = format!("An allocation with its release: time, as a multiple of {reference}'s");
     label(root, (MARGIN, 40), &title, 32, INK, HPos::Left)?;
-    let method =
-        format!("lower is faster; logarithmic; {} of {} rounds; {processor}", results.pick.label(), results.rounds);
+    let range = Range::of(results);
+    let beyond = if range.is_cut { "triangles: beyond the scale; " } else { "" };
+    let (pick, rounds) = (results.pick.label(), results.rounds);
+    let method = format!("lower is faster; logarithmic; {beyond}{pick} of {rounds} rounds; {processor}");
     label(root, (MARGIN, 76), &method, 19, FAINT, HPos::Left)?;
 
     for (row, workload) in results.workloads.iter().enumerate() {
@@ -56,7 +60,6 @@ fn draw(root: &Area<'_>, results: &Results, processor: &str, cores: usize) -> Dr
     let mean = TITLE + (rows - 1) * ROW + ROW / 2;
     root.draw(&Text::new("geometric mean", (NAMES, mean), style(22, INK, HPos::Right, FontStyle::Bold)))?;
 
-    let range = Range::of(results);
     let panels = results.threads.len() as i32;
     let panel_width = (WIDTH - NAMES - MARGIN) / panels.max(1);
     for (panel, threads) in results.threads.iter().enumerate() {
@@ -72,16 +75,21 @@ fn draw(root: &Area<'_>, results: &Results, processor: &str, cores: usize) -> Dr
 struct Range {
     least: f64,
     most: f64,
+    /// Are there larger ones?
+    is_cut: bool,
 }
 
 impl Range {
-    /// All of the figures, and at least from half to twice.
+    /// Above this, it does not matter by how much.
+    const MOST: f64 = 30.0;
+
+    /// All of the figures up to `MOST`, and at least from half to twice.
     fn of(results: &Results) -> Self {
-        let ratios = results.cells.iter().filter_map(|cell| results.ratio(cell.threads, cell.workload, cell.subject));
-        let start = Self { least: 0.5, most: 2.0 };
-        let range =
-            ratios.fold(start, |range, ratio| Self { least: range.least.min(ratio), most: range.most.max(ratio) });
-        Self { least: range.least / 1.25, most: range.most * 1.25 }
+        let figures = results.cells.iter().filter_map(|cell| results.ratio(cell.threads, cell.workload, cell.subject));
+        let ratios: Vec<f64> = figures.collect();
+        let least = ratios.iter().copied().fold(0.5, f64::min);
+        let most = ratios.iter().copied().fold(2.0, f64::max);
+        Self { least: least / 1.25, most: most.min(Self::MOST) * 1.25, is_cut: most > Self::MOST * 1.25 }
     }
 
     /// From 0 to 1.
@@ -111,7 +119,7 @@ struct Panel {
 
 impl Panel {
     fn x(&self, ratio: f64) -> i32 {
-        self.left + (self.range.place(ratio) * f64::from(self.right - self.left)).round() as i32
+        self.left + (self.range.place(ratio) * f64::from(self.right - VALUES - self.left)).round() as i32
     }
 
     fn draw(&self, root: &Area<'_>, results: &Results, threads: usize, cores: usize) -> Drawn {
@@ -130,11 +138,15 @@ impl Panel {
         // The mean stands apart from the workloads.
         let above_mean = bottom - ROW;
         root.draw(&PathElement::new([(self.left, above_mean), (self.right, above_mean)], FAINT.stroke_width(1)))?;
-        let middle = (self.left + self.right) / 2;
-        label(root, (middle, TITLE - 16), &heading(threads, cores), 22, INK, HPos::Center)?;
+        label(root, (self.left, TITLE - 20), &heading(threads, cores), 24, INK, HPos::Left)?;
+        let middle = (self.left + self.right - VALUES) / 2;
         let axis = format!("time / {}'s", results.reference());
         label(root, (middle, bottom + 46), &axis, 18, FAINT, HPos::Center)?;
 
+        if let Some(entry) = results.subjects.iter().find(|entry| entry.is_ours()) {
+            let at = (self.right - 10, TITLE - 18);
+            root.draw(&Text::new(entry.label, at, style(18, colour(entry), HPos::Right, FontStyle::Bold)))?;
+        }
         for (row, workload) in results.workloads.iter().enumerate() {
             self.dots(root, results, row as i32, |key| results.ratio(threads, *workload, key))?;
         }
@@ -150,17 +162,33 @@ impl Panel {
         for (place, entry) in others.into_iter().chain(ours.into_iter().rev()) {
             if let Some(ratio) = ratio(entry.key) {
                 let y = top + 8 + (ROW - 16) * (2 * place as i32 + 1) / (2 * count.max(1));
-                dot(root, (self.x(ratio), y), entry)?;
+                if ratio <= self.range.most {
+                    dot(root, (self.x(ratio), y), entry)?;
+                } else {
+                    let (x, size) = (self.x(self.range.most), 7);
+                    let triangle = vec![(x - size, y - size), (x + size, y), (x - size, y + size)];
+                    root.draw(&Polygon::new(triangle, colour(entry)))?;
+                }
             }
+        }
+        // The first of ours, in numbers too.
+        let first = results.subjects.iter().find(|entry| entry.is_ours());
+        if let Some((entry, ratio)) = first.and_then(|entry| Some((entry, ratio(entry.key)?))) {
+            let (at, text) = ((self.right - 10, top + ROW / 2), number(Some(ratio), 2));
+            root.draw(&Text::new(text, at, style(22, colour(entry), HPos::Right, FontStyle::Bold)))?;
         }
         Ok(())
     }
 }
 
+fn colour(entry: &Entry) -> RGBColor {
+    let (red, green, blue) = entry.colour;
+    RGBColor(red, green, blue)
+}
+
 /// Ours are large and have an outline.
 fn dot(root: &Area<'_>, at: (i32, i32), entry: &Entry) -> Drawn {
-    let (red, green, blue) = entry.colour;
-    let colour = RGBColor(red, green, blue);
+    let colour = colour(entry);
     if entry.is_ours() {
         root.draw(&Circle::new(at, 9, colour.filled()))?;
         root.draw(&Circle::new(at, 9, INK.stroke_width(2)))?;
@@ -208,8 +236,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_far_off_is_a_triangle() {
+        let mut results = sample();
+        assert!(!Range::of(&results).is_cut && !render(&results, "", 1).unwrap().contains("<polygon"));
+        results.cells[2].rounds = vec![5000.0];
+        assert!(Range::of(&results).is_cut && render(&results, "", 1).unwrap().contains("<polygon"));
+    }
+
+    #[test]
     fn places_are_logarithmic() {
-        let range = Range { least: 0.1, most: 10.0 };
+        let range = Range { least: 0.1, most: 10.0, is_cut: false };
         assert!((range.place(1.0) - 0.5).abs() < 1e-9);
         assert_eq!(range.ticks(), [0.1, 0.3, 1.0, 3.0, 10.0]);
     }

@@ -78,7 +78,7 @@ fn scaling(results: &Results, threads: usize) -> Option<String> {
 }
 
 /// With so many digits after the point, and fewer if there are many before it.
-fn number(figure: Option<f64>, digits: usize) -> String {
+pub fn number(figure: Option<f64>, digits: usize) -> String {
     match figure {
         Some(figure) if figure < 10.0 => format!("{figure:.digits$}"),
         Some(figure) if figure < 100.0 => format!("{figure:.*}", digits.min(1)),

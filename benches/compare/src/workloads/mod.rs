@@ -78,6 +78,11 @@ impl Kind {
         Self::value_variants().iter().copied()
     }
 
+    /// In options and in JSON.
+    pub fn key(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| String::from(value.get_name()))
+    }
+
     /// In tables and plots.
     pub fn label(self) -> &'static str {
         match self {
