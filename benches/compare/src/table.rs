@@ -26,6 +26,9 @@ fn write_all(out: &mut String, results: &Results, cores: usize) -> fmt::Result {
     for threads in threads.iter().filter(|threads| **threads > 1) {
         if let Some(table) = scaling(results, *threads) {
             writeln!(out, "\n### Scaling: the work of {threads} threads, as a multiple of that of one\n\n{table}")?;
+            if let Some(doubt) = doubt(results, *threads, cores) {
+                writeln!(out, "\n{doubt}")?;
+            }
         }
     }
     Ok(())
@@ -75,6 +78,19 @@ fn scaling(results: &Results, threads: usize) -> Option<String> {
         }
     }
     (rows.len() > 1).then(|| markdown(&rows))
+}
+
+/// A remark if the reference is far from using all cores with blocks that its threads don't share.
+fn doubt(results: &Results, threads: usize, cores: usize) -> Option<String> {
+    let kind = results.workloads.iter().copied().find(|workload| workload.is_private())?;
+    let scaling = results.scaling(threads, kind, results.against)?;
+    let (label, reference) = (kind.label(), results.reference());
+    (scaling < 0.8 * threads.min(cores) as f64).then(|| {
+        format!(
+            "Doubtful: in \"{label}\", {threads} threads of {reference} do only {scaling:.2} times the work of one. If it \
+             can do better,\nother programs used the cores, and the figures of {threads} threads tell little."
+        )
+    })
 }
 
 /// With so many digits after the point, and fewer if there are many before it.
@@ -145,6 +161,12 @@ mod tests {
              |------------|-----------:|---------:|\n\
              | pair, 64 B |       1.60 |     1.60 |"
         );
+        // 1.6 times is enough for two cores.
+        assert_eq!(doubt(&sample(), 2, 2), None);
+        let mut busy = sample();
+        busy.cells[5].rounds = vec![7.5];
+        assert!(doubt(&busy, 2, 2).unwrap().contains("do only 1.07 times"));
+        assert_eq!(doubt(&busy, 2, 1), None);
         let mut results = sample();
         results.cells.retain(|cell| cell.threads > 1);
         assert_eq!(scaling(&results, 2), None);
