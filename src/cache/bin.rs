@@ -187,6 +187,13 @@ impl Owner<'_> {
         self.own().bins.limits[bin.0].get() as usize - self.cache().tops.first(bin)
     }
 
+    /// How many places the bin of an order has.
+    pub(super) fn places(self, order: Order) -> usize {
+        let (tops, bin) = (&self.cache().tops, BinIndex::of(order));
+        // The next one is that of the next order, or of the first outbox.
+        tops.first(BinIndex(bin.0 + 1)) - 1 - tops.first(bin)
+    }
+
     /// Sets how many blocks a bin may hold: no fewer than it has, no more than it has places.
     pub(super) fn set_capacity(self, bin: BinIndex, blocks: usize) {
         self.own().bins.limits[bin.0].set((self.cache().tops.first(bin) + blocks) as u32);

@@ -13,8 +13,10 @@ const MOST_BLOCKS: usize = 1024;
 const FIRST_BLOCKS: usize = 8;
 /// A cache holds at most this part of the pool.
 const PART_OF_POOL: usize = 64;
-/// A magazine is at most this part of what a cache may hold.
+/// A magazine is at most this part of what a cache may hold, so that there can be eight outboxes at least.
 const MAGAZINE_PART: usize = 32;
+/// Blocks of one size, but for small ones, are at most this part of what a cache may hold.
+const LARGE_PART: usize = 8;
 /// A bin that did not miss in so many misses of others is idle.
 const IDLE: u32 = 32;
 
@@ -59,6 +61,13 @@ impl Limit {
         self.bytes / 4
     }
 
+    /// Most blocks of `order` in a cache of `bytes` bytes: small ones may have all of it, larger ones a part.
+    fn most(&self, bytes: usize, order: Order) -> usize {
+        let size = self.size(order);
+        let part = if size <= bytes / MOST_BLOCKS { Self::bins(bytes) } else { bytes / LARGE_PART };
+        (part / size).min(MOST_BLOCKS)
+    }
+
     /// Bytes of `blocks` blocks of `order`.
     pub fn bytes_of(&self, order: Order, blocks: usize) -> usize {
         self.size(order).saturating_mul(blocks)
@@ -69,15 +78,15 @@ impl Limit {
         (self.bytes / MAGAZINE_PART / self.size(order)).min(MAGAZINE)
     }
 
-    /// How many entries the bin of `order` has, whatever the size of the pool.
-    pub fn room(&self, order: Order) -> usize {
-        let part = |most: usize, order: Order| most.min(Self::bins(self.configured) / self.size(order));
-        // As many as there are, but not more than all bins together have room for.
-        let mut most = MOST_BLOCKS;
-        while most > 1 && Order::ZERO.through(Order::MAX).map(|order| part(most, order)).sum::<usize>() > BIN_ENTRIES {
-            most /= 2;
-        }
-        part(most, order)
+    /// How many entries the bin of each order has, whatever the size of the pool is going to be.
+    pub fn rooms(self) -> impl Iterator<Item = (Order, usize)> {
+        // As many as there are to be, but not more than all bins together have entries.
+        let most = move |limit| {
+            Order::ZERO.through(Order::MAX).map(move |order| (order, self.most(self.configured, order).min(limit)))
+        };
+        let fits = |limit: &usize| most(*limit).map(|(_, room)| room).sum::<usize>() <= BIN_ENTRIES;
+        let halves = core::iter::successors(Some(MOST_BLOCKS), |limit| Some(limit / 2));
+        most(halves.take_while(|limit| *limit > 0).find(fits).unwrap_or(0))
     }
 }
 
@@ -89,16 +98,20 @@ pub struct Budget {
     misses: Cell<u32>,
     /// `misses` when the bin of the order missed last.
     missed: [Cell<u32>; Order::COUNT],
+    /// Bytes of the blocks that all outboxes together may hold.
+    outboxes: Cell<usize>,
+    /// Which outbox is the next to be closed, where they are too many.
+    next_outbox: Cell<usize>,
 }
 
 impl Budget {
-    /// A bin missed: it had no block, or no room for one. Returns how many blocks it may hold from now on: twice as many if
-    /// that is within the limit, or else what is left of it.
-    pub fn grow(&self, limit: &Limit, order: Order, has: usize) -> usize {
+    /// A bin, with entries for `room` blocks, missed: it had no block, or no room for one. Returns how many blocks it may hold
+    /// from now on: twice as many if that is within the limit, or else what is left of it.
+    pub fn grow(&self, limit: &Limit, order: Order, has: usize, room: usize) -> usize {
         let now = self.misses.get().wrapping_add(1);
         self.misses.set(now);
         self.missed[order.slot()].set(now);
-        let wanted = (2 * has).max(FIRST_BLOCKS).min(limit.room(order)).max(has);
+        let wanted = (2 * has).max(FIRST_BLOCKS).min(limit.most(limit.bytes, order)).min(room).max(has);
         let left = Limit::bins(limit.bytes).saturating_sub(self.bytes.get()) / limit.size(order);
         let more = (wanted - has).min(left);
         self.bytes.set(self.bytes.get() + limit.bytes_of(order, more));
@@ -108,6 +121,24 @@ impl Budget {
     /// A bin may hold fewer blocks from now on.
     pub fn shrink(&self, limit: &Limit, order: Order, less: usize) {
         self.bytes.set(self.bytes.get().saturating_sub(limit.bytes_of(order, less)));
+    }
+
+    /// An outbox that may hold `bytes` bytes is to be opened. Returns one that is to be closed first, and asked again after;
+    /// `None`: the outboxes are within the limit with it.
+    pub fn open_outbox(&self, limit: &Limit, bytes: usize) -> Option<usize> {
+        let all = self.outboxes.get() + bytes;
+        if all <= limit.outboxes() {
+            self.outboxes.set(all);
+            return None;
+        }
+        let next = self.next_outbox.get();
+        self.next_outbox.set((next + 1) % OUTBOXES);
+        Some(next)
+    }
+
+    /// An outbox that might hold `bytes` bytes was closed.
+    pub fn close_outbox(&self, bytes: usize) {
+        self.outboxes.set(self.outboxes.get().saturating_sub(bytes));
     }
 
     /// The idle bin, other than that of `order`, that missed longest ago; `capacity` tells how much each may hold.

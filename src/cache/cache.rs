@@ -130,9 +130,9 @@ impl<'a> Owner<'a> {
         self.forget_last();
         // A place before each bin is for the entry that is no block.
         let mut first = 1;
-        for order in Order::ZERO.through(Order::MAX) {
+        for (order, room) in limit.rooms() {
             self.place_bin(BinIndex::of(order), first);
-            first += limit.room(order) + 1;
+            first += room + 1;
         }
         for outbox in 0..OUTBOXES {
             self.place_bin(BinIndex::of_outbox(outbox), first);

@@ -98,36 +98,62 @@ impl Owner<'_> {
         }
     }
 
-    /// The outbox for a block in this state, with room for it.
+    /// The outbox for a block in this state, with room for it. `None`: such blocks are too large to be held.
     fn outbox(self, seen: State, reach: &Reach<'_>) -> Option<BinIndex> {
-        let limit = reach.limit();
-        let magazine = limit.magazine(seen.order());
-        if magazine == 0 {
-            return None;
+        let (number, bin) = self.outbox_of(seen);
+        let outbox = &self.own().outboxes[number];
+        if outbox.of() == seen && self.room(bin).is_some() {
+            return Some(bin);
         }
-        let home = seen.home().cache().unwrap_or(0);
-        // Neighbouring orders of one home are apart, and so are neighbouring homes.
-        let outbox = (home * 5 + seen.order().slot()) % OUTBOXES;
-        let bin = BinIndex::of_outbox(outbox);
-        if self.own().outboxes[outbox].of() != seen || self.room(bin).is_none() {
-            self.send(outbox, reach);
-            self.own().outboxes[outbox].0.set(seen.bits());
+        self.send(number, reach);
+        if outbox.of() != seen || self.capacity(bin) == 0 {
+            let limit = reach.limit();
+            self.close(number, &limit, reach);
+            let magazine = limit.magazine(seen.order());
+            if magazine == 0 {
+                return None;
+            }
+            while let Some(other) = self.own().budget.open_outbox(&limit, limit.bytes_of(seen.order(), magazine)) {
+                self.close(other, &limit, reach);
+            }
+            outbox.0.set(seen.bits());
             self.set_capacity(bin, magazine);
-        }
-        if self.in_outboxes(&limit) + limit.bytes_of(seen.order(), 1) > limit.outboxes() {
-            self.send_all(reach);
         }
         Some(bin)
     }
 
-    fn in_outboxes(self, limit: &Limit) -> usize {
-        let len = |outbox: usize| self.len(BinIndex::of_outbox(outbox));
-        let outboxes = self.own().outboxes.iter().enumerate();
-        outboxes.map(|(number, outbox)| limit.bytes_of(outbox.of().order(), len(number))).sum()
+    fn outbox_of(self, seen: State) -> (usize, BinIndex) {
+        // Neighbouring orders of one home are apart, and so are neighbouring homes.
+        let number = (seen.home().cache().unwrap_or(0) * 5 + seen.order().slot()) % OUTBOXES;
+        (number, BinIndex::of_outbox(number))
     }
 
-    fn send_all(self, reach: &Reach<'_>) {
-        (0..OUTBOXES).for_each(|outbox| self.send(outbox, reach));
+    /// Takes the block that begins at `address` back, if it is another cache's, it is in the window, and the outbox for it
+    /// is open and has room. `None`: nothing was changed.
+    pub fn push_to_outbox(self, address: usize, min_shift: u32) -> Option<()> {
+        let unit = self.inside(self.number_at(address, min_shift))?;
+        let seen = self.state(unit).read();
+        if seen.kind() != Kind::Live || seen.is_listed() || self.keeps(seen) {
+            return None;
+        }
+        let (number, bin) = self.outbox_of(seen);
+        if self.own().outboxes[number].of() != seen {
+            return None;
+        }
+        let room = self.room(bin)?;
+        self.state(unit).hold(seen, seen.order()).ok()?;
+        self.put(bin, room, self.entry(unit));
+        add(&self.cache().counts.sent, 1);
+        Some(())
+    }
+
+    /// Sends what is in an outbox, which may hold nothing then.
+    fn close(self, number: usize, limit: &Limit, reach: &Reach<'_>) {
+        self.send(number, reach);
+        let bin = BinIndex::of_outbox(number);
+        let order = self.own().outboxes[number].of().order();
+        self.own().budget.close_outbox(limit.bytes_of(order, self.capacity(bin)));
+        self.set_capacity(bin, 0);
     }
 
     /// Sends what is in an outbox home; if there is no place, or nobody at home, to the heaps.

@@ -99,15 +99,15 @@ impl Owner<'_> {
     /// A bin missed: lets it hold more, if the limit allows, or else what another one no longer needs.
     pub(super) fn grow(self, order: Order, limit: &Limit, reach: &Reach<'_>) {
         let capacity = |order: Order| self.capacity(BinIndex::of(order));
-        let has = capacity(order);
-        let mut may = self.own().budget.grow(limit, order, has);
+        let (has, places) = (capacity(order), self.places(order));
+        let mut may = self.own().budget.grow(limit, order, has, places);
         if may == has
-            && has < limit.room(order)
+            && has < places
             && let Some(idle) = self.own().budget.idle(order, capacity)
         {
             let keeps = capacity(idle) / 2;
             self.reduce(idle, keeps, limit, reach);
-            may = self.own().budget.grow(limit, order, has);
+            may = self.own().budget.grow(limit, order, has, places);
         }
         self.set_capacity(BinIndex::of(order), may);
     }

@@ -81,6 +81,9 @@ impl MemoryPool {
 
     #[cold]
     fn release_slow(&self, address: usize) -> Result<(), ReleaseError> {
+        if current(&self.caches).and_then(|cache| cache.push_to_outbox(address, self.config.min_shift)).is_some() {
+            return Ok(());
+        }
         let (heap, block) = self.locate(address)?;
         match self.cache_slow() {
             Some(cache) => cache.push_slow(heap, block, &self.reach()),
