@@ -144,6 +144,11 @@ pub fn print(
     let (live, held) = replay.peaks();
     let internal = 100.0 * (1.0 - at_peak.live as f64 / at_peak.held.max(1) as f64);
     let external = 100.0 * at_peak.stats.external_fragmentation();
+    let stats = at_end.pool.stats();
+    // A reallocation that moves is an allocation and a release; one in place is neither.
+    let pools = HumanCount(tally.operations - tally.resized_in_place + tally.moved);
+    let served = HumanCount(stats.cache_allocations + stats.cache_releases);
+    let share = 100.0 * served.0 as f64 / pools.0.max(1) as f64;
     let row = |name, value: fmt::Arguments<'_>| style.row(name, value);
 
     writeln!(out, "{}", style.heading("Result"))?;
@@ -159,6 +164,7 @@ pub fn print(
         row("operations per second", format_args!("{rate:.2} million")),
         row("reallocations", format_args!("{} in place, {} moved", tally.resized_in_place, tally.moved)),
         row("handed over", format_args!("{} blocks released by another thread", HumanCount(tally.handed_over))),
+        row("served by caches", format_args!("{served} of the pool's {pools}, {share:.2} %")),
         row("peak live", format_args!("{} requested (to within {exact})", HumanBytes(live as u64))),
         row("peak held", format_args!("{} in blocks (to within {exact})", HumanBytes(held as u64))),
         row("internal fragmentation", format_args!("{internal:.1} % of the bytes held at the peak")),
