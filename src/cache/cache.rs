@@ -11,6 +11,7 @@ use super::budget::{Budget, Limit, OUTBOXES};
 use super::depot::{Depot, MAGAZINE};
 use super::indices::ThreadIndex;
 use super::overflow::Outbox;
+use super::user::User;
 use super::window::{View, Window};
 
 /// A value that is no unit and no order.
@@ -25,6 +26,7 @@ pub struct Cache {
     asked: AtomicU32,
     own: Local<Own>,
     pub(super) counts: Counts,
+    pub(super) user: User,
     pub(super) tops: Tops,
     pub(super) depot: Depot,
 }
@@ -61,7 +63,7 @@ pub(super) fn add(count: &AtomicU64, more: usize) {
     count.store(count.load(Ordering::Relaxed).wrapping_add(more as u64), Ordering::Relaxed);
 }
 
-/// A cache in the hands of its owner: the thread that has its number.
+/// A cache in the hands of its owner: the thread that uses it now, as [`User`] has it.
 #[derive(Clone, Copy, Debug)]
 pub struct Owner<'a> {
     cache: &'a Cache,
@@ -74,7 +76,7 @@ impl Cache {
     ///
     /// # Safety
     ///
-    /// The caller has the number of the cache's thread for as long as it uses the `Owner`.
+    /// The calling thread is the user of the cache for as long as it has the `Owner`.
     #[inline]
     pub unsafe fn owner(&self) -> Owner<'_> {
         Owner { cache: self, here: PhantomData }
@@ -120,7 +122,7 @@ impl<'a> Owner<'a> {
 
     #[inline]
     pub(super) fn own(self) -> &'a Own {
-        // SAFETY: an `Owner` stays in the thread that has the number of the cache, which no other has at that time.
+        // SAFETY: an `Owner` stays in the thread that is the user of the cache, and there is one at a time.
         unsafe { self.cache.own.get() }
     }
 

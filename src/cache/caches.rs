@@ -21,7 +21,7 @@ const SEGMENT: usize = 64;
 #[cfg(all(loom, feature = "loom"))]
 const SEGMENT: usize = 4;
 
-const SEGMENTS: usize = ThreadIndex::COUNT / 64;
+const SEGMENTS: usize = ThreadIndex::COUNT.div_ceil(SEGMENT);
 
 #[derive(Debug)]
 struct Segment([Place; SEGMENT]);
@@ -72,10 +72,10 @@ impl Reach<'_> {
         Limit::new(self.caches.bytes, self.heaps.capacity(), self.min_shift)
     }
 
-    /// The cache of a home whose thread is running.
+    /// The cache of a home whose thread is running. A hint.
     pub(super) fn running(&self, home: Home) -> Option<&Cache> {
         let index = ThreadIndex::new(home.cache()?)?;
-        self.caches.get(index).filter(|_| self.indices.is_taken(index))
+        self.caches.get(index).filter(|cache| cache.user.term() == Some(self.indices.term(index)))
     }
 }
 
@@ -170,7 +170,7 @@ impl Caches {
         }
         let place = self.place_or_new(index)?;
         let cache = Owned::<Cache>::zeroed().ok()?;
-        // SAFETY: the caller has the number, and nobody else knows the cache yet.
+        // SAFETY: nobody else knows the cache yet.
         unsafe { cache.owner() }.prepare(index, &Limit::new(self.bytes, 0, min_shift));
         // Release: pairs with the Acquire in `get`. A plain store: only who has the number makes its cache.
         place.0.store(cache.into_raw().as_ptr(), Ordering::Release);

@@ -80,13 +80,13 @@ mod threads {
             // SAFETY: `with_current` stored the cache with the name of its pool. The name fits no other pool, so the cache is
             // one of `caches`, and lives as long.
             let cache = unsafe { current.cache.get().as_ref() };
-            // SAFETY: this thread has the number of the cache until `Exit`, which makes it forget the pool first.
+            // SAFETY: this thread uses the cache until `Exit`, which makes it forget the pool first.
             Some(unsafe { cache.owner() })
         })
     }
 
     /// The cache of the calling thread in the pool of `caches`, made if it must be. `None`: the thread has no number,
-    /// because all are taken or it is about to exit; or there is no memory for a cache.
+    /// because all are taken or it is about to exit; there is no memory for a cache; or another thread drains it just now.
     #[cold]
     pub fn with_current(caches: &Caches, min_shift: u32) -> Option<Owner<'_>> {
         if !caches.is_enabled() {
@@ -95,10 +95,13 @@ mod threads {
         CURRENT.with(|current| {
             let index = ThreadIndex::new(current.index.get()).or_else(|| claim(current))?;
             let cache = caches.get_or_new(index, min_shift)?;
+            if !cache.user.enter(INDICES.term(index)) {
+                return None;
+            }
             // Relaxed: only that each name is given once matters.
             current.pool.set(caches.id_or(|| NEXT_ID.fetch_add(1, Ordering::Relaxed)));
             current.cache.set(NonNull::from(cache));
-            // SAFETY: this thread has the number of the cache until `Exit`.
+            // SAFETY: this thread has just become the user of the cache, until `Exit`.
             Some(unsafe { cache.owner() })
         })
     }
@@ -163,8 +166,9 @@ mod models {
 
     /// The cache of the calling thread, if it has a number.
     pub fn current(caches: &Caches) -> Option<Owner<'_>> {
-        let cache = caches.get(INDEX.with(Cell::get)?)?;
-        // SAFETY: the thread has the number until `exit`.
+        let index = INDEX.with(Cell::get)?;
+        let cache = caches.get(index).filter(|cache| cache.user.term() == Some(caches.indices().term(index)))?;
+        // SAFETY: the thread is the user of the cache until `exit`.
         Some(unsafe { cache.owner() })
     }
 
@@ -173,7 +177,10 @@ mod models {
         let index = INDEX.with(Cell::get).or_else(|| caches.is_enabled().then(|| caches.indices().claim())?)?;
         INDEX.with(|own| own.set(Some(index)));
         let cache = caches.get_or_new(index, min_shift)?;
-        // SAFETY: the thread has the number until `exit`.
+        if !cache.user.enter(caches.indices().term(index)) {
+            return None;
+        }
+        // SAFETY: the thread has just become the user of the cache, until `exit`.
         Some(unsafe { cache.owner() })
     }
 

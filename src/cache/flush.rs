@@ -24,7 +24,7 @@ impl Owner<'_> {
     }
 
     /// Gives all blocks that this cache has, and all that others brought home to it, back to their heaps. Only for the owner:
-    /// the thread of this number, or who claimed it. Returns how many there were.
+    /// its user. Returns how many there were.
     pub fn flush(self, reach: &Reach<'_>) -> usize {
         let mut flushed = 0;
         for order in Order::ZERO.through(Order::MAX) {
@@ -97,10 +97,10 @@ impl Reach<'_> {
         let mut flushed = own.map_or(0, |cache| cache.flush(self));
         for (index, cache) in self.caches.iter() {
             flushed += cache.drain_depot(self);
-            if !cache.is_empty() && self.indices.claim_free(index) {
-                // SAFETY: this thread has the number until it releases it.
+            if !cache.is_empty() && cache.user.begin_drain(|term| self.indices.is_over(index, term)) {
+                // SAFETY: this thread uses the cache until the drain ends.
                 flushed += unsafe { cache.owner() }.flush(self);
-                self.indices.release(index);
+                cache.user.end_drain();
             }
         }
         flushed > 0

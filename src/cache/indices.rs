@@ -1,16 +1,18 @@
 //! Numbers of threads: dense, given again when a thread is gone.
 //!
-//! Whoever has a number owns every cache of that number, in all pools: a running thread, the next thread that is given
-//! the number, or for a moment a thread that drains what a gone one left. So a cache is adopted without a word to it.
+//! Whoever has a number may use every cache of that number, in all pools. A thread has it for a *term*; the number and the
+//! term together name one thread among all that there ever were, so that a cache can tell whether its user is gone.
 
 use crate::sync::{AtomicU64, Ordering, const_unless_loom};
 
 /// Threads that can have a number at a time; more of them work without caches.
 #[cfg(not(all(loom, feature = "loom")))]
-const WORDS: usize = 64;
-/// Under loom one word: each is a tracked object.
+const COUNT: usize = 4096;
+/// Under loom few: the term of each is a tracked object.
 #[cfg(all(loom, feature = "loom"))]
-const WORDS: usize = 1;
+const COUNT: usize = 4;
+
+const WORDS: usize = COUNT.div_ceil(u64::BITS as usize);
 
 /// The number of a thread, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +20,7 @@ pub struct ThreadIndex(u32);
 
 impl ThreadIndex {
     /// How many there are.
-    pub const COUNT: usize = WORDS * u64::BITS as usize;
+    pub const COUNT: usize = COUNT;
 
     /// The number as an index into a table with an entry for each thread.
     #[inline]
@@ -41,32 +43,60 @@ impl ThreadIndex {
     }
 }
 
-/// Which numbers are taken: one bit each.
+/// For how long a thread has its number: which one it is of those that have had it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Term(u64);
+
+impl Term {
+    /// The term of this number, which [`get`](Self::get) returned.
+    pub const fn new(term: u64) -> Self {
+        Self(term)
+    }
+
+    /// Its number; never 0, and as there can't be so many threads, never the greatest.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// Which numbers are taken.
 #[derive(Debug)]
-pub struct Indices([AtomicU64; WORDS]);
+pub struct Indices {
+    /// One bit each.
+    taken: [AtomicU64; WORDS],
+    /// How many terms of each number are over.
+    over: [AtomicU64; COUNT],
+}
 
 impl Indices {
     const_unless_loom! {
         /// None is taken.
         pub fn new() -> Self {
             #[cfg(not(all(loom, feature = "loom")))]
-            return Self([const { AtomicU64::new(0) }; WORDS]);
+            return Self {
+                taken: [const { AtomicU64::new(0) }; WORDS],
+                over: [const { AtomicU64::new(0) }; COUNT],
+            };
             #[cfg(all(loom, feature = "loom"))]
-            return Self(core::array::from_fn(|_| AtomicU64::new(0)));
+            return Self {
+                taken: core::array::from_fn(|_| AtomicU64::new(0)),
+                over: core::array::from_fn(|_| AtomicU64::new(0)),
+            };
         }
     }
 
     /// Takes the lowest free number. `None`: all are taken. Lock-free.
     pub fn claim(&self) -> Option<ThreadIndex> {
-        for (word, taken) in self.0.iter().enumerate() {
+        for (word, taken) in self.taken.iter().enumerate() {
             // Relaxed: only a guess, which the exchange checks.
             let mut seen = taken.load(Ordering::Relaxed);
             while seen != u64::MAX {
                 let bit = seen.trailing_ones();
+                let index = ThreadIndex::new(word * u64::BITS as usize + bit as usize)?;
                 // Acquire: pairs with the Release in `release`; makes the caches visible as the last owner left them.
                 // Relaxed on failure: as above.
                 match taken.compare_exchange_weak(seen, seen | 1 << bit, Ordering::Acquire, Ordering::Relaxed) {
-                    Ok(_) => return ThreadIndex::new(word * u64::BITS as usize + bit as usize),
+                    Ok(_) => return Some(index),
                     Err(now) => seen = now,
                 }
             }
@@ -74,22 +104,24 @@ impl Indices {
         None
     }
 
-    /// Takes this number, if nobody has it. Wait-free.
-    pub fn claim_free(&self, index: ThreadIndex) -> bool {
-        // Acquire: as in `claim`.
-        self.0[index.word()].fetch_or(index.bit(), Ordering::Acquire) & index.bit() == 0
+    /// The term of the thread that has this number, or will have it next: for that thread itself what it is, for others a hint.
+    pub fn term(&self, index: ThreadIndex) -> Term {
+        // Relaxed: only the thread that has the number changes it, and the next one is told by the Acquire in `claim`.
+        Term(self.over[index.slot()].load(Ordering::Relaxed) + 1)
     }
 
-    /// Is this number taken? A hint.
-    pub fn is_taken(&self, index: ThreadIndex) -> bool {
-        // Relaxed: a hint; whoever acts on it claims the number first, or does no harm.
-        self.0[index.word()].load(Ordering::Relaxed) & index.bit() != 0
+    /// Is the thread gone that had this number in this term?
+    pub fn is_over(&self, index: ThreadIndex, term: Term) -> bool {
+        // Acquire: pairs with the Release in `release`; makes the caches of the thread visible as it left them.
+        self.over[index.slot()].load(Ordering::Acquire) >= term.0
     }
 
-    /// Gives a number back, with all caches of that number.
+    /// Gives a number back, which the caller has, with all caches of that number.
     pub fn release(&self, index: ThreadIndex) {
-        // Release: pairs with the Acquire in `claim` and `claim_free`; the next owner sees the caches as they are left.
-        self.0[index.word()].fetch_and(!index.bit(), Ordering::Release);
+        // Release: pairs with the Acquire in `is_over`.
+        self.over[index.slot()].store(self.term(index).0, Ordering::Release);
+        // Release: pairs with the Acquire in `claim`; the next owner sees the caches, and the term, as they are left.
+        self.taken[index.word()].fetch_and(!index.bit(), Ordering::Release);
     }
 }
 

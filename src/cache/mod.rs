@@ -5,7 +5,8 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `indices` | the numbers of threads; who has a number owns the caches of that number |
+//! | `indices` | the numbers of threads; who has a number may use the caches of that number |
+//! | `user` | which thread does |
 //! | `bin` | the blocks of one size in a cache |
 //! | `depot` | where other threads leave this cache's blocks |
 //! | `window` | the heap that a cache works with, protected by a hazard, and how others get the owner's attention |
@@ -30,6 +31,7 @@ mod flush;
 mod indices;
 mod overflow;
 mod refill;
+mod user;
 mod window;
 
 #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]

@@ -3,11 +3,13 @@
 #![allow(clippy::disallowed_types, reason = "tests are not modelled, so their atomics need not be the crate's")]
 #![allow(dead_code, unused_imports, reason = "each test crate uses a part of it")]
 
+pub mod actor;
 pub mod gate;
 pub mod lockstep;
 pub mod oracle;
 pub mod seed;
 
+pub use actor::Actor;
 pub use gate::{Gate, Owners};
 pub use lockstep::{Lockstep, Op};
 pub use oracle::{Oracle, Refusal};
