@@ -47,6 +47,11 @@ impl Limit {
         Self { bytes: configured.min(capacity / PART_OF_POOL), configured, min_shift }
     }
 
+    /// May a cache hold one block at least?
+    pub fn holds_any(&self) -> bool {
+        Self::bins(self.bytes) >= self.size(Order::ZERO)
+    }
+
     fn size(&self, order: Order) -> usize {
         1usize.checked_shl(self.min_shift + order.get()).unwrap_or(usize::MAX)
     }

@@ -128,9 +128,9 @@ impl Caches {
         &self.indices
     }
 
-    /// Are there to be caches?
-    pub fn is_enabled(&self) -> bool {
-        self.bytes > 0
+    /// May a cache of a pool of `capacity` bytes hold anything?
+    pub fn are_of_use(&self, capacity: usize, min_shift: u32) -> bool {
+        self.bytes > 0 && Limit::new(self.bytes, capacity, min_shift).holds_any()
     }
 
     fn place(&self, index: ThreadIndex) -> Option<&Place> {

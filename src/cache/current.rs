@@ -89,9 +89,6 @@ mod threads {
     /// because all are taken or it is about to exit; there is no memory for a cache; or another thread drains it just now.
     #[cold]
     pub fn with_current(caches: &Caches, min_shift: u32) -> Option<Owner<'_>> {
-        if !caches.is_enabled() {
-            return None;
-        }
         CURRENT.with(|current| {
             let index = ThreadIndex::new(current.index.get()).or_else(|| claim(current))?;
             let cache = caches.get_or_new(index, min_shift)?;
@@ -174,7 +171,7 @@ mod models {
 
     /// The cache of the calling thread, made if it must be.
     pub fn with_current(caches: &Caches, min_shift: u32) -> Option<Owner<'_>> {
-        let index = INDEX.with(Cell::get).or_else(|| caches.is_enabled().then(|| caches.indices().claim())?)?;
+        let index = INDEX.with(Cell::get).or_else(|| caches.indices().claim())?;
         INDEX.with(|own| own.set(Some(index)));
         let cache = caches.get_or_new(index, min_shift)?;
         if !cache.user.enter(caches.indices().term(index)) {

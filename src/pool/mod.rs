@@ -168,9 +168,13 @@ impl MemoryPool {
         crate::cache::exit(&self.caches);
     }
 
-    /// The cache of the calling thread, made if it must be.
+    /// The cache of the calling thread, made if it must be and if it would be of use.
     fn cache_slow(&self) -> Option<Owner<'_>> {
-        current(&self.caches).or_else(|| with_current(&self.caches, self.config.min_shift))
+        let min_shift = self.config.min_shift;
+        current(&self.caches).or_else(|| {
+            let of_use = self.caches.are_of_use(self.heaps.view().capacity(), min_shift);
+            if of_use { with_current(&self.caches, min_shift) } else { None }
+        })
     }
 
     /// What a cache of this pool reaches.
