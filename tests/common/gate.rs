@@ -1,9 +1,16 @@
-//! What concurrent tests share: a gate at which threads meet so that they go on at the same moment, and a table of
-//! owners that sees any overlap at once.
+//! What concurrent tests share: a gate at which threads meet so that they go on at the same moment, rounds in which they do,
+//! and a table of owners that sees any overlap at once.
 
 use std::hint;
+use std::mem;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
+
+use mempool::ReleaseError;
+
+use super::join;
 
 /// A barrier that spins, so that all threads leave it within nanoseconds of each other.
 #[derive(Debug)]
@@ -51,6 +58,60 @@ impl Gate {
         }
         true
     }
+}
+
+/// How long threads meet, where there are too few processors for all of them.
+const LONGEST: Duration = Duration::from_secs(4);
+
+/// At most `rounds` rounds, for a few seconds: in each, `prepare` makes what the threads then do together, and `judge` gets
+/// one result of each. Returns how many there were.
+pub fn together<P: Copy + Send + Sync, R: Send>(
+    rounds: usize,
+    threads: usize,
+    prepare: impl Fn(usize) -> P + Sync,
+    act: impl Fn(usize, P) -> R + Sync,
+    judge: impl Fn(usize, P, Vec<R>) + Sync,
+) -> usize {
+    let gate = &Gate::new(threads);
+    // `None` once it is enough.
+    let (prepared, results) = (&Mutex::new(None), &Mutex::new(Vec::new()));
+    let (prepare, act, judge) = (&prepare, &act, &judge);
+    let take_part = move |thread: usize| {
+        let _watch = gate.watch();
+        let start = Instant::now();
+        for round in 0.. {
+            if thread == 0 {
+                let go_on = round < rounds && start.elapsed() < LONGEST;
+                *prepared.lock().expect("no thread died") = go_on.then(|| prepare(round));
+            }
+            gate.pass();
+            let what = *prepared.lock().expect("no thread died");
+            let Some(what) = what else { return round };
+            gate.pass();
+            let result = act(thread, what);
+            results.lock().expect("no thread died").push(result);
+            gate.pass();
+            if thread == 0 {
+                judge(round, what, mem::take(&mut *results.lock().expect("no thread died")));
+            }
+        }
+        unreachable!("rounds end before numbers do")
+    };
+    let rounds = thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|thread| scope.spawn(move || take_part(thread))).collect();
+        let rounds = take_part(0);
+        join(others);
+        rounds
+    });
+    println!("{rounds} rounds");
+    rounds
+}
+
+/// Of several releases of one block, one succeeded.
+pub fn released_once(results: &[Result<(), ReleaseError>]) {
+    let succeeded = results.iter().filter(|result| result.is_ok()).count();
+    let refused = results.iter().filter(|result| **result == Err(ReleaseError::NotLive)).count();
+    assert_eq!((succeeded, refused), (1, results.len() - 1), "{results:?}");
 }
 
 /// For each unit from `first` on, whether somebody owns it.

@@ -4,13 +4,14 @@
 #![allow(dead_code, unused_imports, reason = "each test crate uses a part of it")]
 
 pub mod actor;
+pub mod cached;
 pub mod gate;
 pub mod lockstep;
 pub mod oracle;
 pub mod seed;
 
 pub use actor::Actor;
-pub use gate::{Gate, Owners};
+pub use gate::{Gate, Owners, released_once, together};
 pub use lockstep::{Lockstep, Op};
 pub use oracle::{Oracle, Refusal};
 pub use seed::Random;
