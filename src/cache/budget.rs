@@ -66,11 +66,12 @@ impl Limit {
         self.bytes / 4
     }
 
-    /// Most blocks of `order` in a cache of `bytes` bytes: small ones may have all of it, larger ones a part.
+    /// Most blocks of `order` in a cache of `bytes` bytes: small ones may have all of it, larger ones a part, but one at least
+    /// if there is room.
     fn most(&self, bytes: usize, order: Order) -> usize {
-        let size = self.size(order);
-        let part = if size <= bytes / MOST_BLOCKS { Self::bins(bytes) } else { bytes / LARGE_PART };
-        (part / size).min(MOST_BLOCKS)
+        let (size, bins) = (self.size(order), Self::bins(bytes));
+        let part = if size <= bytes / MOST_BLOCKS { bins } else { bytes / LARGE_PART };
+        (part / size).max(usize::from(size <= bins)).min(MOST_BLOCKS)
     }
 
     /// Bytes of `blocks` blocks of `order`.
