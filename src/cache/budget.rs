@@ -15,7 +15,9 @@ const FIRST_BLOCKS: usize = 8;
 const PART_OF_POOL: usize = 64;
 /// A magazine is at most this part of what a cache may hold, so that there can be eight outboxes at least.
 const MAGAZINE_PART: usize = 32;
-/// Blocks of one size, but for small ones, are at most this part of what a cache may hold.
+/// Blocks from this order on are large.
+const LARGE: u32 = 6;
+/// Large blocks of one size are at most this part of what the bins may hold, so that they leave the small ones their share.
 const LARGE_PART: usize = 8;
 /// A bin that did not miss in so many misses of others is idle.
 const IDLE: u32 = 32;
@@ -70,7 +72,7 @@ impl Limit {
     /// if there is room.
     fn most(&self, bytes: usize, order: Order) -> usize {
         let (size, bins) = (self.size(order), Self::bins(bytes));
-        let part = if size <= bytes / MOST_BLOCKS { bins } else { bytes / LARGE_PART };
+        let part = if order.get() < LARGE { bins } else { bins / LARGE_PART };
         (part / size).max(usize::from(size <= bins)).min(MOST_BLOCKS)
     }
 
@@ -117,7 +119,12 @@ impl Budget {
         let now = self.misses.get().wrapping_add(1);
         self.misses.set(now);
         self.missed[order.slot()].set(now);
-        let wanted = (2 * has).max(FIRST_BLOCKS).min(limit.most(limit.bytes, order)).min(room).max(has);
+        let wanted = (2 * has)
+            .max(FIRST_BLOCKS.min(limit.most(limit.bytes / LARGE_PART, order)))
+            .max(1)
+            .min(limit.most(limit.bytes, order))
+            .min(room)
+            .max(has);
         let left = Limit::bins(limit.bytes).saturating_sub(self.bytes.get()) / limit.size(order);
         let more = (wanted - has).min(left);
         self.bytes.set(self.bytes.get() + limit.bytes_of(order, more));
