@@ -6,7 +6,9 @@
 //! Under loom each atomic has a companion. loom 0.7 remembers only one last access for each atomic, so that a thread's
 //! own load before its compare-exchange can hide another thread's earlier load, and schedules are missed. So each
 //! access first swaps the companion, `Relaxed`: that makes any two accesses dependent and adds no happens-before edge.
-//! `loom-tests/tests/companion.rs` shows a schedule that is missed without it.
+//! `loom-tests/tests/companion.rs` shows a schedule that is missed without it. Pointers have none: they
+//! hardly ever change, but all threads load them in every operation, and to order those loads makes models of the pool many
+//! times as long.
 #![allow(clippy::disallowed_types)]
 
 #[cfg(not(all(loom, feature = "loom")))]
@@ -35,14 +37,45 @@ macro_rules! const_unless_loom {
 }
 pub(crate) use const_unless_loom;
 
+/// What is touched with each access to an atomic, so that any two of them are dependent.
+#[cfg(all(loom, feature = "loom"))]
+#[derive(Debug)]
+struct Companion(atomic::AtomicU8);
+
+#[cfg(all(loom, feature = "loom"))]
+impl Companion {
+    fn new() -> Self {
+        Self(atomic::AtomicU8::new(0))
+    }
+
+    fn touch(&self) {
+        // Relaxed: adds no happens-before edge.
+        self.0.swap(0, Ordering::Relaxed);
+    }
+}
+
+/// The same for an atomic that has none.
+#[cfg(all(loom, feature = "loom"))]
+#[derive(Debug)]
+struct NoCompanion;
+
+#[cfg(all(loom, feature = "loom"))]
+impl NoCompanion {
+    fn new() -> Self {
+        Self
+    }
+
+    fn touch(&self) {}
+}
+
 /// Wraps an atomic type: the operations that the crate uses, and under loom the companion.
 macro_rules! wrap {
-    ($name:ident $(<$parameter:ident>)?, $value:ty, $new:expr) => {
+    ($name:ident $(<$parameter:ident>)?, $companion:ident, $value:ty, $new:expr) => {
         #[derive(Debug)]
         #[cfg_attr(not(all(loom, feature = "loom")), repr(transparent))]
         pub(crate) struct $name $(<$parameter>)? {
             #[cfg(all(loom, feature = "loom"))]
-            companion: atomic::AtomicU8,
+            companion: $companion,
             word: atomic::$name $(<$parameter>)?,
         }
 
@@ -52,7 +85,7 @@ macro_rules! wrap {
                 pub(crate) fn new(value: $value) -> Self {
                     Self {
                         #[cfg(all(loom, feature = "loom"))]
-                        companion: atomic::AtomicU8::new(0),
+                        companion: $companion::new(),
                         word: atomic::$name::new(value),
                     }
                 }
@@ -61,7 +94,7 @@ macro_rules! wrap {
             #[inline(always)]
             fn word(&self) -> &atomic::$name $(<$parameter>)? {
                 #[cfg(all(loom, feature = "loom"))]
-                self.companion.swap(0, Ordering::Relaxed);
+                self.companion.touch();
                 &self.word
             }
 
@@ -114,7 +147,7 @@ macro_rules! wrap {
 /// What only integers have.
 macro_rules! integer {
     ($name:ident, $value:ty) => {
-        wrap!($name, $value, 0);
+        wrap!($name, Companion, $value, 0);
 
         #[allow(dead_code, reason = "each type uses some of the operations")]
         impl $name {
@@ -145,7 +178,7 @@ integer!(AtomicU8, u8);
 integer!(AtomicU16, u16);
 integer!(AtomicU32, u32);
 integer!(AtomicU64, u64);
-wrap!(AtomicPtr<T>, *mut T, core::ptr::null_mut());
+wrap!(AtomicPtr<T>, NoCompanion, *mut T, core::ptr::null_mut());
 
 /// What one thread at a time uses, and hands over to the next with a Release that the other acquires. Under loom a hand-over
 /// without that is an error.

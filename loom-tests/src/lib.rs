@@ -1,13 +1,15 @@
-//! What the models in `tests/` share: how a model is run, the heap with payload cells, the free stack with them.
+//! What the models in `tests/` share: how a model is run; the free stack, the heap and the pool with payload cells.
 //!
-//! Models call `mempool::raw` itself; the only code here that stands for something is the payload, which stands for
-//! the memory of the blocks.
+//! Models call `mempool` and `mempool::raw` itself; the only code here that stands for something is the payload, which
+//! stands for the memory of the blocks.
 #![cfg(loom)]
 
 mod heap;
+mod pool;
 mod stack;
 
 pub use heap::{Failure, Heap, block, order};
+pub use pool::{Address, Pool};
 pub use stack::Stack;
 
 use std::io::{self, Write};

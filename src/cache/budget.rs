@@ -12,15 +12,27 @@ const MOST_BLOCKS: usize = 1024;
 /// Blocks that a bin may hold when it comes into use.
 const FIRST_BLOCKS: usize = 8;
 /// A cache holds at most this part of the pool.
+#[cfg(not(all(loom, feature = "loom")))]
 const PART_OF_POOL: usize = 64;
+/// Under loom all of it: no model has 64 blocks.
+#[cfg(all(loom, feature = "loom"))]
+const PART_OF_POOL: usize = 1;
 /// A magazine is at most this part of what a cache may hold, so that there can be eight outboxes at least.
+#[cfg(not(all(loom, feature = "loom")))]
 const MAGAZINE_PART: usize = 32;
+/// Under loom all that outboxes may hold: a cache holds one to four blocks.
+#[cfg(all(loom, feature = "loom"))]
+const MAGAZINE_PART: usize = 4;
 /// Blocks from this order on are large.
 const LARGE: u32 = 6;
 /// Large blocks of one size are at most this part of what the bins may hold, so that they leave the small ones their share.
 const LARGE_PART: usize = 8;
+// An outbox can be opened, if all others are closed.
+const _: () = assert!(MAGAZINE_PART >= OUTBOXES_PART);
 /// A bin that did not miss in so many misses of others is idle.
 const IDLE: u32 = 32;
+/// This part of what a cache may hold is for the outboxes.
+const OUTBOXES_PART: usize = 4;
 
 /// Outboxes of a cache.
 #[cfg(not(all(loom, feature = "loom")))]
@@ -60,12 +72,12 @@ impl Limit {
 
     /// Bytes of the blocks that the bins may hold; the rest is for the outboxes.
     fn bins(bytes: usize) -> usize {
-        bytes - bytes / 4
+        bytes - bytes / OUTBOXES_PART
     }
 
     /// Bytes of the blocks that the outboxes may hold.
     pub fn outboxes(&self) -> usize {
-        self.bytes / 4
+        self.bytes / OUTBOXES_PART
     }
 
     /// Most blocks of `order` in a cache of `bytes` bytes: small ones may have all of it, larger ones a part, but one at least

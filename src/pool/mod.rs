@@ -168,6 +168,20 @@ impl MemoryPool {
         crate::cache::exit(&self.caches);
     }
 
+    /// What a sweep does first: gives back to the heaps what is cached and can be had at once. True, if there was something.
+    #[cfg(all(loom, feature = "loom"))]
+    #[doc(hidden)]
+    pub fn reclaim(&self) -> bool {
+        self.reach().reclaim(self.cache_slow())
+    }
+
+    /// What a sweep does next: asks the other threads to flush. True, if one has something.
+    #[cfg(all(loom, feature = "loom"))]
+    #[doc(hidden)]
+    pub fn ask_others(&self) -> bool {
+        self.reach().ask_others(self.cache_slow())
+    }
+
     /// The cache of the calling thread, made if it must be and if it would be of use.
     fn cache_slow(&self) -> Option<Owner<'_>> {
         let min_shift = self.config.min_shift;

@@ -6,6 +6,7 @@
 
 mod blocks;
 mod bug;
+mod caches;
 mod copy;
 mod run;
 mod words;
@@ -23,7 +24,7 @@ const COPIES: usize = 2;
 fn main() -> io::Result<ExitCode> {
     let part = env::args().nth(1).unwrap_or_default();
     let wanted = |bug: &&Bug| bug.name.contains(&part) || bug.models.iter().any(|model| model.contains(&part));
-    let bugs = Vec::from_iter(words::BUGS.iter().chain(blocks::BUGS).filter(wanted));
+    let bugs = Vec::from_iter(words::BUGS.iter().chain(blocks::BUGS).chain(caches::BUGS).filter(wanted));
 
     let folder = copy::target().join("seeded-bugs");
     fs::create_dir_all(&folder)?;

@@ -10,8 +10,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "the shim does not touch the companion",
         source: SYNC,
-        find: "self.companion.swap(0, Ordering::Relaxed);",
-        replace: "let _ = &self.companion;",
+        find: "self.0.swap(0, Ordering::Relaxed);",
+        replace: "let _ = &self.0;",
         models: &["companion::found_through_the_shim"],
     },
     Bug {

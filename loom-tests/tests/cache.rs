@@ -1,0 +1,88 @@
+//! Models of who has a cache: the numbers of threads, adoption, drains; and of requests to its owner.
+#![cfg(loom)]
+
+use loom_tests::{Pool, join, model, start};
+
+/// Two threads that come to use the pool at once have two numbers and two caches.
+///
+/// Seeded bugs: a number is taken without a compare-exchange; so is the place of the caches' table.
+#[test]
+fn claim_claim() {
+    model("claim_claim", None, || {
+        let pool = Pool::new(&[2], 2);
+        let [mine, theirs] = pool.alloc_past_caches();
+        let other = start(&pool, move |pool| {
+            pool.release(theirs, 1);
+            pool.exit();
+        });
+        pool.release(mine, 1);
+        join(other);
+        pool.end(&[]);
+    });
+}
+
+/// A thread that uses its cache and exits, against one that comes to use the pool: it has a number of its own, or adopts
+/// the cache with what is in it.
+///
+/// Seeded bugs: a number is given back without Release, or taken without Acquire.
+#[test]
+fn adopt() {
+    model("adopt", None, || {
+        let pool = Pool::new(&[2], 2);
+        let block = pool.alloc(1);
+        let other = start(&pool, |pool| {
+            let block = pool.alloc(1);
+            pool.exit();
+            block
+        });
+        pool.release(block, 1);
+        pool.exit();
+        let block = join(other);
+        pool.end(&[block]);
+    });
+}
+
+/// A thread that takes the number of one that is gone, and is gone itself, against a drain of the cache of that number:
+/// before, after, or not at all.
+///
+/// Seeded bugs: the drain doesn't take the number, takes it though another thread has it, or takes it without Acquire.
+#[test]
+fn adopt_drain() {
+    model("adopt_drain", Some(3), || {
+        let pool = Pool::new(&[2], 2);
+        // This thread has a number of its own.
+        pool.raw.flush_thread_cache();
+        join(start(&pool, Pool::visit));
+        assert_eq!(pool.cached(), 1);
+        let other = start(&pool, Pool::visit);
+        pool.raw.reclaim();
+        join(other);
+        pool.end(&[]);
+    });
+}
+
+/// The owner of a cache turns its window to another heap while it is asked to flush: it sees the request there, or finds
+/// the window closed at its next operation.
+///
+/// Seeded bugs: the request doesn't close the window; the owner doesn't look for a request once it has turned the window;
+/// either does not order what it writes before what it reads or writes next, by a fence.
+#[test]
+fn request_show() {
+    model("request_show", Some(3), || {
+        let pool = Pool::new(&[2, 2], 4);
+        // Two of one heap, then two of the other, whose window is open.
+        let [second, third, first, live] = [(); 4].map(|()| pool.alloc(1));
+        pool.release(first, 1);
+        assert_eq!(pool.cached(), 1);
+        let other = start(&pool, |pool| {
+            assert!(pool.raw.ask_others());
+            pool.exit();
+        });
+        pool.release(second, 1);
+        join(other);
+        // This takes the fast path if the window is open.
+        pool.release(third, 1);
+        assert!(pool.cached() <= 2, "the request was forgotten");
+        pool.end(&[live]);
+    });
+}
