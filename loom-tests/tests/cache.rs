@@ -45,7 +45,8 @@ fn adopt() {
 /// A thread that takes the number of one that is gone, and is gone itself, against a drain of the cache of that number:
 /// before, after, or not at all.
 ///
-/// Seeded bugs: the drain doesn't take the number, takes it though another thread has it, or takes it without Acquire.
+/// Seeded bugs: the drain doesn't become the user, does so though the user is there, or without Acquire; the end of the term
+/// is not published with Release; the drain ends without Release, or the next user enters without Acquire.
 #[test]
 fn adopt_drain() {
     model("adopt_drain", Some(3), || {

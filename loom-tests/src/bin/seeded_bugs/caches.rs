@@ -28,7 +28,7 @@ pub(crate) const BUGS: &[Bug] = &[
         source: INDICES,
         find: "fetch_and(!index.bit(), Ordering::Release)",
         replace: "fetch_and(!index.bit(), Ordering::Relaxed)",
-        models: &["cache::adopt", "cache::adopt_drain"],
+        models: &["cache::adopt"],
     },
     Bug {
         name: "a term is over: without Release",
