@@ -82,7 +82,7 @@ impl Cache {
         Owner { cache: self, here: PhantomData }
     }
 
-    /// Asks the owner to flush: its next operation does.
+    /// Asks the owner to flush: its next operation does, but for a release of the block that it allocated last.
     pub fn ask(&self) {
         // Relaxed: ordered by the fence in `close`.
         self.asked.store(1, Ordering::Relaxed);

@@ -9,7 +9,8 @@ use crate::sync::{AtomicU64, Ordering};
 impl MemoryPool {
     /// Merges all free buddies, and drops what is stale in the free stacks. Before that it gives back to the heaps what the
     /// calling thread has in its cache, what threads left that are gone, and what is on its way between threads; the other
-    /// threads are asked to give back theirs, and do so at their next operation. So once nobody uses the pool, one sweep
+    /// threads are asked to give back theirs, and do so at their next operation, or at the one after it if that is the release
+    /// of the block that they allocated last. So once nobody uses the pool, one sweep
     /// leaves every heap fully merged, but for what the caches of threads hold that are still there. A pool need not be
     /// swept: an allocation that finds no block sweeps by itself.
     ///
