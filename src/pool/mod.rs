@@ -33,6 +33,15 @@ use crate::sync::{AtomicU64, Ordering, const_unless_loom};
 /// O(orders) as long as the free stacks have a block; else it searches, O(blocks). A release is O(1). Merging is
 /// deferred to [`sweep`](Self::sweep) and to searches.
 ///
+/// # Fork
+///
+/// A child process has a copy of the pool and one thread, which may go on to use it, whatever the other threads were doing;
+/// the parent's pool is not affected. In the child, the blocks of the other threads stay live until the child
+/// releases them. What those threads had cached stays cached: for each of them at most what a cache
+/// [may hold](crate::Builder::thread_cache), and what it had in its hand at that moment. Blocks that one was splitting,
+/// merging or resizing are lost to the child; if there are any, an allocation that fails does so only after a
+/// long, but bounded, search. Two pools manage a heap that parent and child share then: only one of them may go on.
+///
 /// # Examples
 ///
 /// ```

@@ -132,6 +132,11 @@ impl Owners {
         &self.owned[place..place + size.div_ceil(self.unit)]
     }
 
+    /// Does nobody own any of it?
+    pub fn is_free(&self, block: *mut u8, size: usize) -> bool {
+        !self.units(block, size).iter().any(|owned| owned.load(Ordering::Relaxed))
+    }
+
     /// A block was handed out.
     pub fn claim(&self, block: *mut u8, size: usize) {
         let taken = self.units(block, size).iter().filter(|owned| owned.swap(true, Ordering::Relaxed)).count();
