@@ -6,9 +6,8 @@
 //! Under loom each atomic has a companion. loom 0.7 remembers only one last access for each atomic, so that a thread's
 //! own load before its compare-exchange can hide another thread's earlier load, and schedules are missed. So each
 //! access first swaps the companion, `Relaxed`: that makes any two accesses dependent and adds no happens-before edge.
-//! `loom-tests/tests/companion.rs` shows a schedule that is missed without it. Pointers have none: they
-//! hardly ever change, but all threads load them in every operation, and to order those loads makes models of the pool many
-//! times as long.
+//! `loom-tests/tests/companion.rs` shows a schedule that is missed without it. Pointers are loaded by all threads in every
+//! operation, and hardly ever change; to order these loads, too, would make models of the pool many times as long.
 #![allow(clippy::disallowed_types)]
 
 #[cfg(not(all(loom, feature = "loom")))]
@@ -39,33 +38,54 @@ pub(crate) use const_unless_loom;
 
 /// What is touched with each access to an atomic, so that any two of them are dependent.
 #[cfg(all(loom, feature = "loom"))]
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Companion(atomic::AtomicU8);
 
 #[cfg(all(loom, feature = "loom"))]
 impl Companion {
-    fn new() -> Self {
-        Self(atomic::AtomicU8::new(0))
-    }
-
-    fn touch(&self) {
+    fn before_load(&self) {
         // Relaxed: adds no happens-before edge.
         self.0.swap(0, Ordering::Relaxed);
     }
+
+    fn before_change(&self) {
+        self.before_load();
+    }
 }
 
-/// The same for an atomic that has none.
+/// The same for an atomic that is loaded far more often than it is changed: one for each thread of a model, so that a change
+/// and a load are dependent, but not two loads by two threads.
 #[cfg(all(loom, feature = "loom"))]
-#[derive(Debug)]
-struct NoCompanion;
+#[derive(Debug, Default)]
+struct CompanionOfEach([Companion; loom::MAX_THREADS]);
 
 #[cfg(all(loom, feature = "loom"))]
-impl NoCompanion {
-    fn new() -> Self {
-        Self
+impl CompanionOfEach {
+    fn before_load(&self) {
+        use core::hash::{Hash, Hasher};
+
+        /// The last number that is hashed of a thread's id is the thread's.
+        struct Number(usize);
+        impl Hasher for Number {
+            fn finish(&self) -> u64 {
+                self.0 as u64
+            }
+
+            fn write(&mut self, _: &[u8]) {}
+
+            fn write_usize(&mut self, number: usize) {
+                self.0 = number;
+            }
+        }
+
+        let mut number = Number(0);
+        loom::thread::current().id().hash(&mut number);
+        self.0[number.0].before_load();
     }
 
-    fn touch(&self) {}
+    fn before_change(&self) {
+        self.0.iter().for_each(Companion::before_change);
+    }
 }
 
 /// Wraps an atomic type: the operations that the crate uses, and under loom the companion.
@@ -85,22 +105,25 @@ macro_rules! wrap {
                 pub(crate) fn new(value: $value) -> Self {
                     Self {
                         #[cfg(all(loom, feature = "loom"))]
-                        companion: $companion::new(),
+                        companion: $companion::default(),
                         word: atomic::$name::new(value),
                     }
                 }
             }
 
+            /// To be changed.
             #[inline(always)]
             fn word(&self) -> &atomic::$name $(<$parameter>)? {
                 #[cfg(all(loom, feature = "loom"))]
-                self.companion.touch();
+                self.companion.before_change();
                 &self.word
             }
 
             #[inline(always)]
             pub(crate) fn load(&self, order: Ordering) -> $value {
-                self.word().load(order)
+                #[cfg(all(loom, feature = "loom"))]
+                self.companion.before_load();
+                self.word.load(order)
             }
 
             #[inline(always)]
@@ -178,7 +201,7 @@ integer!(AtomicU8, u8);
 integer!(AtomicU16, u16);
 integer!(AtomicU32, u32);
 integer!(AtomicU64, u64);
-wrap!(AtomicPtr<T>, NoCompanion, *mut T, core::ptr::null_mut());
+wrap!(AtomicPtr<T>, CompanionOfEach, *mut T, core::ptr::null_mut());
 
 /// What one thread at a time uses, and hands over to the next with a Release that the other acquires. Under loom a hand-over
 /// without that is an error.

@@ -89,6 +89,12 @@ impl Pool {
         self.raw.hl_release(block)
     }
 
+    /// Grows a block in place to so many units, if it is live and its buddies are free. Nobody has its memory.
+    pub fn grow(&self, block: Address, units: usize) -> bool {
+        let block = ptr::NonNull::new(block).expect("no block is at null");
+        self.raw.resize_in_place(block, units * UNIT).is_ok()
+    }
+
     /// Allocates a unit, releases it, and exits: what is left is a number that is free, and what its cache holds.
     pub fn visit(&self) {
         let block = self.alloc(1);

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use loom_tests::{Heap, block, join, model, order, start};
-use mempool::raw::BlockIndex;
+use mempool::raw::{BlockIndex, State};
 
 /// Take against take of one block, by its node and by a scan: one of them has it.
 ///
@@ -191,6 +191,29 @@ fn carve_pop_stale() {
         let mine = heap.alloc_batch(0, 2);
         let live = mine.into_iter().chain(join(other));
         heap.end(&Vec::from_iter(live.map(|block| (block, 0))));
+    });
+}
+
+/// The same for a cache: it has only blocks whose nodes are idle, which nobody else may change.
+///
+/// Seeded bug: a refill keeps a part whose node is in use.
+#[test]
+fn carve_for_cache_pop_stale() {
+    model("carve_for_cache_pop_stale", Some(3), || {
+        let heap = Heap::new(2, 0, 1);
+        let held = heap.alloc(0).expect("free");
+        heap.raw.resize(held, order(1)).expect("its buddy is free");
+        heap.own(block(1), 0);
+        heap.release(held, 1);
+        let other = start(&heap, |heap| heap.alloc(0));
+        let mut cached = [block(u32::MAX); 2];
+        let filled = heap.raw.alloc_batch(State::held(order(0)), &mut cached);
+        assert!(cached[..filled].iter().all(|block| !heap.raw.state(*block).is_listed()));
+        let theirs = join(other);
+        let mut batch = heap.raw.release_batch();
+        cached[..filled].iter().for_each(|block| batch.flush(*block, order(0)));
+        drop(batch);
+        heap.end(&Vec::from_iter(theirs.map(|block| (block, 0))));
     });
 }
 

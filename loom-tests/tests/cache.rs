@@ -5,10 +5,11 @@ use loom_tests::{Pool, join, model, start};
 
 /// Two threads that come to use the pool at once have two numbers and two caches.
 ///
-/// Seeded bugs: a number is taken without a compare-exchange; so is the place of the caches' table.
+/// Seeded bugs: a number is taken without a compare-exchange; a segment of the table of caches is published without one or
+/// without Release, or found without Acquire.
 #[test]
 fn claim_claim() {
-    model("claim_claim", None, || {
+    model("claim_claim", Some(3), || {
         let pool = Pool::new(&[2], 2);
         let [mine, theirs] = pool.alloc_past_caches();
         let other = start(&pool, move |pool| {
@@ -16,6 +17,24 @@ fn claim_claim() {
             pool.exit();
         });
         pool.release(mine, 1);
+        join(other);
+        pool.end(&[]);
+    });
+}
+
+/// A cache comes into being while another thread looks whether it has something.
+///
+/// Seeded bugs: the cache is published without Release, or found without Acquire.
+#[test]
+fn new_cache_seen() {
+    model("new_cache_seen", Some(3), || {
+        let pool = Pool::new(&[2], 2);
+        pool.raw.flush_thread_cache();
+        let other = start(&pool, |pool| {
+            pool.raw.flush_thread_cache();
+            pool.exit();
+        });
+        assert!(!pool.raw.ask_others(), "nothing is in any cache");
         join(other);
         pool.end(&[]);
     });

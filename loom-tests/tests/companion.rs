@@ -9,12 +9,12 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use loom::sync::atomic::{AtomicU64, Ordering};
-use loom_tests::{Stack, join, model, start};
+use loom_tests::{Pool, Stack, join, model, start};
 
-fn outcomes(name: &str, execution: impl Fn() -> u64 + Send + Sync + 'static) -> Vec<u64> {
+fn outcomes(name: &str, bound: Option<usize>, execution: impl Fn() -> u64 + Send + Sync + 'static) -> Vec<u64> {
     let outcomes = Arc::new(Mutex::new(BTreeSet::new()));
     let seen = Arc::clone(&outcomes);
-    model(name, None, move || {
+    model(name, bound, move || {
         let outcome = execution();
         seen.lock().expect("nobody panics with it").insert(outcome);
     });
@@ -26,7 +26,7 @@ fn outcomes(name: &str, execution: impl Fn() -> u64 + Send + Sync + 'static) -> 
 /// loom has mended it, and the shim can do without companions.
 #[test]
 fn missed_by_loom() {
-    let outcomes = outcomes("missed_by_loom", || {
+    let outcomes = outcomes("missed_by_loom", None, || {
         let word = Arc::new(AtomicU64::new(0));
         let other = start(&word, |word| {
             let seen = word.load(Ordering::Relaxed);
@@ -44,7 +44,7 @@ fn missed_by_loom() {
 /// Seeded bug: the shim does not touch the companion.
 #[test]
 fn found_through_the_shim() {
-    let outcomes = outcomes("found_through_the_shim", || {
+    let outcomes = outcomes("found_through_the_shim", None, || {
         let stack = Stack::in_hand(1);
         let other = start(&stack, |stack| stack.push(&[0]));
         let seen = stack.pushes();
@@ -52,4 +52,21 @@ fn found_through_the_shim() {
         seen
     });
     assert_eq!(outcomes, [0, 1]);
+}
+
+/// A pointer through the shim, by the table of caches, whose owner looks whether it has one before it makes one: a cache that
+/// comes into being against a count of them.
+///
+/// Seeded bug: the shim does not touch the companions of pointers.
+#[test]
+fn found_through_pointers() {
+    let outcomes = outcomes("found_through_pointers", Some(2), || {
+        let pool = Pool::new(&[1], 1);
+        pool.raw.flush_thread_cache();
+        let other = start(&pool, |pool| pool.raw.flush_thread_cache());
+        let seen = pool.raw.stats().caches;
+        join(other);
+        seen as u64
+    });
+    assert_eq!(outcomes, [1, 2]);
 }

@@ -2,6 +2,9 @@
 
 use crate::bug::Bug;
 
+const BATCH: &str = "raw/batch.rs";
+const STATE: &str = "raw/state.rs";
+const DEPOT: &str = "cache/depot.rs";
 const CACHES: &str = "cache/caches.rs";
 const INDICES: &str = "cache/indices.rs";
 const CACHE: &str = "cache/cache.rs";
@@ -80,6 +83,34 @@ pub(crate) const BUGS: &[Bug] = &[
         models: &["cache::claim_claim"],
     },
     Bug {
+        name: "a cache is published without Release",
+        source: CACHES,
+        find: "store(cache.into_raw().as_ptr(), Ordering::Release);",
+        replace: "store(cache.into_raw().as_ptr(), Ordering::Relaxed);",
+        models: &["cache::new_cache_seen"],
+    },
+    Bug {
+        name: "a cache is found without Acquire",
+        source: CACHES,
+        find: "let cache = self.place(index)?.0.load(Ordering::Acquire);",
+        replace: "let cache = self.place(index)?.0.load(Ordering::Relaxed);",
+        models: &["cache::new_cache_seen"],
+    },
+    Bug {
+        name: "the table of caches: a segment is found without Acquire",
+        source: CACHES,
+        find: "let segment = unsafe { segment.load(Ordering::Acquire).as_ref() }?;",
+        replace: "let segment = unsafe { segment.load(Ordering::Relaxed).as_ref() }?;",
+        models: &["cache::claim_claim"],
+    },
+    Bug {
+        name: "the table of caches: a segment is published without Release",
+        source: CACHES,
+        find: "new.as_ptr(), Ordering::Release, Ordering::Relaxed)",
+        replace: "new.as_ptr(), Ordering::Relaxed, Ordering::Relaxed)",
+        models: &["cache::claim_claim"],
+    },
+    Bug {
         name: "a request does not close the window",
         source: CACHE,
         find: "self.window.close();",
@@ -106,5 +137,110 @@ pub(crate) const BUGS: &[Bug] = &[
         find: "fence(Ordering::SeqCst);\n        if !is_current() {",
         replace: "if !is_current() {",
         models: &["cache::request_show"],
+    },
+    Bug {
+        name: "a depot: a place is made busy without Acquire",
+        source: DEPOT,
+        find: "                Ordering::Acquire,\n",
+        replace: "                Ordering::Relaxed,\n",
+        models: &["held::depot_put_take"],
+    },
+    Bug {
+        name: "a depot: a place is made busy without a compare-exchange",
+        source: DEPOT,
+        find: "match self.word.compare_exchange_weak(\n                seen,\n                seen | in_place(BUSY, place),\n                Ordering::Acquire,\n                Ordering::Relaxed,\n            ) {",
+        replace: "match Ok::<u64, u64>(self.word.fetch_or(in_place(BUSY, place), Ordering::Acquire)) {",
+        models: &["held::depot_put_put", "held::depot_take_drain"],
+    },
+    Bug {
+        name: "a depot: a place is filled without Release",
+        source: DEPOT,
+        find: "in_place(BUSY ^ has, place), Ordering::Release)",
+        replace: "in_place(BUSY ^ has, place), Ordering::Relaxed)",
+        models: &["held::depot_put_take"],
+    },
+    Bug {
+        name: "a depot: a place is filled by a store of the whole word",
+        source: DEPOT,
+        find: "self.word.fetch_xor(in_place(BUSY ^ has, place), Ordering::Release);",
+        replace: "self.word.store(in_place(has, place), Ordering::Release);",
+        models: &["held::depot_put_put"],
+    },
+    Bug {
+        name: "a depot: a busy place is taken",
+        source: DEPOT,
+        find: "occupy(|has| has != EMPTY && has != BUSY)",
+        replace: "occupy(|has| has != EMPTY)",
+        models: &["held::depot_put_drain"],
+    },
+    Bug {
+        name: "a depot: a busy place is filled",
+        source: DEPOT,
+        find: "occupy(|has| has == EMPTY)",
+        replace: "occupy(|has| has == EMPTY || has == BUSY)",
+        models: &["held::depot_put_put"],
+    },
+    Bug {
+        name: "hold: a store",
+        source: STATE,
+        find: "self.change(seen, State::held(order))",
+        replace: "Ok(drop((seen, self.0.store(State::held(order).0, Ordering::Release))))",
+        models: &["held::release_release", "held::release_release_past_caches"],
+    },
+    Bug {
+        name: "a release into a cache disregards that another was faster",
+        source: CACHE,
+        find: "hold(self.mine().of_order(order), order).ok()?;",
+        replace: "hold(self.mine().of_order(order), order).ok();",
+        models: &["held::release_release"],
+    },
+    Bug {
+        name: "a release into a cache believes the order that was remembered",
+        source: CACHE,
+        find: "hold(self.mine().of_order(order), order).ok()?;",
+        replace: "hold(self.state(unit).read(), order).ok()?;",
+        models: &["held::release_grow"],
+    },
+    Bug {
+        name: "hand out: without Release",
+        source: STATE,
+        find: "self.0.store(live.0, Ordering::Release);",
+        replace: "self.0.store(live.0, Ordering::Relaxed);",
+        models: &["held::hand_out_release"],
+    },
+    Bug {
+        name: "a refill keeps a part whose node is in use",
+        source: BATCH,
+        find: "== Node::Elsewhere && to == State::held(want) {",
+        replace: "== Node::Elsewhere && to == State::free(want) {",
+        models: &["block::carve_for_cache_pop_stale"],
+    },
+    Bug {
+        name: "a flush forgets a block",
+        source: FLUSH,
+        find: "        for block in blocks {\n",
+        replace: "        for block in blocks.iter().skip(1) {\n",
+        models: &["held::flush_refill", "held::hand_over"],
+    },
+    Bug {
+        name: "a sweep does not drain depots",
+        source: FLUSH,
+        find: "flushed += cache.drain_depot(self);",
+        replace: "",
+        models: &["held::hand_over"],
+    },
+    Bug {
+        name: "a flush forgets the outboxes",
+        source: FLUSH,
+        find: "flushed += self.empty(BinIndex::of_outbox(number), outbox.of().order(), reach);",
+        replace: "let _ = (BinIndex::of_outbox(number), outbox);",
+        models: &["held::hand_over"],
+    },
+    Bug {
+        name: "a cache with nothing but what is in its outboxes counts as empty",
+        source: CACHE,
+        find: "BinIndex::all().all(",
+        replace: "Order::ZERO.through(Order::MAX).map(BinIndex::of).all(",
+        models: &["held::hand_over"],
     },
 ];

@@ -15,6 +15,13 @@ pub(crate) const BUGS: &[Bug] = &[
         models: &["companion::found_through_the_shim"],
     },
     Bug {
+        name: "the shim does not touch the companions of pointers",
+        source: SYNC,
+        find: "self.0[number.0].before_load();",
+        replace: "let _ = number;",
+        models: &["companion::found_through_pointers"],
+    },
+    Bug {
         name: "a tag of width 0",
         source: STACK,
         find: "const TAG_BITS: u32 = 4;",
@@ -89,7 +96,7 @@ pub(crate) const BUGS: &[Bug] = &[
         source: STATE,
         find: "self.change(seen, State::free(seen.order()))?;",
         replace: "self.0.store(State::free(seen.order()).0, Ordering::Release);",
-        models: &["block::release_release", "resize::shrink_release"],
+        models: &["block::release_release", "resize::shrink_release", "held::release_release_past_caches"],
     },
     Bug {
         name: "unlist: a store",

@@ -1,0 +1,220 @@
+//! Models of blocks in caches: how they come into one, go home by a depot, and go back to their heaps.
+#![cfg(loom)]
+#![allow(clippy::disallowed_types, reason = "a flag of a model's own")]
+
+use std::sync::Arc;
+
+use loom::sync::atomic::{AtomicBool, Ordering};
+use loom_tests::{Pool, join, model, start};
+use mempool::ReleaseError;
+
+/// Blocks go home in a magazine against a refill there: the thread at home sees what the last owner wrote to them.
+///
+/// Seeded bugs: a place of a depot is made busy without Acquire, or filled without Release.
+#[test]
+fn depot_put_take() {
+    model("depot_put_take", None, || {
+        let pool = Pool::new(&[4], 4);
+        let blocks = [(); 2].map(|()| pool.alloc(1));
+        let other = start(&pool, move |pool| {
+            // There is room for one in the outbox, so that the second sends the first home.
+            blocks.iter().for_each(|block| pool.release(*block, 1));
+            pool.exit();
+        });
+        let block = pool.alloc(1);
+        join(other);
+        pool.end(&[block]);
+    });
+}
+
+/// Two magazines are put into a depot, by the thread at home and by another one.
+///
+/// Seeded bugs: a place is filled by a store of the whole word, or made busy without a compare-exchange, or though it is
+/// busy.
+#[test]
+fn depot_put_put() {
+    model("depot_put_put", None, || {
+        let pool = Pool::new(&[4], 2);
+        let [mine, mine_too, theirs, theirs_too] = [(); 4].map(|()| pool.alloc(1));
+        let other = start(&pool, move |pool| {
+            pool.release(theirs, 1);
+            pool.release(theirs_too, 1);
+            pool.exit();
+        });
+        // There is room for one in the bin, so that the second makes the first go.
+        pool.release(mine, 1);
+        pool.release(mine_too, 1);
+        join(other);
+        pool.end(&[]);
+    });
+}
+
+/// A magazine is put into a depot, against a drain of it.
+///
+/// Seeded bug: a busy place is taken.
+#[test]
+fn depot_put_drain() {
+    model("depot_put_drain", Some(3), || {
+        let pool = Pool::new(&[2], 2);
+        let blocks = [(); 2].map(|()| pool.alloc(1));
+        let other = start(&pool, move |pool| {
+            blocks.iter().for_each(|block| pool.release(*block, 1));
+            pool.exit();
+        });
+        pool.raw.reclaim();
+        join(other);
+        pool.end(&[]);
+    });
+}
+
+/// A magazine is taken by the thread at home, against a drain of the depot by another one.
+///
+/// Seeded bug: a place is made busy without a compare-exchange.
+#[test]
+fn depot_take_drain() {
+    model("depot_take_drain", Some(3), || {
+        let pool = Pool::new(&[4], 2);
+        let blocks = [(); 2].map(|()| pool.alloc(1));
+        join(start(&pool, move |pool| {
+            blocks.iter().for_each(|block| pool.release(*block, 1));
+            pool.exit();
+        }));
+        let other = start(&pool, |pool| {
+            pool.raw.reclaim();
+            pool.exit();
+        });
+        let block = pool.alloc(1);
+        join(other);
+        pool.end(&[block]);
+    });
+}
+
+/// Three releases of a block, two of them by the thread that has it: one succeeds, whether the others find it in a cache, in
+/// another thread's outbox, or where it was.
+///
+/// Seeded bugs: a release into a cache as a store; it disregards that another one was faster.
+#[test]
+fn release_release() {
+    model("release_release", None, || {
+        let pool = Pool::new(&[2], 2);
+        let block = pool.alloc(1);
+        pool.disown(block, 1);
+        let other = start(&pool, move |pool| {
+            let result = pool.try_release(block);
+            pool.exit();
+            result
+        });
+        let results = [pool.try_release(block), pool.try_release(block), join(other)];
+        assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
+        assert_eq!(results.iter().filter(|result| **result == Err(ReleaseError::NotLive)).count(), 2);
+        pool.end(&[]);
+    });
+}
+
+/// Two releases of a block, one into a cache, one past the caches to the heap: one succeeds.
+///
+/// Seeded bugs: either as a store.
+#[test]
+fn release_release_past_caches() {
+    model("release_release_past_caches", None, || {
+        let pool = Pool::new(&[2], 2);
+        let block = pool.alloc(1);
+        pool.disown(block, 1);
+        let other = start(&pool, move |pool| pool.raw.release_batch(&[block]).is_ok());
+        let mine = pool.try_release(block).is_ok();
+        assert_ne!(mine, join(other));
+        pool.end(&[]);
+    });
+}
+
+/// The release of the block that was handed out last, against its growth: the order that the cache remembers may be wrong.
+///
+/// Seeded bug: the remembered order is believed.
+#[test]
+fn release_grow() {
+    model("release_grow", None, || {
+        let pool = Pool::new(&[2], 2);
+        let block = pool.alloc(1);
+        pool.disown(block, 1);
+        let other = start(&pool, move |pool| pool.grow(block, 2));
+        assert_eq!(pool.try_release(block), Ok(()));
+        join(other);
+        pool.end(&[]);
+    });
+}
+
+/// A block that is handed out once more is released by a thread that nothing else orders behind the one that had it, and
+/// handed out there.
+///
+/// Seeded bug: a block is handed out without Release.
+#[test]
+fn hand_out_release() {
+    model("hand_out_release", None, || {
+        let pool = Pool::new(&[2], 2);
+        let live = pool.alloc(1);
+        let block = pool.alloc(1);
+        let again = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&again);
+        let other = start(&pool, move |pool| {
+            let released = seen.load(Ordering::Relaxed) && pool.try_release(block).is_ok();
+            if released {
+                pool.raw.flush_thread_cache();
+                assert_eq!(pool.alloc(1), block);
+            }
+            pool.exit();
+            released
+        });
+        pool.release(block, 1);
+        assert_eq!(pool.raw.hl_alloc(1), block);
+        again.store(true, Ordering::Relaxed);
+        if !join(other) {
+            pool.own(block, 1);
+        }
+        pool.end(&[live, block]);
+    });
+}
+
+/// The flush of a cache against the refill of another one.
+///
+/// Seeded bug: a flush forgets a block.
+#[test]
+fn flush_refill() {
+    model("flush_refill", None, || {
+        let pool = Pool::new(&[4], 4);
+        let blocks = [(); 2].map(|()| pool.alloc(1));
+        blocks.iter().for_each(|block| pool.release(*block, 1));
+        let other = start(&pool, |pool| {
+            let block = pool.alloc(1);
+            pool.exit();
+            block
+        });
+        pool.raw.flush_thread_cache();
+        let block = join(other);
+        pool.end(&[block]);
+    });
+}
+
+/// A thread allocates, another one releases and is gone, while the first one exits: what the second one has for the first
+/// one is in its outbox, in the depot of a number that nobody has, or back in the heap.
+///
+/// Seeded bugs: the depots of threads that are gone are not drained; outboxes are not flushed; a cache with nothing but
+/// what is in its outboxes counts as empty.
+#[test]
+fn hand_over() {
+    model("hand_over", None, || {
+        let pool = Pool::new(&[2], 2);
+        // This thread has a number of its own.
+        pool.raw.flush_thread_cache();
+        let shared = Arc::clone(&pool);
+        join(start(&pool, move |pool| {
+            let blocks = [(); 2].map(|()| pool.alloc(1));
+            let other = start(&shared, move |pool| {
+                blocks.iter().for_each(|block| pool.release(*block, 1));
+                pool.exit();
+            });
+            pool.exit();
+            join(other);
+        }));
+        pool.end(&[]);
+    });
+}
