@@ -61,7 +61,7 @@ fn found_through_the_shim() {
 #[test]
 fn found_through_pointers() {
     let outcomes = outcomes("found_through_pointers", Some(2), || {
-        let pool = Pool::new(&[1], 1);
+        let pool = Pool::new(&[2], 2);
         pool.raw.flush_thread_cache();
         let other = start(&pool, |pool| pool.raw.flush_thread_cache());
         let seen = pool.raw.stats().caches;

@@ -6,6 +6,7 @@ const BATCH: &str = "raw/batch.rs";
 const STATE: &str = "raw/state.rs";
 const DEPOT: &str = "cache/depot.rs";
 const CACHES: &str = "cache/caches.rs";
+const FLUSH: &str = "cache/flush.rs";
 const INDICES: &str = "cache/indices.rs";
 const CACHE: &str = "cache/cache.rs";
 const USER: &str = "cache/user.rs";
