@@ -89,7 +89,7 @@ fn adopt_drain() {
 #[test]
 fn request_show() {
     model("request_show", Some(3), || {
-        let pool = Pool::new(&[2, 2], 4);
+        let pool = Pool::new(&[2, 2], 6);
         // Two of one heap, then two of the other, whose window is open.
         let [second, third, first, live] = [(); 4].map(|()| pool.alloc(1));
         pool.release(first, 1);

@@ -14,7 +14,7 @@ use mempool::ReleaseError;
 #[test]
 fn depot_put_take() {
     model("depot_put_take", None, || {
-        let pool = Pool::new(&[4], 4);
+        let pool = Pool::new(&[4], 2);
         let blocks = [(); 2].map(|()| pool.alloc(1));
         let other = start(&pool, move |pool| {
             // There is room for one in the outbox, so that the second sends the first home.
@@ -33,7 +33,7 @@ fn depot_put_take() {
 /// busy.
 #[test]
 fn depot_put_put() {
-    model("depot_put_put", None, || {
+    model("depot_put_put", Some(3), || {
         let pool = Pool::new(&[4], 2);
         let [mine, mine_too, theirs, theirs_too] = [(); 4].map(|()| pool.alloc(1));
         let other = start(&pool, move |pool| {
@@ -54,7 +54,7 @@ fn depot_put_put() {
 /// Seeded bug: a busy place is taken.
 #[test]
 fn depot_put_drain() {
-    model("depot_put_drain", Some(3), || {
+    model("depot_put_drain", Some(2), || {
         let pool = Pool::new(&[2], 2);
         let blocks = [(); 2].map(|()| pool.alloc(1));
         let other = start(&pool, move |pool| {
@@ -72,7 +72,7 @@ fn depot_put_drain() {
 /// Seeded bug: a place is made busy without a compare-exchange.
 #[test]
 fn depot_take_drain() {
-    model("depot_take_drain", Some(3), || {
+    model("depot_take_drain", Some(2), || {
         let pool = Pool::new(&[4], 2);
         let blocks = [(); 2].map(|()| pool.alloc(1));
         join(start(&pool, move |pool| {
@@ -180,7 +180,7 @@ fn hand_out_release() {
 #[test]
 fn flush_refill() {
     model("flush_refill", None, || {
-        let pool = Pool::new(&[4], 4);
+        let pool = Pool::new(&[4], 2);
         let blocks = [(); 2].map(|()| pool.alloc(1));
         blocks.iter().for_each(|block| pool.release(*block, 1));
         let other = start(&pool, |pool| {

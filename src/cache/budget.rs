@@ -20,9 +20,9 @@ const PART_OF_POOL: usize = 1;
 /// A magazine is at most this part of what a cache may hold, so that there can be eight outboxes at least.
 #[cfg(not(all(loom, feature = "loom")))]
 const MAGAZINE_PART: usize = 32;
-/// Under loom all that outboxes may hold: a cache holds one to four blocks.
+/// Under loom all that outboxes may hold: a cache holds a few blocks.
 #[cfg(all(loom, feature = "loom"))]
-const MAGAZINE_PART: usize = 4;
+const MAGAZINE_PART: usize = OUTBOXES_PART;
 /// Blocks from this order on are large.
 const LARGE: u32 = 6;
 /// Large blocks of one size are at most this part of what the bins may hold, so that they leave the small ones their share.
@@ -32,7 +32,11 @@ const _: () = assert!(MAGAZINE_PART >= OUTBOXES_PART);
 /// A bin that did not miss in so many misses of others is idle.
 const IDLE: u32 = 32;
 /// This part of what a cache may hold is for the outboxes.
+#[cfg(not(all(loom, feature = "loom")))]
 const OUTBOXES_PART: usize = 4;
+/// Under loom half of it, so that a cache of two blocks can have one of each.
+#[cfg(all(loom, feature = "loom"))]
+const OUTBOXES_PART: usize = 2;
 
 /// Outboxes of a cache.
 #[cfg(not(all(loom, feature = "loom")))]
