@@ -115,6 +115,37 @@ fn a_parked_thread_keeps_its_bound_and_all_the_rest_can_be_had() {
 }
 
 #[test]
+fn blocks_for_many_homes_stay_within_the_bound() {
+    const HOMES: usize = 12;
+    let mut pool = pool(UNITS);
+    let shared = &pool.pool;
+    let bound = bound(shared, MIB);
+    thread::scope(|scope| {
+        let homes: Vec<_> = (0..HOMES).map(|_| Actor::new(scope)).collect();
+        let releaser = Actor::new(scope);
+        for _ in 0..10 {
+            // Of each home, and of each size of which there are magazines, a magazine.
+            let sizes = || [(UNIT, 8), (2 * UNIT, 4), (4 * UNIT, 2), (8 * UNIT, 1)].into_iter();
+            let magazines =
+                move || sizes().flat_map(|(size, count)| (0..count).map(move |_| alloc(shared, size))).collect();
+            let blocks: Vec<Vec<usize>> = homes.iter().map(|home| home.run(magazines)).collect();
+            homes.iter().for_each(|home| home.run(|| shared.flush_thread_cache()));
+            releaser.run(move || {
+                // As much of its own as its cache takes.
+                let own: Vec<usize> = (0..300).map(|_| alloc(shared, UNIT)).collect();
+                own.iter().for_each(|block| release(shared, *block));
+                blocks.iter().flatten().for_each(|block| release(shared, *block));
+            });
+            shared.largest_free_block();
+            let stats = shared.stats();
+            assert!((bound / 2..=bound).contains(&stats.cached), "{stats}");
+        }
+        homes.into_iter().chain([releaser]).for_each(Actor::leave);
+    });
+    pool.finish(|_| 0);
+}
+
+#[test]
 fn configurations_and_tiny_pools() {
     for (configured, min_block, units) in [
         (0, UNIT, 4096),
