@@ -133,6 +133,9 @@ mod zeroed {
     pub(crate) struct Table<T> {
         first: NonNull<T>,
         len: usize,
+        /// What was allocated: the array, and what lies before it.
+        allocated: NonNull<u8>,
+        layout: Layout,
     }
 
     // SAFETY: a `Table` owns its values, as a boxed slice does.
@@ -142,13 +145,33 @@ mod zeroed {
 
     impl<T: Zeroed> Table<T> {
         pub(crate) fn new(len: usize) -> Result<Self, Unavailable> {
-            let layout = Layout::array::<T>(len).map_err(|_| Unavailable { bytes: usize::MAX })?;
+            Self::with_lead(len, 0, 1)
+        }
+
+        /// A table that lies as if `lead` values were before it, the first of them at the beginning of two cache lines: what
+        /// belongs together then lies in lines that it has for itself. An allocation of such an alignment would be touched to
+        /// be zeroed; so this takes more, and uses what fits.
+        pub(crate) fn in_lines(len: usize, lead: usize) -> Result<Self, Unavailable> {
+            Self::with_lead(len, lead, 128)
+        }
+
+        fn with_lead(len: usize, lead: usize, align: usize) -> Result<Self, Unavailable> {
+            const { assert!(128 % size_of::<T>() == 0) };
+            let spare = (align - 1) / size_of::<T>();
+            let count = len.checked_add(spare).ok_or(Unavailable { bytes: usize::MAX })?;
+            let layout = Layout::array::<T>(count).map_err(|_| Unavailable { bytes: usize::MAX })?;
             if layout.size() == 0 {
-                return Ok(Self { first: NonNull::dangling(), len });
+                return Ok(Self { first: NonNull::dangling(), len, allocated: NonNull::dangling(), layout });
             }
             // SAFETY: the size of the layout is not 0, checked above.
-            let first = NonNull::new(unsafe { alloc::alloc::alloc_zeroed(layout) });
-            Ok(Self { first: first.ok_or(Unavailable { bytes: layout.size() })?.cast(), len })
+            let allocated = NonNull::new(unsafe { alloc::alloc::alloc_zeroed(layout) });
+            let allocated = allocated.ok_or(Unavailable { bytes: layout.size() })?;
+            let wanted = lead.wrapping_mul(size_of::<T>());
+            // Less than `align`, and so not more than the spare values.
+            let skip = wanted.wrapping_sub(allocated.addr().get()) % align / size_of::<T>();
+            // SAFETY: at least `len` values follow the ones that are skipped, in one allocation.
+            let first = unsafe { allocated.cast::<T>().add(skip) };
+            Ok(Self { first, len, allocated, layout })
         }
     }
 
@@ -164,12 +187,10 @@ mod zeroed {
 
     impl<T> Drop for Table<T> {
         fn drop(&mut self) {
-            // The values need no drop, by `Zeroed`. The layout was computed before, so it can't fail now.
-            if let Ok(layout) = Layout::array::<T>(self.len)
-                && layout.size() != 0
-            {
-                // SAFETY: `new` allocated the array with this layout, which has a size.
-                unsafe { alloc::alloc::dealloc(self.first.as_ptr().cast(), layout) };
+            // The values need no drop, by `Zeroed`.
+            if self.layout.size() != 0 {
+                // SAFETY: `with_lead` allocated this with this layout, which has a size.
+                unsafe { alloc::alloc::dealloc(self.allocated.as_ptr(), self.layout) };
             }
         }
     }
@@ -191,6 +212,10 @@ pub(crate) struct Table<T>(alloc::vec::Vec<T>);
 impl<T: Zeroed> Table<T> {
     pub(crate) fn new(len: usize) -> Result<Self, Unavailable> {
         Ok(Self((0..len).map(|_| T::default()).collect()))
+    }
+
+    pub(crate) fn in_lines(len: usize, _: usize) -> Result<Self, Unavailable> {
+        Self::new(len)
     }
 }
 

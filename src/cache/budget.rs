@@ -10,7 +10,7 @@ use super::depot::MAGAZINE;
 /// Most blocks of one size that a cache holds.
 const MOST_BLOCKS: usize = 1024;
 /// Blocks that a bin may hold when it comes into use.
-const FIRST_BLOCKS: usize = 8;
+const FIRST_BLOCKS: usize = 64;
 /// A cache holds at most this part of the pool.
 #[cfg(not(all(loom, feature = "loom")))]
 const PART_OF_POOL: usize = 64;

@@ -62,7 +62,8 @@ impl Owner<'_> {
         if count > 0 {
             return;
         }
-        let wanted = capacity.div_ceil(2);
+        // Half of what fits; but whole cache lines of states, so that no other thread gets a part of one.
+        let wanted = capacity.div_ceil(2).max(capacity.min(BATCH));
         for heap in reach.heaps.by_age() {
             let Some(start) = heap.start() else { continue };
             let (mut filled, mut blocks) = (0, [BlockIndex::new(0); BATCH]);

@@ -197,7 +197,8 @@ pub struct StateWord<'a>(pub(crate) &'a AtomicU16);
 impl States {
     /// The states of a heap in which nothing was published yet.
     pub(crate) fn new(geometry: &Geometry) -> Result<Self, Unavailable> {
-        Table::new(geometry.units() as usize).map(Self)
+        // Blocks of whole cache lines of states begin at the beginning of one.
+        Table::in_lines(geometry.units() as usize, geometry.lead() as usize).map(Self)
     }
 
     /// The state word of `block`.
