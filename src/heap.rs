@@ -4,7 +4,9 @@ use core::fmt;
 use core::ptr::NonNull;
 
 use crate::error::{AddHeapError, ReleaseError};
-use crate::raw::{BlockIndex, Buddy, Geometry, LastFailure, NotLive, Order};
+use crate::metadata::Table;
+use crate::raw::{BlockIndex, Buddy, Geometry, Home, LastFailure, NotLive, Order};
+use crate::sync::{AtomicU8, Ordering};
 
 /// The name of a heap within its pool, given in the order in which heaps were added, from 0; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -99,6 +101,8 @@ pub(crate) struct Heap {
     /// The pointer to the first unit, derived from the base that the user gave.
     first: *mut u8,
     buddy: Buddy,
+    /// For each stretch of units, the cache that refilled from it last. A hint.
+    homes: Table<AtomicU8>,
     /// Of allocations from this heap alone.
     last_failure: LastFailure,
 }
@@ -109,6 +113,10 @@ unsafe impl Send for Heap {}
 unsafe impl Sync for Heap {}
 
 impl Heap {
+    /// Units of which the states lie in the same two cache lines: where two threads have blocks of one stretch, they slow
+    /// each other down. (Processors fetch cache lines in pairs.)
+    pub(crate) const STRETCH: u32 = 64;
+
     pub(crate) fn new(region: Region, max_order: Order) -> Result<Self, AddHeapError> {
         let buddy = Buddy::new(Geometry::new(region.units, region.first_unit, max_order))?;
         Ok(Self {
@@ -116,6 +124,7 @@ impl Heap {
             start: None,
             region,
             first: region.base.wrapping_add(region.lead()),
+            homes: Table::new((region.units / Self::STRETCH) as usize + 1)?,
             buddy,
             last_failure: LastFailure::new(),
         })
@@ -151,6 +160,20 @@ impl Heap {
     /// The number after that of its last unit.
     pub(crate) fn end(&self) -> Option<u64> {
         self.start.map(|start| u64::from(start) + u64::from(self.region.units))
+    }
+
+    /// The cache whose blocks a block lies among, as far as one knows: the one that refilled last from that stretch of units.
+    pub(crate) fn home(&self, block: BlockIndex) -> Home {
+        // Relaxed: a hint.
+        Home::from_code(self.homes[(block.get() / Self::STRETCH) as usize].load(Ordering::Relaxed))
+    }
+
+    /// A cache refilled with this block.
+    pub(crate) fn set_home(&self, block: BlockIndex, home: Home) {
+        if self.home(block) != home {
+            // Relaxed: a hint.
+            self.homes[(block.get() / Self::STRETCH) as usize].store(home.code(), Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn last_failure(&self) -> &LastFailure {

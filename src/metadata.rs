@@ -9,7 +9,7 @@ use core::fmt;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 
-use crate::sync::{AtomicPtr, AtomicU16, AtomicU32};
+use crate::sync::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32};
 
 /// The memory for a table was not to be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Unavailable {
 pub(crate) unsafe trait Zeroed: Default {}
 
 // SAFETY: a transparent wrapper of an atomic integer, which has the bit validity of the integer: zero is valid.
+unsafe impl Zeroed for AtomicU8 {}
+// SAFETY: as above.
 unsafe impl Zeroed for AtomicU16 {}
 // SAFETY: as above.
 unsafe impl Zeroed for AtomicU32 {}

@@ -198,7 +198,7 @@ fn tables_that_no_allocator_has() {
     let pool = MemoryPool::builder().min_block(16).build().expect("valid");
     // 2^31 units: the global allocator is not even asked for what it would have to refuse.
     let added = with(0, || pool.add_heap(at(1 << 40), 1 << 35));
-    assert_eq!(added, Err(AddHeapError::MetadataUnavailable { bytes: 1 << 32 }));
+    assert!(matches!(added, Err(AddHeapError::MetadataUnavailable { bytes: 0x1_0000_0000.. })), "{added:?}");
     assert!(pool.hl_alloc(1).is_null());
     drop(pool);
     assert_eq!(BALANCE.get(), start);

@@ -197,9 +197,14 @@ impl<'a> Owner<'a> {
         asked
     }
 
+    /// What its blocks have as their home.
+    pub(super) fn home(self) -> Home {
+        self.mine().home()
+    }
+
     /// Is a block in this state one that this cache may keep: its own, or one without a home?
     pub(super) fn keeps(self, seen: State) -> bool {
         debug_assert_eq!(seen.kind(), Kind::Live);
-        seen.home() == Home::NONE || seen.home() == self.mine().home()
+        seen.home() == Home::NONE || seen.home() == self.home()
     }
 }

@@ -1,7 +1,7 @@
 //! What a cache does when a bin has no block for its owner.
 
-use crate::heap::HeapId;
-use crate::raw::{BlockIndex, Order, State};
+use crate::heap::{Heap, HeapId};
+use crate::raw::{BlockIndex, Home, Order, State};
 
 use super::bin::{BinIndex, Entry};
 use super::budget::Limit;
@@ -45,7 +45,8 @@ impl Owner<'_> {
         }
     }
 
-    /// Fills an empty bin: from what others brought home, else from the first heap that has something in its stacks.
+    /// Fills an empty bin: from what others brought home, else from the first heap that has something in its stacks. Blocks
+    /// that lie among those of another thread are left to that one as long as there are others.
     fn refill(self, order: Order, reach: &Reach<'_>) {
         let limit = reach.limit();
         self.grow(order, &limit, reach);
@@ -64,27 +65,88 @@ impl Owner<'_> {
         }
         // Half of what fits; but whole cache lines of states, so that no other thread gets a part of one.
         let wanted = capacity.div_ceil(2).max(capacity.min(BATCH));
-        for heap in reach.heaps.by_age() {
-            let Some(start) = heap.start() else { continue };
-            let (mut filled, mut blocks) = (0, [BlockIndex::new(0); BATCH]);
-            while filled < wanted {
-                let batch = BATCH.min(wanted - filled);
-                let taken = heap.buddy().alloc_batch(State::held(order), &mut blocks[..batch]);
-                let mut entries = [Entry::NONE; BATCH];
-                // The lowest address on top.
-                for (entry, block) in entries.iter_mut().zip(blocks[..taken].iter().rev()) {
-                    *entry = Entry(start + block.get());
-                }
-                self.take_in(order, &entries[..taken]);
-                filled += taken;
-                if taken < batch {
-                    break;
-                }
+        reach.heaps.by_age().find(|heap| self.refill_from(heap, order, wanted, reach));
+    }
+
+    /// Fills a bin with up to `wanted` blocks of this heap; false, if it had none.
+    fn refill_from(self, heap: &Heap, order: Order, wanted: usize, reach: &Reach<'_>) -> bool {
+        if heap.start().is_none() {
+            return false;
+        }
+        let (to, mut left) = (State::held(order), wanted);
+        let (mut blocks, mut foreign) = ([BlockIndex::new(0); BATCH], 0);
+        // First what others don't have the neighbours of.
+        while left > 0 && foreign == 0 {
+            let popped = heap.buddy().pop_take_batch(to, &mut blocks[..BATCH.min(left)]);
+            if order.units() < Heap::STRETCH {
+                foreign = self.neighbours_of_others(heap, &mut blocks[..popped], reach);
             }
-            if filled > 0 {
-                return;
+            self.take_in_from(heap, order, &blocks[foreign..popped]);
+            left -= popped - foreign;
+            if popped == 0 {
+                break;
             }
         }
+        // Then new neighbours.
+        let mut carved = [BlockIndex::new(0); BATCH];
+        while left > 0 {
+            let count = heap.buddy().carve(to, &mut carved[..BATCH.min(left)]);
+            self.take_in_from(heap, order, &carved[..count]);
+            left -= count;
+            if count == 0 {
+                break;
+            }
+        }
+        // What is left goes to them; or else, where nothing else was to be had, it is for this thread.
+        let foreign = &blocks[..foreign];
+        if left == wanted {
+            self.take_in_from(heap, order, foreign);
+            return !foreign.is_empty();
+        }
+        self.bring_home(heap, order, foreign, reach);
+        true
+    }
+
+    /// Brings blocks forward that lie among those of another thread that is there; returns how many they are.
+    fn neighbours_of_others(self, heap: &Heap, blocks: &mut [BlockIndex], reach: &Reach<'_>) -> usize {
+        let mut found = 0;
+        for place in 0..blocks.len() {
+            let home = heap.home(blocks[place]);
+            if home != Home::NONE && home != self.home() && reach.running(home).is_some() {
+                blocks.swap(found, place);
+                found += 1;
+            }
+        }
+        found
+    }
+
+    /// Leaves blocks of a heap to those whose neighbours they are, in their depots or in the heap.
+    fn bring_home(self, heap: &Heap, order: Order, blocks: &[BlockIndex], reach: &Reach<'_>) {
+        let Some(start) = heap.start() else { return debug_assert!(false, "caches have blocks of numbered heaps") };
+        for run in blocks.chunk_by(|one, next| heap.home(*one) == heap.home(*next)) {
+            let mut entries = [Entry::NONE; BATCH];
+            for (entry, block) in entries.iter_mut().zip(run) {
+                *entry = Entry(start + block.get());
+            }
+            let entries = &entries[..run.len()];
+            for magazine in entries.chunks(reach.limit().magazine(order).max(1)) {
+                let home = reach.running(heap.home(run[0]));
+                if !home.is_some_and(|home| home.depot.put(order, magazine)) {
+                    reach.flush_to_heaps(order, magazine);
+                }
+            }
+        }
+    }
+
+    /// Puts blocks of a heap into a bin that has room for them, the first on top.
+    fn take_in_from(self, heap: &Heap, order: Order, blocks: &[BlockIndex]) {
+        let Some(start) = heap.start() else { return debug_assert!(false, "caches have blocks of numbered heaps") };
+        let mut entries = [Entry::NONE; BATCH];
+        for (entry, block) in entries.iter_mut().zip(blocks.iter().rev()) {
+            *entry = Entry(start + block.get());
+            heap.set_home(*block, self.home());
+        }
+        self.take_in(order, &entries[..blocks.len()]);
     }
 
     /// Puts blocks into a bin that has room for them.

@@ -24,7 +24,8 @@ impl Buddy {
         filled
     }
 
-    fn pop_take_batch(&self, to: State, out: &mut [BlockIndex]) -> usize {
+    /// The first half of that: only blocks that are of this order.
+    pub fn pop_take_batch(&self, to: State, out: &mut [BlockIndex]) -> usize {
         let want = to.order();
         let mut filled = 0;
         for _ in 0..POPS {
@@ -46,8 +47,8 @@ impl Buddy {
         filled
     }
 
-    /// Takes one larger block and cuts as much of it as is wanted into blocks like `to`; returns how many.
-    fn carve(&self, to: State, out: &mut [BlockIndex]) -> usize {
+    /// The second half: takes one larger block and cuts as much of it as is wanted into blocks like `to`; returns how many.
+    pub fn carve(&self, to: State, out: &mut [BlockIndex]) -> usize {
         let (want, max) = (to.order(), self.geometry.max_order());
         let Some(above) = want.up().filter(|above| *above <= max) else { return 0 };
         // As large as all of them together, if there is such an order.

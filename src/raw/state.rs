@@ -75,6 +75,16 @@ impl Home {
         if cache < u8::MAX as usize { Self(cache as u8 + 1) } else { Self::NONE }
     }
 
+    /// The code as a number, to be kept somewhere and read by [`from_code`](Self::from_code).
+    pub(crate) const fn code(self) -> u8 {
+        self.0
+    }
+
+    /// What [`code`](Self::code) was.
+    pub(crate) const fn from_code(code: u8) -> Self {
+        Self(code)
+    }
+
     /// The number of the cache.
     pub const fn cache(self) -> Option<usize> {
         (self.0 as usize).checked_sub(1)
