@@ -115,7 +115,11 @@ unsafe impl Sync for Heap {}
 impl Heap {
     /// Units of which the states lie in the same two cache lines: where two threads have blocks of one stretch, they slow
     /// each other down. (Processors fetch cache lines in pairs.)
+    #[cfg(not(all(loom, feature = "loom")))]
     pub(crate) const STRETCH: u32 = 64;
+    /// Under loom two: no model has 64 units.
+    #[cfg(all(loom, feature = "loom"))]
+    pub(crate) const STRETCH: u32 = 2;
 
     pub(crate) fn new(region: Region, max_order: Order) -> Result<Self, AddHeapError> {
         let buddy = Buddy::new(Geometry::new(region.units, region.first_unit, max_order))?;

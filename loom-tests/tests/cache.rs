@@ -89,8 +89,9 @@ fn adopt_drain() {
 #[test]
 fn request_show() {
     model("request_show", Some(3), || {
-        let pool = Pool::new(&[2, 2], 6);
-        // Two of one heap, then two of the other, whose window is open.
+        // The third heap only makes the pool large enough for a cache of 6 units, 3 of them in its bins.
+        let pool = Pool::new(&[2, 2, 2], 6);
+        // Two of one heap, then two of the next, whose window is open.
         let [second, third, first, live] = [(); 4].map(|()| pool.alloc(1));
         pool.release(first, 1);
         assert_eq!(pool.cached(), 1);

@@ -218,3 +218,24 @@ fn hand_over() {
         pool.end(&[]);
     });
 }
+
+/// A refill finds a block among those of another thread and another one elsewhere: it keeps that one and leaves the first
+/// to its neighbour's thread, which refills meanwhile. What is left when nothing else is there it keeps.
+///
+/// Seeded bugs: what is left to the other thread is forgotten; so is what is kept in the end; both have it.
+#[test]
+fn refill_among_neighbours() {
+    model("refill_among_neighbours", Some(2), || {
+        let pool = Pool::new(&[4], 4);
+        // Its neighbour, and the other two, are in the heap; and this thread's cache has nothing.
+        let first = pool.alloc(1);
+        let other = start(&pool, |pool| {
+            let block = pool.try_alloc(1);
+            pool.exit();
+            block
+        });
+        let next = pool.alloc(1);
+        let block = join(other).expect("a block is left for each");
+        pool.end(&[first, next, block]);
+    });
+}

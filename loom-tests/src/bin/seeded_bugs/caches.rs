@@ -7,6 +7,7 @@ const STATE: &str = "raw/state.rs";
 const DEPOT: &str = "cache/depot.rs";
 const CACHES: &str = "cache/caches.rs";
 const FLUSH: &str = "cache/flush.rs";
+const REFILL: &str = "cache/refill.rs";
 const INDICES: &str = "cache/indices.rs";
 const CACHE: &str = "cache/cache.rs";
 const USER: &str = "cache/user.rs";
@@ -243,5 +244,26 @@ pub(crate) const BUGS: &[Bug] = &[
         find: "BinIndex::all().all(",
         replace: "Order::ZERO.through(Order::MAX).map(BinIndex::of).all(",
         models: &["held::hand_over"],
+    },
+    Bug {
+        name: "a refill forgets what it leaves to another thread",
+        source: REFILL,
+        find: "self.bring_home(heap, order, foreign, reach);",
+        replace: "",
+        models: &["held::refill_among_neighbours"],
+    },
+    Bug {
+        name: "a refill forgets what no other thread should have",
+        source: REFILL,
+        find: "self.take_in_from(heap, order, foreign);",
+        replace: "",
+        models: &["held::refill_among_neighbours"],
+    },
+    Bug {
+        name: "a refill keeps what it leaves to another thread",
+        source: REFILL,
+        find: "&blocks[foreign..popped]",
+        replace: "&blocks[..popped]",
+        models: &["held::refill_among_neighbours"],
     },
 ];
