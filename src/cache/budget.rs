@@ -122,6 +122,8 @@ pub struct Budget {
     misses: Cell<u32>,
     /// `misses` when the bin of the order missed last.
     missed: [Cell<u32>; Order::COUNT],
+    /// The most blocks that the bin of the order was filled for.
+    peak: [Cell<u16>; Order::COUNT],
     /// Bytes of the blocks that all outboxes together may hold.
     outboxes: Cell<usize>,
     /// Which outbox is the next to be closed, where they are too many.
@@ -145,6 +147,16 @@ impl Budget {
         let more = (wanted - has).min(left);
         self.bytes.set(self.bytes.get() + limit.bytes_of(order, more));
         has + more
+    }
+
+    /// A bin is to be filled that may hold so many blocks: was it never filled for as many?
+    pub fn is_peak(&self, order: Order, blocks: usize) -> bool {
+        let peak = &self.peak[order.slot()];
+        let is_peak = blocks > usize::from(peak.get());
+        if is_peak {
+            peak.set(blocks.min(MOST_BLOCKS) as u16);
+        }
+        is_peak
     }
 
     /// A bin may hold fewer blocks from now on.

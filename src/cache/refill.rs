@@ -45,12 +45,11 @@ impl Owner<'_> {
         }
     }
 
-    /// Fills an empty bin: from what others brought home, else from the first heap that has something in its stacks. Blocks
-    /// that lie among those of another thread are left to that one as long as there are others.
+    /// Fills an empty bin: from what others brought home, else from the first heap that has something in its stacks.
     fn refill(self, order: Order, reach: &Reach<'_>) {
-        let limit = reach.limit();
+        let (limit, bin) = (reach.limit(), BinIndex::of(order));
         self.grow(order, &limit, reach);
-        let capacity = self.capacity(BinIndex::of(order));
+        let capacity = self.capacity(bin);
         if capacity == 0 {
             return;
         }
@@ -65,50 +64,62 @@ impl Owner<'_> {
         }
         // Half of what fits; but whole cache lines of states, so that no other thread gets a part of one.
         let wanted = capacity.div_ceil(2).max(capacity.min(BATCH));
-        reach.heaps.by_age().find(|heap| self.refill_from(heap, order, wanted, reach));
+        let first = self.own().budget.is_peak(order, capacity);
+        reach.heaps.by_age().find(|heap| self.refill_from(heap, order, wanted, first, reach));
     }
 
     /// Fills a bin with up to `wanted` blocks of this heap; false, if it had none.
-    fn refill_from(self, heap: &Heap, order: Order, wanted: usize, reach: &Reach<'_>) -> bool {
+    ///
+    /// Blocks that lie among those of another running thread go to that one, as long as it has a place for them. The rest
+    /// of them is taken as others are, but for the `first` blocks of a bin only when nothing else is there: so a thread gets
+    /// stretches of its own, and what it cuts up for that is bounded by what it may cache.
+    fn refill_from(self, heap: &Heap, order: Order, wanted: usize, first: bool, reach: &Reach<'_>) -> bool {
         if heap.start().is_none() {
             return false;
         }
-        let (to, mut left) = (State::held(order), wanted);
-        let (mut blocks, mut foreign) = ([BlockIndex::new(0); BATCH], 0);
-        // First what others don't have the neighbours of.
-        while left > 0 && foreign == 0 {
-            let popped = heap.buddy().pop_take_batch(to, &mut blocks[..BATCH.min(left)]);
-            if order.units() < Heap::STRETCH {
-                foreign = self.neighbours_of_others(heap, &mut blocks[..popped], reach);
-            }
-            self.take_in_from(heap, order, &blocks[foreign..popped]);
-            left -= popped - foreign;
+        let mut left = wanted;
+        let mut blocks = [BlockIndex::new(0); BATCH];
+        while left > 0 {
+            let popped = heap.buddy().pop_take_batch(State::held(order), &mut blocks[..BATCH.min(left)]);
             if popped == 0 {
                 break;
             }
+            let foreign = self.neighbours_of_others(heap, order, &mut blocks[..popped], reach);
+            left -= self.take_in_from(heap, order, &blocks[foreign..popped]);
+            let refused = self.bring_home(heap, order, &mut blocks[..foreign], reach);
+            if first && refused > 0 {
+                left -= self.carve(heap, order, left);
+                if left < wanted {
+                    let mut batch = heap.buddy().release_batch();
+                    blocks[..refused].iter().for_each(|block| batch.flush(*block, order));
+                    return true;
+                }
+            }
+            left -= self.take_in_from(heap, order, &blocks[..refused]);
         }
-        // Then new neighbours.
-        let mut carved = [BlockIndex::new(0); BATCH];
+        left -= self.carve(heap, order, left);
+        left < wanted
+    }
+
+    /// Cuts larger blocks up for a bin that has room for `wanted` neighbours; returns how many there were.
+    fn carve(self, heap: &Heap, order: Order, wanted: usize) -> usize {
+        let mut left = wanted;
+        let mut blocks = [BlockIndex::new(0); BATCH];
         while left > 0 {
-            let count = heap.buddy().carve(to, &mut carved[..BATCH.min(left)]);
-            self.take_in_from(heap, order, &carved[..count]);
-            left -= count;
-            if count == 0 {
+            let carved = heap.buddy().carve(State::held(order), &mut blocks[..BATCH.min(left)]);
+            if carved == 0 {
                 break;
             }
+            left -= self.take_in_from(heap, order, &blocks[..carved]);
         }
-        // What is left goes to them; or else, where nothing else was to be had, it is for this thread.
-        let foreign = &blocks[..foreign];
-        if left == wanted {
-            self.take_in_from(heap, order, foreign);
-            return !foreign.is_empty();
-        }
-        self.bring_home(heap, order, foreign, reach);
-        true
+        wanted - left
     }
 
     /// Brings blocks forward that lie among those of another thread that is there; returns how many they are.
-    fn neighbours_of_others(self, heap: &Heap, blocks: &mut [BlockIndex], reach: &Reach<'_>) -> usize {
+    fn neighbours_of_others(self, heap: &Heap, order: Order, blocks: &mut [BlockIndex], reach: &Reach<'_>) -> usize {
+        if order.units() >= Heap::STRETCH {
+            return 0;
+        }
         let mut found = 0;
         for place in 0..blocks.len() {
             let home = heap.home(blocks[place]);
@@ -120,33 +131,39 @@ impl Owner<'_> {
         found
     }
 
-    /// Leaves blocks of a heap to those whose neighbours they are, in their depots or in the heap.
-    fn bring_home(self, heap: &Heap, order: Order, blocks: &[BlockIndex], reach: &Reach<'_>) {
-        let Some(start) = heap.start() else { return debug_assert!(false, "caches have blocks of numbered heaps") };
-        for run in blocks.chunk_by(|one, next| heap.home(*one) == heap.home(*next)) {
+    /// Leaves blocks of a heap to those whose neighbours they are, in their depots. Brings those forward that there is no
+    /// place for, and returns how many they are.
+    fn bring_home(self, heap: &Heap, order: Order, blocks: &mut [BlockIndex], reach: &Reach<'_>) -> usize {
+        let magazine = reach.limit().magazine(order);
+        let Some(start) = heap.start().filter(|_| magazine > 0) else { return blocks.len() };
+        let (mut refused, mut next) = (0, 0);
+        while next < blocks.len() {
+            let home = heap.home(blocks[next]);
+            let alike = blocks[next + 1..].iter().take_while(|block| heap.home(**block) == home);
+            let run = next..next + 1 + alike.take(magazine - 1).count();
             let mut entries = [Entry::NONE; BATCH];
-            for (entry, block) in entries.iter_mut().zip(run) {
+            for (entry, block) in entries.iter_mut().zip(&blocks[run.clone()]) {
                 *entry = Entry(start + block.get());
             }
-            let entries = &entries[..run.len()];
-            for magazine in entries.chunks(reach.limit().magazine(order).max(1)) {
-                let home = reach.running(heap.home(run[0]));
-                if !home.is_some_and(|home| home.depot.put(order, magazine)) {
-                    reach.flush_to_heaps(order, magazine);
-                }
+            if !reach.running(home).is_some_and(|home| home.depot.put(order, &entries[..run.len()])) {
+                blocks.copy_within(run.clone(), refused);
+                refused += run.len();
             }
+            next = run.end;
         }
+        refused
     }
 
-    /// Puts blocks of a heap into a bin that has room for them, the first on top.
-    fn take_in_from(self, heap: &Heap, order: Order, blocks: &[BlockIndex]) {
-        let Some(start) = heap.start() else { return debug_assert!(false, "caches have blocks of numbered heaps") };
+    /// Puts blocks of a heap into a bin that has room for them, the first on top; returns how many.
+    fn take_in_from(self, heap: &Heap, order: Order, blocks: &[BlockIndex]) -> usize {
+        let Some(start) = heap.start() else { return 0 };
         let mut entries = [Entry::NONE; BATCH];
         for (entry, block) in entries.iter_mut().zip(blocks.iter().rev()) {
             *entry = Entry(start + block.get());
             heap.set_home(*block, self.home());
         }
         self.take_in(order, &entries[..blocks.len()]);
+        blocks.len()
     }
 
     /// Puts blocks into a bin that has room for them.
