@@ -80,6 +80,47 @@ impl From<crate::metadata::Unavailable> for AddHeapError {
     }
 }
 
+/// Why a heap was not removed. The pool is as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RemoveHeapError {
+    /// The pool has no such heap, or not any more.
+    #[error("the pool has no {heap}")]
+    UnknownHeap {
+        /// The heap that was named.
+        heap: HeapId,
+    },
+    /// Another thread is removing the heap.
+    #[error("another thread is removing {heap}")]
+    BeingRemoved {
+        /// The heap that was named.
+        heap: HeapId,
+    },
+    /// Some of the heap is in use.
+    #[error(
+        "{heap} is in use: {live} bytes are live, {cached} in the caches of {caches} running threads, \
+         {in_transit} being split or merged"
+    )]
+    InUse {
+        /// The heap that was named.
+        heap: HeapId,
+        /// Bytes of the heap that are with the user.
+        live: usize,
+        /// Bytes of the heap that other threads have in their caches. They were asked to give them back at their next operation.
+        cached: usize,
+        /// Running threads, of all the pool, that have something in their caches, the calling one left out.
+        caches: usize,
+        /// Bytes of the heap that another thread was splitting, merging or resizing.
+        in_transit: usize,
+    },
+    /// The memory for a new set of heaps was not to be had.
+    #[error("{bytes} bytes for the set of heaps were not to be had")]
+    MetadataUnavailable {
+        /// The size of the table that failed in bytes.
+        bytes: usize,
+    },
+}
+
 /// Why there was no block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]

@@ -6,7 +6,7 @@ use core::ptr::NonNull;
 use crate::error::{AddHeapError, ReleaseError};
 use crate::metadata::Table;
 use crate::raw::{BlockIndex, Buddy, Geometry, Home, LastFailure, NotLive, Order};
-use crate::sync::{AtomicU8, Ordering};
+use crate::sync::{Alive, AtomicU8, Ordering};
 
 /// The name of a heap within its pool, given in the order in which heaps were added, from 0; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,6 +16,11 @@ impl HeapId {
     /// The id as a number.
     pub const fn get(self) -> u32 {
         self.0
+    }
+
+    /// The id after it.
+    pub(crate) fn next(self) -> Option<Self> {
+        self.0.checked_add(1).map(Self)
     }
 }
 
@@ -96,7 +101,7 @@ impl Region {
 pub(crate) struct Heap {
     pub(crate) id: HeapId,
     /// The number of its first unit in the pool, for the caches; `None` where the pool's numbers were used up.
-    pub(crate) start: Option<u32>,
+    start: Option<u32>,
     region: Region,
     /// The pointer to the first unit, derived from the base that the user gave.
     first: *mut u8,
@@ -105,6 +110,7 @@ pub(crate) struct Heap {
     homes: Table<AtomicU8>,
     /// Of allocations from this heap alone.
     last_failure: LastFailure,
+    alive: Alive,
 }
 
 // SAFETY: the pointers are for arithmetic only; no method reads or writes through them.
@@ -131,6 +137,7 @@ impl Heap {
             homes: Table::new((region.units / Self::STRETCH) as usize + 1)?,
             buddy,
             last_failure: LastFailure::new(),
+            alive: Alive::default(),
         })
     }
 
@@ -148,6 +155,22 @@ impl Heap {
     #[inline]
     pub(crate) fn start(&self) -> Option<u32> {
         self.start
+    }
+
+    /// Sets that, before others see the heap.
+    pub(crate) fn set_start(&mut self, start: Option<u32>) {
+        self.start = start;
+    }
+
+    /// Somebody has come to the heap; for models.
+    #[inline]
+    pub(crate) fn touch(&self) {
+        self.alive.touch();
+    }
+
+    /// The heap is about to be freed; for models.
+    pub(crate) fn end_of_life(&self) {
+        self.alive.end();
     }
 
     /// The pointer to its first unit, derived from the base that the user gave.

@@ -23,7 +23,7 @@ mod stats;
 mod sync;
 
 pub use config::Builder;
-pub use error::{AddHeapError, AllocError, ConfigError, ReleaseBatchError, ReleaseError, ResizeError};
+pub use error::{AddHeapError, AllocError, ConfigError, ReleaseBatchError, ReleaseError, RemoveHeapError, ResizeError};
 pub use heap::HeapId;
 pub use map::{Block, BlockState, HeapMap, SvgMap, TextMap};
 pub use pool::MemoryPool;

@@ -229,6 +229,28 @@ impl<T> Local<T> {
     }
 }
 
+/// That something is there still. Under loom it finds who comes to it when it is freed, or may be.
+#[derive(Debug, Default)]
+pub(crate) struct Alive {
+    #[cfg(all(loom, feature = "loom"))]
+    cell: UnsafeCell<()>,
+}
+
+impl Alive {
+    /// It is used.
+    #[inline(always)]
+    pub(crate) fn touch(&self) {
+        #[cfg(all(loom, feature = "loom"))]
+        self.cell.with(|_| ());
+    }
+
+    /// It is about to be freed.
+    pub(crate) fn end(&self) {
+        #[cfg(all(loom, feature = "loom"))]
+        self.cell.with_mut(|_| ());
+    }
+}
+
 /// Lets other threads run: by the scheduler with the feature `std`, else by a pause of the processor.
 #[cfg(not(all(loom, feature = "loom")))]
 pub(crate) fn yield_now() {

@@ -95,7 +95,7 @@ impl Heap {
     ///
     /// A failure, certified or not.
     pub fn search(&self, size: u32) -> Result<BlockIndex, Failure> {
-        let outcome = search(std::iter::once(&self.raw), order(size), &self.last);
+        let outcome = search(std::iter::once(&self.raw), 0, order(size), &self.last);
         let uncertified = outcome.rounds >= MAX_ROUNDS;
         let (_, block) = outcome.found.map_err(|_| if uncertified { Failure::GaveUp } else { Failure::Certified })?;
         self.own(block, size);

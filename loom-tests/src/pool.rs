@@ -32,13 +32,18 @@ impl Pool {
     /// A pool of heaps of so many units each, powers of two, all of it free. A cache holds at most `cache` units: half of
     /// them in its bins, the rest in its outboxes.
     pub fn new(heaps: &[usize], cache: usize) -> Arc<Self> {
+        Self::to_grow(heaps, &[], cache)
+    }
+
+    /// A pool of heaps to which others may be added, of so many units each.
+    pub fn to_grow(heaps: &[usize], later: &[usize], cache: usize) -> Arc<Self> {
         let raw =
             MemoryPool::builder().min_block(UNIT).thread_cache(cache * UNIT).build().expect("a right configuration");
         for (number, units) in heaps.iter().enumerate() {
             raw.add_heap(ptr::without_provenance_mut((number + 1) * BASE), units * UNIT).expect("a few bytes");
         }
         let payload = |units: &usize| (0..*units).map(|_| UnsafeCell::new(false)).collect();
-        Arc::new(Self { raw, owned: heaps.iter().map(payload).collect() })
+        Arc::new(Self { raw, owned: heaps.iter().chain(later).map(payload).collect() })
     }
 
     /// Allocates a block of so many units.
@@ -102,6 +107,41 @@ impl Pool {
         self.exit();
     }
 
+    /// From now on readers of the set of heaps are counted, since the model removes some. Before its threads start.
+    pub fn watch(&self) {
+        self.raw.watch_heaps();
+    }
+
+    /// Removes the heap of this number, if nobody uses it; then the caller has all its memory.
+    pub fn remove(&self, heap: usize) -> bool {
+        let id = self.raw.heap_of(Self::address(heap, 0));
+        let removed = id.is_some_and(|id| self.raw.remove_heap(id).is_ok());
+        if removed {
+            self.own(Self::address(heap, 0).as_ptr(), self.owned[heap].len());
+        }
+        removed
+    }
+
+    /// Adds the heap of this number.
+    ///
+    /// # Panics
+    ///
+    /// When that fails.
+    pub fn add(&self, heap: usize) {
+        let added = self.raw.add_heap(Self::address(heap, 0).as_ptr(), self.owned[heap].len() * UNIT);
+        added.expect("the addresses are free, and there is memory for its tables");
+    }
+
+    /// Where a unit of a heap is.
+    ///
+    /// # Panics
+    ///
+    /// Never.
+    pub fn address(heap: usize, unit: usize) -> ptr::NonNull<u8> {
+        let address = ptr::without_provenance_mut((heap + 1) * BASE + unit * UNIT);
+        ptr::NonNull::new(address).expect("no heap is at null")
+    }
+
     /// The thread is gone.
     pub fn exit(&self) {
         self.raw.exit_thread();
@@ -148,8 +188,10 @@ impl Pool {
         live.iter().for_each(|block| self.release(*block, 1));
         self.exit();
         self.raw.sweep();
+        // Of the heaps that are there.
         let blocks = self.raw.heap_map().map(|block| (block.size / UNIT, block.state));
-        let heaps = self.owned.iter().map(|units| (units.len(), BlockState::Free));
+        let is_there = |number: &usize| self.raw.heap_of(Self::address(*number, 0)).is_some();
+        let heaps = (0..self.owned.len()).filter(is_there).map(|number| (self.owned[number].len(), BlockState::Free));
         assert_eq!(Vec::from_iter(blocks), Vec::from_iter(heaps), "everything has come back and coalesced");
     }
 }

@@ -46,7 +46,7 @@ fn new_cache_seen() {
 /// Seeded bugs: a number is given back without Release, or taken without Acquire.
 #[test]
 fn adopt() {
-    model("adopt", None, || {
+    model("adopt", Some(3), || {
         let pool = Pool::new(&[2], 2);
         let block = pool.alloc(1);
         let other = start(&pool, |pool| {

@@ -134,3 +134,19 @@ fn failure_release() {
         heap.end(&[(found, 0)]);
     });
 }
+
+/// A failing search against one that closes the heap and opens it again: the failure does not answer for the time after.
+///
+/// Seeded bug: opening a heap is no publication.
+#[test]
+fn failure_closed() {
+    model("failure_closed", None, || {
+        let heap = Heap::new(1, 0, 0);
+        assert!(heap.raw.close());
+        let other = start(&heap, |heap| heap.raw.open());
+        let mine = heap.search(0);
+        join(other);
+        let found = mine.or_else(|_| heap.search(0)).expect("the heap is open");
+        heap.end(&[(found, 0)]);
+    });
+}

@@ -26,7 +26,7 @@ pub struct Cache {
     pub(super) counts: Counts,
     pub(super) user: User,
     pub(super) tops: Tops,
-    pub(super) window: Window,
+    pub(crate) window: Window,
     /// Is the owner asked to flush?
     asked: AtomicU32,
     own: Local<Own>,

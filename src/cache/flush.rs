@@ -11,15 +11,18 @@ use super::caches::Reach;
 use super::depot::MAGAZINE;
 
 impl Owner<'_> {
-    /// Does what the owner is asked for, and opens the window again.
+    /// Does what the owner is asked for, and opens the window again; or leaves a heap that was removed, before the cache gets
+    /// blocks of another one that has its addresses or its numbers.
     pub(super) fn attend(self, reach: &Reach<'_>) {
         if self.take_request() {
             self.flush(reach);
         }
-        if let Some(heap) = self.shown()
-            && self.is_closed()
-        {
-            self.show(heap, || reach.heaps.get(heap.id).is_some());
+        if let Some(heap) = self.shown() {
+            if reach.heaps.get(heap.id).is_none() {
+                self.leave();
+            } else if self.is_closed() {
+                self.show(heap);
+            }
         }
     }
 
@@ -108,8 +111,12 @@ impl Reach<'_> {
 
     /// Asks the other threads to flush their caches at their next operation. True, if one has something.
     pub fn ask_others(&self, own: Option<Owner<'_>>) -> bool {
-        let others = self.caches.iter().map(|(_, cache)| cache);
-        let others = others.filter(|cache| !own.is_some_and(|own| ptr::eq(own.cache(), *cache)) && !cache.is_empty());
-        others.map(Cache::ask).count() > 0
+        self.others(own).map(Cache::ask).count() > 0
+    }
+
+    /// The other threads' caches that have something.
+    pub fn others<'a>(&'a self, own: Option<Owner<'a>>) -> impl Iterator<Item = &'a Cache> {
+        let caches = self.caches.iter().map(|(_, cache)| cache);
+        caches.filter(move |cache| !own.is_some_and(|own| ptr::eq(own.cache(), *cache)) && !cache.is_empty())
     }
 }

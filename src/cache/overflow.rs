@@ -36,6 +36,10 @@ impl Owner<'_> {
         let word = heap.buddy().states().at(block);
         let mut seen = word.read();
         while let (Some(start), Kind::Live, false) = (heap.start(), seen.kind(), seen.is_listed()) {
+            if heap.buddy().is_closed() {
+                // Somebody wants all of it back.
+                break;
+            }
             let (entry, order) = (Entry(start + block.get()), seen.order());
             let (bin, sent) =
                 if self.keeps(seen) { (self.make_room(order, reach), false) } else { (self.outbox(seen, reach), true) };

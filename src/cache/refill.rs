@@ -41,7 +41,7 @@ impl Owner<'_> {
     /// Turns the window to the heap of a block that this cache holds.
     pub(super) fn show_heap_of(self, reach: &Reach<'_>, entry: Entry) {
         if let Some((heap, _)) = reach.heaps.numbered(entry.0) {
-            self.show(heap, || reach.heaps.get(heap.id).is_some());
+            self.show(heap);
         }
     }
 
@@ -74,7 +74,7 @@ impl Owner<'_> {
     /// of them is taken as others are, but for the `first` blocks of a bin only when nothing else is there: so a thread gets
     /// stretches of its own, and what it cuts up for that is bounded by what it may cache.
     fn refill_from(self, heap: &Heap, order: Order, wanted: usize, first: bool, reach: &Reach<'_>) -> bool {
-        if heap.start().is_none() {
+        if heap.start().is_none() || heap.buddy().is_closed() {
             return false;
         }
         let mut left = wanted;

@@ -2,7 +2,7 @@
 //!
 //! The fast paths look at a heap only through it. Its pointer to the heap is a *hazard* (Michael, Hazard pointers: safe
 //! memory reclamation for lock-free objects, 2004): it stands there for as long as the window shows that heap, so that
-//! the fast paths need neither pin nor lock, and whoever unlinks the heap frees it only when no window shows it.
+//! the fast paths need neither pin nor lock, and a heap that was removed is freed only when no window shows it.
 //!
 //! Another thread may *close* the window, so that the owner's next operation takes the slow path and sees what is asked
 //! of it; the fast paths pay nothing for that, since they compare with the number of units anyway.
@@ -35,6 +35,8 @@ pub struct View {
     states: Cell<*const AtomicU16>,
     /// The number of the heap's first unit in the pool.
     start: Cell<u32>,
+    #[cfg(all(loom, feature = "loom"))]
+    heap: Cell<*const Heap>,
 }
 
 // SAFETY: the pointers are to what lives on when the view goes to another thread: the hazard goes with it.
@@ -42,7 +44,13 @@ unsafe impl Send for View {}
 
 impl Default for View {
     fn default() -> Self {
-        Self { first: Cell::new(ptr::null_mut()), states: Cell::new(ptr::null()), start: Cell::new(0) }
+        Self {
+            first: Cell::new(ptr::null_mut()),
+            states: Cell::new(ptr::null()),
+            start: Cell::new(0),
+            #[cfg(all(loom, feature = "loom"))]
+            heap: Cell::new(ptr::null()),
+        }
     }
 }
 
@@ -59,6 +67,12 @@ impl Unit {
 }
 
 impl Window {
+    /// Does it show this heap, for any thread? Of use for one that no window begins to show any more.
+    pub fn shows(&self, heap: *const Heap) -> bool {
+        // Acquire: pairs with the Release in `leave`; who frees the heap comes after all that was done by way of the window.
+        ptr::eq(self.heap.load(Ordering::Acquire), heap)
+    }
+
     /// Closes the window, for any thread. What is asked of the owner was written before.
     pub fn close(&self) {
         // SeqCst: pairs with the fence in `show`: either the owner sees there what it is asked, or the 0 comes later in the
@@ -104,6 +118,9 @@ impl<'a> Owner<'a> {
     /// Its state word.
     #[inline]
     pub(super) fn state(self, Unit(unit): Unit) -> StateWord<'a> {
+        #[cfg(all(loom, feature = "loom"))]
+        // SAFETY: as below.
+        unsafe { &*self.own().view.heap.get() }.touch();
         // SAFETY: `states` is the table of the heap in the window, `unit` is inside of it, because it was found to be one of
         // that heap's units, and the hazard keeps the heap from being freed while the window shows it.
         StateWord(unsafe { &*self.own().view.states.get().add(unit) })
@@ -134,35 +151,37 @@ impl<'a> Owner<'a> {
         self.cache().window.units.load(Ordering::Relaxed) == 0
     }
 
-    /// Shows `heap`, unless that is not one of the pool's heaps any more, as `is_current` tells, or something is asked of the
-    /// owner; then the window stays closed. Whatever was a `Unit` is none any more.
-    pub(super) fn show(self, heap: &Heap, is_current: impl Fn() -> bool) {
+    /// Shows `heap`, which the caller has found in the set; but the window stays closed if something is asked of the owner.
+    /// Whatever was a `Unit` is none any more.
+    pub(super) fn show(self, heap: &Heap) {
         let Some(start) = heap.start() else { return };
         let (window, view, words) = (&self.cache().window, &self.own().view, heap.buddy().states().words());
         self.forget_last();
         view.first.set(heap.first());
         view.states.set(words.as_ptr());
         view.start.set(start);
-        // Relaxed, both: ordered by the fence.
-        window.heap.store(ptr::from_ref(heap).cast_mut(), Ordering::Relaxed);
+        #[cfg(all(loom, feature = "loom"))]
+        view.heap.set(heap);
+        // Release: for the heap that was shown, as in `leave`.
+        window.heap.store(ptr::from_ref(heap).cast_mut(), Ordering::Release);
+        // Relaxed: ordered by the fence.
         window.units.store(words.len() as u32, Ordering::Relaxed);
-        // SeqCst: pairs with the fence of who unlinks a heap: either it sees the hazard, or this thread sees that the heap is
-        // not current. And with the fence in `close`.
+        // SeqCst: pairs with the fence in `close`. Who removes the heap sees it in the window without a fence: it looks when
+        // nobody has the snapshot pinned any more that the caller found the heap in.
         fence(Ordering::SeqCst);
-        if !is_current() {
-            self.leave();
-        } else if self.cache().is_asked() {
+        if self.cache().is_asked() {
             // Relaxed: as in `inside`.
             window.units.store(0, Ordering::Relaxed);
         }
     }
 
     /// Shows no heap any more.
-    fn leave(self) {
+    pub(super) fn leave(self) {
         let window = &self.cache().window;
+        self.forget_last();
         // Relaxed: the owner's.
         window.units.store(0, Ordering::Relaxed);
-        // Release: for who unlinks a heap: whoever sees the hazard gone sees all that was done under it done.
+        // Release: pairs with the Acquire in `shows`.
         window.heap.store(ptr::null_mut(), Ordering::Release);
     }
 }

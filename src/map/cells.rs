@@ -218,7 +218,8 @@ mod tests {
                 _ => pool.hl_release(live.pop().unwrap_or(ptr::null_mut())).unwrap(),
             }
             let stats = pool.stats();
-            let heap = pool.heap_map().heaps.by_age().next().unwrap();
+            let pinned = pool.heap_map().heaps.pin();
+            let heap = pinned.view().by_age().next().unwrap();
             for most in [1, 2, 3, 10, 64, 1000, u64::MAX] {
                 let mut cells = Cells::new(heap, 4, most);
                 let runs: Vec<_> = cells.by_ref().collect();

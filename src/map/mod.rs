@@ -4,9 +4,9 @@ mod cells;
 mod svg;
 mod text;
 
-use crate::heap::{Heap, HeapId};
-use crate::heaps::View;
-use crate::raw::{Kind, Order, Scan, State};
+use crate::heap::HeapId;
+use crate::heaps::Heaps;
+use crate::raw::{Kind, Order, State};
 
 pub use svg::SvgMap;
 pub use text::TextMap;
@@ -54,18 +54,18 @@ pub struct Block {
 /// The blocks of a pool, heap by heap in the order in which those were added, ascending by address within a heap.
 ///
 /// Each block is one that there was; the whole is one that there was only while nobody changed anything. Within a heap
-/// the blocks follow each other without a gap. Made by [`MemoryPool::heap_map`](crate::MemoryPool::heap_map).
+/// the blocks follow each other without a gap. A heap that is removed meanwhile ends there. Made by [`MemoryPool::heap_map`](crate::MemoryPool::heap_map).
 #[derive(Clone, Debug)]
 pub struct HeapMap<'a> {
-    heaps: View<'a>,
+    heaps: &'a Heaps,
     min_shift: u32,
-    next_heap: u32,
-    current: Option<(&'a Heap, Scan<'a>)>,
+    /// The heap of the next block, and the unit where it begins.
+    next: (HeapId, u64),
 }
 
 impl<'a> HeapMap<'a> {
-    pub(crate) fn new(heaps: View<'a>, min_shift: u32) -> Self {
-        Self { heaps, min_shift, next_heap: 0, current: None }
+    pub(crate) fn new(heaps: &'a Heaps, min_shift: u32) -> Self {
+        Self { heaps, min_shift, next: (HeapId(0), 0) }
     }
 
     /// A picture of all heaps in characters, wherever the iterator stands: for each heap up to `rows` rows of up to
@@ -150,17 +150,19 @@ impl Iterator for HeapMap<'_> {
     type Item = Block;
 
     fn next(&mut self) -> Option<Block> {
+        let pinned = self.heaps.pin();
         loop {
-            if let Some((heap, scan)) = &mut self.current
-                && let Some((block, seen)) = scan.next()
-            {
-                let (state, order) = look(seen);
-                let (order, size) = (order.get(), 1 << (order.get() + self.min_shift));
-                return Some(Block { heap: heap.id, offset: heap.offset(block), order, size, state });
-            }
-            let heap = self.heaps.get(HeapId(self.next_heap))?;
-            self.next_heap += 1;
-            self.current = Some((heap, heap.buddy().scan()));
+            let (id, unit) = self.next;
+            let heap = pinned.view().from(id)?;
+            let mut scan = heap.buddy().scan_from(if heap.id == id { unit } else { 0 });
+            let Some((block, seen)) = scan.next() else {
+                self.next = (heap.id.next()?, 0);
+                continue;
+            };
+            self.next = (heap.id, scan.at());
+            let (state, order) = look(seen);
+            let (order, size) = (order.get(), 1 << (order.get() + self.min_shift));
+            return Some(Block { heap: heap.id, offset: heap.offset(block), order, size, state });
         }
     }
 }

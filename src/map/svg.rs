@@ -8,7 +8,7 @@ use core::fmt::{self, Write as _};
 use super::BlockState;
 use super::cells::{Bytes, Cells, Percent, Run, Shares};
 use crate::heap::Heap;
-use crate::heaps::View;
+use crate::heaps::{Heaps, View};
 
 /// Most heaps that are shown, and most rows of all of them. With 256 columns a row this bounds the document.
 const MOST_HEAPS: usize = 32;
@@ -52,13 +52,13 @@ const HATCHING: &str = "<defs><pattern id=\"heap-map-cached\" width=\"6\" height
 /// A picture of the heaps of a pool as an SVG document, as [`HeapMap::svg`](crate::HeapMap::svg) makes it.
 #[derive(Clone, Debug)]
 pub struct SvgMap<'a> {
-    heaps: View<'a>,
+    heaps: &'a Heaps,
     min_shift: u32,
     title: &'a str,
 }
 
 impl<'a> SvgMap<'a> {
-    pub(super) fn new(heaps: View<'a>, min_shift: u32) -> Self {
+    pub(super) fn new(heaps: &'a Heaps, min_shift: u32) -> Self {
         Self { heaps, min_shift, title: "Heap map" }
     }
 
@@ -71,18 +71,20 @@ impl<'a> SvgMap<'a> {
         Self { title, ..self }
     }
 
-    fn panels(&self) -> impl Iterator<Item = Panel<'a>> + use<'a> {
-        let shown = self.heaps.by_age().count().clamp(1, MOST_HEAPS);
+    fn panels<'h>(&self, heaps: View<'h>) -> impl Iterator<Item = Panel<'h>> + use<'h> {
+        let shown = heaps.count().clamp(1, MOST_HEAPS);
         let most_rows = (MOST_ROWS / shown as u64).clamp(1, MOST_ROWS_OF_A_HEAP);
         let min_shift = self.min_shift;
-        self.heaps.by_age().take(shown).map(move |heap| Panel::new(heap, min_shift, most_rows))
+        heaps.by_age().take(shown).map(move |heap| Panel::new(heap, min_shift, most_rows))
     }
 }
 
 impl fmt::Display for SvgMap<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hidden = self.heaps.by_age().skip(MOST_HEAPS).count();
-        let panels: u64 = self.panels().map(|panel| panel.height()).sum();
+        let pinned = self.heaps.pin();
+        let heaps = pinned.view();
+        let hidden = heaps.count().saturating_sub(MOST_HEAPS);
+        let panels: u64 = self.panels(heaps).map(|panel| panel.height()).sum();
         let height = TOP + panels + MARGIN;
         writeln!(
             f,
@@ -97,7 +99,7 @@ impl fmt::Display for SvgMap<'_> {
         writeln!(f, "<text x=\"{MARGIN}\" y=\"46\" font-size=\"{font_size}\" font-weight=\"bold\">{title}</text>")?;
         legend(f)?;
         let mut top = TOP;
-        for panel in self.panels() {
+        for panel in self.panels(heaps) {
             let height = panel.height();
             panel.draw(f, top)?;
             top += height;

@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::cells::{Bytes, Cells, Percent, Shares};
 use crate::heap::Heap;
-use crate::heaps::View;
+use crate::heaps::Heaps;
 
 /// Most rows of a heap, and most cells of a row.
 const MOST: usize = 1024;
@@ -12,7 +12,7 @@ const MOST: usize = 1024;
 /// A picture of the heaps of a pool in characters, as [`HeapMap::text`](crate::HeapMap::text) makes it.
 #[derive(Clone, Debug)]
 pub struct TextMap<'a> {
-    heaps: View<'a>,
+    heaps: &'a Heaps,
     min_shift: u32,
     columns: u64,
     rows: u64,
@@ -20,7 +20,7 @@ pub struct TextMap<'a> {
 }
 
 impl<'a> TextMap<'a> {
-    pub(super) fn new(heaps: View<'a>, min_shift: u32, columns: usize, rows: usize) -> Self {
+    pub(super) fn new(heaps: &'a Heaps, min_shift: u32, columns: usize, rows: usize) -> Self {
         let columns = 1 << columns.clamp(1, MOST).ilog2();
         Self { heaps, min_shift, columns, rows: rows.clamp(1, MOST) as u64, colored: false }
     }
@@ -94,10 +94,11 @@ impl<'a> TextMap<'a> {
 
 impl fmt::Display for TextMap<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.heaps.by_age().next().is_none() {
+        let pinned = self.heaps.pin();
+        if pinned.view().count() == 0 {
             return writeln!(f, "no heaps");
         }
-        for heap in self.heaps.by_age() {
+        for heap in pinned.view().by_age() {
             self.heap(f, heap)?;
         }
         self.legend(f)

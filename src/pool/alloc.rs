@@ -8,6 +8,7 @@ use super::{MemoryPool, count};
 use crate::cache::current;
 use crate::error::AllocError;
 use crate::heap::{Heap, HeapId};
+use crate::heaps::Pinned;
 use crate::raw::{self, BlockIndex, Exhausted, LastFailure, Order, State};
 use crate::sync::yield_now;
 
@@ -86,7 +87,7 @@ impl MemoryPool {
         if let Some(block) = order.and_then(|order| self.pop(order)).and_then(NonNull::new) {
             return Ok(block);
         }
-        self.take_slow(order).map_err(|refused| self.explain(self.heaps.view().by_age(), requested, refused))
+        self.take_slow(order).map_err(|refused| self.explain(self.heaps.pin().view().by_age(), requested, refused))
     }
 
     /// As [`alloc`](Self::alloc), from one heap: a NUMA node, a DMA region.
@@ -105,14 +106,15 @@ impl MemoryPool {
     /// heap that happens to be next in the thread's cache is taken from there.
     pub fn alloc_in(&self, heap: HeapId, layout: Layout) -> Result<NonNull<u8>, AllocError> {
         let requested = bytes_of(layout)?;
-        let found = self.heaps.view().get(heap).ok_or(AllocError::UnknownHeap { requested, heap })?;
+        let pinned = self.heaps.pin();
+        let found = pinned.view().get(heap).ok_or(AllocError::UnknownHeap { requested, heap })?;
         let heaps = iter::once(found);
         let order = self.config.order_for(requested);
         let cached = order.and_then(|order| current(&self.caches)?.pop_from(heap, order, self.config.min_shift));
         if let Some(block) = cached.and_then(NonNull::new) {
             return Ok(block);
         }
-        let taken = self.take_from_heaps(heaps.clone(), order, found.last_failure());
+        let taken = self.take_from_heaps(&pinned, heaps.clone(), order, found.last_failure());
         taken.map_err(|refused| self.explain(heaps, requested, refused))
     }
 
@@ -148,17 +150,18 @@ impl MemoryPool {
     pub fn alloc_batch(&self, layout: Layout, blocks: &mut [*mut u8]) -> Result<usize, AllocError> {
         let requested = bytes_of(layout)?;
         let order = self.config.order_for(requested);
-        let heaps = self.heaps.view().by_age();
+        let pinned = self.heaps.pin();
+        let heaps = pinned.view().by_age();
         let mut filled = 0;
         while filled < blocks.len() {
             if let Some(order) = order {
-                for heap in heaps.clone() {
+                for heap in heaps.clone().filter(|heap| !heap.buddy().is_closed()) {
                     filled += fill(heap, order, &mut blocks[filled..]);
                 }
             }
             let Some(place) = blocks.get_mut(filled) else { break };
             // The stacks are empty: a search for one more also merges and tidies them.
-            match self.take_from_heaps(heaps.clone(), order, &self.last_failure) {
+            match self.take_from_heaps(&pinned, heaps.clone(), order, &self.last_failure) {
                 Ok(block) => *place = block.as_ptr(),
                 Err(refused) if filled == 0 => return Err(self.explain(heaps, requested, refused)),
                 Err(_) => break,
@@ -177,43 +180,58 @@ impl MemoryPool {
     /// Takes a block that the fast path could not: by way of the cache, where there can be one, or from the heaps.
     #[cold]
     fn take_slow(&self, want: Option<Order>) -> Result<NonNull<u8>, Refused> {
-        if let (Some(want), Some(cache)) = (want, self.cache_slow())
-            && let Some(block) = cache.pop_slow(want, &self.reach()).and_then(NonNull::new)
+        let pinned = self.heaps.pin();
+        if let (Some(want), Some(cache)) = (want, self.cache_slow(&pinned))
+            && let Some(block) = cache.pop_slow(want, &self.reach(&pinned)).and_then(NonNull::new)
         {
             return Ok(block);
         }
-        self.take_from_heaps(self.heaps.view().by_age(), want, &self.last_failure)
+        self.take_from_heaps(&pinned, pinned.view().by_age(), want, &self.last_failure)
     }
 
     /// Takes a block from the stacks of the first heap that has one; or, when all that is cached within reach was given back
     /// to the heaps, by a search. If that fails, the other threads are asked to flush, and the ones that are just in time help.
-    fn take_from_heaps<'a, H>(&self, heaps: H, want: Option<Order>, last: &LastFailure) -> Result<NonNull<u8>, Refused>
+    fn take_from_heaps<'a, H>(
+        &self,
+        pinned: &Pinned<'_>,
+        heaps: H,
+        want: Option<Order>,
+        last: &LastFailure,
+    ) -> Result<NonNull<u8>, Refused>
     where
         H: Iterator<Item = &'a Heap> + Clone,
     {
-        let stacks = |want: Order| heaps.clone().find_map(|heap| Some(heap.pointer(heap.buddy().alloc(want)?)));
+        let open = || heaps.clone().filter(|heap| !heap.buddy().is_closed());
+        let stacks = |want: Order| open().find_map(|heap| Some(heap.pointer(heap.buddy().alloc(want)?)));
         if let Some(block) = want.and_then(stacks) {
             return Ok(block);
         }
-        let (own, reach) = (self.cache_slow(), self.reach());
+        let (own, reach) = (self.cache_slow(pinned), self.reach(pinned));
         if reach.reclaim(own)
             && let Some(block) = want.and_then(stacks)
         {
             return Ok(block);
         }
-        match self.search_slow(heaps.clone(), want, last) {
+        let past_version = pinned.view().past_version();
+        match self.search_slow(heaps.clone(), past_version, want, last) {
             // While nobody publishes anything, another search costs nothing.
             Err(Some(_)) if reach.ask_others(own) => {
                 yield_now();
                 reach.reclaim(own);
-                self.search_slow(heaps, want, last)
+                self.search_slow(heaps, past_version, want, last)
             }
             result => result,
         }
     }
 
     #[cold]
-    fn search_slow<'a, H>(&self, heaps: H, want: Option<Order>, last: &LastFailure) -> Result<NonNull<u8>, Refused>
+    fn search_slow<'a, H>(
+        &self,
+        heaps: H,
+        past_version: u64,
+        want: Option<Order>,
+        last: &LastFailure,
+    ) -> Result<NonNull<u8>, Refused>
     where
         H: Iterator<Item = &'a Heap> + Clone,
     {
@@ -222,7 +240,7 @@ impl MemoryPool {
             count(&self.counters.failures, 1);
             return Err(None);
         };
-        let outcome = raw::search(heaps.clone().map(Heap::buddy), want, last);
+        let outcome = raw::search(heaps.clone().map(Heap::buddy), past_version, want, last);
         count(&self.counters.searches, 1);
         count(&self.counters.sweeps, u64::from(outcome.rounds));
         count(&self.counters.merges, outcome.merges);

@@ -34,13 +34,15 @@ impl MemoryPool {
     /// # Ok::<(), mempool::AddHeapError>(())
     /// ```
     pub fn sweep(&self) -> SweepReport {
-        let (own, reach) = (self.cache_slow(), self.reach());
+        let pinned = self.heaps.pin();
+        let (own, reach) = (self.cache_slow(&pinned), self.reach(&pinned));
         reach.reclaim(own);
         reach.ask_others(own);
         let mut total = Sweep::default();
-        for heap in self.heaps.view().by_age() {
+        for heap in pinned.view().by_age() {
             total.add(&heap.buddy().sweep(None));
         }
+        self.collect();
         count(&self.counters.sweeps, 1);
         count(&self.counters.merges, total.merges);
         let bytes = |order: Option<Order>| order.map_or(0, |order| self.config.bytes(order));
@@ -79,7 +81,8 @@ impl MemoryPool {
     pub fn stats(&self) -> PoolStats {
         let mut stats = PoolStats::new(|order| Order::new(order as u32).map_or(0, |order| self.config.bytes(order)));
         let mut largest = None;
-        for heap in self.heaps.view().by_age() {
+        let pinned = self.heaps.pin();
+        for heap in pinned.view().by_age() {
             stats.heaps += 1;
             stats.capacity = stats.capacity.saturating_add(heap.capacity());
             let mut coalescer = Coalescer::new(heap.buddy().geometry());
@@ -133,7 +136,8 @@ impl MemoryPool {
     ///
     /// O(blocks).
     pub fn largest_free_block(&self) -> usize {
-        self.reach().reclaim(self.cache_slow());
+        let pinned = self.heaps.pin();
+        self.reach(&pinned).reclaim(self.cache_slow(&pinned));
         self.stats().largest_free
     }
 
@@ -159,6 +163,6 @@ impl MemoryPool {
     /// # Ok::<(), mempool::AddHeapError>(())
     /// ```
     pub fn heap_map(&self) -> HeapMap<'_> {
-        HeapMap::new(self.heaps.view(), self.config.min_shift)
+        HeapMap::new(&self.heaps, self.config.min_shift)
     }
 }

@@ -4,6 +4,7 @@
 mod alloc;
 mod inspect;
 mod release;
+mod remove;
 mod resize;
 
 use core::fmt;
@@ -13,7 +14,7 @@ use crate::cache::{Caches, Owner, Reach, current, indices, with_current};
 use crate::config::{Builder, Config};
 use crate::error::AddHeapError;
 use crate::heap::{HeapId, Region};
-use crate::heaps::Heaps;
+use crate::heaps::{Heaps, Pinned};
 use crate::raw::LastFailure;
 use crate::sync::{AtomicU64, Ordering, const_unless_loom};
 
@@ -138,6 +139,7 @@ impl MemoryPool {
     /// O(heaps).
     pub fn add_heap(&self, base: *mut u8, size: usize) -> Result<HeapId, AddHeapError> {
         let region = Region::new(base, size, self.config.min_shift)?;
+        self.collect();
         self.heaps.add(region, self.config.max_order)
     }
 
@@ -165,8 +167,9 @@ impl MemoryPool {
     /// # Ok::<(), mempool::AddHeapError>(())
     /// ```
     pub fn flush_thread_cache(&self) {
-        if let Some(cache) = self.cache_slow() {
-            cache.flush(&self.reach());
+        let pinned = self.heaps.pin();
+        if let Some(cache) = self.cache_slow(&pinned) {
+            cache.flush(&self.reach(&pinned));
         }
     }
 
@@ -181,29 +184,38 @@ impl MemoryPool {
     #[cfg(all(loom, feature = "loom"))]
     #[doc(hidden)]
     pub fn reclaim(&self) -> bool {
-        self.reach().reclaim(self.cache_slow())
+        let pinned = self.heaps.pin();
+        self.reach(&pinned).reclaim(self.cache_slow(&pinned))
     }
 
     /// What a sweep does next: asks the other threads to flush. True, if one has something.
     #[cfg(all(loom, feature = "loom"))]
     #[doc(hidden)]
     pub fn ask_others(&self) -> bool {
-        self.reach().ask_others(self.cache_slow())
+        let pinned = self.heaps.pin();
+        self.reach(&pinned).ask_others(self.cache_slow(&pinned))
+    }
+
+    /// Has who reads the set of heaps counted: for models of what happens to that. Before the threads of the model start.
+    #[cfg(all(loom, feature = "loom"))]
+    #[doc(hidden)]
+    pub fn watch_heaps(&self) {
+        self.heaps.watch();
     }
 
     /// The cache of the calling thread, made if it must be and if it would be of use.
-    fn cache_slow(&self) -> Option<Owner<'_>> {
+    fn cache_slow(&self, heaps: &Pinned<'_>) -> Option<Owner<'_>> {
         let min_shift = self.config.min_shift;
         current(&self.caches).or_else(|| {
-            let of_use = self.caches.are_of_use(self.heaps.view().capacity(), min_shift);
+            let of_use = self.caches.are_of_use(heaps.view().capacity(), min_shift);
             if of_use { with_current(&self.caches, min_shift) } else { None }
         })
     }
 
     /// What a cache of this pool reaches.
-    fn reach(&self) -> Reach<'_> {
+    fn reach<'a>(&'a self, heaps: &'a Pinned<'_>) -> Reach<'a> {
         Reach {
-            heaps: self.heaps.view(),
+            heaps: heaps.view(),
             caches: &self.caches,
             indices: indices(&self.caches),
             min_shift: self.config.min_shift,
@@ -220,7 +232,7 @@ impl MemoryPool {
     ///
     /// O(log heaps).
     pub fn heap_of(&self, address: NonNull<u8>) -> Option<HeapId> {
-        self.heaps.view().find(address.addr().get()).map(|heap| heap.id)
+        self.heaps.pin().view().find(address.addr().get()).map(|heap| heap.id)
     }
 }
 
@@ -234,7 +246,7 @@ impl fmt::Debug for MemoryPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryPool")
             .field("config", &self.config)
-            .field("heaps", &self.heaps.view().by_age().count())
+            .field("heaps", &self.heaps.pin().view().count())
             .finish_non_exhaustive()
     }
 }

@@ -6,7 +6,8 @@ use super::MemoryPool;
 use crate::cache::current;
 use crate::error::{ReleaseBatchError, ReleaseError};
 use crate::heap::Heap;
-use crate::raw::{Batch, BlockIndex};
+use crate::heaps::View;
+use crate::raw::Batch;
 
 impl MemoryPool {
     /// Releases the block at `block`. Null is fine, and does nothing.
@@ -84,9 +85,10 @@ impl MemoryPool {
         if current(&self.caches).and_then(|cache| cache.push_to_outbox(address, self.config.min_shift)).is_some() {
             return Ok(());
         }
-        let (heap, block) = self.locate(address)?;
-        match self.cache_slow() {
-            Some(cache) => cache.push_slow(heap, block, &self.reach()),
+        let pinned = self.heaps.pin();
+        let (heap, block) = pinned.view().locate(address)?;
+        match self.cache_slow(&pinned) {
+            Some(cache) => cache.push_slow(heap, block, &self.reach(&pinned)),
             None => heap.buddy().release(block).map(drop).map_err(ReleaseError::from),
         }
     }
@@ -107,9 +109,10 @@ impl MemoryPool {
     /// O(blocks), in several heaps O(blocks × log heaps).
     pub fn release_batch(&self, blocks: &[*mut u8]) -> Result<(), ReleaseBatchError> {
         let mut result = Ok(());
+        let pinned = self.heaps.pin();
         let mut batch: Option<(&Heap, Batch<'_>)> = None;
         for (number, block) in blocks.iter().enumerate().filter(|(_, block)| !block.is_null()) {
-            if let Err(error) = self.release_into(&mut batch, block.addr()) {
+            if let Err(error) = release_into(pinned.view(), &mut batch, block.addr()) {
                 let (failed, first, error) = match result {
                     Ok(()) => (1, number, error),
                     Err(ReleaseBatchError { failed, first, error }) => (failed + 1, first, error),
@@ -118,19 +121,6 @@ impl MemoryPool {
             }
         }
         result
-    }
-
-    fn release_into<'a>(
-        &'a self,
-        batch: &mut Option<(&'a Heap, Batch<'a>)>,
-        address: usize,
-    ) -> Result<(), ReleaseError> {
-        let (heap, block) = self.locate(address)?;
-        match batch {
-            Some((current, batch)) if current.id == heap.id => batch.release(block)?,
-            _ => batch.insert((heap, heap.buddy().release_batch())).1.release(block)?,
-        };
-        Ok(())
     }
 
     /// The size of the live block at `block` in bytes: what was requested, rounded up to a power of two.
@@ -147,14 +137,22 @@ impl MemoryPool {
     ///
     /// As [`hl_release`](Self::hl_release).
     pub fn block_size(&self, block: NonNull<u8>) -> Result<usize, ReleaseError> {
-        let (heap, block) = self.locate(block.addr().get())?;
+        let pinned = self.heaps.pin();
+        let (heap, block) = pinned.view().locate(block.addr().get())?;
         Ok(self.config.bytes(heap.buddy().live_order(block)?))
     }
+}
 
-    /// The heap and the index of the block that may begin at an address.
-    #[inline]
-    pub(super) fn locate(&self, address: usize) -> Result<(&Heap, BlockIndex), ReleaseError> {
-        let heap = self.heaps.view().find(address).ok_or(ReleaseError::Foreign)?;
-        Ok((heap, heap.block_at(address)?))
-    }
+/// Releases one block of a batch.
+fn release_into<'a>(
+    heaps: View<'a>,
+    batch: &mut Option<(&'a Heap, Batch<'a>)>,
+    address: usize,
+) -> Result<(), ReleaseError> {
+    let (heap, block) = heaps.locate(address)?;
+    match batch {
+        Some((current, batch)) if current.id == heap.id => batch.release(block)?,
+        _ => batch.insert((heap, heap.buddy().release_batch())).1.release(block)?,
+    };
+    Ok(())
 }

@@ -38,7 +38,8 @@ impl MemoryPool {
         if size == 0 {
             return Err(ResizeError::ZeroSize);
         }
-        let (heap, index) = self.locate(block.addr().get())?;
+        let pinned = self.heaps.pin();
+        let (heap, index) = pinned.view().locate(block.addr().get())?;
         let no_room = || match self.block_size(block) {
             Ok(has) => ResizeError::NoRoom { requested: size, size: has },
             Err(gone) => gone.into(),
@@ -91,11 +92,10 @@ impl MemoryPool {
             let _ = self.release(old);
             return ptr::null_mut();
         }
-        let (Ok((heap, index)), Ok(old_size)) = (self.locate(old.addr().get()), self.block_size(old)) else {
+        // The pool's own pointer to the block: the caller's may be good for less than all of it.
+        let (Ok(whole), Ok(old_size)) = (self.pointer_to(old), self.block_size(old)) else {
             return ptr::null_mut();
         };
-        // The pool's own pointer to the block: the caller's may be good for less than all of it.
-        let whole = heap.pointer(index).as_ptr();
         if self.resize_in_place(old, size).is_ok() {
             return whole;
         }
@@ -108,5 +108,12 @@ impl MemoryPool {
             let _ = self.release(old);
         }
         new
+    }
+
+    /// The pool's own pointer to the block at an address, derived from the base of its heap.
+    fn pointer_to(&self, block: NonNull<u8>) -> Result<*mut u8, ReleaseError> {
+        let pinned = self.heaps.pin();
+        let (heap, index) = pinned.view().locate(block.addr().get())?;
+        Ok(heap.pointer(index).as_ptr())
     }
 }

@@ -6,7 +6,7 @@ use super::order::{BlockIndex, Geometry, Order};
 use super::stack::{Chain, FreeStack, Links};
 use super::state::{Kind, Node, State, States};
 use crate::metadata::Unavailable;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// Stale entries that one allocation drops from one stack before it looks elsewhere, so that no allocation pays for
 /// all that a sweep left behind.
@@ -37,6 +37,8 @@ pub struct Buddy {
     displaced: AtomicU64,
     /// `displaced` as of the last time that the stacks were tidied.
     tidied: AtomicU64,
+    /// 1 while nobody shall allocate here, because somebody wants all of it.
+    pub(super) closed: AtomicU32,
 }
 
 impl Buddy {
@@ -52,6 +54,7 @@ impl Buddy {
             stacks: core::array::from_fn(|_| FreeStack::new(&geometry)),
             displaced: AtomicU64::new(0),
             tidied: AtomicU64::new(0),
+            closed: AtomicU32::new(0),
             geometry,
         };
         heap.publish_range(0..geometry.units());

@@ -15,7 +15,19 @@ pub struct Scan<'a> {
 impl Buddy {
     /// The blocks of the heap. O(blocks).
     pub fn scan(&self) -> Scan<'_> {
-        Scan { heap: self, next: 0 }
+        self.scan_from(0)
+    }
+
+    /// The blocks of the heap from the one on that begins at the unit of this number.
+    pub fn scan_from(&self, unit: u64) -> Scan<'_> {
+        Scan { heap: self, next: unit }
+    }
+}
+
+impl Scan<'_> {
+    /// The unit at which the next block begins.
+    pub fn at(&self) -> u64 {
+        self.next
     }
 }
 

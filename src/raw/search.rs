@@ -109,13 +109,15 @@ pub struct Outcome {
 /// or have blocks in transit, and not for ever. O(blocks) a round.
 ///
 /// It fails when the block was certainly not there; or after a bounded number of rounds in each of which another thread
-/// published something or was seen in the middle of something.
+/// published something or was seen in the middle of something. Closed heaps are passed over; `past_version` is what heaps
+/// that are no longer there add to the version.
 #[cold]
-pub fn search<'a, H>(heaps: H, want: Order, last: &LastFailure) -> Outcome
+pub fn search<'a, H>(heaps: H, past_version: u64, want: Order, last: &LastFailure) -> Outcome
 where
     H: Iterator<Item = &'a Buddy> + Clone,
 {
-    let version = || heaps.clone().map(Buddy::version).fold(0, u64::wrapping_add);
+    // Of closed heaps, too: the version must not fall behind one that was remembered.
+    let version = || heaps.clone().map(Buddy::version).fold(past_version, u64::wrapping_add);
     let (mut rounds, mut blocks, mut merges) = (0, 0, 0);
     loop {
         // The certificate before the version: see `LastFailure::read`.
@@ -126,7 +128,7 @@ where
         }
         rounds += 1;
         let mut seen = Sweep::default();
-        for (place, heap) in heaps.clone().enumerate() {
+        for (place, heap) in heaps.clone().enumerate().filter(|(_, heap)| !heap.is_closed()) {
             let sweep = heap.sweep(Some(want));
             seen.add(&sweep);
             if let Some(block) = sweep.taken {

@@ -8,6 +8,7 @@ mod blocks;
 mod bug;
 mod caches;
 mod copy;
+mod heaps;
 mod run;
 mod words;
 
@@ -24,7 +25,8 @@ const COPIES: usize = 2;
 fn main() -> io::Result<ExitCode> {
     let part = env::args().nth(1).unwrap_or_default();
     let wanted = |bug: &&Bug| bug.name.contains(&part) || bug.models.iter().any(|model| model.contains(&part));
-    let bugs = Vec::from_iter(words::BUGS.iter().chain(blocks::BUGS).chain(caches::BUGS).filter(wanted));
+    let bugs =
+        Vec::from_iter(words::BUGS.iter().chain(blocks::BUGS).chain(caches::BUGS).chain(heaps::BUGS).filter(wanted));
 
     let folder = copy::target().join("seeded-bugs");
     fs::create_dir_all(&folder)?;

@@ -1,0 +1,104 @@
+//! Bugs in the set of heaps, and in how a heap is removed from it.
+
+use crate::bug::Bug;
+
+const SEIZE: &str = "raw/seize.rs";
+const HEAPS: &str = "heaps/mod.rs";
+const RETIRED: &str = "heaps/retired.rs";
+const SNAPSHOT: &str = "heaps/snapshot.rs";
+const REMOVE: &str = "pool/remove.rs";
+const WINDOW: &str = "cache/window.rs";
+
+pub(crate) const BUGS: &[Bug] = &[
+    Bug {
+        name: "seize: a block that is not free is passed over",
+        source: SEIZE,
+        find: "self.publish_range(0..block.get());\n                return false;",
+        replace: "continue;",
+        models: &["remove::remove_alloc_release"],
+    },
+    Bug {
+        name: "seize: what was taken in vain is not given back",
+        source: SEIZE,
+        find: "self.publish_range(0..block.get());",
+        replace: "",
+        models: &["remove::remove_alloc_release"],
+    },
+    Bug {
+        name: "open: no publication",
+        source: SEIZE,
+        find: "self.note_displaced();",
+        replace: "",
+        models: &["search::failure_closed"],
+    },
+    Bug {
+        name: "the set is replaced whatever it is",
+        source: HEAPS,
+        find: "Err(_) => {",
+        replace: "Err(_) if { self.current.store(next.as_ptr(), Ordering::Release); true } => Ok(true),\n            Err(_) => {",
+        models: &["remove::remove_two"],
+    },
+    Bug {
+        name: "the set is replaced without Release",
+        source: HEAPS,
+        find: "next.as_ptr(), Ordering::Release, Ordering::Relaxed)",
+        replace: "next.as_ptr(), Ordering::Relaxed, Ordering::Relaxed)",
+        models: &["remove::add_alloc"],
+    },
+    Bug {
+        name: "the set is read without Acquire",
+        source: HEAPS,
+        find: "self.current.load(Ordering::Acquire)",
+        replace: "self.current.load(Ordering::Relaxed)",
+        models: &["remove::add_alloc"],
+    },
+    Bug {
+        name: "a heap is freed while readers may have it",
+        source: RETIRED,
+        find: "if over && (",
+        replace: "if (",
+        models: &["remove::remove_alloc_release"],
+    },
+    Bug {
+        name: "a heap is freed though a window shows it",
+        source: REMOVE,
+        find: "cache.window.shows(heap)",
+        replace: "{ let _ = cache.window.shows(heap); false }",
+        models: &["remove::remove_in_window", "remove::free_window"],
+    },
+    Bug {
+        name: "the set forgets another heap",
+        source: SNAPSHOT,
+        find: "let others = |pointer: &*mut Heap| !core::ptr::eq(*pointer, heap);",
+        replace: "let others = |pointer: &*mut Heap| core::ptr::eq(*pointer, heap);",
+        models: &["remove::remove_two"],
+    },
+    Bug {
+        name: "a window is left without Release",
+        source: WINDOW,
+        find: "window.heap.store(ptr::null_mut(), Ordering::Release);",
+        replace: "window.heap.store(ptr::null_mut(), Ordering::Relaxed);",
+        models: &["remove::free_window"],
+    },
+    Bug {
+        name: "a window turns without Release",
+        source: WINDOW,
+        find: "ptr::from_ref(heap).cast_mut(), Ordering::Release);",
+        replace: "ptr::from_ref(heap).cast_mut(), Ordering::Relaxed);",
+        models: &["remove::free_window"],
+    },
+    Bug {
+        name: "who frees a heap looks at windows without Acquire",
+        source: WINDOW,
+        find: "ptr::eq(self.heap.load(Ordering::Acquire), heap)",
+        replace: "ptr::eq(self.heap.load(Ordering::Relaxed), heap)",
+        models: &["remove::free_window"],
+    },
+    Bug {
+        name: "the end of a grace period is seen without Acquire",
+        source: RETIRED,
+        find: "link.grace.load(Ordering::Acquire) == OVER",
+        replace: "link.grace.load(Ordering::Relaxed) == OVER",
+        models: &["remove::remove_alloc_release"],
+    },
+];

@@ -1,0 +1,107 @@
+//! Heaps that are removed while others use them.
+#![cfg(loom)]
+
+use loom_tests::{Pool, join, model, start};
+
+/// A thread allocates, writes and releases while the heap is removed: the heap goes only if the thread has none of it, and
+/// then nobody gets any of it. If it does not go, nothing is lost.
+///
+/// Seeded bugs: a heap is taken though a part of it is not free; what was taken in vain is not given back; a heap is freed
+/// while a thread reads it, or without Acquire of that it no longer does.
+#[test]
+fn remove_alloc_release() {
+    model("remove_alloc_release", Some(3), || {
+        let pool = Pool::new(&[3], 0);
+        pool.watch();
+        let other = start(&pool, |pool| {
+            if let Some(block) = pool.try_alloc(1) {
+                pool.release(block, 1);
+            }
+        });
+        let removed = pool.remove(0);
+        join(other);
+        assert_eq!(pool.raw.stats().heaps == 0, removed);
+        pool.end(&[]);
+    });
+}
+
+/// Two threads remove a heap each, which replaces the same set.
+///
+/// Seeded bugs: the set is replaced whatever it is; it forgets another heap.
+#[test]
+fn remove_two() {
+    model("remove_two", Some(2), || {
+        let pool = Pool::new(&[1, 1], 0);
+        pool.watch();
+        let other = start(&pool, |pool| pool.remove(1));
+        assert!(pool.remove(0));
+        assert!(join(other));
+        assert_eq!(pool.raw.stats().heaps, 0);
+        pool.raw.sweep();
+    });
+}
+
+/// The window of a thread shows a heap that is gone. The thread looks into it once more, and leaves it for another one,
+/// while what nobody can see any more is freed.
+///
+/// Seeded bugs: a heap is freed though a window shows it; the window turns without Release; who frees looks at it without
+/// Acquire.
+#[test]
+fn free_window() {
+    model("free_window", Some(3), || {
+        let pool = Pool::new(&[2, 2], 4);
+        pool.watch();
+        let block = pool.alloc(1);
+        pool.release(block, 1);
+        pool.raw.flush_thread_cache();
+        assert!(pool.remove(0));
+        let other = start(&pool, |pool| pool.raw.free_removed());
+        assert!(pool.try_release(block).is_err());
+        let next = pool.alloc(1);
+        join(other);
+        pool.end(&[next]);
+    });
+}
+
+/// A heap is removed that the window of another thread shows; that one's releases look into it all the same.
+///
+/// Seeded bug: a heap is freed though a window shows it.
+#[test]
+fn remove_in_window() {
+    model("remove_in_window", Some(2), || {
+        let pool = Pool::new(&[2, 2], 4);
+        pool.watch();
+        let block = pool.alloc(1);
+        pool.release(block, 1);
+        pool.raw.flush_thread_cache();
+        let other = start(&pool, |pool| {
+            let removed = pool.remove(0);
+            pool.exit();
+            removed
+        });
+        // By the fast path, while the window shows the heap.
+        assert!(pool.try_release(block).is_err());
+        let removed = join(other);
+        // This leaves the window.
+        let next = pool.try_alloc(1);
+        pool.raw.sweep();
+        assert!(!removed || pool.try_release(block).is_err());
+        pool.end(&Vec::from_iter(next));
+    });
+}
+
+/// A thread adds a heap; another one allocates from it.
+///
+/// Seeded bugs: the set is replaced without Release; it is read without Acquire.
+#[test]
+fn add_alloc() {
+    model("add_alloc", Some(3), || {
+        let pool = Pool::to_grow(&[1], &[2], 0);
+        pool.watch();
+        let other = start(&pool, |pool| pool.add(1));
+        let block = pool.try_alloc(2);
+        join(other);
+        let next = pool.try_alloc(2);
+        assert!(block.is_some() != next.is_some());
+    });
+}

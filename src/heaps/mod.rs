@@ -1,0 +1,157 @@
+//! The set of heaps of a pool, which readers search without locks.
+//!
+//! A snapshot: two tables of heaps, by age and by address. To add or to remove a heap is to build a new snapshot and to
+//! swing one pointer. Who reads a snapshot *pins* it; one that was replaced is freed when nobody has it pinned, and so is a
+//! heap that was removed, when besides no window of a cache shows it.
+
+mod epoch;
+mod retired;
+mod snapshot;
+
+use core::ptr::{self, NonNull};
+
+use crate::error::AddHeapError;
+use crate::heap::{Heap, HeapId, Region};
+use crate::metadata::{Owned, Unavailable};
+use crate::raw::Order;
+use crate::sync::{AtomicPtr, Ordering, const_unless_loom};
+
+use epoch::{Domain, Guard};
+use retired::Retired;
+use snapshot::Snapshot;
+pub(crate) use snapshot::View;
+
+/// The heaps of a pool.
+#[derive(Debug)]
+pub(crate) struct Heaps {
+    current: AtomicPtr<Snapshot>,
+    retired: Retired,
+    domain: Domain,
+}
+
+/// The heaps as they were when this was made; they live as long.
+#[derive(Debug)]
+pub(crate) struct Pinned<'a> {
+    guard: Guard<'a>,
+    snapshot: *mut Snapshot,
+}
+
+impl Pinned<'_> {
+    /// The heaps.
+    #[inline]
+    pub(crate) fn view(&self) -> View<'_> {
+        // SAFETY: the pointer is null, or was published when the guard was made already, so that the snapshot lives as long as that.
+        View::new(unsafe { self.snapshot.as_ref() })
+    }
+}
+
+impl Heaps {
+    const_unless_loom! {
+        pub(crate) fn new() -> Self {
+            Self { current: AtomicPtr::new(ptr::null_mut()), retired: Retired::new(), domain: Domain::new() }
+        }
+    }
+
+    /// The heaps now.
+    #[inline]
+    pub(crate) fn pin(&self) -> Pinned<'_> {
+        let guard = self.domain.pin();
+        // Acquire: pairs with the Release in `replace`; makes the snapshot and the heaps in it visible.
+        let snapshot = self.current.load(Ordering::Acquire);
+        Pinned { guard, snapshot }
+    }
+
+    /// Adds a heap over `region`. Lock-free.
+    pub(crate) fn add(&self, region: Region, max_order: Order) -> Result<HeapId, AddHeapError> {
+        let mut heap: Option<Owned<Heap>> = None;
+        loop {
+            let current = self.pin();
+            let view = current.view();
+            if let Some(other) = view.overlapping(&region) {
+                return Err(AddHeapError::Overlap { heap: other.id });
+            }
+            let mut added = match heap.take() {
+                Some(heap) => heap,
+                None => Owned::new(Heap::new(region, max_order)?)?,
+            };
+            // 2^32 heaps are enough: to add that many takes years.
+            added.id = view.next_id();
+            let units = added.buddy().geometry().units();
+            added.set_start(view.next_start(units));
+            let id = added.id;
+            if self.replace(&current, Snapshot::with(view, &added)?, None)? {
+                // The set owns it from now on.
+                added.into_raw();
+                return Ok(id);
+            }
+            heap = Some(added);
+        }
+    }
+
+    /// Removes a heap, of which the caller has all blocks, and which nobody else removes. Lock-free. Nothing is changed by
+    /// an error.
+    pub(crate) fn remove(&self, heap: &Heap) -> Result<(), Unavailable> {
+        loop {
+            let current = self.pin();
+            let next = Snapshot::without(current.view(), heap)?;
+            let removed = current.view().owned(heap.id);
+            if self.replace(&current, next, removed)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Replaces the snapshot that the caller has pinned, if it is current; the heap that the next one has not is removed.
+    fn replace(
+        &self,
+        pinned: &Pinned<'_>,
+        next: Snapshot,
+        removed: Option<NonNull<Heap>>,
+    ) -> Result<bool, Unavailable> {
+        let next = Owned::new(next)?.into_raw();
+        // Release: pairs with the Acquire in `pin`. Relaxed on failure: the caller pins again.
+        match self.current.compare_exchange(pinned.snapshot, next.as_ptr(), Ordering::Release, Ordering::Relaxed) {
+            Ok(replaced) => {
+                if let Some(replaced) = NonNull::new(replaced) {
+                    // SAFETY: this thread replaced it, under its guard; each came from `Owned::into_raw`.
+                    unsafe { self.retired.retire(replaced, removed, &pinned.guard) };
+                }
+                Ok(true)
+            }
+            Err(_) => {
+                // SAFETY: the snapshot was not published, so it is still this thread's.
+                drop(unsafe { Owned::from_raw(next) });
+                Ok(false)
+            }
+        }
+    }
+
+    /// Frees what was replaced or removed, and nobody holds any more; `in_window` tells whether a window shows a heap.
+    pub(crate) fn collect(&self, in_window: impl Fn(*const Heap) -> bool) {
+        self.retired.collect(in_window);
+    }
+
+    /// Has the readers of this set counted, for a model of what happens to it.
+    #[cfg(all(loom, feature = "loom"))]
+    pub(crate) fn watch(&self) {
+        self.domain.watch();
+    }
+}
+
+impl Drop for Heaps {
+    fn drop(&mut self) {
+        // Relaxed: `&mut self`, nobody else is there.
+        let Some(last) = NonNull::new(self.current.load(Ordering::Relaxed)) else { return };
+        // SAFETY: it came from `Owned::into_raw`, and is no more than the current one.
+        let last = unsafe { Owned::from_raw(last) };
+        for heap in last.heaps() {
+            // SAFETY: the last snapshot has every heap of the set once; each came from `Owned::into_raw`.
+            drop(unsafe { Owned::from_raw(heap) });
+        }
+    }
+}
+
+// SAFETY: snapshots have tables of atomics, and heaps are `Send` and `Sync`; whoever frees them is the only one.
+unsafe impl Send for Heaps {}
+// SAFETY: as above.
+unsafe impl Sync for Heaps {}

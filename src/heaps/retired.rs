@@ -1,0 +1,148 @@
+//! What was replaced: snapshots, and with them the heaps that were removed, until nobody can hold them.
+//!
+//! A snapshot is held by who pinned it, a heap by that and by windows of caches. The first is over when the epochs say so,
+//! which they do on any thread and at any time, maybe after the pool is gone; then who comes second frees.
+
+use core::ptr::{self, NonNull};
+
+use super::epoch::Guard;
+use super::snapshot::Snapshot;
+use crate::heap::Heap;
+use crate::metadata::Owned;
+use crate::sync::{AtomicPtr, AtomicU8, Ordering};
+
+/// The states of a [`Link`]: nobody is going to say that it is over.
+const NEVER: u8 = 0;
+/// The epochs are going to say it.
+const RUNNING: u8 = 1;
+/// They said it.
+const OVER: u8 = 2;
+/// The pool is gone: who says it frees.
+const ABANDONED: u8 = 3;
+
+/// What a snapshot has in it for the time after it was replaced.
+#[derive(Debug, Default)]
+pub(super) struct Link {
+    next: AtomicPtr<Snapshot>,
+    /// The heap that its successor does not have.
+    removed: AtomicPtr<Heap>,
+    grace: AtomicU8,
+}
+
+/// The replaced snapshots of a set.
+#[derive(Debug)]
+pub(super) struct Retired(AtomicPtr<Snapshot>);
+
+impl Retired {
+    crate::sync::const_unless_loom! {
+        pub(super) fn new() -> Self {
+            Self(AtomicPtr::new(ptr::null_mut()))
+        }
+    }
+
+    /// Takes a snapshot that was replaced, and the heap that was removed by it, to be freed when nobody holds them.
+    ///
+    /// # Safety
+    ///
+    /// The caller, who made `guard` before, replaced the snapshot. It came from `Owned::into_raw`, as did the heap, if there is one.
+    pub(super) unsafe fn retire(&self, snapshot: NonNull<Snapshot>, removed: Option<NonNull<Heap>>, guard: &Guard<'_>) {
+        // SAFETY: it is freed by `collect` or `drop`, or by the closure, if that is the second.
+        let link = unsafe { &snapshot.as_ref().link };
+        // Relaxed, both: published by the Release in `push`, or for the closure by the epochs.
+        link.removed.store(removed.map_or(ptr::null_mut(), NonNull::as_ptr), Ordering::Relaxed);
+        link.grace.store(RUNNING, Ordering::Relaxed);
+        let over = move || {
+            // SAFETY: as above.
+            let link = unsafe { &snapshot.as_ref().link };
+            // AcqRel: pairs with the Acquire in `collect`, so that who frees comes after all who held it; and with the Release
+            // in `drop`.
+            if link.grace.swap(OVER, Ordering::AcqRel) == ABANDONED {
+                // SAFETY: the pool left it to this closure.
+                unsafe { free(snapshot) };
+            }
+        };
+        // SAFETY: the closure has nothing but a pointer, to what lives until it was called.
+        if !unsafe { guard.after(over) } {
+            // Relaxed: nobody else looks before `push`.
+            link.grace.store(NEVER, Ordering::Relaxed);
+        }
+        self.push(snapshot);
+    }
+
+    fn push(&self, snapshot: NonNull<Snapshot>) {
+        // SAFETY: it is in no list, and so not freed.
+        let link = unsafe { &snapshot.as_ref().link };
+        // Relaxed: checked by the exchange.
+        let mut head = self.0.load(Ordering::Relaxed);
+        loop {
+            // Relaxed: published by the exchange.
+            link.next.store(head, Ordering::Relaxed);
+            // Release: pairs with the Acquire in `take`. Relaxed on failure: as above.
+            match self.0.compare_exchange_weak(head, snapshot.as_ptr(), Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) => head = now,
+            }
+        }
+    }
+
+    /// All that there are, for the caller alone.
+    fn take(&self) -> impl Iterator<Item = NonNull<Snapshot>> + use<> {
+        // Acquire: pairs with the Release in `push`.
+        let mut next = NonNull::new(self.0.swap(ptr::null_mut(), Ordering::Acquire));
+        core::iter::from_fn(move || {
+            let snapshot = next?;
+            // Relaxed: made visible by the swap.
+            // SAFETY: it was in the list, and so not freed.
+            next = NonNull::new(unsafe { snapshot.as_ref() }.link.next.load(Ordering::Relaxed));
+            Some(snapshot)
+        })
+    }
+
+    /// Frees what nobody holds any more; `in_window` tells whether a window of a cache shows a heap. Lock-free.
+    pub(super) fn collect(&self, in_window: impl Fn(*const Heap) -> bool) {
+        for snapshot in self.take() {
+            // SAFETY: it was in the list, and so not freed.
+            let link = unsafe { &snapshot.as_ref().link };
+            // Acquire: pairs with the Release in `retire`. Windows are looked at after that: who could still show the heap in
+            // one did it before the grace was over.
+            let over = link.grace.load(Ordering::Acquire) == OVER;
+            // Relaxed: written before `push`.
+            let removed = link.removed.load(Ordering::Relaxed);
+            if over && (removed.is_null() || !in_window(removed)) {
+                // SAFETY: no reader has it, no window shows the heap, and the list, which only this thread has it from, forgets it.
+                unsafe { free(snapshot) };
+            } else {
+                self.push(snapshot);
+            }
+        }
+    }
+}
+
+impl Drop for Retired {
+    fn drop(&mut self) {
+        for snapshot in self.take() {
+            // SAFETY: it was in the list, and so not freed.
+            let link = unsafe { &snapshot.as_ref().link };
+            // Release: pairs with the Acquire of the swap in `retire`: who frees it there comes after all that was done with the
+            // pool. Acquire: for this thread, if it frees.
+            if link.grace.swap(ABANDONED, Ordering::AcqRel) != RUNNING {
+                // SAFETY: the pool is dropped, so nobody reads; the closure was called, or never will be.
+                unsafe { free(snapshot) };
+            }
+        }
+    }
+}
+
+/// # Safety
+///
+/// The caller owns the snapshot, and the heap that was removed by its successor.
+unsafe fn free(snapshot: NonNull<Snapshot>) {
+    // SAFETY: the caller owns it, and it came from `Owned::into_raw`.
+    let snapshot = unsafe { Owned::from_raw(snapshot) };
+    // Relaxed: the caller's.
+    if let Some(heap) = NonNull::new(snapshot.link.removed.load(Ordering::Relaxed)) {
+        // SAFETY: as above.
+        let heap = unsafe { Owned::from_raw(heap) };
+        heap.end_of_life();
+    }
+}

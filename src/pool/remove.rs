@@ -1,0 +1,122 @@
+//! Removing a heap.
+
+use super::MemoryPool;
+use crate::error::RemoveHeapError;
+use crate::heap::{Heap, HeapId};
+use crate::heaps::Pinned;
+use crate::raw::Kind;
+use crate::sync::yield_now;
+
+/// How often a heap that is not in the user's hands is tried: what others have in the middle of something comes back.
+#[cfg(not(all(loom, feature = "loom")))]
+const TRIES: usize = 64;
+/// Under loom few: each costs executions.
+#[cfg(all(loom, feature = "loom"))]
+const TRIES: usize = 1;
+
+impl MemoryPool {
+    /// Removes a heap that nobody uses any more, while other threads may be using the pool, and releasing and searching in
+    /// this very heap. Its memory is the caller's again, and its addresses may be added as a new heap.
+    ///
+    /// The heap is closed to allocations; what the calling thread has cached, what threads left that are gone, and what is on
+    /// its way between threads goes back to it; and if then all of it is free, it is taken out. Else it is opened again.
+    /// Allocations that come meanwhile do without the heap, and may fail for want of it.
+    ///
+    /// The heap's tables are freed when no thread can be reading them any more: by a later call of this method, of
+    /// [`add_heap`](Self::add_heap) or of [`sweep`](Self::sweep), or with the pool. A thread that last worked with this heap
+    /// and does nothing since keeps them. Without the feature `std` they are freed with the pool.
+    ///
+    /// # Errors
+    ///
+    /// When the pool has no such heap, another thread is removing it, some of it is live or in the cache of another running
+    /// thread, or there was no memory for the new set of heaps. Threads that have some of it in their caches are
+    /// asked to give that back at their next operation, so that it is of use to try again.
+    ///
+    /// # Progress
+    ///
+    /// Lock-free, but for the global allocator.
+    ///
+    /// # Complexity
+    ///
+    /// O(blocks of the heap + heaps).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mempool::RemoveHeapError;
+    ///
+    /// let pool = mempool::MemoryPool::new();
+    /// let mut heap = vec![0u8; 1 << 16];
+    /// let id = pool.add_heap(heap.as_mut_ptr(), heap.len())?;
+    /// let block = pool.hl_alloc(1000);
+    /// assert!(matches!(pool.remove_heap(id), Err(RemoveHeapError::InUse { live: 1024, .. })));
+    /// pool.hl_release(block)?;
+    /// pool.remove_heap(id)?;
+    /// drop(heap);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn remove_heap(&self, heap: HeapId) -> Result<(), RemoveHeapError> {
+        let removed = self.remove(heap);
+        self.collect();
+        removed
+    }
+
+    fn remove(&self, id: HeapId) -> Result<(), RemoveHeapError> {
+        let pinned = self.heaps.pin();
+        let heap = pinned.view().get(id).ok_or(RemoveHeapError::UnknownHeap { heap: id })?;
+        if !heap.buddy().close() {
+            return Err(RemoveHeapError::BeingRemoved { heap: id });
+        }
+        let removed = self.seize(&pinned, heap).and_then(|()| {
+            self.heaps.remove(heap).map_err(|unavailable| {
+                heap.buddy().give_back();
+                RemoveHeapError::MetadataUnavailable { bytes: unavailable.bytes }
+            })
+        });
+        if removed.is_err() {
+            heap.buddy().open();
+        }
+        removed
+    }
+
+    /// Takes all of a closed heap.
+    fn seize(&self, pinned: &Pinned<'_>, heap: &Heap) -> Result<(), RemoveHeapError> {
+        let (own, reach) = (self.cache_slow(pinned), self.reach(pinned));
+        let mut tries = 0;
+        loop {
+            reach.reclaim(own);
+            heap.buddy().sweep(None);
+            if heap.buddy().seize() {
+                return Ok(());
+            }
+            tries += 1;
+            let (mut live, mut cached, mut in_transit) = (0, 0, 0);
+            for (_, seen) in heap.buddy().scan() {
+                match seen.kind() {
+                    Kind::Inner => in_transit += self.config.bytes_of(1),
+                    Kind::Free => {}
+                    Kind::Held => cached += self.config.bytes(seen.order()),
+                    Kind::Live => live += self.config.bytes(seen.order()),
+                }
+            }
+            if live > 0 || tries >= TRIES {
+                let caches = reach.others(own).count();
+                return Err(RemoveHeapError::InUse { heap: heap.id, live, cached, caches, in_transit });
+            }
+            reach.ask_others(own);
+            yield_now();
+        }
+    }
+
+    /// What `sweep` does besides: frees what can be freed.
+    #[cfg(all(loom, feature = "loom"))]
+    #[doc(hidden)]
+    pub fn free_removed(&self) {
+        self.collect();
+    }
+
+    /// Frees the tables of heaps that were removed, if nobody can be reading them any more.
+    pub(super) fn collect(&self) {
+        self.heaps.collect(|heap| self.caches.iter().any(|(_, cache)| cache.window.shows(heap)));
+    }
+}
