@@ -1,181 +1,177 @@
-//! Epochs: when no reader can hold any more what was taken out of sight (Fraser, Practical lock-freedom, 2004), by
-//! crossbeam-epoch; without the standard library never, before the pool is dropped.
+//! When no reader can hold any more what was taken out of sight.
+//!
+//! With the standard library by epochs (Fraser, Practical lock-freedom, 2004), as crossbeam-epoch has them. A thread that can't
+//! have the memory for that, and all threads without the standard library, count themselves instead: then it is over when
+//! there is a moment without any.
 
+use core::fmt;
+
+use crate::sync::{AtomicU32, Ordering, const_unless_loom, fence};
+
+/// The readers of a set.
+pub struct Domain {
+    /// Readers that are not known to the epochs.
+    counted: AtomicU32,
+    /// Most models are of something else.
+    #[cfg(all(loom, feature = "loom"))]
+    watched: core::cell::Cell<bool>,
+}
+
+// SAFETY: `watched` is set before the threads of a model start.
 #[cfg(all(loom, feature = "loom"))]
-pub use models::{Domain, Guard};
-#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
-pub use threads::{Domain, Guard};
-#[cfg(not(any(feature = "std", all(loom, feature = "loom"))))]
-pub use without::{Domain, Guard};
+unsafe impl Sync for Domain {}
 
-#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
-mod threads {
-    use core::fmt;
-    use core::marker::PhantomData;
+/// What is in sight when it is made is not freed before it is dropped.
+pub struct Guard<'a>(Reader<'a>);
 
-    /// The readers of a set, with those of all other sets.
-    #[derive(Debug)]
-    pub struct Domain;
+enum Reader<'a> {
+    #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+    Epoch(crossbeam_epoch::Guard),
+    Counted(&'a AtomicU32),
+    #[cfg(all(loom, feature = "loom"))]
+    Unwatched,
+}
 
-    /// What is reachable when it is made is not freed before it is dropped.
-    pub struct Guard<'a> {
-        guard: crossbeam_epoch::Guard,
-        domain: PhantomData<&'a Domain>,
-    }
-
-    impl Domain {
-        pub const fn new() -> Self {
-            Self
-        }
-
-        #[inline]
-        pub fn pin(&self) -> Guard<'_> {
-            Guard { guard: crossbeam_epoch::pin(), domain: PhantomData }
+impl Domain {
+    const_unless_loom! {
+        pub fn new() -> Self {
+            Self {
+                counted: AtomicU32::new(0),
+                #[cfg(all(loom, feature = "loom"))]
+                watched: core::cell::Cell::new(false),
+            }
         }
     }
 
-    impl Guard<'_> {
-        /// Calls `over` when all guards are dropped that there are now; it may be never. False: it will not be called.
-        ///
-        /// # Safety
-        ///
-        /// `over` may be called by any thread, at any later time.
-        pub unsafe fn after(&self, over: impl FnOnce()) -> bool {
-            // SAFETY: the caller vouches for it.
-            unsafe { self.guard.defer_unchecked(over) };
-            self.guard.flush();
-            true
+    #[inline]
+    pub fn pin(&self) -> Guard<'_> {
+        #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+        if threads::are_registered() {
+            return Guard(Reader::Epoch(crossbeam_epoch::pin()));
         }
+        #[cfg(all(loom, feature = "loom"))]
+        if !self.watched.get() {
+            return Guard(Reader::Unwatched);
+        }
+        self.count_slow()
     }
 
-    impl fmt::Debug for Guard<'_> {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.debug_struct("Guard").finish_non_exhaustive()
-        }
+    #[cold]
+    fn count_slow(&self) -> Guard<'_> {
+        // Acquire: pairs with the Release of another reader's leaving; not needed, and free.
+        self.counted.fetch_add(1, Ordering::Acquire);
+        // SeqCst: pairs with the fence in `is_quiet`: either this reader is counted there, or it sees what has replaced what was
+        // taken out of sight.
+        fence(Ordering::SeqCst);
+        Guard(Reader::Counted(&self.counted))
+    }
+
+    /// Is there none of the readers that the epochs don't know, at a moment after what the caller has replaced?
+    pub fn is_quiet(&self) -> bool {
+        // SeqCst: pairs with the fence in `count_slow`.
+        fence(Ordering::SeqCst);
+        // Acquire: pairs with the Release in `drop`; who frees comes after the readers.
+        self.counted.load(Ordering::Acquire) == 0
+    }
+
+    /// From now on readers are counted. Before the threads of a model start.
+    #[cfg(all(loom, feature = "loom"))]
+    pub fn watch(&self) {
+        self.watched.set(true);
     }
 }
 
-#[cfg(not(any(feature = "std", all(loom, feature = "loom"))))]
-mod without {
-    use core::marker::PhantomData;
-
-    /// The readers of a set, who are not counted.
-    #[derive(Debug)]
-    pub struct Domain;
-
-    /// A reader.
-    #[derive(Debug)]
-    pub struct Guard<'a>(PhantomData<&'a Domain>);
-
-    impl Domain {
-        pub const fn new() -> Self {
-            Self
+impl Guard<'_> {
+    /// Calls `over` when all guards are dropped that the epochs know now; it may be never. False: there are none, and it
+    /// will not be called.
+    ///
+    /// # Safety
+    ///
+    /// `over` may be called by any thread, at any later time.
+    #[cfg_attr(not(all(feature = "std", not(all(loom, feature = "loom")))), allow(clippy::unused_self))]
+    pub unsafe fn after(&self, over: impl FnOnce()) -> bool {
+        #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+        {
+            let defer = |guard: &crossbeam_epoch::Guard| {
+                // SAFETY: the caller vouches for it.
+                unsafe { guard.defer_unchecked(over) };
+                guard.flush();
+            };
+            match &self.0 {
+                Reader::Epoch(guard) => defer(guard),
+                Reader::Counted(_) => defer(&crossbeam_epoch::pin()),
+            }
+            true
         }
-
-        #[inline]
-        pub fn pin(&self) -> Guard<'_> {
-            Guard(PhantomData)
-        }
-    }
-
-    impl Guard<'_> {
-        /// Does nothing.
-        ///
-        /// # Safety
-        ///
-        /// Always.
-        pub unsafe fn after(&self, _: impl FnOnce()) -> bool {
+        #[cfg(not(all(feature = "std", not(all(loom, feature = "loom")))))]
+        {
+            let _ = over;
             false
         }
     }
 }
 
-/// Under loom the readers are counted, which loom can judge: what waits is called by the last one that leaves. Only in sets
-/// that a model watches, since most models are of something else.
-#[cfg(all(loom, feature = "loom"))]
-mod models {
+impl Drop for Guard<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        match self.0 {
+            #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+            Reader::Epoch(_) => {}
+            Reader::Counted(counted) => {
+                // One less, wrapping. Release: pairs with the Acquire in `is_quiet`.
+                counted.fetch_add(u32::MAX, Ordering::Release);
+            }
+            #[cfg(all(loom, feature = "loom"))]
+            Reader::Unwatched => {}
+        }
+    }
+}
+
+impl fmt::Debug for Domain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Domain").field("counted", &self.counted).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Guard<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard").finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+mod threads {
     extern crate std;
 
-    use core::fmt;
-    use std::boxed::Box;
-    use std::sync::{Mutex, MutexGuard};
-    use std::vec::Vec;
+    use alloc::alloc::{alloc, dealloc};
+    use core::alloc::Layout;
+    use core::cell::Cell;
+    use std::thread_local;
 
-    use crate::sync::{AtomicU32, Ordering};
-
-    type Waiting = Box<dyn FnOnce()>;
-
-    /// The readers of a set.
-    pub struct Domain {
-        readers: AtomicU32,
-        /// `None`: readers are not counted. loom lets one thread run at a time, and does not see this lock.
-        waiting: Mutex<Option<Vec<Waiting>>>,
+    thread_local! {
+        static REGISTERED: Cell<bool> = const { Cell::new(false) };
     }
 
-    // SAFETY: who gives a closure vouches that any thread may call it.
-    unsafe impl Send for Domain {}
-    // SAFETY: as above; each is called by the one thread that takes it out.
-    unsafe impl Sync for Domain {}
-
-    /// A reader.
-    #[derive(Debug)]
-    pub struct Guard<'a>(Option<&'a Domain>);
-
-    impl Domain {
-        pub fn new() -> Self {
-            Self { readers: AtomicU32::new(0), waiting: Mutex::new(None) }
-        }
-
-        /// From now on readers are counted. Before the threads of a model start.
-        pub fn watch(&self) {
-            *self.waiting() = Some(Vec::new());
-        }
-
-        pub fn pin(&self) -> Guard<'_> {
-            if self.waiting().is_none() {
-                return Guard(None);
-            }
-            // AcqRel: as an epoch does it, what this thread reads from now on comes after all that was done before the last
-            // reader left.
-            self.readers.fetch_add(1, Ordering::AcqRel);
-            Guard(Some(self))
-        }
-
-        fn waiting(&self) -> MutexGuard<'_, Option<Vec<Waiting>>> {
-            self.waiting.lock().expect("nobody panics with it")
-        }
+    /// May this thread use epochs? It registers with them at its first use, for which a failing allocation would be the end
+    /// of the program.
+    #[inline]
+    pub fn are_registered() -> bool {
+        REGISTERED.get() || register()
     }
 
-    impl Guard<'_> {
-        /// Calls `over` when all guards are dropped that there are now. False: it will not be called.
-        ///
-        /// # Safety
-        ///
-        /// `over` may be called by any thread, at any later time.
-        pub unsafe fn after(&self, over: impl FnOnce()) -> bool {
-            let Some(domain) = self.0 else { return false };
-            let over: Box<dyn FnOnce() + '_> = Box::new(over);
-            // SAFETY: the caller vouches for any later time.
-            let over = unsafe { core::mem::transmute::<Box<dyn FnOnce() + '_>, Waiting>(over) };
-            domain.waiting().get_or_insert_default().push(over);
-            true
+    #[cold]
+    fn register() -> bool {
+        // What crossbeam-epoch takes for a thread, and more.
+        let layout = Layout::new::<[u64; 1024]>();
+        // SAFETY: the layout has a size. A black box, since who does not use what it allocates need not allocate it.
+        let probe = core::hint::black_box(unsafe { alloc(layout) });
+        if probe.is_null() {
+            return false;
         }
-    }
-
-    impl Drop for Guard<'_> {
-        fn drop(&mut self) {
-            let Some(domain) = self.0 else { return };
-            // One less, wrapping. AcqRel: who calls what waits comes after all readers.
-            if domain.readers.fetch_add(u32::MAX, Ordering::AcqRel) == 1 {
-                let over = domain.waiting().replace(Vec::new());
-                over.into_iter().flatten().for_each(|over| over());
-            }
-        }
-    }
-
-    impl fmt::Debug for Domain {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.debug_struct("Domain").field("readers", &self.readers).finish_non_exhaustive()
-        }
+        // SAFETY: it was allocated with this layout.
+        unsafe { dealloc(probe, layout) };
+        drop(crossbeam_epoch::pin());
+        REGISTERED.set(true);
+        true
     }
 }

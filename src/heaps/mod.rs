@@ -128,7 +128,7 @@ impl Heaps {
 
     /// Frees what was replaced or removed, and nobody holds any more; `in_window` tells whether a window shows a heap.
     pub(crate) fn collect(&self, in_window: impl Fn(*const Heap) -> bool) {
-        self.retired.collect(in_window);
+        self.retired.collect(|| self.domain.is_quiet(), in_window);
     }
 
     /// Has the readers of this set counted, for a model of what happens to it.

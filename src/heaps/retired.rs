@@ -1,7 +1,9 @@
 //! What was replaced: snapshots, and with them the heaps that were removed, until nobody can hold them.
 //!
 //! A snapshot is held by who pinned it, a heap by that and by windows of caches. The first is over when the epochs say so,
-//! which they do on any thread and at any time, maybe after the pool is gone; then who comes second frees.
+//! which they do on any thread and at any time, maybe after the pool is gone; then who comes second frees. Only removals ask
+//! the epochs, since that takes memory, and a heap must not fail to be added for want of it: when the readers of one
+//! snapshot are gone, those of all before it are.
 
 use core::ptr::{self, NonNull};
 
@@ -9,11 +11,9 @@ use super::epoch::Guard;
 use super::snapshot::Snapshot;
 use crate::heap::Heap;
 use crate::metadata::Owned;
-use crate::sync::{AtomicPtr, AtomicU8, Ordering};
+use crate::sync::{AtomicPtr, AtomicU8, AtomicU64, Ordering};
 
-/// The states of a [`Link`]: nobody is going to say that it is over.
-const NEVER: u8 = 0;
-/// The epochs are going to say it.
+/// The states of a [`Link`], 0 where the epochs were not asked. The epochs are going to say that it is over.
 const RUNNING: u8 = 1;
 /// They said it.
 const OVER: u8 = 2;
@@ -27,6 +27,21 @@ pub(super) struct Link {
     /// The heap that its successor does not have.
     removed: AtomicPtr<Heap>,
     grace: AtomicU8,
+    /// How many snapshots the pool had before.
+    number: AtomicU64,
+}
+
+impl Link {
+    /// Of the snapshot after this one.
+    pub(super) fn next(&self) -> Self {
+        // Relaxed, as it is published with its snapshot.
+        Self { number: AtomicU64::new(self.number() + 1), ..Self::default() }
+    }
+
+    fn number(&self) -> u64 {
+        // Relaxed: never changed.
+        self.number.load(Ordering::Relaxed)
+    }
 }
 
 /// The replaced snapshots of a set.
@@ -48,8 +63,9 @@ impl Retired {
     pub(super) unsafe fn retire(&self, snapshot: NonNull<Snapshot>, removed: Option<NonNull<Heap>>, guard: &Guard<'_>) {
         // SAFETY: it is freed by `collect` or `drop`, or by the closure, if that is the second.
         let link = unsafe { &snapshot.as_ref().link };
+        let Some(removed) = removed else { return self.push(snapshot) };
         // Relaxed, both: published by the Release in `push`, or for the closure by the epochs.
-        link.removed.store(removed.map_or(ptr::null_mut(), NonNull::as_ptr), Ordering::Relaxed);
+        link.removed.store(removed.as_ptr(), Ordering::Relaxed);
         link.grace.store(RUNNING, Ordering::Relaxed);
         let over = move || {
             // SAFETY: as above.
@@ -64,7 +80,7 @@ impl Retired {
         // SAFETY: the closure has nothing but a pointer, to what lives until it was called.
         if !unsafe { guard.after(over) } {
             // Relaxed: nobody else looks before `push`.
-            link.grace.store(NEVER, Ordering::Relaxed);
+            link.grace.store(OVER, Ordering::Relaxed);
         }
         self.push(snapshot);
     }
@@ -86,9 +102,18 @@ impl Retired {
     }
 
     /// All that there are, for the caller alone.
-    fn take(&self) -> impl Iterator<Item = NonNull<Snapshot>> + use<> {
+    fn take(&self) -> *mut Snapshot {
         // Acquire: pairs with the Release in `push`.
-        let mut next = NonNull::new(self.0.swap(ptr::null_mut(), Ordering::Acquire));
+        self.0.swap(ptr::null_mut(), Ordering::Acquire)
+    }
+
+    /// What was taken, from this one on.
+    ///
+    /// # Safety
+    ///
+    /// `first` is null or from `take`, and nothing of it was freed.
+    unsafe fn chain(first: *mut Snapshot) -> impl Iterator<Item = NonNull<Snapshot>> {
+        let mut next = NonNull::new(first);
         core::iter::from_fn(move || {
             let snapshot = next?;
             // Relaxed: made visible by the swap.
@@ -98,15 +123,30 @@ impl Retired {
         })
     }
 
-    /// Frees what nobody holds any more; `in_window` tells whether a window of a cache shows a heap. Lock-free.
-    pub(super) fn collect(&self, in_window: impl Fn(*const Heap) -> bool) {
-        for snapshot in self.take() {
+    /// Frees what nobody holds any more; `is_quiet` tells whether there is no reader that the epochs don't know, `in_window`
+    /// whether a window of a cache shows a heap. Lock-free.
+    pub(super) fn collect(&self, is_quiet: impl Fn() -> bool, in_window: impl Fn(*const Heap) -> bool) {
+        // Relaxed: who finds nothing leaves it to others.
+        if self.0.load(Ordering::Relaxed).is_null() {
+            return;
+        }
+        let taken = self.take();
+        // SAFETY: it was taken just now.
+        let links = unsafe { Self::chain(taken) }.map(|snapshot| {
+            // SAFETY: it was in the list, and so not freed.
+            unsafe { &snapshot.as_ref().link }
+        });
+        // Acquire: pairs with the Release in `retire`. Windows are looked at after that: who could still show a heap in one did it
+        // before the grace was over.
+        let last = links.filter(|link| link.grace.load(Ordering::Acquire) == OVER).map(Link::number).max();
+        let last = last.filter(|_| is_quiet());
+        // SAFETY: the next one is read before one is freed or pushed.
+        for snapshot in unsafe { Self::chain(taken) } {
             // SAFETY: it was in the list, and so not freed.
             let link = unsafe { &snapshot.as_ref().link };
-            // Acquire: pairs with the Release in `retire`. Windows are looked at after that: who could still show the heap in
-            // one did it before the grace was over.
-            let over = link.grace.load(Ordering::Acquire) == OVER;
-            // Relaxed: written before `push`.
+            // Relaxed, both: written before `push`. That the epochs have said it of a later one says it of this one; but this one's
+            // closure has a pointer to it.
+            let over = Some(link.number()) <= last && link.grace.load(Ordering::Relaxed) != RUNNING;
             let removed = link.removed.load(Ordering::Relaxed);
             if over && (removed.is_null() || !in_window(removed)) {
                 // SAFETY: no reader has it, no window shows the heap, and the list, which only this thread has it from, forgets it.
@@ -120,7 +160,8 @@ impl Retired {
 
 impl Drop for Retired {
     fn drop(&mut self) {
-        for snapshot in self.take() {
+        // SAFETY: it was taken just now, and the next one is read before one is freed.
+        for snapshot in unsafe { Self::chain(self.take()) } {
             // SAFETY: it was in the list, and so not freed.
             let link = unsafe { &snapshot.as_ref().link };
             // Release: pairs with the Acquire of the swap in `retire`: who frees it there comes after all that was done with the

@@ -115,6 +115,11 @@ impl<'a> View<'a> {
         self.0.map_or(0, |snapshot| snapshot.past_version)
     }
 
+    /// The link of the next snapshot.
+    fn next_link(self) -> Link {
+        self.0.map_or_else(Link::default, |snapshot| snapshot.link.next())
+    }
+
     /// The id for the next heap.
     pub(super) fn next_id(self) -> HeapId {
         HeapId(self.0.map_or(0, |snapshot| snapshot.added))
@@ -151,7 +156,7 @@ impl Snapshot {
         let below = view.addresses().partition_point(|place| self::heap(place).region().start() < start);
         let (lower, upper) = view.addresses().split_at(below);
         let addresses = lower.iter().map(address).chain([heap.as_ptr()]).chain(upper.iter().map(address));
-        Self::of(view.count() + 1, ages, addresses, added, view.past_version())
+        Self::of(view.count() + 1, ages, addresses, added, view.past_version(), view.next_link())
     }
 
     /// A snapshot of the heaps of `view` but for one.
@@ -162,7 +167,7 @@ impl Snapshot {
         let ages = view.ages().iter().map(address).filter(others);
         let addresses = view.addresses().iter().map(address).filter(others);
         let past_version = view.past_version().wrapping_add(heap.buddy().version()).wrapping_add(LATE);
-        Self::of(view.count() - 1, ages, addresses, view.next_id().0, past_version)
+        Self::of(view.count() - 1, ages, addresses, view.next_id().0, past_version, view.next_link())
     }
 
     fn of(
@@ -171,13 +176,14 @@ impl Snapshot {
         addresses: impl Iterator<Item = *mut Heap>,
         added: u32,
         past_version: u64,
+        link: Link,
     ) -> Result<Self, Unavailable> {
         let by_age = Table::<AtomicPtr<Heap>>::new(count)?;
         let by_address = Table::<AtomicPtr<Heap>>::new(count)?;
         // Relaxed, both: the snapshot is published as a whole.
         by_age.iter().zip(ages).for_each(|(place, heap)| place.store(heap, Ordering::Relaxed));
         by_address.iter().zip(addresses).for_each(|(place, heap)| place.store(heap, Ordering::Relaxed));
-        Ok(Self { by_age, by_address, added, past_version, link: Link::default() })
+        Ok(Self { by_age, by_address, added, past_version, link })
     }
 
     /// The heaps, for who owns the last snapshot of a set that is dropped.

@@ -24,7 +24,8 @@ impl MemoryPool {
     ///
     /// The heap's tables are freed when no thread can be reading them any more: by a later call of this method, of
     /// [`add_heap`](Self::add_heap) or of [`sweep`](Self::sweep), or with the pool. A thread that last worked with this heap
-    /// and does nothing since keeps them. Without the feature `std` they are freed with the pool.
+    /// and does nothing since keeps them. (With the feature `std`, the threads are known by epochs; without, they are only
+    /// counted, and the tables wait for a call at a moment when no other thread is in the pool.)
     ///
     /// # Errors
     ///

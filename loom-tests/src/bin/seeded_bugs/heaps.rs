@@ -6,6 +6,7 @@ const SEIZE: &str = "raw/seize.rs";
 const HEAPS: &str = "heaps/mod.rs";
 const RETIRED: &str = "heaps/retired.rs";
 const SNAPSHOT: &str = "heaps/snapshot.rs";
+const EPOCH: &str = "heaps/epoch.rs";
 const REMOVE: &str = "pool/remove.rs";
 const WINDOW: &str = "cache/window.rs";
 
@@ -95,10 +96,31 @@ pub(crate) const BUGS: &[Bug] = &[
         models: &["remove::free_window"],
     },
     Bug {
-        name: "the end of a grace period is seen without Acquire",
-        source: RETIRED,
-        find: "link.grace.load(Ordering::Acquire) == OVER",
-        replace: "link.grace.load(Ordering::Relaxed) == OVER",
+        name: "readers are looked for without the fence",
+        source: EPOCH,
+        find: "fence(Ordering::SeqCst);\n        // Acquire: pairs",
+        replace: "// Acquire: pairs",
+        models: &["remove::remove_alloc_release"],
+    },
+    Bug {
+        name: "readers are counted without the fence",
+        source: EPOCH,
+        find: "fence(Ordering::SeqCst);\n        Guard(",
+        replace: "Guard(",
+        models: &["remove::remove_alloc_release"],
+    },
+    Bug {
+        name: "that readers have left is seen without Acquire",
+        source: EPOCH,
+        find: "self.counted.load(Ordering::Acquire) == 0",
+        replace: "self.counted.load(Ordering::Relaxed) == 0",
+        models: &["remove::remove_alloc_release"],
+    },
+    Bug {
+        name: "a reader leaves without Release",
+        source: EPOCH,
+        find: "counted.fetch_add(u32::MAX, Ordering::Release);",
+        replace: "counted.fetch_add(u32::MAX, Ordering::Relaxed);",
         models: &["remove::remove_alloc_release"],
     },
 ];
