@@ -14,8 +14,10 @@
 //! recorded order.
 
 use std::alloc::Layout;
-use std::fmt;
+use std::error::Error;
 use std::io::Read;
+use std::path::Path;
+use std::{fmt, fs};
 
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder, StreamingDecoder};
 
@@ -108,7 +110,7 @@ impl fmt::Display for TraceError {
     }
 }
 
-impl std::error::Error for TraceError {}
+impl Error for TraceError {}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Life {
@@ -118,6 +120,14 @@ enum Life {
 }
 
 impl Trace {
+    /// From a file; without one, the trace that is built in.
+    pub fn open(path: Option<&Path>) -> Result<Self, Box<dyn Error>> {
+        let Some(path) = path else { return Ok(Self::read(SQLITE3)?) };
+        let in_file = |error: &dyn Error| format!("{}: {error}", path.display());
+        let bytes = fs::read(path).map_err(|error| in_file(&error))?;
+        Ok(Self::read(&bytes).map_err(|error| in_file(&error))?)
+    }
+
     /// Reads a trace, compressed or plain.
     pub fn read(bytes: &[u8]) -> Result<Self, TraceError> {
         if !bytes.starts_with(&ZSTD_MAGIC) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Block, Workload, failed, give_back, take, touch};
 use crate::subjects::Subject;
-use crate::trace::{Event, SQLITE3, Trace};
+use crate::trace::{Event, Trace};
 
 /// One call of the program. Slots are where the blocks of live objects are; dead objects leave theirs to others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,10 +28,7 @@ pub struct Program {
 impl Program {
     /// From a file; without one, the program that is built in.
     pub fn read(path: Option<&Path>) -> Result<Self, Box<dyn Error>> {
-        let Some(path) = path else { return Self::new(&Trace::read(SQLITE3)?) };
-        let in_file = |error: &dyn Error| format!("{}: {error}", path.display());
-        let bytes = std::fs::read(path).map_err(|error| in_file(&error))?;
-        Self::new(&Trace::read(&bytes).map_err(|error| in_file(&error))?)
+        Self::new(&Trace::open(path)?)
     }
 
     fn new(trace: &Trace) -> Result<Self, Box<dyn Error>> {
