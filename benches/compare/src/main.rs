@@ -4,6 +4,7 @@
 //! ```text
 //! cargo run --release -p compare
 //! cargo run --release -p compare -- --quick --threads 2 --workload larson,mixed --subject heapmaster,talc
+//! cargo run --release -p compare -- fit
 //! cargo run --release -p compare --features snmalloc -- --json figures.json --svg figures.svg
 //! ```
 //!
@@ -22,6 +23,7 @@
 #![allow(clippy::disallowed_types, reason = "the lint is for the library, whose atomics are loom's in its models")]
 #![cfg_attr(all(test, feature = "nightly"), feature(allocator_api))]
 
+mod fit;
 mod json;
 mod machine;
 mod measure;
@@ -48,8 +50,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
 use clap::builder::PossibleValuesParser;
+use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::measure::Plan;
@@ -59,7 +61,10 @@ use crate::workloads::{Inputs, Kind, Program};
 
 /// Compares heapmaster with other allocators on the same work.
 #[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Options {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Numbers of threads
     #[arg(long, value_name = "NUMBERS", value_delimiter = ',', default_value = "1,2,4",
           value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -96,6 +101,11 @@ struct Options {
     svg: Option<PathBuf>,
 }
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    Fit(fit::Options),
+}
+
 fn keys() -> PossibleValuesParser {
     PossibleValuesParser::new(ALL.iter().map(|entry| entry.key))
 }
@@ -111,6 +121,9 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    if let Some(Command::Fit(options)) = &options.command {
+        return fit::run(options, &progress_bar()?);
+    }
     let inputs = Inputs { program: Program::read(options.trace.as_deref())? };
     notes();
     let timed = Duration::from_millis(options.round_ms.unwrap_or(if options.quick { 20 } else { 150 }).into());
