@@ -1,0 +1,142 @@
+//! The memory of a program as pictures: at its peak in characters, as a strip for a slide, as a page with a time-lapse,
+//! and how fragmented it is, with sweeps and without. Here: the options, and the run from beginning to end.
+//!
+//! ```text
+//! cargo run --release --example heap_map -- --html heap.html --svg strip.svg --plot fragmentation.svg
+//! ```
+//!
+//! One thread plays a recorded program. The pool never touches the memory that it manages, so there is none: the heap
+//! is only a range of addresses.
+
+mod cells;
+mod film;
+mod page;
+mod palette;
+mod play;
+mod plot;
+mod strip;
+
+#[path = "../shared_pool/bytes.rs"]
+mod bytes;
+#[allow(dead_code, reason = "the other example needs more of it")]
+#[path = "../shared_pool/trace.rs"]
+mod trace;
+
+use std::error::Error;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::{env, fs};
+
+use clap::Parser;
+use indicatif::{HumanBytes, HumanCount};
+
+use crate::bytes::parse_bytes;
+use crate::film::Film;
+use crate::trace::Trace;
+
+/// Draws the memory of a program: its heap at the peak, and over time.
+#[derive(Debug, Parser)]
+struct Options {
+    /// A trace, plain or compressed with zstd [default: a run of sqlite3, built in]
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// The size of the heap in bytes, or as 64MiB, 64M, 1.5GiB (all are powers of 1024) [default: enough for the trace]
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    heap: Option<usize>,
+    /// The size of the smallest block, a power of two
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes, default_value = "64")]
+    min_block: usize,
+    /// Sweeps after every so many allocations and releases [default: never; in the plot, 1000 beside never]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    sweep_every: Option<u32>,
+    /// Frames of the page, besides the first one
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(2..=1000), default_value = "300")]
+    frames: u32,
+    /// Writes a page with a time-lapse, which needs no other file and no network
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Writes a strip of six frames
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Writes a plot of the fragmentation over time, with sweeps and without
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    let trace = Trace::open(options.trace.as_deref())?;
+    let heap = match options.heap {
+        Some(bytes) => bytes,
+        None => enough(&trace, options.min_block).ok_or("the trace has more live bytes than can be addressed")?,
+    };
+    let sweep_every = options.sweep_every.map(|number| number as usize);
+    let pool = play::pool(options.min_block, heap)?;
+    let film = Film::record(&trace, &pool, options.frames as usize, sweep_every)?;
+
+    let mut out = io::stdout().lock();
+    let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let picture = if io::stdout().is_terminal() && !refused { &film.text.colored } else { &film.text.plain };
+    let (events, program) = (HumanCount(trace.events.len() as u64), &trace.program);
+    writeln!(
+        out,
+        "{program}\n{events} allocations and releases\n\nThe heap when it has the most live bytes\n{picture}"
+    )?;
+    if film.failures > 0 {
+        writeln!(out, "{} allocations failed: the heap of {} is too small", film.failures, HumanBytes(heap as u64))?;
+    }
+    if let Some(path) = &options.html {
+        write(&mut out, path, &page::render(&trace, &film, options.min_block, sweep_every)?)?;
+    }
+    if let Some(path) = &options.svg {
+        write(&mut out, path, &strip::render(&trace, &film))?;
+    }
+    if let Some(path) = &options.plot {
+        let make = || play::pool(options.min_block, heap);
+        write(&mut out, path, &plot::render(&trace, make, sweep_every.unwrap_or(1000))?)?;
+    }
+    Ok(())
+}
+
+fn write(out: &mut impl Write, path: &Path, text: &str) -> Result<(), Box<dyn Error>> {
+    fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+    writeln!(out, "{} is written, {}", path.display(), HumanBytes(text.len() as u64))?;
+    Ok(())
+}
+
+/// The power of two of bytes that leaves an eighth for what can't be used.
+fn enough(trace: &Trace, min_block: usize) -> Option<usize> {
+    let held = trace.peak(min_block).held;
+    held.checked_add(held / 8)?.max(1 << 16).checked_next_power_of_two()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_options_are_consistent() {
+        <Options as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn the_heap_is_enough_for_the_own_trace() {
+        let trace = Trace::open(None).unwrap();
+        for min_block in [16, 64, 1024] {
+            let pool = play::pool(min_block, enough(&trace, min_block).unwrap()).unwrap();
+            let mut player = play::Player::new(&pool, trace.objects, None);
+            player.play(&trace.events).unwrap();
+            assert_eq!(player.failures, 0, "from {min_block} B on");
+        }
+    }
+}
