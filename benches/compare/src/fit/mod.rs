@@ -21,6 +21,7 @@ use clap::Args;
 use indicatif::{HumanBytes, ProgressBar};
 
 use self::allocators::{CONTENDERS, Contender};
+use self::search::Found;
 use crate::region::Region;
 use crate::table::{markdown, number};
 use crate::trace::Trace;
@@ -46,8 +47,9 @@ pub fn run(options: &Options, progress: &ProgressBar) -> Result<(), Box<dyn Erro
     let rows = traces.iter().map(|trace| Row::find(trace, progress)).collect::<Result<Vec<_>, _>>()?;
     progress.finish_and_clear();
     println!(
-        "The smallest heap in which a program runs, as a multiple of its most live bytes; for heapmaster, also with \
-         the\ntables outside of the heap. Sizes by 1 %, then by {} B; one thread.\n\n{}",
+        "The smallest heap in which a program runs, as a multiple of its most live bytes; in brackets, where larger ones \
+         fail, the\nsize from which on none does; for heapmaster, also with the tables outside of the heap. By 1 %, then by \
+         {} B; one thread.\n\n{}",
         search::STEP,
         table(&rows)
     );
@@ -62,8 +64,8 @@ struct Row {
     live: usize,
     /// Most bytes of live blocks, if each is a power of two of 64 bytes or more.
     rounded: usize,
-    /// Of each contender, the bytes of its smallest heap, if one was found.
-    heaps: Vec<Option<usize>>,
+    /// Of each contender, if one was found.
+    heaps: Vec<Option<Found>>,
 }
 
 impl Row {
@@ -74,7 +76,7 @@ impl Row {
         let program = trace.program.split(',').next().unwrap_or_default();
         let heap_of = |contender: &Contender| {
             progress.set_message(format!("{program}, {}", contender.label));
-            let heap = search::smallest(peak.live, most, |size| {
+            let heap = search::search(peak.live, most, |size| {
                 // SAFETY: a part of the region, which outlives the allocator; the one before is gone.
                 let mut allocator = unsafe { contender.make(region.base(), size) };
                 replay::play(trace, &mut *allocator) == trace.events.len()
@@ -96,12 +98,19 @@ fn table(rows: &[Row]) -> String {
         }
     }
     for row in rows {
-        let multiple = |bytes: Option<usize>| number(bytes.map(|bytes| bytes as f64 / row.live as f64), 2);
-        let mut line = vec![row.program.clone(), HumanBytes(row.live as u64).to_string(), multiple(Some(row.rounded))];
+        let multiple = |bytes: usize| number(Some(bytes as f64 / row.live as f64), 2);
+        let mut line = vec![row.program.clone(), HumanBytes(row.live as u64).to_string(), multiple(row.rounded)];
         for (contender, heap) in CONTENDERS.iter().zip(&row.heaps) {
-            line.push(multiple(*heap));
+            line.push(match heap {
+                Some(Found { smallest, sure }) if multiple(*smallest) != multiple(*sure) => {
+                    format!("{} ({})", multiple(*smallest), multiple(*sure))
+                }
+                Some(Found { smallest, .. }) => multiple(*smallest),
+                None => number(None, 2),
+            });
             if contender.min_block.is_some() {
-                line.push(multiple(heap.map(|heap| heap + contender.tables(heap))));
+                let with_tables = heap.map(|heap| multiple(heap.smallest + contender.tables(heap.smallest)));
+                line.push(with_tables.unwrap_or_else(|| number(None, 2)));
             }
         }
         lines.push(line);
@@ -125,7 +134,7 @@ mod tests {
         let powers = |contender: &Contender| contender.min_block.is_some() || contender.label.contains("buddy");
         for (contender, heap) in CONTENDERS.iter().zip(&row.heaps) {
             let expected = if powers(contender) { 16_384 } else { 12_288 };
-            assert_eq!(*heap, Some(expected), "{}", contender.label);
+            assert_eq!(heap.map(|heap| heap.smallest), Some(expected), "{}", contender.label);
         }
     }
 
@@ -133,17 +142,18 @@ mod tests {
     fn every_contender_plays_alignments_and_resizings() {
         let row =
             row_of("a 0 0 9000\nz 0 1 100 64\nr 0 0 20000\na 0 2 0\nr 0 1 9\nr 0 1 3000\nf 0 0\na 0 3 8000 4096\n");
-        assert!(row.heaps.iter().all(|heap| heap.is_some_and(|heap| heap >= row.live)), "{row:?}");
+        assert!(row.heaps.iter().all(|heap| heap.is_some_and(|heap| heap.smallest >= row.live)), "{row:?}");
     }
 
     #[test]
     fn tables_are_for_ours_alone() {
-        let heaps = vec![Some(1 << 20), Some(1 << 20), Some(1 << 20), None, Some(1 << 20)];
+        let found = |sure| Some(Found { smallest: 1 << 20, sure });
+        let heaps = vec![found(1 << 20), found(1 << 20), found(5 << 18), None, found(1 << 20)];
         let text = table(&[Row { program: "p".into(), live: 1 << 20, rounded: 3 << 19, heaps }]);
         let cells: Vec<&str> = text.lines().last().unwrap().split('|').map(str::trim).collect();
         assert_eq!(
             cells[1..cells.len() - 1],
-            ["p", "1.00 MiB", "1.50", "1.00", "1.09", "1.00", "1.38", "1.00", "–", "1.00"]
+            ["p", "1.00 MiB", "1.50", "1.00", "1.09", "1.00", "1.38", "1.00 (1.25)", "–", "1.00"]
         );
     }
 }
