@@ -21,10 +21,11 @@ pub mod raw;
 mod raw;
 mod stats;
 mod sync;
+mod units;
 
 pub use config::Builder;
 pub use error::{AddHeapError, AllocError, ConfigError, ReleaseBatchError, ReleaseError, RemoveHeapError, ResizeError};
 pub use heap::HeapId;
 pub use map::{Block, BlockState, HeapMap, SvgMap, TextMap};
 pub use pool::MemoryPool;
-pub use stats::{OrderStats, PoolStats, SweepReport};
+pub use stats::{HeapStats, OrderStats, PoolStats, SweepReport};

@@ -30,6 +30,7 @@ pub struct Cache {
     /// Is the owner asked to flush?
     asked: AtomicU32,
     own: Local<Own>,
+    past: Past,
 }
 
 /// What only the owner of a cache uses.
@@ -56,6 +57,32 @@ pub struct Counts {
     pub(super) flushed: AtomicU64,
     /// Releases of other caches' blocks.
     pub(super) sent: AtomicU64,
+}
+
+/// What the owner did past the cache, with the heaps. Behind all that the fast paths use, so that their lines stay as they are.
+#[derive(Debug, Default)]
+struct Past {
+    allocations: AtomicU64,
+    releases: AtomicU64,
+}
+
+/// What a cache has served, over all its time.
+#[derive(Clone, Copy, Debug)]
+pub struct Served {
+    /// Allocations without a visit to a heap's stacks.
+    pub allocations: u64,
+    /// Releases without a visit to a heap's stacks.
+    pub releases: u64,
+    /// Of these, the ones of other caches' blocks.
+    pub sent: u64,
+    /// Blocks that came into the bins of the orders from elsewhere than by a release.
+    pub refilled: u64,
+    /// Blocks that left them other than by an allocation.
+    pub flushed: u64,
+    /// Allocations of the owner that went past the cache.
+    pub past_allocations: u64,
+    /// Releases that did.
+    pub past_releases: u64,
 }
 
 /// Adds to a count of the owner's.
@@ -101,17 +128,28 @@ impl Cache {
         BinIndex::all().all(|bin| self.tops.len(bin) == 0)
     }
 
-    /// Allocations and releases that were served without a visit to a heap's stacks, over all its time.
-    pub fn served(&self) -> (u64, u64) {
+    /// What it has served.
+    pub fn served(&self) -> Served {
         // Relaxed, all: statistics.
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let bins = || Order::ZERO.through(Order::MAX).map(BinIndex::of);
         let popped = bins().map(|bin| self.tops.popped(bin)).sum::<u64>();
         let in_bins = bins().map(|bin| self.tops.len(bin) as u64).sum::<u64>();
         let Counts { refilled, flushed, sent } = &self.counts;
+        let [refilled, flushed, sent] = [refilled, flushed, sent].map(count);
         // What is in the bins was refilled or released, and not allocated or flushed.
-        let pushed = in_bins.wrapping_add(popped).wrapping_add(count(flushed)).wrapping_sub(count(refilled));
-        (popped, pushed.wrapping_add(count(sent)))
+        let pushed = in_bins.wrapping_add(popped).wrapping_add(flushed).wrapping_sub(refilled);
+        // Never counted under loom, see `count_past`.
+        let past = |past: &AtomicU64| if cfg!(all(loom, feature = "loom")) { 0 } else { count(past) };
+        Served {
+            allocations: popped,
+            releases: pushed.wrapping_add(sent),
+            sent,
+            refilled,
+            flushed,
+            past_allocations: past(&self.past.allocations),
+            past_releases: past(&self.past.releases),
+        }
     }
 }
 
@@ -125,6 +163,14 @@ impl<'a> Owner<'a> {
     pub(super) fn own(self) -> &'a Own {
         // SAFETY: an `Owner` stays in the thread that is the user of the cache, and there is one at a time.
         unsafe { self.cache.own.get() }
+    }
+
+    /// Counts operations of the owner that went past the cache. Not under loom: models have more schedules with each access.
+    pub fn count_past(self, allocations: usize, releases: usize) {
+        if cfg!(not(all(loom, feature = "loom"))) {
+            add(&self.cache.past.allocations, allocations);
+            add(&self.cache.past.releases, releases);
+        }
     }
 
     /// Prepares a cache of zeroes for the threads of number `index`.

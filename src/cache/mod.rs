@@ -36,7 +36,7 @@ mod window;
 
 #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
 pub use cache::Cache;
-pub use cache::Owner;
+pub use cache::{Owner, Served};
 pub use caches::{Caches, Reach};
 #[cfg(all(loom, feature = "loom"))]
 pub use current::exit;

@@ -58,6 +58,7 @@ impl Owner<'_> {
             }
         }
         heap.buddy().release(block)?;
+        self.count_past(0, 1);
         Ok(())
     }
 

@@ -3,7 +3,6 @@
 //! One pass over the blocks, in order, without a table: a large block comes as one run of cells, so that the work is by
 //! blocks and not by bytes.
 
-use core::fmt;
 use core::iter::Sum;
 use core::ops::Add;
 
@@ -162,42 +161,8 @@ impl Iterator for Cells<'_> {
     }
 }
 
-/// Bytes for a person: in the largest unit of which they are a whole number, or else with one decimal.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bytes(pub(super) u64);
-
-impl fmt::Display for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMES: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-        let Self(bytes) = *self;
-        // 10 bits a name, and a u64 has fewer than 70.
-        let name = bytes.checked_ilog2().map_or(0, |bits| bits / 10);
-        let unit = 1 << (10 * name);
-        let name = NAMES[name as usize];
-        match bytes % unit {
-            0 => write!(f, "{} {name}", bytes / unit),
-            rest => write!(f, "{}.{} {name}", bytes / unit, u128::from(rest) * 10 / u128::from(unit)),
-        }
-    }
-}
-
-/// A share of a whole in percent, with one decimal.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Percent {
-    pub(super) part: u64,
-    pub(super) whole: u64,
-}
-
-impl fmt::Display for Percent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let permille = (u128::from(self.part) * 1000).checked_div(u128::from(self.whole)).unwrap_or(0);
-        write!(f, "{}.{} %", permille / 10, permille % 10)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use alloc::string::ToString;
     use alloc::vec::Vec;
     use core::ptr;
 
@@ -235,23 +200,5 @@ mod tests {
                 assert_eq!(cells.totals().largest_free, stats.largest_free as u64);
             }
         }
-    }
-
-    #[test]
-    fn bytes_are_readable() {
-        for (bytes, text) in [
-            (0, "0 B"),
-            (1, "1 B"),
-            (1023, "1023 B"),
-            (1024, "1 KiB"),
-            (1536, "1.5 KiB"),
-            ((1 << 20) - 1, "1023.9 KiB"),
-            (5 << 30, "5 GiB"),
-            (u64::MAX, "15.9 EiB"),
-        ] {
-            assert_eq!(Bytes(bytes).to_string(), text);
-        }
-        assert_eq!(Percent { part: u64::MAX / 3, whole: u64::MAX }.to_string(), "33.3 %");
-        assert_eq!(Percent { part: 0, whole: 0 }.to_string(), "0.0 %");
     }
 }

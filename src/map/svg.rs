@@ -6,9 +6,10 @@ use alloc::string::String;
 use core::fmt::{self, Write as _};
 
 use super::BlockState;
-use super::cells::{Bytes, Cells, Percent, Run, Shares};
+use super::cells::{Cells, Run, Shares};
 use crate::heap::Heap;
 use crate::heaps::{Heaps, View};
+use crate::units::{Bytes, Percent};
 
 /// Most heaps that are shown, and most rows of all of them. With 256 columns a row this bounds the document.
 const MOST_HEAPS: usize = 32;

@@ -2,9 +2,10 @@
 
 use core::fmt;
 
-use super::cells::{Bytes, Cells, Percent, Shares};
+use super::cells::{Cells, Shares};
 use crate::heap::Heap;
 use crate::heaps::Heaps;
+use crate::units::{Bytes, Percent};
 
 /// Most rows of a heap, and most cells of a row.
 const MOST: usize = 1024;

@@ -115,6 +115,7 @@ impl MemoryPool {
             return Ok(block);
         }
         let taken = self.take_from_heaps(&pinned, heaps.clone(), order, found.last_failure());
+        self.count_past_cache(&pinned, usize::from(taken.is_ok()), 0);
         taken.map_err(|refused| self.explain(heaps, requested, refused))
     }
 
@@ -168,6 +169,7 @@ impl MemoryPool {
             }
             filled += 1;
         }
+        self.count_past_cache(&pinned, filled, 0);
         Ok(filled)
     }
 
@@ -186,7 +188,9 @@ impl MemoryPool {
         {
             return Ok(block);
         }
-        self.take_from_heaps(&pinned, pinned.view().by_age(), want, &self.last_failure)
+        let taken = self.take_from_heaps(&pinned, pinned.view().by_age(), want, &self.last_failure);
+        self.count_past_cache(&pinned, usize::from(taken.is_ok()), 0);
+        taken
     }
 
     /// Takes a block from the stacks of the first heap that has one; or, when all that is cached within reach was given back

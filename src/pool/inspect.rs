@@ -1,9 +1,12 @@
 //! Sweeping by hand, and seeing inside.
 
+use core::iter;
+
 use super::{MemoryPool, count};
+use crate::heap::HeapId;
 use crate::map::HeapMap;
-use crate::raw::{Coalescer, Kind, Order, Sweep};
-use crate::stats::{PoolStats, SweepReport};
+use crate::raw::{Order, Sweep};
+use crate::stats::{HeapStats, PoolStats, SweepReport};
 use crate::sync::{AtomicU64, Ordering};
 
 impl MemoryPool {
@@ -79,42 +82,13 @@ impl MemoryPool {
     /// # Ok::<(), mempool::AddHeapError>(())
     /// ```
     pub fn stats(&self) -> PoolStats {
-        let mut stats = PoolStats::new(|order| Order::new(order as u32).map_or(0, |order| self.config.bytes(order)));
-        let mut largest = None;
+        let mut stats = PoolStats::new(|order| self.config.bytes(order));
         let pinned = self.heaps.pin();
         for heap in pinned.view().by_age() {
-            stats.heaps += 1;
-            stats.capacity = stats.capacity.saturating_add(heap.capacity());
-            let mut coalescer = Coalescer::new(heap.buddy().geometry());
-            for (block, seen) in heap.buddy().scan() {
-                let order = seen.order();
-                let bytes = self.config.bytes(order);
-                let of_order = stats.order_mut(order.slot());
-                match seen.kind() {
-                    Kind::Inner => stats.in_transit += self.config.bytes(Order::ZERO),
-                    Kind::Free => {
-                        of_order.free += 1;
-                        stats.free += bytes;
-                        coalescer.free(block, order);
-                    }
-                    Kind::Held => {
-                        of_order.cached += 1;
-                        stats.cached += bytes;
-                    }
-                    Kind::Live => {
-                        of_order.live += 1;
-                        stats.live += bytes;
-                    }
-                }
-            }
-            largest = largest.max(coalescer.largest());
+            stats.add_heap(heap);
         }
-        stats.largest_free = largest.map_or(0, |order| self.config.bytes(order));
         for (_, cache) in self.caches.iter() {
-            let (allocations, releases) = cache.served();
-            stats.caches += 1;
-            stats.cache_allocations = stats.cache_allocations.wrapping_add(allocations);
-            stats.cache_releases = stats.cache_releases.wrapping_add(releases);
+            stats.add_cache(cache.served());
         }
         // Relaxed: statistics.
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -123,6 +97,63 @@ impl MemoryPool {
         stats.sweeps = read(&self.counters.sweeps);
         stats.merges = read(&self.counters.merges);
         stats
+    }
+
+    /// Counts the blocks of one heap; `None`, if the pool has no such heap.
+    ///
+    /// # Progress
+    ///
+    /// Wait-free.
+    ///
+    /// # Complexity
+    ///
+    /// O(blocks of the heap).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = mempool::MemoryPool::new();
+    /// # let mut heap = vec![0u8; 1 << 16];
+    /// let id = pool.add_heap(heap.as_mut_ptr(), heap.len())?;
+    /// let block = pool.hl_alloc(1000);
+    /// assert_eq!(pool.stats_of(id).map(|heap| heap.live), Some(1024));
+    /// # Ok::<(), mempool::AddHeapError>(())
+    /// ```
+    pub fn stats_of(&self, heap: HeapId) -> Option<HeapStats> {
+        self.heaps.pin().view().get(heap).map(|heap| HeapStats::of(heap, |order| self.config.bytes(order)))
+    }
+
+    /// The heaps of the pool with their figures, in the order in which they were added; each is counted when the iterator
+    /// comes to it. Heaps that are added meanwhile come, too.
+    ///
+    /// # Progress
+    ///
+    /// Wait-free.
+    ///
+    /// # Complexity
+    ///
+    /// O(blocks of the heap + heaps) for each.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = mempool::MemoryPool::new();
+    /// # let mut heap = vec![0u8; 1 << 16];
+    /// # pool.add_heap(heap.as_mut_ptr(), heap.len())?;
+    /// for heap in pool.heaps() {
+    ///     println!("{}: {} of {} bytes are live", heap.heap, heap.live, heap.capacity);
+    /// }
+    /// # Ok::<(), mempool::AddHeapError>(())
+    /// ```
+    pub fn heaps(&self) -> impl Iterator<Item = HeapStats> + '_ {
+        let mut last = None;
+        iter::from_fn(move || {
+            let pinned = self.heaps.pin();
+            let view = pinned.view();
+            let heap = view.by_age().find(|heap| Some(heap.id) > last)?;
+            last = Some(heap.id);
+            Some(HeapStats::of(heap, |order| self.config.bytes(order)))
+        })
     }
 
     /// The largest block in bytes that the next allocation can have: what merging would form counts as if it were formed.

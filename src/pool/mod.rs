@@ -212,6 +212,16 @@ impl MemoryPool {
         })
     }
 
+    /// Counts operations of the calling thread that went past its cache, if it has one.
+    fn count_past_cache(&self, heaps: &Pinned<'_>, allocations: usize, releases: usize) {
+        // Under loom a batch would make a cache only for this, which is not there to be modelled.
+        if cfg!(not(all(loom, feature = "loom")))
+            && let Some(cache) = self.cache_slow(heaps)
+        {
+            cache.count_past(allocations, releases);
+        }
+    }
+
     /// What a cache of this pool reaches.
     fn reach<'a>(&'a self, heaps: &'a Pinned<'_>) -> Reach<'a> {
         Reach {

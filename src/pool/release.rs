@@ -108,18 +108,22 @@ impl MemoryPool {
     ///
     /// O(blocks), in several heaps O(blocks × log heaps).
     pub fn release_batch(&self, blocks: &[*mut u8]) -> Result<(), ReleaseBatchError> {
-        let mut result = Ok(());
+        let (mut result, mut released) = (Ok(()), 0);
         let pinned = self.heaps.pin();
         let mut batch: Option<(&Heap, Batch<'_>)> = None;
         for (number, block) in blocks.iter().enumerate().filter(|(_, block)| !block.is_null()) {
-            if let Err(error) = release_into(pinned.view(), &mut batch, block.addr()) {
-                let (failed, first, error) = match result {
-                    Ok(()) => (1, number, error),
-                    Err(ReleaseBatchError { failed, first, error }) => (failed + 1, first, error),
-                };
-                result = Err(ReleaseBatchError { failed, first, error });
+            match release_into(pinned.view(), &mut batch, block.addr()) {
+                Ok(()) => released += 1,
+                Err(error) => {
+                    let (failed, first, error) = match result {
+                        Ok(()) => (1, number, error),
+                        Err(ReleaseBatchError { failed, first, error }) => (failed + 1, first, error),
+                    };
+                    result = Err(ReleaseBatchError { failed, first, error });
+                }
             }
         }
+        self.count_past_cache(&pinned, 0, released);
         result
     }
 

@@ -1,0 +1,281 @@
+//! Figures of a pool at one moment: what they are, and how they are counted.
+
+mod figures;
+mod text;
+
+use core::ops::{Index, IndexMut};
+
+use crate::cache::Served;
+use crate::heap::{Heap, HeapId};
+use crate::raw::{Coalescer, Kind, Order};
+
+/// How many blocks of one size there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OrderStats {
+    /// The order: each of these blocks has 2^order smallest blocks.
+    pub order: u32,
+    /// The size of each of these blocks in bytes.
+    pub block_size: usize,
+    /// Blocks that are free.
+    pub free: usize,
+    /// Blocks in caches.
+    pub cached: usize,
+    /// Blocks with the user.
+    pub live: usize,
+}
+
+impl OrderStats {
+    fn has_blocks(&self) -> bool {
+        (self.free, self.cached, self.live) != (0, 0, 0)
+    }
+}
+
+/// The counts of all orders. Those without blocks count for nothing.
+#[derive(Clone, Copy, Debug, Default)]
+struct Orders([OrderStats; Order::COUNT]);
+
+impl Orders {
+    fn with_blocks(&self) -> impl Iterator<Item = &OrderStats> {
+        self.0.iter().filter(|order| order.has_blocks())
+    }
+}
+
+impl Index<Order> for Orders {
+    type Output = OrderStats;
+
+    fn index(&self, order: Order) -> &OrderStats {
+        &self.0[order.slot()]
+    }
+}
+
+impl IndexMut<Order> for Orders {
+    fn index_mut(&mut self, order: Order) -> &mut OrderStats {
+        &mut self.0[order.slot()]
+    }
+}
+
+impl PartialEq for Orders {
+    fn eq(&self, other: &Self) -> bool {
+        self.with_blocks().eq(other.with_blocks())
+    }
+}
+
+impl Eq for Orders {}
+
+/// What one heap has, as [`MemoryPool::stats_of`](crate::MemoryPool::stats_of) counted it.
+///
+/// Exact while nobody uses the pool; else each block is counted as it was when the count came to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HeapStats {
+    /// The heap.
+    pub heap: HeapId,
+    /// Bytes in blocks, of whatever state; what the ends of an odd heap waste is not in it.
+    pub capacity: usize,
+    /// Bytes of blocks with the user.
+    pub live: usize,
+    /// Bytes of blocks in the caches of threads and in what those have for each other.
+    pub cached: usize,
+    /// Bytes of free blocks.
+    pub free: usize,
+    /// Bytes of blocks that some thread was splitting, merging or resizing.
+    pub in_transit: usize,
+    /// The largest block in bytes that merging forms of what is free now.
+    pub largest_free: usize,
+}
+
+impl HeapStats {
+    /// Counts the blocks of a heap, and adds them to the `orders` of its pool. O(blocks).
+    fn count(heap: &Heap, orders: &mut Orders) -> Self {
+        let (mut live, mut cached, mut free, mut in_transit) = (0, 0, 0, 0);
+        let mut coalescer = Coalescer::new(heap.buddy().geometry());
+        for (block, seen) in heap.buddy().scan() {
+            let of_order = &mut orders[seen.order()];
+            let bytes = of_order.block_size;
+            match seen.kind() {
+                Kind::Inner => in_transit += orders[Order::ZERO].block_size,
+                Kind::Free => {
+                    of_order.free += 1;
+                    free += bytes;
+                    coalescer.free(block, seen.order());
+                }
+                Kind::Held => {
+                    of_order.cached += 1;
+                    cached += bytes;
+                }
+                Kind::Live => {
+                    of_order.live += 1;
+                    live += bytes;
+                }
+            }
+        }
+        let largest_free = coalescer.largest().map_or(0, |order| orders[order].block_size);
+        Self { heap: heap.id, capacity: heap.capacity(), live, cached, free, in_transit, largest_free }
+    }
+
+    /// The figures of a heap of a pool. `block_size` tells the bytes of an order.
+    pub(crate) fn of(heap: &Heap, block_size: impl Fn(Order) -> usize) -> Self {
+        Self::count(heap, &mut PoolStats::new(block_size).orders)
+    }
+
+    /// As [`PoolStats::external_fragmentation`], of this heap.
+    pub fn external_fragmentation(&self) -> f64 {
+        external_fragmentation(self.largest_free, self.free)
+    }
+}
+
+fn external_fragmentation(largest_free: usize, free: usize) -> f64 {
+    if free == 0 { 0.0 } else { 1.0 - largest_free as f64 / free as f64 }
+}
+
+/// What a pool has, as [`MemoryPool::stats`](crate::MemoryPool::stats) counted it.
+///
+/// Blocks are exact while nobody uses the pool; else each is counted as it was when the count came to it.
+///
+/// Counts are totals since the pool was made. What a cache serves it counts at no cost, and what goes past it, to the
+/// heaps, on the books of its thread. A thread without a cache does not count: it would have to write to memory that all
+/// threads share, in each operation. Those are all threads of a pool that is
+/// [configured](crate::Builder::thread_cache) without caches or too small for them, and all without the feature `std`; else a
+/// thread that is about to exit, one of more than 4 096 at a time, or one for whose cache there was no memory.
+///
+/// To print one is to get a page for a person; [`log_line`](Self::log_line) is for logs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolStats {
+    /// Heaps.
+    pub heaps: usize,
+    /// Bytes in blocks, of whatever state; what the ends of odd heaps waste is not in it.
+    pub capacity: usize,
+    /// Bytes of blocks with the user.
+    pub live: usize,
+    /// Bytes of blocks in the caches of threads and in what those have for each other.
+    pub cached: usize,
+    /// Bytes of free blocks.
+    pub free: usize,
+    /// Bytes of blocks that some thread was splitting, merging or resizing.
+    pub in_transit: usize,
+    /// The largest block in bytes that merging forms of what is free now.
+    pub largest_free: usize,
+    /// Threads that have a cache, or had one that no other thread has taken over yet.
+    pub caches: usize,
+    /// Allocations that the caches served.
+    pub cache_allocations: u64,
+    /// Releases that the caches took.
+    pub cache_releases: u64,
+    /// Of these releases, the ones of blocks that another thread's cache had handed out, and that went home to it.
+    pub cache_sent: u64,
+    /// Blocks that caches took in for their threads' allocations, from heaps and from what other threads sent.
+    pub cache_refilled: u64,
+    /// Blocks that caches gave away: because they had no room for them, or were flushed.
+    pub cache_flushed: u64,
+    /// Allocations that went past a thread's cache: what is too large for it, batches, what a search found, and most of
+    /// [`alloc_in`](crate::MemoryPool::alloc_in).
+    pub heap_allocations: u64,
+    /// Releases that went past a thread's cache.
+    pub heap_releases: u64,
+    /// Allocations that failed.
+    pub failures: u64,
+    /// Allocations that the free stacks could not serve, so that a search swept for them, or remembered that it had.
+    pub searches: u64,
+    /// Sweeps, by hand or for a search.
+    pub sweeps: u64,
+    /// Pairs of buddies that sweeps merged.
+    pub merges: u64,
+    orders: Orders,
+}
+
+impl PoolStats {
+    /// Of nothing yet. `block_size` tells the bytes of an order.
+    pub(crate) fn new(block_size: impl Fn(Order) -> usize) -> Self {
+        let mut stats = Self::default();
+        for order in Order::ZERO.through(Order::MAX) {
+            stats.orders[order] =
+                OrderStats { order: order.get(), block_size: block_size(order), ..OrderStats::default() };
+        }
+        stats
+    }
+
+    /// Counts the blocks of one more heap. O(blocks).
+    pub(crate) fn add_heap(&mut self, heap: &Heap) {
+        let HeapStats { capacity, live, cached, free, in_transit, largest_free, .. } =
+            HeapStats::count(heap, &mut self.orders);
+        self.heaps += 1;
+        self.capacity = self.capacity.saturating_add(capacity);
+        self.live = self.live.saturating_add(live);
+        self.cached = self.cached.saturating_add(cached);
+        self.free = self.free.saturating_add(free);
+        self.in_transit = self.in_transit.saturating_add(in_transit);
+        self.largest_free = self.largest_free.max(largest_free);
+    }
+
+    /// Adds what one more cache counted.
+    pub(crate) fn add_cache(&mut self, served: Served) {
+        let Served { allocations, releases, sent, refilled, flushed, past_allocations, past_releases } = served;
+        self.caches += 1;
+        for (total, more) in [
+            (&mut self.cache_allocations, allocations),
+            (&mut self.cache_releases, releases),
+            (&mut self.cache_sent, sent),
+            (&mut self.cache_refilled, refilled),
+            (&mut self.cache_flushed, flushed),
+            (&mut self.heap_allocations, past_allocations),
+            (&mut self.heap_releases, past_releases),
+        ] {
+            *total = total.wrapping_add(more);
+        }
+    }
+
+    /// The sizes of which there are blocks, the smallest first.
+    pub fn orders(&self) -> impl Iterator<Item = OrderStats> + '_ {
+        self.orders.with_blocks().copied()
+    }
+
+    /// Allocations that threads with a cache made, of that cache and past it.
+    ///
+    /// ```
+    /// # let pool = mempool::MemoryPool::new();
+    /// # let mut heap = vec![0u8; 1 << 20];
+    /// # pool.add_heap(heap.as_mut_ptr(), heap.len())?;
+    /// let blocks = [100, 1000, 500_000].map(|size| pool.hl_alloc(size));
+    /// pool.hl_release(blocks[0]).expect("it is live");
+    /// let stats = pool.stats();
+    /// assert_eq!((stats.allocations(), stats.releases()), (3, 1));
+    /// # Ok::<(), mempool::AddHeapError>(())
+    /// ```
+    pub fn allocations(&self) -> u64 {
+        self.cache_allocations.wrapping_add(self.heap_allocations)
+    }
+
+    /// Releases that threads with a cache made, into that cache and past it.
+    pub fn releases(&self) -> u64 {
+        self.cache_releases.wrapping_add(self.heap_releases)
+    }
+
+    /// How much of the free memory the largest request can't use: 1 − largest free block / free bytes; 0 where nothing
+    /// is free.
+    ///
+    /// ```
+    /// let pool = mempool::MemoryPool::new();
+    /// assert_eq!(pool.stats().external_fragmentation(), 0.0);
+    /// ```
+    pub fn external_fragmentation(&self) -> f64 {
+        external_fragmentation(self.largest_free, self.free)
+    }
+}
+
+/// What a sweep did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SweepReport {
+    /// Blocks that it visited.
+    pub blocks: u64,
+    /// Pairs of buddies that it merged.
+    pub merges: u64,
+    /// Stale entries that it dropped from the free stacks.
+    pub stale_entries: u64,
+    /// The largest free block before, in bytes.
+    pub largest_before: usize,
+    /// The largest free block afterwards, in bytes.
+    pub largest_after: usize,
+}

@@ -1,0 +1,146 @@
+//! Figures as text: a page for a person, a line for a log.
+
+use core::fmt::{self, Write};
+
+use super::figures::{FIGURES, Value};
+use super::{HeapStats, OrderStats, PoolStats, SweepReport};
+use crate::units::{Bytes, Percent};
+
+/// Cells of the bar of an order.
+const BAR: u128 = 16;
+
+impl PoolStats {
+    /// The figures in one line of `key=value` pairs ([logfmt](https://brandur.org/logfmt)), for a log that keeps them.
+    ///
+    /// All figures are there each time, in the same order, with their unit in the key: `_bytes`, `_ratio`, and `_total` for
+    /// what only ever grows. The last key is there if there are blocks: `orders` has the counts of each size as
+    /// `SIZE:LIVE/CACHED/FREE`, with commas between. No value has a space. Keys may be added in later versions.
+    ///
+    /// ```
+    /// # let pool = mempool::MemoryPool::builder().thread_cache(0).build()?;
+    /// # #[repr(align(8192))]
+    /// # struct Aligned([u8; 8192]);
+    /// # let mut heap = Aligned([0; 8192]);
+    /// # let heap = &mut heap.0;
+    /// pool.add_heap(heap.as_mut_ptr(), heap.len())?; // 8 KiB, aligned to 8 KiB
+    /// let block = pool.hl_alloc(2048);
+    /// let line = pool.stats().log_line().to_string();
+    /// assert!(line.starts_with("heaps=1 capacity_bytes=8192 live_bytes=2048 cached_bytes=0 free_bytes=6144 "));
+    /// assert!(line.ends_with(" orders=2048:1/0/1,4096:0/0/1"));
+    /// # assert!(!block.is_null());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn log_line(&self) -> impl fmt::Display + '_ {
+        LogLine(self)
+    }
+}
+
+struct LogLine<'a>(&'a PoolStats);
+
+impl fmt::Display for LogLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(stats) = self;
+        for (number, figure) in FIGURES.iter().enumerate() {
+            if number > 0 {
+                f.write_char(' ')?;
+            }
+            let key = figure.key();
+            match (figure.of)(stats) {
+                Value::Count(value) | Value::Bytes(value) | Value::Total(value) => write!(f, "{key}={value}")?,
+                Value::Ratio(value) => write!(f, "{key}={value:.4}")?,
+            }
+        }
+        for (number, OrderStats { block_size, free, cached, live, .. }) in stats.orders().enumerate() {
+            f.write_str(if number == 0 { " orders=" } else { "," })?;
+            write!(f, "{block_size}:{live}/{cached}/{free}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for PoolStats {
+    /// A page for a person: a line for each figure that is not 0, and one for each size of which there are blocks, with a
+    /// bar of what is live (`█`), cached (`c`) and free (`·`) of them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.heaps == 1 { "" } else { "s" };
+        write!(f, "{} heap{plural}, {}", self.heaps, Bytes(self.capacity as u64))?;
+        let whole = self.capacity as u64;
+        for figure in FIGURES.iter().filter(|figure| !["heaps", "capacity"].contains(&figure.label)) {
+            let label = figure.label;
+            match (figure.of)(self) {
+                Value::Count(0) | Value::Bytes(0) | Value::Total(0) => {}
+                Value::Count(value) | Value::Total(value) => write!(f, "\n  {label:<22} {value:>12}")?,
+                Value::Bytes(part) => {
+                    let (bytes, share) = (Bytes(part), Percent { part, whole });
+                    write!(f, "\n  {label:<22} {bytes:>12} {share:>8} {part:>16} B")?;
+                }
+                Value::Ratio(0.0) => {}
+                Value::Ratio(value) => write!(f, "\n  {label:<22} {:>12} {:>6.1} %", "", value * 100.0)?,
+            }
+        }
+        if self.orders().next().is_some() {
+            write!(f, "\n  {:>10} {:>10} {:>10} {:>10}", "block size", "live", "cached", "free")?;
+        }
+        for order in self.orders() {
+            write!(f, "\n  {:>10}", Bytes(order.block_size as u64))?;
+            for count in [order.live, order.cached, order.free] {
+                match count {
+                    0 => write!(f, " {:>10}", "-")?,
+                    count => write!(f, " {count:>10}")?,
+                }
+            }
+            f.write_str("  ")?;
+            bar(f, &order)?;
+        }
+        Ok(())
+    }
+}
+
+/// Draws of what kind the blocks of an order are.
+fn bar(f: &mut fmt::Formatter<'_>, order: &OrderStats) -> fmt::Result {
+    let parts = [(order.live, '█'), (order.cached, 'c'), (order.free, '·')];
+    let whole: u128 = parts.iter().map(|(count, _)| *count as u128).sum();
+    let (mut before, mut drawn) = (0, 0);
+    for (count, character) in parts {
+        before += count as u128;
+        // Rounded to the nearest cell. The counts are below 2^64.
+        let end = (2 * before * BAR + whole).checked_div(2 * whole).unwrap_or(0);
+        for _ in drawn..end {
+            f.write_char(character)?;
+        }
+        drawn = end;
+    }
+    Ok(())
+}
+
+impl fmt::Display for HeapStats {
+    /// One line, without the figures that are 0.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { heap, capacity, live, cached, free, in_transit, largest_free } = self;
+        write!(f, "{heap}: {}", Bytes(*capacity as u64))?;
+        for (label, bytes) in [
+            ("live", live),
+            ("cached", cached),
+            ("free", free),
+            ("in transit", in_transit),
+            ("largest free", largest_free),
+        ] {
+            if *bytes > 0 {
+                write!(f, ", {label} {}", Bytes(*bytes as u64))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for SweepReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { blocks, merges, stale_entries, largest_before, largest_after } = self;
+        let [before, after] = [largest_before, largest_after].map(|bytes| Bytes(*bytes as u64));
+        write!(
+            f,
+            "{blocks} blocks visited, {merges} merges, {stale_entries} stale entries dropped, largest free block {before} \
+             before and {after} after"
+        )
+    }
+}
