@@ -82,7 +82,11 @@ impl Config {
 /// # Ok(())
 /// # }
 /// ```
+///
+/// With the feature `serde`, a configuration can be read from a file: what is left out is as by default; a field that there is
+/// not, or a size that [`build`](Self::build) would refuse, is an error.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[must_use = "a builder does nothing before `build`"]
 pub struct Builder {
     min_block: usize,
@@ -124,7 +128,12 @@ impl Builder {
     ///
     /// When a size is not one that is allowed.
     pub fn build(self) -> Result<MemoryPool, ConfigError> {
-        let Self { min_block, max_block, thread_cache } = self;
+        self.config().map(MemoryPool::with)
+    }
+
+    /// The configuration, checked.
+    fn config(&self) -> Result<Config, ConfigError> {
+        let Self { min_block, max_block, thread_cache } = *self;
         if !min_block.is_power_of_two() || min_block < LEAST_MIN_BLOCK {
             return Err(ConfigError::MinBlock { bytes: min_block });
         }
@@ -135,6 +144,32 @@ impl Builder {
             }
             config.max_order = config.order_for(bytes).unwrap_or(Order::MAX);
         }
-        Ok(MemoryPool::with(config))
+        Ok(config)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for Builder {
+    /// Checks what [`build`](Self::build) checks.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(serde::Deserialize)]
+        #[serde(rename = "Builder", default, deny_unknown_fields)]
+        struct Unchecked {
+            min_block: usize,
+            max_block: Option<usize>,
+            thread_cache: usize,
+        }
+
+        impl Default for Unchecked {
+            fn default() -> Self {
+                let Builder { min_block, max_block, thread_cache } = Builder::new();
+                Self { min_block, max_block, thread_cache }
+            }
+        }
+
+        let Unchecked { min_block, max_block, thread_cache } = Unchecked::deserialize(deserializer)?;
+        let builder = Self { min_block, max_block, thread_cache };
+        builder.config().map_err(serde::de::Error::custom)?;
+        Ok(builder)
     }
 }

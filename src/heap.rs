@@ -10,6 +10,7 @@ use crate::sync::{Alive, AtomicU8, Ordering};
 
 /// The name of a heap within its pool, given in the order in which heaps were added, from 0; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct HeapId(pub(crate) u32);
 
 impl HeapId {

@@ -2,6 +2,8 @@
 
 mod figures;
 mod text;
+#[cfg(feature = "serde")]
+mod wire;
 
 use core::ops::{Index, IndexMut};
 
@@ -11,6 +13,8 @@ use crate::raw::{Coalescer, Kind, Order};
 
 /// How many blocks of one size there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default))]
 #[non_exhaustive]
 pub struct OrderStats {
     /// The order: each of these blocks has 2^order smallest blocks.
@@ -67,6 +71,7 @@ impl Eq for Orders {}
 ///
 /// Exact while nobody uses the pool; else each block is counted as it was when the count came to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct HeapStats {
     /// The heap.
@@ -141,6 +146,8 @@ fn external_fragmentation(largest_free: usize, free: usize) -> f64 {
 ///
 /// To print one is to get a page for a person; [`log_line`](Self::log_line) is for logs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default))]
 #[non_exhaustive]
 pub struct PoolStats {
     /// Heaps.
@@ -266,6 +273,8 @@ impl PoolStats {
 
 /// What a sweep did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default))]
 #[non_exhaustive]
 pub struct SweepReport {
     /// Blocks that it visited.
