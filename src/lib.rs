@@ -28,4 +28,6 @@ pub use error::{AddHeapError, AllocError, ConfigError, ReleaseBatchError, Releas
 pub use heap::HeapId;
 pub use map::{Block, BlockState, HeapMap, SvgMap, TextMap};
 pub use pool::MemoryPool;
+#[cfg(feature = "metrics")]
+pub use stats::describe_metrics;
 pub use stats::{HeapStats, OrderStats, PoolStats, SweepReport};

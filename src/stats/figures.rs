@@ -8,6 +8,8 @@ macro_rules! name {
         concat!("heapmaster_", $name)
     };
 }
+#[cfg(feature = "metrics")]
+pub(super) use name;
 
 /// One figure of a pool.
 #[derive(Clone, Copy, Debug)]
@@ -17,7 +19,7 @@ pub(super) struct Figure {
     /// Its name for people.
     pub(super) label: &'static str,
     /// What it is.
-    #[allow(dead_code, reason = "only metrics are described")]
+    #[cfg_attr(not(feature = "metrics"), allow(dead_code, reason = "only metrics are described"))]
     pub(super) description: &'static str,
     /// Its value.
     pub(super) of: fn(&PoolStats) -> Value,

@@ -1,6 +1,8 @@
 //! Figures of a pool at one moment: what they are, and how they are counted.
 
 mod figures;
+#[cfg(feature = "metrics")]
+mod record;
 mod text;
 #[cfg(feature = "serde")]
 mod wire;
@@ -10,6 +12,9 @@ use core::ops::{Index, IndexMut};
 use crate::cache::Served;
 use crate::heap::{Heap, HeapId};
 use crate::raw::{Coalescer, Kind, Order};
+
+#[cfg(feature = "metrics")]
+pub use record::describe_metrics;
 
 /// How many blocks of one size there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,0 +1,179 @@
+//! Figures as metrics of the `metrics` facade. Whoever has the figures says when; nothing here is on the path of an allocation.
+
+extern crate std;
+
+use std::string::ToString;
+use std::vec::Vec;
+
+use ::metrics::{IntoLabels, Key, Label, Level, Metadata, Recorder, Unit, with_recorder};
+
+use super::figures::{FIGURES, Value, name};
+use super::{HeapStats, PoolStats};
+
+static METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
+
+/// Blocks by size and state.
+const BLOCKS: (&str, &str) = (name!("blocks"), "Blocks of one size in one state.");
+
+/// Figures of a heap: names, descriptions, values.
+type OfHeap = (&'static str, &'static str, fn(&HeapStats) -> usize);
+const OF_HEAP: [OfHeap; 6] = [
+    (name!("heap_capacity_bytes"), "Bytes of a heap in blocks, of whatever state.", |of| of.capacity),
+    (name!("heap_live_bytes"), "Bytes of a heap's blocks with the user.", |of| of.live),
+    (name!("heap_cached_bytes"), "Bytes of a heap's blocks in caches.", |of| of.cached),
+    (name!("heap_free_bytes"), "Bytes of a heap's free blocks.", |of| of.free),
+    (name!("heap_in_transit_bytes"), "Bytes of a heap's blocks that were being split, merged or resized.", |of| {
+        of.in_transit
+    }),
+    (name!("heap_largest_free_bytes"), "The largest block that merging forms of what is free in a heap.", |of| {
+        of.largest_free
+    }),
+];
+
+fn gauge(recorder: &dyn Recorder, name: &'static str, labels: Vec<Label>, value: f64) {
+    recorder.register_gauge(&Key::from_parts(name, labels), &METADATA).set(value);
+}
+
+impl PoolStats {
+    /// Sets metrics to these figures, in the recorder of the program, or of the calling thread where it has one. The labels
+    /// tell pools apart; `Vec::new()` for none.
+    ///
+    /// The figures are as old as `self`: a program calls this now and then, for instance before it is scraped. Counters
+    /// never go back, so older figures don't change them.
+    ///
+    /// | gauge | |
+    /// |---|---|
+    /// | `heapmaster_heaps` | heaps |
+    /// | `heapmaster_capacity_bytes` | bytes in blocks, of whatever state |
+    /// | `heapmaster_live_bytes` | bytes of blocks with the user |
+    /// | `heapmaster_cached_bytes` | bytes of blocks in caches |
+    /// | `heapmaster_free_bytes` | bytes of free blocks |
+    /// | `heapmaster_in_transit_bytes` | bytes of blocks being split, merged or resized |
+    /// | `heapmaster_largest_free_bytes` | the largest block that merging forms of what is free |
+    /// | `heapmaster_external_fragmentation_ratio` | 1 − largest free block / free bytes |
+    /// | `heapmaster_caches` | threads that have a cache, or left one |
+    ///
+    /// | counter | |
+    /// |---|---|
+    /// | `heapmaster_cache_allocations_total` | allocations that caches served |
+    /// | `heapmaster_cache_releases_total` | releases that caches took |
+    /// | `heapmaster_cache_sent_blocks_total` | of these, blocks that went home to another thread's cache |
+    /// | `heapmaster_cache_refilled_blocks_total` | blocks that caches took in for allocations |
+    /// | `heapmaster_cache_flushed_blocks_total` | blocks that caches gave away |
+    /// | `heapmaster_heap_allocations_total` | allocations that went past a thread's cache |
+    /// | `heapmaster_heap_releases_total` | releases that went past a thread's cache |
+    /// | `heapmaster_failures_total` | allocations that failed |
+    /// | `heapmaster_searches_total` | allocations that the free stacks could not serve |
+    /// | `heapmaster_sweeps_total` | sweeps |
+    /// | `heapmaster_merges_total` | pairs of buddies that were merged |
+    ///
+    /// # Progress
+    ///
+    /// As the recorder. It allocates, from the global allocator.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = mempool::MemoryPool::new();
+    /// mempool::describe_metrics(); // once
+    /// pool.stats().record(&[("pool", "frames")]);
+    /// ```
+    pub fn record(&self, labels: impl IntoLabels) {
+        let labels = labels.into_labels();
+        with_recorder(|recorder| {
+            for figure in &FIGURES {
+                match (figure.of)(self) {
+                    Value::Count(value) | Value::Bytes(value) => {
+                        gauge(recorder, figure.name, labels.clone(), value as f64);
+                    }
+                    Value::Ratio(value) => gauge(recorder, figure.name, labels.clone(), value),
+                    Value::Total(value) => {
+                        let key = Key::from_parts(figure.name, labels.clone());
+                        recorder.register_counter(&key, &METADATA).absolute(value);
+                    }
+                }
+            }
+        });
+    }
+
+    /// Sets the gauges `heapmaster_blocks` to the numbers of blocks, with the labels `block_size`, in bytes, and `state`: `live`,
+    /// `cached` or `free`, besides those that are given. That is up to 96 of them, for the sizes that a pool can have; sizes
+    /// without blocks are 0.
+    ///
+    /// # Progress
+    ///
+    /// As [`record`](Self::record).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = mempool::MemoryPool::new();
+    /// pool.stats().record_orders(&[("pool", "frames")]);
+    /// ```
+    pub fn record_orders(&self, labels: impl IntoLabels) {
+        let labels = labels.into_labels();
+        with_recorder(|recorder| {
+            // Sizes that a `usize` can't count have no blocks, nor have those of which nothing was read.
+            for order in self.orders.0.iter().filter(|order| order.block_size.is_power_of_two()) {
+                let size = Label::new("block_size", order.block_size.to_string());
+                for (state, count) in [("live", order.live), ("cached", order.cached), ("free", order.free)] {
+                    let mut labels = labels.clone();
+                    labels.extend([size.clone(), Label::from_static_parts("state", state)]);
+                    gauge(recorder, BLOCKS.0, labels, count as f64);
+                }
+            }
+        });
+    }
+}
+
+impl HeapStats {
+    /// Sets gauges to the figures of this heap, with the label `heap`, its number, besides those that are given. They are
+    /// `heapmaster_heap_capacity_bytes`, `heapmaster_heap_live_bytes`, `heapmaster_heap_cached_bytes`,
+    /// `heapmaster_heap_free_bytes`, `heapmaster_heap_in_transit_bytes` and `heapmaster_heap_largest_free_bytes`.
+    ///
+    /// # Progress
+    ///
+    /// As [`PoolStats::record`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = mempool::MemoryPool::new();
+    /// for heap in pool.heaps() {
+    ///     heap.record(&[("pool", "frames")]);
+    /// }
+    /// ```
+    pub fn record(&self, labels: impl IntoLabels) {
+        let mut labels = labels.into_labels();
+        labels.push(Label::new("heap", self.heap.get().to_string()));
+        with_recorder(|recorder| {
+            for (name, _, of) in OF_HEAP {
+                gauge(recorder, name, labels.clone(), of(self) as f64);
+            }
+        });
+    }
+}
+
+/// Tells the recorder what the metrics of [`PoolStats::record`], [`PoolStats::record_orders`] and [`HeapStats::record`] are, and
+/// in which units. To be called once, after the recorder was installed; all pools have the same metrics.
+///
+/// # Progress
+///
+/// As the recorder.
+pub fn describe_metrics() {
+    with_recorder(|recorder| {
+        for figure in &FIGURES {
+            let (name, description) = (figure.name.into(), figure.description.into());
+            match (figure.of)(&PoolStats::default()) {
+                Value::Bytes(_) => recorder.describe_gauge(name, Some(Unit::Bytes), description),
+                Value::Count(_) => recorder.describe_gauge(name, Some(Unit::Count), description),
+                Value::Ratio(_) => recorder.describe_gauge(name, None, description),
+                Value::Total(_) => recorder.describe_counter(name, Some(Unit::Count), description),
+            }
+        }
+        recorder.describe_gauge(BLOCKS.0.into(), Some(Unit::Count), BLOCKS.1.into());
+        for (name, description, _) in OF_HEAP {
+            recorder.describe_gauge(name.into(), Some(Unit::Bytes), description.into());
+        }
+    });
+}
