@@ -20,8 +20,16 @@ pub mod raw;
 #[cfg(not(all(loom, feature = "loom")))]
 mod raw;
 mod stats;
+#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+mod sweeper;
 mod sync;
 mod units;
+// As for `raw`.
+#[cfg(all(loom, feature = "loom"))]
+#[doc(hidden)]
+pub mod wakers;
+#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+mod wakers;
 
 pub use config::Builder;
 pub use error::{AddHeapError, AllocError, ConfigError, ReleaseBatchError, ReleaseError, RemoveHeapError, ResizeError};
@@ -31,3 +39,6 @@ pub use pool::MemoryPool;
 #[cfg(feature = "metrics")]
 pub use stats::describe_metrics;
 pub use stats::{HeapStats, OrderStats, PoolStats, SweepReport};
+#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+#[cfg_attr(docsrs, doc(cfg(feature = "std")))]
+pub use sweeper::{Budget, Sweeper, SweeperBuilder, SweeperStats};

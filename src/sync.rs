@@ -22,6 +22,20 @@ use loom::cell::UnsafeCell;
 
 pub(crate) use atomic::{Ordering, fence};
 
+#[cfg(all(loom, feature = "loom"))]
+pub(crate) use loom::thread::Thread;
+#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+pub(crate) use threads::*;
+
+/// What the thread of a sweeper needs. It is not modelled: all that it shares with users of a pool is the pool.
+#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+mod threads {
+    extern crate std;
+
+    pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+    pub(crate) use std::thread::{Builder as ThreadBuilder, JoinHandle, Thread, current, park, park_timeout};
+}
+
 /// Defines a function that is `const` but under loom, whose atomics have no `const` constructor.
 macro_rules! const_unless_loom {
     ($(#[$meta:meta])* $visibility:vis fn $name:ident($($argument:ident: $type:ty)?) -> $result:ty $body:block) => {
@@ -180,6 +194,11 @@ macro_rules! integer {
             }
 
             #[inline(always)]
+            pub(crate) fn fetch_sub(&self, value: $value, order: Ordering) -> $value {
+                self.word().fetch_sub(value, order)
+            }
+
+            #[inline(always)]
             pub(crate) fn fetch_or(&self, value: $value, order: Ordering) -> $value {
                 self.word().fetch_or(value, order)
             }
@@ -248,6 +267,40 @@ impl Alive {
     pub(crate) fn end(&self) {
         #[cfg(all(loom, feature = "loom"))]
         self.cell.with_mut(|_| ());
+    }
+}
+
+#[cfg(any(feature = "std", all(loom, feature = "loom")))]
+impl<T> Local<T> {
+    /// The value, which several threads may look at.
+    ///
+    /// # Safety
+    ///
+    /// No thread calls `get` or `replace` for as long as the reference lives.
+    pub(crate) unsafe fn read(&self) -> &T
+    where
+        T: Sync,
+    {
+        #[cfg(not(all(loom, feature = "loom")))]
+        // SAFETY: the value lives as long as `self`; nobody changes it, as the caller says.
+        return unsafe { &*self.0.get() };
+        #[cfg(all(loom, feature = "loom"))]
+        // SAFETY: as above.
+        return self.0.with(|value| unsafe { &*value });
+    }
+
+    /// Replaces the value.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the one thread that uses the value.
+    pub(crate) unsafe fn replace(&self, value: T) -> T {
+        #[cfg(not(all(loom, feature = "loom")))]
+        // SAFETY: nobody else uses the value, as the caller says.
+        return core::mem::replace(unsafe { &mut *self.0.get() }, value);
+        #[cfg(all(loom, feature = "loom"))]
+        // SAFETY: as above.
+        return self.0.with_mut(|place| core::mem::replace(unsafe { &mut *place }, value));
     }
 }
 

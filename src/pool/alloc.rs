@@ -248,6 +248,10 @@ impl MemoryPool {
         count(&self.counters.searches, 1);
         count(&self.counters.sweeps, u64::from(outcome.rounds));
         count(&self.counters.merges, outcome.merges);
+        #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+        if outcome.rounds > 0 {
+            self.wakers.wake();
+        }
         let found = outcome.found.map_err(Some).and_then(|(place, block)| {
             let heap = heaps.clone().nth(place);
             heap.map(|heap| heap.pointer(block)).ok_or(None)

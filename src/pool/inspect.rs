@@ -46,6 +46,11 @@ impl MemoryPool {
             total.add(&heap.buddy().sweep(None));
         }
         self.collect();
+        self.swept(&total)
+    }
+
+    /// Counts a sweep, and reports it.
+    pub(super) fn swept(&self, total: &Sweep) -> SweepReport {
         count(&self.counters.sweeps, 1);
         count(&self.counters.merges, total.merges);
         let bytes = |order: Option<Order>| order.map_or(0, |order| self.config.bytes(order));

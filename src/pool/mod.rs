@@ -3,12 +3,19 @@
 
 mod alloc;
 mod inspect;
+#[cfg(all(feature = "rayon", not(all(loom, feature = "loom"))))]
+mod parallel;
 mod release;
 mod remove;
 mod resize;
+#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+mod round;
 
 use core::fmt;
 use core::ptr::NonNull;
+
+#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+pub(crate) use round::Round;
 
 use crate::cache::{Caches, Owner, Reach, current, indices, with_current};
 use crate::config::{Builder, Config};
@@ -17,6 +24,8 @@ use crate::heap::{HeapId, Region};
 use crate::heaps::{Heaps, Pinned};
 use crate::raw::LastFailure;
 use crate::sync::{AtomicU64, Ordering, const_unless_loom};
+#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+use crate::wakers::Wakers;
 
 /// A pool of memory over heaps that the caller gives, shared by any number of threads.
 ///
@@ -73,6 +82,9 @@ pub struct MemoryPool {
     caches: Caches,
     last_failure: LastFailure,
     counters: Counters,
+    /// The threads of sweepers, to be woken by an allocation that had to sweep by itself.
+    #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+    pub(crate) wakers: Wakers,
 }
 
 /// Counts of what is rare.
@@ -106,7 +118,15 @@ impl MemoryPool {
                 merges: AtomicU64::new(0),
             };
             let caches = Caches::new(config.thread_cache);
-            Self { config, heaps: Heaps::new(), caches, last_failure: LastFailure::new(), counters }
+            Self {
+                config,
+                heaps: Heaps::new(),
+                caches,
+                last_failure: LastFailure::new(),
+                counters,
+                #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+                wakers: Wakers::new(),
+            }
         }
     }
 

@@ -160,7 +160,7 @@ impl Buddy {
     /// Goes through the stacks, drops the entries that are stale and moves the ones that are in the wrong stack;
     /// returns how many it dropped.
     #[cold]
-    fn tidy(&self) -> u64 {
+    pub(super) fn tidy(&self) -> u64 {
         let mut dropped = 0;
         // Descending: a node moves to the stack of a larger order as a rule, and is not visited again there.
         for order in Order::ZERO.through(self.geometry.max_order()).rev() {

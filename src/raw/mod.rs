@@ -2,14 +2,17 @@
 //!
 //! A file uses only the ones before it: [`order`] (sizes and buddy arithmetic), [`state`] (the state word),
 //! [`stack`] (the free stacks), [`buddy`] (publish, take, split, release), [`resize`] (grow and shrink in place),
-//! [`batch`] (many blocks for few atomic operations), [`merge`] (the pass of a sweep), [`scan`] (looking at the
-//! blocks), [`search`] (when an allocation may fail), [`seize`] (taking a heap out of use). The protocol as a whole is on the design page, `src/DESIGN.md`.
+//! [`batch`] (many blocks for few atomic operations), [`merge`] (the pass of a sweep), [`pieces`] (the same piece
+//! by piece), [`scan`] (looking at the blocks), [`search`] (when an allocation may fail), [`seize`] (taking a heap out of
+//! use). The protocol as a whole is on the design page, `src/DESIGN.md`.
 #![forbid(unsafe_code)]
 
 pub mod batch;
 pub mod buddy;
 pub mod merge;
 pub mod order;
+#[cfg(feature = "std")]
+pub mod pieces;
 pub mod resize;
 pub mod scan;
 pub mod search;

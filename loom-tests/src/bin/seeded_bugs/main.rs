@@ -10,6 +10,7 @@ mod caches;
 mod copy;
 mod heaps;
 mod run;
+mod sweepers;
 mod words;
 
 use std::process::ExitCode;
@@ -25,8 +26,8 @@ const COPIES: usize = 2;
 fn main() -> io::Result<ExitCode> {
     let part = env::args().nth(1).unwrap_or_default();
     let wanted = |bug: &&Bug| bug.name.contains(&part) || bug.models.iter().any(|model| model.contains(&part));
-    let bugs =
-        Vec::from_iter(words::BUGS.iter().chain(blocks::BUGS).chain(caches::BUGS).chain(heaps::BUGS).filter(wanted));
+    let all = [words::BUGS, blocks::BUGS, caches::BUGS, heaps::BUGS, sweepers::BUGS];
+    let bugs = Vec::from_iter(all.into_iter().flatten().filter(wanted));
 
     let folder = copy::target().join("seeded-bugs");
     fs::create_dir_all(&folder)?;

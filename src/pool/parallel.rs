@@ -1,0 +1,84 @@
+//! A sweep by several threads, with rayon.
+
+extern crate std;
+
+use alloc::vec::Vec;
+use std::panic;
+
+use rayon::prelude::*;
+
+use super::MemoryPool;
+use crate::heap::HeapId;
+use crate::raw::{Buddy, Order, Sweep};
+use crate::stats::SweepReport;
+
+/// What one task merges: 65 536 units, a few hundred microseconds where all is in single units.
+const PIECE: Option<Order> = Order::new(16);
+
+impl MemoryPool {
+    /// What [`sweep`](Self::sweep) does, by the threads of rayon: heaps are cut into pieces of 65 536 smallest blocks, which are
+    /// merged at the same time; to tidy the free stacks of a heap afterwards is one thread's work, as ever.
+    ///
+    /// Of use where a program waits for the sweep of a heap with hundreds of thousands of blocks, or of several such heaps, and
+    /// has processors to spare; below that, [`sweep`](Self::sweep) is done before the threads are awake. For merging beside
+    /// the program's work there is the [`Sweeper`](crate::Sweeper).
+    ///
+    /// It runs in the calling thread's rayon pool, [`ThreadPool::install`](rayon::ThreadPool::install) chooses another one.
+    /// Where rayon can't start its threads, this is `sweep`. The report is that of `sweep`.
+    ///
+    /// # Progress
+    ///
+    /// The merging is lock-free, but the calling thread waits for the others.
+    ///
+    /// # Complexity
+    ///
+    /// O(blocks) in all.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = mempool::MemoryPool::new();
+    /// # let mut heap = vec![0u8; 1 << 20];
+    /// # pool.add_heap(heap.as_mut_ptr(), heap.len())?;
+    /// println!("{}", pool.sweep_parallel());
+    /// # Ok::<(), mempool::AddHeapError>(())
+    /// ```
+    #[cfg_attr(docsrs, doc(cfg(feature = "rayon")))]
+    pub fn sweep_parallel(&self) -> SweepReport {
+        // It panics where the threads can't be started.
+        if panic::catch_unwind(rayon::current_num_threads).is_err() {
+            return self.sweep();
+        }
+        let pinned = self.heaps.pin();
+        let (own, reach) = (self.cache_slow(&pinned), self.reach(&pinned));
+        reach.reclaim(own);
+        reach.ask_others(own);
+        let heaps: Vec<HeapId> = pinned.view().by_age().map(|heap| heap.id).collect();
+        self.collect();
+        self.swept(&sum(heaps.into_par_iter().map(|heap| self.sweep_pieces(heap))))
+    }
+
+    fn sweep_pieces(&self, heap: HeapId) -> Sweep {
+        // Looked up anew for each piece: it may be another thread that merges that, and heaps come and go.
+        let with = |run: &dyn Fn(&Buddy) -> Sweep| {
+            self.heaps.pin().view().get(heap).map_or_else(Sweep::default, |heap| run(heap.buddy()))
+        };
+        let order = PIECE.unwrap_or(Order::MAX);
+        let pieces = self.heaps.pin().view().get(heap).map(|heap| heap.buddy().pieces(order).collect::<Vec<_>>());
+        let pieces = pieces.unwrap_or_default().into_par_iter();
+        let mut total =
+            sum(pieces.map(|piece| with(&|buddy| buddy.merge_piece(piece.start, piece.end - piece.start).0)));
+        let seams = with(&|buddy| buddy.merge_seams(order));
+        // These blocks were visited before.
+        total.add(&Sweep { blocks: 0, free_units: 0, largest_found: None, ..seams });
+        total.add(&with(&|buddy| Sweep { dropped: buddy.finish_pieces(), ..Sweep::default() }));
+        total
+    }
+}
+
+fn sum(sweeps: impl ParallelIterator<Item = Sweep>) -> Sweep {
+    sweeps.reduce(Sweep::default, |mut total, sweep| {
+        total.add(&sweep);
+        total
+    })
+}

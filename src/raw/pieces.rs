@@ -1,0 +1,142 @@
+//! Merging piece by piece: for sweeps that stop in between, and for several threads at one heap.
+
+use core::ops::Range;
+
+use super::buddy::Buddy;
+use super::merge::Sweep;
+use super::order::{BlockIndex, Order};
+use super::state::Kind;
+
+impl Buddy {
+    /// Merges the blocks that begin in the `units` units from `from` on with what lies left of them, whatever the piece that
+    /// is in. Also returns where the next piece begins: the number of units, once the heap is done. Pieces that follow each
+    /// other merge what one pass does, if nobody changes anything. O(orders + blocks of the piece). Lock-free.
+    pub fn merge_piece(&self, from: u32, units: u32) -> (Sweep, u32) {
+        let end = from.saturating_add(units).min(self.geometry.units());
+        // A piece may begin inside a block, which was visited with the piece before.
+        let begin = self.next_head(BlockIndex::new(from));
+        (self.merge(begin..end, None), end.max(begin))
+    }
+
+    /// Tidies the stacks, if they want it: what is left to do once all pieces were merged. Returns how many entries it
+    /// dropped. O(entries). Lock-free.
+    pub fn finish_pieces(&self) -> u64 {
+        if self.start_to_tidy() { self.tidy() } else { 0 }
+    }
+
+    /// Cuts the heap where blocks of `order` begin, whoever has them. The pieces can be merged in any order, by several
+    /// threads at once; then [`merge_seams`](Self::merge_seams) merges what is larger than a piece.
+    #[cfg_attr(not(feature = "rayon"), allow(dead_code, reason = "only several threads need it"))]
+    pub fn pieces(&self, order: Order) -> impl Iterator<Item = Range<u32>> + use<> {
+        let geometry = self.geometry;
+        let mut next = 0;
+        core::iter::from_fn(move || {
+            let begin = next;
+            let room = geometry.units().checked_sub(begin).filter(|room| *room > 0)?;
+            let passed = begin.wrapping_add(geometry.lead()) & (order.units() - 1);
+            next = begin + room.min(order.units() - passed);
+            Some(begin..next)
+        })
+    }
+
+    /// Merges the blocks that begin where a piece begins with what lies left of them. All pairs smaller than a piece lie
+    /// inside one, so that these are all that are left when the pieces are done. O(pieces). Lock-free.
+    #[cfg_attr(not(feature = "rayon"), allow(dead_code, reason = "only several threads need it"))]
+    pub fn merge_seams(&self, order: Order) -> Sweep {
+        let mut total = Sweep::default();
+        // Where no block begins there is nothing to merge; `merge` would take it for one in transit.
+        let heads = self.pieces(order).skip(1).map(|piece| BlockIndex::new(piece.start));
+        for head in heads.filter(|head| self.states.at(*head).read().kind() == Kind::Free) {
+            total.add(&self.merge(head.get()..head.get() + 1, None));
+        }
+        total
+    }
+
+    /// Where the block ends that `unit` is in without being its head; `unit` itself, if it is a head or there is no block, but
+    /// one in transit. O(orders).
+    fn next_head(&self, unit: BlockIndex) -> u32 {
+        if self.states.at(unit).read().kind() != Kind::Inner {
+            return unit.get();
+        }
+        let enclosing = Order::ZERO.through(self.geometry.max_order()).skip(1);
+        let mut heads = enclosing.map_while(|order| self.geometry.enclosing(unit, order));
+        let end = heads.find_map(|head| {
+            let seen = self.states.at(head).read();
+            let end = head.end(seen.order());
+            (head != unit && seen.kind() != Kind::Inner && end > u64::from(unit.get())).then_some(end)
+        });
+        // A block ends inside the heap.
+        end.map_or(unit.get(), |end| end as u32)
+    }
+}
+
+#[cfg(all(test, not(all(loom, feature = "loom"))))]
+mod tests {
+    use super::super::{Geometry, State};
+    use super::*;
+
+    /// A heap of single units, all of them free but for the ones that `keep` says.
+    fn in_units(units: u32, first_unit: u64, keep: impl Fn(u32) -> bool) -> Buddy {
+        let heap = Buddy::new(Geometry::new(units, first_unit, Order::MAX)).expect("a few bytes");
+        let blocks = [(); 300].map(|()| heap.alloc(Order::ZERO));
+        assert_eq!(blocks.iter().flatten().count(), units as usize);
+        for block in blocks.into_iter().flatten().filter(|block| !keep(block.get())) {
+            heap.release(block).expect("it is live");
+        }
+        heap
+    }
+
+    fn blocks(heap: &Buddy) -> alloc::vec::Vec<(BlockIndex, State)> {
+        heap.scan().collect()
+    }
+
+    #[test]
+    fn pieces_do_what_one_pass_does() {
+        for (units, skew, every) in [(256, 0, 300), (256, 0, 37), (255, 3, 300), (200, 77, 41), (1, 1, 300), (97, 5, 2)]
+        {
+            let heap = || in_units(units, skew, |unit| unit % every == every - 1);
+            let whole = heap();
+            let all = whole.sweep(None);
+            for step in [1, 2, 3, 7, 16, 64, 1000, u32::MAX] {
+                let heap = heap();
+                let (mut total, mut next) = (Sweep::default(), 0);
+                while next < units {
+                    let (sweep, end) = heap.merge_piece(next, step);
+                    assert!(end > next);
+                    total.add(&sweep);
+                    next = end;
+                }
+                assert_eq!(heap.finish_pieces() > 0, total.merges > 0);
+                assert_eq!(blocks(&heap), blocks(&whole), "{units} units in pieces of {step}");
+                assert_eq!((total.blocks, total.merges, total.unsettled), (all.blocks, all.merges, false));
+                assert_eq!((total.largest, total.largest_found), (all.largest, all.largest_found));
+            }
+        }
+    }
+
+    #[test]
+    fn pieces_in_any_order_and_their_seams_do_what_one_pass_does() {
+        for (units, skew, every) in [(256, 0, 300), (256, 0, 37), (255, 3, 300), (200, 77, 41), (1, 1, 300), (97, 5, 2)]
+        {
+            let heap = || in_units(units, skew, |unit| unit % every == every - 1);
+            let whole = heap();
+            let all = whole.sweep(None);
+            for order in [0, 1, 3, 6, 31].map(|order| Order::new(order).expect("an order")) {
+                let heap = heap();
+                let mut pieces: alloc::vec::Vec<_> = heap.pieces(order).collect();
+                let length: u32 = pieces.iter().map(|piece| piece.end - piece.start).sum();
+                assert_eq!(length, units);
+                pieces.reverse();
+                let mut total = Sweep::default();
+                for piece in pieces {
+                    total.add(&heap.merge_piece(piece.start, piece.end - piece.start).0);
+                }
+                assert_eq!(total.blocks, all.blocks);
+                total.add(&heap.merge_seams(order));
+                heap.finish_pieces();
+                assert_eq!(blocks(&heap), blocks(&whole), "{units} units in pieces of order {}", order.get());
+                assert_eq!((total.merges, total.largest), (all.merges, all.largest));
+            }
+        }
+    }
+}

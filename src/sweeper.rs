@@ -1,0 +1,299 @@
+//! The sweeper: a thread in the background that merges what is free, for one pool or many.
+//!
+//! This file has what users see, `work` what the thread does. It shares nothing with the users of a pool but the pool: its passes are pieces of sweeps (`pool/round`), and all that an
+//! allocation knows of it is a thread to be woken (`wakers`). The lock in here is between it and who started it.
+
+extern crate std;
+
+mod work;
+
+use alloc::boxed::Box;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::fmt;
+use core::ops::Deref;
+use std::io;
+use std::process;
+use std::time::Duration;
+
+use work::Work;
+
+use crate::pool::MemoryPool;
+use crate::sync::{
+    AtomicU8, AtomicU64, Condvar, JoinHandle, Mutex, MutexGuard, Ordering, PoisonError, ThreadBuilder, current,
+};
+
+/// How much a sweeper may do in one pass, over all its pools. What is left over waits for the next pass, which goes on where
+/// this one stopped. A pass ends after a piece of work of at most 16 384 smallest blocks, so that it may take a few tenths of
+/// a millisecond more than it was given; to tidy the free stacks of a heap, once a round, is one piece of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Budget {
+    /// So many bytes of state words: two for each smallest block of the heaps.
+    Bytes(usize),
+    /// So much time.
+    Time(Duration),
+}
+
+/// What a [`Sweeper`] has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SweeperStats {
+    /// Passes.
+    pub passes: u64,
+    /// Passes before their time, because an allocation had to sweep by itself.
+    pub early: u64,
+    /// Times that it came through all heaps of a pool; those count in which nothing was left to do.
+    pub rounds: u64,
+    /// Pairs of buddies that it merged.
+    pub merges: u64,
+}
+
+/// A thread in the background that merges the free blocks of one pool or many, so that allocations of large blocks find them
+/// and need not sweep by themselves.
+///
+/// In each *pass* it does as much as its [`Budget`] allows, then it waits for an interval. It goes on where it stopped. A pass
+/// comes early after an allocation had to sweep by itself, but not before the sweeper has paused for as long as its last pass
+/// took. A heap in which nothing was released since there was nothing left to merge costs next to nothing.
+///
+/// What threads left in their caches that are gone is given back to the heaps with each round; what running ones have in theirs
+/// is not, [`MemoryPool::flush_thread_cache`] is for that.
+///
+/// To drop the sweeper stops it, also in the middle of a pass, and waits until its thread is gone. It harms nothing to have
+/// none, or several at one pool, or to stop one anywhere.
+///
+/// # Fork
+///
+/// In a child process there is no sweeper. To drop it there does nothing.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use mempool::{Budget, MemoryPool, Sweeper};
+///
+/// static POOL: MemoryPool = MemoryPool::new();
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut heaps = [vec![0u8; 1 << 20], vec![0u8; 1 << 20]];
+/// POOL.add_heap(heaps[0].as_mut_ptr(), heaps[0].len())?;
+/// let other = Arc::new(MemoryPool::new());
+/// other.add_heap(heaps[1].as_mut_ptr(), heaps[1].len())?;
+///
+/// let sweeper = Sweeper::builder()
+///     .interval(Duration::from_millis(20))
+///     .budget(Budget::Time(Duration::from_millis(1)))
+///     .pool(&POOL)
+///     .pool(Arc::clone(&other))
+///     .spawn()?;
+/// // ... the program ...
+/// println!("{:?}", sweeper.stats());
+/// # Ok(())
+/// # }
+/// ```
+pub struct Sweeper {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+    /// The process that has the thread.
+    process: u32,
+}
+
+/// Builds a [`Sweeper`].
+#[must_use = "a builder does nothing before `spawn`"]
+pub struct SweeperBuilder {
+    settings: Settings,
+    pools: Vec<Source>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Settings {
+    interval: Duration,
+    budget: Budget,
+}
+
+/// Where a pool is.
+enum Source {
+    Shared(Box<dyn Deref<Target = MemoryPool> + Send>),
+    Weak(Weak<MemoryPool>),
+}
+
+/// What the thread shares with who started it.
+#[derive(Default)]
+struct Shared {
+    /// Pools that were added since it looked.
+    added: Mutex<Vec<Source>>,
+    /// Told when it is to stop, or a pool was added.
+    told: Condvar,
+    /// 1, if it is to stop.
+    stop: AtomicU8,
+    passes: AtomicU64,
+    early: AtomicU64,
+    rounds: AtomicU64,
+    merges: AtomicU64,
+}
+
+impl Sweeper {
+    /// A builder: without pools, with an interval of 100 ms and a millisecond for each pass.
+    pub fn builder() -> SweeperBuilder {
+        let settings =
+            Settings { interval: Duration::from_millis(100), budget: Budget::Time(Duration::from_millis(1)) };
+        SweeperBuilder { settings, pools: Vec::new() }
+    }
+
+    /// Starts a sweeper of one pool, with an interval of 100 ms and a millisecond for each pass.
+    ///
+    /// # Errors
+    ///
+    /// As [`SweeperBuilder::spawn`].
+    ///
+    /// # Progress
+    ///
+    /// Blocking: it starts a thread.
+    pub fn spawn(pool: impl Deref<Target = MemoryPool> + Send + 'static) -> io::Result<Self> {
+        Self::builder().pool(pool).spawn()
+    }
+
+    /// Adds a pool, as [`SweeperBuilder::pool`] does. The next pass comes at once.
+    ///
+    /// # Progress
+    ///
+    /// Blocking: a lock is shared with the sweeper's thread, which holds it for a few instructions at a time.
+    pub fn add(&self, pool: impl Deref<Target = MemoryPool> + Send + 'static) {
+        self.tell(Source::Shared(Box::new(pool)));
+    }
+
+    /// Adds a pool that the sweeper does not keep alive, as [`SweeperBuilder::weak_pool`] does.
+    ///
+    /// # Progress
+    ///
+    /// As [`add`](Self::add).
+    pub fn add_weak(&self, pool: Weak<MemoryPool>) {
+        self.tell(Source::Weak(pool));
+    }
+
+    fn tell(&self, pool: Source) {
+        self.shared.lock().push(pool);
+        self.wake();
+    }
+
+    /// Ends whatever the thread waits for.
+    fn wake(&self) {
+        self.shared.told.notify_all();
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
+    }
+
+    /// What it has done so far.
+    ///
+    /// # Progress
+    ///
+    /// Wait-free.
+    pub fn stats(&self) -> SweeperStats {
+        // Relaxed: statistics.
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let Shared { passes, early, rounds, merges, .. } = &*self.shared;
+        SweeperStats { passes: read(passes), early: read(early), rounds: read(rounds), merges: read(merges) }
+    }
+}
+
+impl Drop for Sweeper {
+    fn drop(&mut self) {
+        // The child of a fork has a copy of this, but no thread to wait for.
+        if self.process != process::id() {
+            return;
+        }
+        {
+            let _lock = self.shared.lock();
+            // Relaxed: nothing is published by it. Under the lock, so that the thread can't fall asleep behind it.
+            self.shared.stop.store(1, Ordering::Relaxed);
+        }
+        self.wake();
+        // A pool's `Deref` may have this sweeper, and be dropped by it; then nobody waits.
+        if let Some(thread) = self.thread.take().filter(|thread| thread.thread().id() != current().id()) {
+            // An error is a panic in a pool's `Deref`, and was reported where it was.
+            _ = thread.join();
+        }
+    }
+}
+
+impl fmt::Debug for Sweeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sweeper").field("thread", &self.thread).field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+impl SweeperBuilder {
+    /// The time between the end of a pass and the beginning of the next one; 100 ms unless set. With
+    /// none the thread never rests.
+    pub fn interval(mut self, interval: Duration) -> Self {
+        self.settings.interval = interval;
+        self
+    }
+
+    /// How much may be done in one pass; a millisecond unless set.
+    pub fn budget(mut self, budget: Budget) -> Self {
+        self.settings.budget = budget;
+        self
+    }
+
+    /// Adds a pool: a `&'static MemoryPool`, an `Arc<MemoryPool>`, or whatever else keeps one alive. The sweeper keeps it until
+    /// it is dropped itself.
+    pub fn pool(mut self, pool: impl Deref<Target = MemoryPool> + Send + 'static) -> Self {
+        self.pools.push(Source::Shared(Box::new(pool)));
+        self
+    }
+
+    /// Adds a pool that the sweeper does not keep alive, but for a piece of work at a time, and forgets when it is gone. Whoever
+    /// drops the pool may find that the sweeper frees it, a moment later.
+    pub fn weak_pool(mut self, pool: Weak<MemoryPool>) -> Self {
+        self.pools.push(Source::Weak(pool));
+        self
+    }
+
+    /// Starts the sweeper. The first pass comes at once.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system gives no thread. The pools are as they were: they don't need a sweeper.
+    ///
+    /// # Progress
+    ///
+    /// Blocking: it starts a thread.
+    pub fn spawn(self) -> io::Result<Sweeper> {
+        let Self { settings, pools } = self;
+        let shared = Arc::new(Shared { added: Mutex::new(pools), ..Shared::default() });
+        let work = Work::new(settings, Arc::clone(&shared));
+        let thread = ThreadBuilder::new().name("mempool-sweeper".into()).spawn(move || work.run())?;
+        Ok(Sweeper { shared, thread: Some(thread), process: process::id() })
+    }
+}
+
+impl fmt::Debug for SweeperBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SweeperBuilder").field("settings", &self.settings).field("pools", &self.pools.len()).finish()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Vec<Source>> {
+        // Nothing panics that holds it.
+        self.added.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_stopped(&self) -> bool {
+        // Relaxed: nothing is published by it.
+        self.stop.load(Ordering::Relaxed) != 0
+    }
+}
+
+impl Source {
+    /// Does something with the pool, if it is still there.
+    fn with<R>(&self, run: impl FnOnce(&MemoryPool) -> R) -> Option<R> {
+        match self {
+            Self::Shared(pool) => Some(run(pool)),
+            Self::Weak(pool) => pool.upgrade().map(|pool| run(&pool)),
+        }
+    }
+}

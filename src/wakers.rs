@@ -1,0 +1,179 @@
+//! Who is woken when an allocation had to sweep by itself: the threads of the sweepers of a pool.
+//!
+//! A list to which places are only ever added; they live until the pool is dropped, so that whoever searches may walk it at
+//! any time. A place that was left is given to the next thread once nobody is waking the last one.
+//!
+//! | bits of the word of a place | meaning |
+//! |---|---|
+//! | 0–29 | how many threads are looking at who has the place |
+//! | 30 | `TAKING`: a thread is moving in |
+//! | 31 | `TAKEN`: the place has a thread to be woken |
+
+use core::ptr;
+use core::{fmt, iter};
+
+use crate::metadata::{Owned, Unavailable};
+use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Local, Ordering, Thread, const_unless_loom};
+
+const TAKEN: u32 = 1 << 31;
+const TAKING: u32 = 1 << 30;
+
+/// The threads to be woken.
+pub struct Wakers {
+    first: AtomicPtr<Place>,
+    /// How many times somebody called.
+    calls: AtomicU64,
+}
+
+/// The place of a thread.
+struct Place {
+    word: AtomicU32,
+    thread: Local<Option<Thread>>,
+    /// Places before this one.
+    number: usize,
+    next: *mut Place,
+}
+
+/// Which place a thread has.
+#[derive(Debug)]
+pub struct Seat(usize);
+
+impl Wakers {
+    const_unless_loom! {
+        /// Nobody yet.
+        pub fn new() -> Self {
+            Self { first: AtomicPtr::new(ptr::null_mut()), calls: AtomicU64::new(0) }
+        }
+    }
+
+    fn places(&self) -> impl Iterator<Item = &Place> {
+        // Acquire: pairs with the Release in `add`; makes visible what is in the place, and in the ones behind it.
+        let first = self.first.load(Ordering::Acquire);
+        // SAFETY: null, or a place that lives as long as `self`.
+        let place = |place: *mut Place| unsafe { place.as_ref() };
+        iter::successors(place(first), move |before| place(before.next))
+    }
+
+    /// Wakes all threads that have a place. Wait-free but for the number of places; no allocation.
+    pub fn wake(&self) {
+        // Relaxed: the threads read it after they were woken, which orders it.
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.places().for_each(Place::wake);
+    }
+
+    /// How many times somebody called.
+    pub fn calls(&self) -> u64 {
+        // Relaxed: as in `wake`. One that is missed is followed by the wake-up of the reader.
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    /// From now on `thread` is woken; who calls while this is under way may miss it. Lock-free, but for the allocator.
+    ///
+    /// # Errors
+    ///
+    /// When there is no memory for a place.
+    pub fn enter(&self, thread: Thread) -> Result<Seat, Unavailable> {
+        let place = match self.places().find(|place| place.begin_to_take()) {
+            Some(place) => place,
+            None => self.add()?,
+        };
+        // SAFETY: the place is being taken, by this thread alone, and nobody looks at it before it is taken.
+        drop(unsafe { place.thread.replace(Some(thread)) });
+        // Release: pairs with the Acquire in `Place::wake`; makes the thread visible.
+        place.word.fetch_xor(TAKING | TAKEN, Ordering::Release);
+        Ok(Seat(place.number))
+    }
+
+    /// The thread of a place is woken no more; a call that is under way may still do it.
+    #[expect(clippy::needless_pass_by_value, reason = "nobody has the place afterwards")]
+    pub fn leave(&self, seat: Seat) {
+        if let Some(place) = self.places().find(|place| place.number == seat.0) {
+            // Relaxed: what was written to the place was released by `enter`, and who takes it next acquires that by this change.
+            place.word.fetch_and(!TAKEN, Ordering::Relaxed);
+        }
+    }
+
+    /// A new place, which the caller is taking.
+    fn add(&self) -> Result<&Place, Unavailable> {
+        let word = AtomicU32::new(TAKING);
+        let mut place = Owned::new(Place { word, thread: Local::default(), number: 0, next: ptr::null_mut() })?;
+        loop {
+            let next = self.places().next();
+            place.number = next.map_or(0, |next| next.number + 1);
+            place.next = next.map_or(ptr::null_mut(), |next| ptr::from_ref(next).cast_mut());
+            // Release: pairs with the Acquire in `places`. Relaxed on failure: the next round loads again.
+            let added =
+                self.first.compare_exchange(place.next, place.as_ptr(), Ordering::Release, Ordering::Relaxed).is_ok();
+            if added {
+                // SAFETY: the place lives as long as `self` from now on, see `drop`.
+                return Ok(unsafe { place.into_raw().as_ref() });
+            }
+        }
+    }
+}
+
+/// For models to look at.
+#[cfg(all(loom, feature = "loom"))]
+impl Wakers {
+    /// The places that have a thread.
+    pub fn taken(&self) -> impl Iterator<Item = Seat> {
+        let taken = self.places().filter(|place| place.word.load(Ordering::Relaxed) & TAKEN != 0);
+        taken.map(|place| Seat(place.number))
+    }
+}
+
+#[cfg(all(loom, feature = "loom"))]
+impl Seat {
+    /// The number of the place.
+    pub fn number(&self) -> usize {
+        self.0
+    }
+}
+
+impl Place {
+    fn wake(&self) {
+        // Relaxed: a hint, which spares idle places the rest; the exchange looks again.
+        if self.word.load(Ordering::Relaxed) & TAKEN == 0 {
+            return;
+        }
+        // Acquire: pairs with the Release in `enter`; makes the thread visible.
+        if self.word.fetch_add(1, Ordering::Acquire) & TAKEN != 0
+            // SAFETY: the place was taken, and is not given to another thread while this one is counted.
+            && let Some(thread) = unsafe { self.thread.read() }
+        {
+            thread.unpark();
+        }
+        // Release: pairs with the Acquire in `begin_to_take`; the thread is not replaced before this one has used it.
+        self.word.fetch_sub(1, Ordering::Release);
+    }
+
+    /// Is the place nobody's, and nobody looks at it? Then the caller is taking it.
+    fn begin_to_take(&self) -> bool {
+        // Acquire: pairs with the Release in `wake` and in `enter`; all who used the last thread are done with it.
+        // Relaxed on failure: nothing was seen.
+        self.word.compare_exchange(0, TAKING, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+}
+
+impl Default for Wakers {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Wakers {
+    fn drop(&mut self) {
+        // Relaxed: `&mut self`, nobody else is there.
+        let mut next = ptr::NonNull::new(self.first.load(Ordering::Relaxed));
+        while let Some(place) = next {
+            // SAFETY: each place came from `Owned::into_raw` in `add`, and is in the list once.
+            next = ptr::NonNull::new(unsafe { Owned::from_raw(place) }.next);
+        }
+    }
+}
+
+impl fmt::Debug for Wakers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wakers").field("places", &self.places().count()).field("calls", &self.calls()).finish()
+    }
+}
