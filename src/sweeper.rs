@@ -25,7 +25,8 @@ use crate::sync::{
 
 /// How much a sweeper may do in one pass, over all its pools. What is left over waits for the next pass, which goes on where
 /// this one stopped. A pass ends after a piece of work of at most 16 384 smallest blocks, so that it may take a few tenths of
-/// a millisecond more than it was given; to tidy the free stacks of a heap, once a round, is one piece of work.
+/// a millisecond more than it was given. To tidy the free stacks of a heap, once a round if anything was merged, is one piece of
+/// work, however large: 10 ns for each entry, and up to 200 where millions of blocks were released in random order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Budget {
@@ -59,7 +60,8 @@ pub struct SweeperStats {
 /// What threads left in their caches that are gone is given back to the heaps with each round; what running ones have in theirs
 /// is not, [`MemoryPool::flush_thread_cache`] is for that.
 ///
-/// To drop the sweeper stops it, also in the middle of a pass, and waits until its thread is gone. It harms nothing to have
+/// To drop the sweeper stops it, also in the middle of a pass, and waits until its thread is gone, which is for a piece of work
+/// at most. It harms nothing to have
 /// none, or several at one pool, or to stop one anywhere.
 ///
 /// # Fork
