@@ -179,7 +179,7 @@ fn hand_out_release() {
 /// Seeded bug: a flush forgets a block.
 #[test]
 fn flush_refill() {
-    model("flush_refill", None, || {
+    model("flush_refill", Some(3), || {
         let pool = Pool::new(&[4], 2);
         let blocks = [(); 2].map(|()| pool.alloc(1));
         blocks.iter().for_each(|block| pool.release(*block, 1));
@@ -225,7 +225,7 @@ fn hand_over() {
 /// Seeded bugs: what is left to the other thread is forgotten; so is what is kept in the end; both have it.
 #[test]
 fn refill_among_neighbours() {
-    model("refill_among_neighbours", Some(2), || {
+    model("refill_among_neighbours", Some(1), || {
         let pool = Pool::new(&[4], 4);
         // Its neighbour, and the other two, are in the heap; and this thread's cache has nothing.
         let first = pool.alloc(1);

@@ -11,6 +11,12 @@ use super::depot::MAGAZINE;
 
 /// Blocks that a refill takes from a heap at once.
 const BATCH: usize = 64;
+/// Batches of a refill of which blocks go to other threads: these may give them back to the heap, to be popped again.
+#[cfg(not(all(loom, feature = "loom")))]
+const SENDS: usize = 16;
+/// Under loom one: each costs executions.
+#[cfg(all(loom, feature = "loom"))]
+const SENDS: usize = 1;
 
 impl Owner<'_> {
     /// Allocates a block of `order` when [`pop`](Self::pop) could not: does what the owner is asked for, turns the window to
@@ -79,12 +85,15 @@ impl Owner<'_> {
         }
         let mut left = wanted;
         let mut blocks = [BlockIndex::new(0); BATCH];
+        let mut sends = SENDS;
         while left > 0 {
             let popped = heap.buddy().pop_take_batch(State::held(order), &mut blocks[..BATCH.min(left)]);
             if popped == 0 {
                 break;
             }
-            let foreign = self.neighbours_of_others(heap, order, &mut blocks[..popped], reach);
+            let looks = sends > 0 && order.units() < Heap::STRETCH;
+            let foreign = if looks { self.neighbours_of_others(heap, &mut blocks[..popped], reach) } else { 0 };
+            sends -= usize::from(foreign > 0);
             left -= self.take_in_from(heap, order, &blocks[foreign..popped]);
             let refused = self.bring_home(heap, order, &mut blocks[..foreign], reach);
             if first && refused > 0 {
@@ -116,10 +125,7 @@ impl Owner<'_> {
     }
 
     /// Brings blocks forward that lie among those of another thread that is there; returns how many they are.
-    fn neighbours_of_others(self, heap: &Heap, order: Order, blocks: &mut [BlockIndex], reach: &Reach<'_>) -> usize {
-        if order.units() >= Heap::STRETCH {
-            return 0;
-        }
+    fn neighbours_of_others(self, heap: &Heap, blocks: &mut [BlockIndex], reach: &Reach<'_>) -> usize {
         let mut found = 0;
         for place in 0..blocks.len() {
             let home = heap.home(blocks[place]);
