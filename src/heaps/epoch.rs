@@ -58,8 +58,8 @@ impl Domain {
 
     #[cold]
     fn count_slow(&self) -> Guard<'_> {
-        // Acquire: pairs with the Release of another reader's leaving; not needed, and free.
-        self.counted.fetch_add(1, Ordering::Acquire);
+        // Relaxed: ordered by the fence.
+        self.counted.fetch_add(1, Ordering::Relaxed);
         // SeqCst: pairs with the fence in `is_quiet`: either this reader is counted there, or it sees what has replaced what was
         // taken out of sight.
         fence(Ordering::SeqCst);

@@ -37,6 +37,7 @@ impl MemoryPool {
     /// # Ok::<(), mempool::AddHeapError>(())
     /// ```
     pub fn sweep(&self) -> SweepReport {
+        self.collect();
         let pinned = self.heaps.pin();
         let (own, reach) = (self.cache_slow(&pinned), self.reach(&pinned));
         reach.reclaim(own);
@@ -45,7 +46,6 @@ impl MemoryPool {
         for heap in pinned.view().by_age() {
             total.add(&heap.buddy().sweep(None));
         }
-        self.collect();
         self.swept(&total)
     }
 

@@ -52,12 +52,12 @@ impl MemoryPool {
         if panic::catch_unwind(rayon::current_num_threads).is_err() {
             return self.sweep();
         }
+        self.collect();
         let pinned = self.heaps.pin();
         let (own, reach) = (self.cache_slow(&pinned), self.reach(&pinned));
         reach.reclaim(own);
         reach.ask_others(own);
         let heaps: Vec<HeapId> = pinned.view().by_age().map(|heap| heap.id).collect();
-        self.collect();
         self.swept(&sum(heaps.into_par_iter().map(|heap| self.sweep_pieces(heap))))
     }
 

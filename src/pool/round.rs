@@ -39,11 +39,13 @@ impl MemoryPool {
     ///
     /// Other threads are not asked to flush their caches: that would cost them something in each round.
     pub(crate) fn sweep_piece(&self, round: &mut Round, units: u32) -> Piece {
+        if round.is_new() {
+            self.collect();
+        }
         let pinned = self.heaps.pin();
         let view = pinned.view();
         if round.is_new() {
             self.reach(&pinned).reclaim(None);
-            self.collect();
         }
         while let Some(heap) = view.from(round.heap) {
             if heap.id != round.heap {
