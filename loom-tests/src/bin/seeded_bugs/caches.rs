@@ -129,15 +129,15 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "the owner does not look for a request when it opens the window",
         source: WINDOW,
-        find: "} else if self.cache().is_asked() {",
-        replace: "} else if false {",
+        find: "if self.cache().is_asked() {\n            // Relaxed: as in `inside`.",
+        replace: "if false {",
         models: &["cache::request_show"],
     },
     Bug {
         name: "the owner opens the window without the fence",
         source: WINDOW,
-        find: "fence(Ordering::SeqCst);\n        if !is_current() {",
-        replace: "if !is_current() {",
+        find: "fence(Ordering::SeqCst);\n        if self.cache().is_asked() {",
+        replace: "if self.cache().is_asked() {",
         models: &["cache::request_show"],
     },
     Bug {
