@@ -3,7 +3,7 @@
 use core::fmt;
 use core::ptr::{self, NonNull};
 
-use crate::heaps::View;
+use crate::heaps::{Heaps, View};
 use crate::metadata::{Owned, Zeroed};
 use crate::raw::Home;
 #[cfg(not(all(loom, feature = "loom")))]
@@ -56,8 +56,10 @@ pub struct Caches {
 /// What a cache reaches beyond itself: the pool that it belongs to.
 #[derive(Clone, Copy, Debug)]
 pub struct Reach<'a> {
-    /// The heaps of the pool now.
+    /// The heaps of the pool as of the beginning of the operation.
     pub heaps: View<'a>,
+    /// The set of the heaps, to look at it anew: what others have left may be of a heap that is younger.
+    pub set: &'a Heaps,
     /// The caches of the pool.
     pub caches: &'a Caches,
     /// Which threads are running.

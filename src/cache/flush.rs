@@ -75,11 +75,13 @@ impl Cache {
 impl Reach<'_> {
     /// `Held` → `Free`, for blocks of one order that the caller has. Returns how many.
     pub(super) fn flush_to_heaps(&self, order: Order, blocks: &[Entry]) -> usize {
+        // Held blocks keep their heaps in the set, so that those of now have these.
+        let pinned = self.set.pin();
         let mut batch: Option<(&Heap, Batch<'_>)> = None;
         for block in blocks {
             let current = batch.as_ref().and_then(|(heap, _)| heap.numbered(block.0));
             let found = current.map(|block| (None, block));
-            let found = found.or_else(|| self.heaps.numbered(block.0).map(|(heap, block)| (Some(heap), block)));
+            let found = found.or_else(|| pinned.view().numbered(block.0).map(|(heap, block)| (Some(heap), block)));
             let Some((heap, block)): Option<(Option<&Heap>, BlockIndex)> = found else {
                 debug_assert!(false, "a heap is not removed while a cache has blocks of it");
                 continue;

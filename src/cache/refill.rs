@@ -46,7 +46,8 @@ impl Owner<'_> {
 
     /// Turns the window to the heap of a block that this cache holds.
     pub(super) fn show_heap_of(self, reach: &Reach<'_>, entry: Entry) {
-        if let Some((heap, _)) = reach.heaps.numbered(entry.0) {
+        let pinned = reach.set.pin();
+        if let Some((heap, _)) = pinned.view().numbered(entry.0) {
             self.show(heap);
         }
     }

@@ -106,7 +106,7 @@ impl MemoryPool {
     /// heap that happens to be next in the thread's cache is taken from there.
     pub fn alloc_in(&self, heap: HeapId, layout: Layout) -> Result<NonNull<u8>, AllocError> {
         let requested = bytes_of(layout)?;
-        let pinned = self.heaps.pin();
+        let pinned = self.pin();
         let found = pinned.view().get(heap).ok_or(AllocError::UnknownHeap { requested, heap })?;
         let heaps = iter::once(found);
         let order = self.config.order_for(requested);
@@ -115,7 +115,7 @@ impl MemoryPool {
             return Ok(block);
         }
         let taken = self.take_from_heaps(&pinned, heaps.clone(), order, found.last_failure());
-        self.count_past_cache(&pinned, usize::from(taken.is_ok()), 0);
+        self.count_past_cache(usize::from(taken.is_ok()), 0);
         taken.map_err(|refused| self.explain(heaps, requested, refused))
     }
 
@@ -151,7 +151,7 @@ impl MemoryPool {
     pub fn alloc_batch(&self, layout: Layout, blocks: &mut [*mut u8]) -> Result<usize, AllocError> {
         let requested = bytes_of(layout)?;
         let order = self.config.order_for(requested);
-        let pinned = self.heaps.pin();
+        let pinned = self.pin();
         let heaps = pinned.view().by_age();
         let mut filled = 0;
         while filled < blocks.len() {
@@ -169,7 +169,7 @@ impl MemoryPool {
             }
             filled += 1;
         }
-        self.count_past_cache(&pinned, filled, 0);
+        self.count_past_cache(filled, 0);
         Ok(filled)
     }
 
@@ -182,14 +182,14 @@ impl MemoryPool {
     /// Takes a block that the fast path could not: by way of the cache, where there can be one, or from the heaps.
     #[cold]
     fn take_slow(&self, want: Option<Order>) -> Result<NonNull<u8>, Refused> {
-        let pinned = self.heaps.pin();
-        if let (Some(want), Some(cache)) = (want, self.cache_slow(&pinned))
+        let pinned = self.pin();
+        if let (Some(want), Some(cache)) = (want, self.cache())
             && let Some(block) = cache.pop_slow(want, &self.reach(&pinned)).and_then(NonNull::new)
         {
             return Ok(block);
         }
         let taken = self.take_from_heaps(&pinned, pinned.view().by_age(), want, &self.last_failure);
-        self.count_past_cache(&pinned, usize::from(taken.is_ok()), 0);
+        self.count_past_cache(usize::from(taken.is_ok()), 0);
         taken
     }
 
@@ -210,7 +210,7 @@ impl MemoryPool {
         if let Some(block) = want.and_then(stacks) {
             return Ok(block);
         }
-        let (own, reach) = (self.cache_slow(pinned), self.reach(pinned));
+        let (own, reach) = (self.cache(), self.reach(pinned));
         if reach.reclaim(own)
             && let Some(block) = want.and_then(stacks)
         {

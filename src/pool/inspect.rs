@@ -38,8 +38,8 @@ impl MemoryPool {
     /// ```
     pub fn sweep(&self) -> SweepReport {
         self.collect();
-        let pinned = self.heaps.pin();
-        let (own, reach) = (self.cache_slow(&pinned), self.reach(&pinned));
+        let pinned = self.pin();
+        let (own, reach) = (self.cache(), self.reach(&pinned));
         reach.reclaim(own);
         reach.ask_others(own);
         let mut total = Sweep::default();
@@ -172,8 +172,8 @@ impl MemoryPool {
     ///
     /// O(blocks).
     pub fn largest_free_block(&self) -> usize {
-        let pinned = self.heaps.pin();
-        self.reach(&pinned).reclaim(self.cache_slow(&pinned));
+        let pinned = self.pin();
+        self.reach(&pinned).reclaim(self.cache());
         self.stats().largest_free
     }
 

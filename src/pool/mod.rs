@@ -187,8 +187,8 @@ impl MemoryPool {
     /// # Ok::<(), mempool::AddHeapError>(())
     /// ```
     pub fn flush_thread_cache(&self) {
-        let pinned = self.heaps.pin();
-        if let Some(cache) = self.cache_slow(&pinned) {
+        let pinned = self.pin();
+        if let Some(cache) = self.cache() {
             cache.flush(&self.reach(&pinned));
         }
     }
@@ -204,16 +204,16 @@ impl MemoryPool {
     #[cfg(all(loom, feature = "loom"))]
     #[doc(hidden)]
     pub fn reclaim(&self) -> bool {
-        let pinned = self.heaps.pin();
-        self.reach(&pinned).reclaim(self.cache_slow(&pinned))
+        let pinned = self.pin();
+        self.reach(&pinned).reclaim(self.cache())
     }
 
     /// What a sweep does next: asks the other threads to flush. True, if one has something.
     #[cfg(all(loom, feature = "loom"))]
     #[doc(hidden)]
     pub fn ask_others(&self) -> bool {
-        let pinned = self.heaps.pin();
-        self.reach(&pinned).ask_others(self.cache_slow(&pinned))
+        let pinned = self.pin();
+        self.reach(&pinned).ask_others(self.cache())
     }
 
     /// Has who reads the set of heaps counted: for models of what happens to that. Before the threads of the model start.
@@ -223,20 +223,28 @@ impl MemoryPool {
         self.heaps.watch();
     }
 
-    /// The cache of the calling thread, made if it must be and if it would be of use.
-    fn cache_slow(&self, heaps: &Pinned<'_>) -> Option<Owner<'_>> {
-        let min_shift = self.config.min_shift;
-        current(&self.caches).or_else(|| {
-            let of_use = self.caches.are_of_use(heaps.view().capacity(), min_shift);
-            if of_use { with_current(&self.caches, min_shift) } else { None }
-        })
+    /// The heaps now, for an operation that may use the thread's cache. That is made first, if it must be and if it would be
+    /// of use: who had it before may have left blocks in it of heaps that were added just then.
+    fn pin(&self) -> Pinned<'_> {
+        if current(&self.caches).is_none() {
+            let min_shift = self.config.min_shift;
+            if self.caches.are_of_use(self.heaps.pin().view().capacity(), min_shift) {
+                with_current(&self.caches, min_shift);
+            }
+        }
+        self.heaps.pin()
+    }
+
+    /// The cache of the calling thread, after [`pin`](Self::pin).
+    fn cache(&self) -> Option<Owner<'_>> {
+        current(&self.caches)
     }
 
     /// Counts operations of the calling thread that went past its cache, if it has one.
-    fn count_past_cache(&self, heaps: &Pinned<'_>, allocations: usize, releases: usize) {
+    fn count_past_cache(&self, allocations: usize, releases: usize) {
         // Under loom a batch would make a cache only for this, which is not there to be modelled.
         if cfg!(not(all(loom, feature = "loom")))
-            && let Some(cache) = self.cache_slow(heaps)
+            && let Some(cache) = self.cache()
         {
             cache.count_past(allocations, releases);
         }
@@ -246,6 +254,7 @@ impl MemoryPool {
     fn reach<'a>(&'a self, heaps: &'a Pinned<'_>) -> Reach<'a> {
         Reach {
             heaps: heaps.view(),
+            set: &self.heaps,
             caches: &self.caches,
             indices: indices(&self.caches),
             min_shift: self.config.min_shift,

@@ -53,8 +53,8 @@ impl MemoryPool {
             return self.sweep();
         }
         self.collect();
-        let pinned = self.heaps.pin();
-        let (own, reach) = (self.cache_slow(&pinned), self.reach(&pinned));
+        let pinned = self.pin();
+        let (own, reach) = (self.cache(), self.reach(&pinned));
         reach.reclaim(own);
         reach.ask_others(own);
         let heaps: Vec<HeapId> = pinned.view().by_age().map(|heap| heap.id).collect();

@@ -85,9 +85,9 @@ impl MemoryPool {
         if current(&self.caches).and_then(|cache| cache.push_to_outbox(address, self.config.min_shift)).is_some() {
             return Ok(());
         }
-        let pinned = self.heaps.pin();
+        let pinned = self.pin();
         let (heap, block) = pinned.view().locate(address)?;
-        match self.cache_slow(&pinned) {
+        match self.cache() {
             Some(cache) => cache.push_slow(heap, block, &self.reach(&pinned)),
             None => heap.buddy().release(block).map(drop).map_err(ReleaseError::from),
         }
@@ -123,7 +123,7 @@ impl MemoryPool {
                 }
             }
         }
-        self.count_past_cache(&pinned, 0, released);
+        self.count_past_cache(0, released);
         result
     }
 

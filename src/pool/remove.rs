@@ -63,7 +63,7 @@ impl MemoryPool {
     }
 
     fn remove(&self, id: HeapId) -> Result<(), RemoveHeapError> {
-        let pinned = self.heaps.pin();
+        let pinned = self.pin();
         let heap = pinned.view().get(id).ok_or(RemoveHeapError::UnknownHeap { heap: id })?;
         if !heap.buddy().close() {
             return Err(RemoveHeapError::BeingRemoved { heap: id });
@@ -82,7 +82,7 @@ impl MemoryPool {
 
     /// Takes all of a closed heap.
     fn seize(&self, pinned: &Pinned<'_>, heap: &Heap) -> Result<(), RemoveHeapError> {
-        let (own, reach) = (self.cache_slow(pinned), self.reach(pinned));
+        let (own, reach) = (self.cache(), self.reach(pinned));
         let mut tries = 0;
         loop {
             reach.reclaim(own);
