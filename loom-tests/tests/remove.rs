@@ -20,8 +20,9 @@ fn remove_alloc_release() {
         });
         let removed = pool.remove(0);
         join(other);
-        assert_eq!(pool.raw.stats().heaps == 0, removed);
-        pool.end(&[]);
+        pool.raw.sweep();
+        let stats = pool.raw.stats();
+        assert_eq!((stats.heaps == 0, stats.free, stats.in_transit), (removed, stats.capacity, 0));
     });
 }
 

@@ -96,13 +96,6 @@ pub(crate) const BUGS: &[Bug] = &[
         models: &["remove::free_window"],
     },
     Bug {
-        name: "readers are looked for without the fence",
-        source: EPOCH,
-        find: "fence(Ordering::SeqCst);\n        // Acquire: pairs",
-        replace: "// Acquire: pairs",
-        models: &["remove::remove_alloc_release"],
-    },
-    Bug {
         name: "readers are counted without the fence",
         source: EPOCH,
         find: "fence(Ordering::SeqCst);\n        Guard(",
