@@ -131,8 +131,8 @@ impl Caches {
     }
 
     /// May a cache of a pool of `capacity` bytes hold anything?
-    pub fn are_of_use(&self, capacity: usize, min_shift: u32) -> bool {
-        self.bytes > 0 && Limit::new(self.bytes, capacity, min_shift).holds_any()
+    pub fn are_of_use(&self, capacity: impl FnOnce() -> usize, min_shift: u32) -> bool {
+        self.bytes > 0 && Limit::new(self.bytes, capacity(), min_shift).holds_any()
     }
 
     fn place(&self, index: ThreadIndex) -> Option<&Place> {

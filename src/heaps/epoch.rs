@@ -88,7 +88,6 @@ impl Guard<'_> {
     /// # Safety
     ///
     /// `over` may be called by any thread, at any later time.
-    #[cfg_attr(not(all(feature = "std", not(all(loom, feature = "loom")))), allow(clippy::unused_self))]
     pub unsafe fn after(&self, over: impl FnOnce()) -> bool {
         #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
         {

@@ -144,9 +144,10 @@ impl Retired {
         for snapshot in unsafe { Self::chain(taken) } {
             // SAFETY: it was in the list, and so not freed.
             let link = unsafe { &snapshot.as_ref().link };
-            // Relaxed, both: written before `push`. That the epochs have said it of a later one says it of this one; but this one's
-            // closure has a pointer to it.
-            let over = Some(link.number()) <= last && link.grace.load(Ordering::Relaxed) != RUNNING;
+            // That the epochs have said it of a later one says it of this one; but this one's closure may have a pointer to it.
+            // Acquire: pairs with the Release in `retire`, for a closure that was called since.
+            let over = Some(link.number()) <= last && link.grace.load(Ordering::Acquire) != RUNNING;
+            // Relaxed: written before `push`.
             let removed = link.removed.load(Ordering::Relaxed);
             if over && (removed.is_null() || !in_window(removed)) {
                 // SAFETY: no reader has it, no window shows the heap, and the list, which only this thread has it from, forgets it.

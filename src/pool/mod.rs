@@ -228,7 +228,7 @@ impl MemoryPool {
     fn pin(&self) -> Pinned<'_> {
         if current(&self.caches).is_none() {
             let min_shift = self.config.min_shift;
-            if self.caches.are_of_use(self.heaps.pin().view().capacity(), min_shift) {
+            if self.caches.are_of_use(|| self.heaps.pin().view().capacity(), min_shift) {
                 with_current(&self.caches, min_shift);
             }
         }
@@ -242,7 +242,7 @@ impl MemoryPool {
 
     /// Counts operations of the calling thread that went past its cache, if it has one.
     fn count_past_cache(&self, allocations: usize, releases: usize) {
-        // Under loom a batch would make a cache only for this, which is not there to be modelled.
+        // Not under loom, where it would be more to explore.
         if cfg!(not(all(loom, feature = "loom")))
             && let Some(cache) = self.cache()
         {
