@@ -106,3 +106,24 @@ fn add_alloc() {
         assert!(block.is_some() != next.is_some());
     });
 }
+
+/// A thread adds a heap, caches a block of it and is gone, while a sweep begins that knows the heaps of before: what
+/// it finds in that cache goes back to its heap all the same.
+///
+/// Seeded bug: what is found is looked for in the heaps of when the sweep began.
+#[test]
+fn add_sweep() {
+    model("add_sweep", Some(2), || {
+        let pool = Pool::to_grow(&[2], &[2], 2);
+        pool.watch();
+        // The number that the other thread takes is not this one's.
+        let live = [(); 2].map(|()| pool.alloc(1));
+        let other = start(&pool, |pool| {
+            pool.add(1);
+            pool.visit();
+        });
+        pool.raw.reclaim();
+        join(other);
+        pool.end(&live);
+    });
+}

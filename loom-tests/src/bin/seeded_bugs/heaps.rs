@@ -6,6 +6,7 @@ const SEIZE: &str = "raw/seize.rs";
 const HEAPS: &str = "heaps/mod.rs";
 const RETIRED: &str = "heaps/retired.rs";
 const SNAPSHOT: &str = "heaps/snapshot.rs";
+const FLUSH: &str = "cache/flush.rs";
 const EPOCH: &str = "heaps/epoch.rs";
 const REMOVE: &str = "pool/remove.rs";
 const WINDOW: &str = "cache/window.rs";
@@ -115,5 +116,12 @@ pub(crate) const BUGS: &[Bug] = &[
         find: "counted.fetch_add(u32::MAX, Ordering::Release);",
         replace: "counted.fetch_add(u32::MAX, Ordering::Relaxed);",
         models: &["remove::remove_alloc_release"],
+    },
+    Bug {
+        name: "what is flushed is looked for in the heaps of when the operation began",
+        source: FLUSH,
+        find: "pinned.view().numbered(block.0)",
+        replace: "self.heaps.numbered(block.0)",
+        models: &["remove::add_sweep"],
     },
 ];
