@@ -45,8 +45,7 @@ fn remove_two() {
 /// The window of a thread shows a heap that is gone. The thread looks into it once more, and leaves it for another one,
 /// while what nobody can see any more is freed.
 ///
-/// Seeded bugs: a heap is freed though a window shows it; the window turns without Release; who frees looks at it without
-/// Acquire.
+/// Seeded bug: a heap is freed though a window shows it.
 #[test]
 fn free_window() {
     model("free_window", Some(3), || {
@@ -61,6 +60,30 @@ fn free_window() {
         let next = pool.alloc(1);
         join(other);
         pool.end(&[next]);
+    });
+}
+
+/// The window of a thread shows a heap that is gone when another one has its addresses, and the thread releases a block of
+/// that: it looks into the window, finds nothing, and leaves it, while what nobody can see any more is freed.
+///
+/// Seeded bug: who frees looks at the window without Acquire.
+#[test]
+fn leave_window() {
+    model("leave_window", None, || {
+        let pool = Pool::new(&[2], 2);
+        pool.watch();
+        let block = pool.alloc(1);
+        pool.release(block, 1);
+        pool.raw.flush_thread_cache();
+        assert!(pool.remove(0));
+        pool.disown(block, 2);
+        pool.add(0);
+        // Without a look at the window.
+        let [block] = pool.alloc_past_caches();
+        let other = start(&pool, |pool| pool.raw.free_removed());
+        pool.release(block, 1);
+        join(other);
+        pool.end(&[]);
     });
 }
 

@@ -106,7 +106,7 @@ impl MemoryPool {
     /// heap that happens to be next in the thread's cache is taken from there.
     pub fn alloc_in(&self, heap: HeapId, layout: Layout) -> Result<NonNull<u8>, AllocError> {
         let requested = bytes_of(layout)?;
-        let pinned = self.pin();
+        let pinned = self.heaps.pin();
         let found = pinned.view().get(heap).ok_or(AllocError::UnknownHeap { requested, heap })?;
         let heaps = iter::once(found);
         let order = self.config.order_for(requested);
@@ -151,7 +151,7 @@ impl MemoryPool {
     pub fn alloc_batch(&self, layout: Layout, blocks: &mut [*mut u8]) -> Result<usize, AllocError> {
         let requested = bytes_of(layout)?;
         let order = self.config.order_for(requested);
-        let pinned = self.pin();
+        let pinned = self.heaps.pin();
         let heaps = pinned.view().by_age();
         let mut filled = 0;
         while filled < blocks.len() {
@@ -210,7 +210,9 @@ impl MemoryPool {
         if let Some(block) = want.and_then(stacks) {
             return Ok(block);
         }
-        let (own, reach) = (self.cache(), self.reach(pinned));
+        // Only now is the thread's cache of use.
+        let now = self.pin();
+        let (own, reach) = (self.cache(), self.reach(&now));
         if reach.reclaim(own)
             && let Some(block) = want.and_then(stacks)
         {

@@ -76,25 +76,11 @@ pub(crate) const BUGS: &[Bug] = &[
         models: &["remove::remove_two"],
     },
     Bug {
-        name: "a window is left without Release",
-        source: WINDOW,
-        find: "window.heap.store(ptr::null_mut(), Ordering::Release);",
-        replace: "window.heap.store(ptr::null_mut(), Ordering::Relaxed);",
-        models: &["remove::free_window"],
-    },
-    Bug {
-        name: "a window turns without Release",
-        source: WINDOW,
-        find: "ptr::from_ref(heap).cast_mut(), Ordering::Release);",
-        replace: "ptr::from_ref(heap).cast_mut(), Ordering::Relaxed);",
-        models: &["remove::free_window"],
-    },
-    Bug {
         name: "who frees a heap looks at windows without Acquire",
         source: WINDOW,
         find: "ptr::eq(self.heap.load(Ordering::Acquire), heap)",
         replace: "ptr::eq(self.heap.load(Ordering::Relaxed), heap)",
-        models: &["remove::free_window"],
+        models: &["remove::leave_window"],
     },
     Bug {
         name: "readers are counted without the fence",
