@@ -4,67 +4,12 @@
 
 mod common;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-use std::thread;
-
-use common::{Gate, at};
+use common::at;
+use common::failing::{BALANCE, Failing, with};
 use mempool::{AddHeapError, Block, MemoryPool, ReleaseError};
-
-thread_local! {
-    /// Allocations of this thread that still succeed; `None`: all do.
-    static LEFT: Cell<Option<usize>> = const { Cell::new(None) };
-    /// Allocations that this thread has asked for.
-    static ASKED: Cell<usize> = const { Cell::new(0) };
-    /// Bytes that this thread has allocated and not freed.
-    static BALANCE: Cell<isize> = const { Cell::new(0) };
-}
-
-struct Failing;
-
-impl Failing {
-    /// Does this allocation succeed?
-    fn grant(layout: Layout) -> bool {
-        ASKED.set(ASKED.get() + 1);
-        let granted = LEFT.get() != Some(0);
-        if granted {
-            LEFT.set(LEFT.get().map(|left| left - 1));
-            BALANCE.set(BALANCE.get() + layout.size() as isize);
-        }
-        granted
-    }
-}
-
-// SAFETY: what is granted is the system's memory; null is a failure, as the trait says. The thread-locals have no
-// destructors and are initialised without allocating.
-unsafe impl GlobalAlloc for Failing {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promise about the layout is passed on.
-        if Self::grant(layout) { unsafe { System.alloc(layout) } } else { at(0) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: as in `alloc`.
-        if Self::grant(layout) { unsafe { System.alloc_zeroed(layout) } } else { at(0) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        BALANCE.set(BALANCE.get() - layout.size() as isize);
-        // SAFETY: the caller's promise about the place is passed on.
-        unsafe { System.dealloc(place, layout) }
-    }
-}
 
 #[global_allocator]
 static GLOBAL: Failing = Failing;
-
-/// Runs with only `allowed` allocations of this thread succeeding.
-fn with<R>(allowed: usize, run: impl FnOnce() -> R) -> R {
-    LEFT.set(Some(allowed));
-    let result = run();
-    LEFT.set(None);
-    result
-}
 
 #[test]
 fn every_allocation_of_add_heap_fails_once() {
@@ -104,77 +49,6 @@ fn every_allocation_of_add_heap_fails_once() {
         // Only now, for printing allocates.
         println!("{heaps} heaps: {failures} allocations failed");
     }
-}
-
-/// Threads that add heaps at the same moment build snapshots of which one is used and the others are freed.
-#[test]
-fn racing_additions_leak_nothing() {
-    const THREADS: usize = 3;
-    for round in 0..400 {
-        let pool = MemoryPool::new();
-        let (shared, gate) = (&pool, &Gate::new(THREADS));
-        let add = move |thread: usize| {
-            // The first use of the set by a thread allocates.
-            assert_eq!(shared.stats().live, 0);
-            gate.pass();
-            let before = BALANCE.get();
-            for heap in 0..8 {
-                // Every second one is a heap that all want, and one gets.
-                let place = if heap % 2 == 0 { heap } else { heap + 8 * (thread + 1) };
-                let added = shared.add_heap(at((place + 1) << 16), 1024);
-                assert!(added.is_ok() || heap % 2 == 0 && matches!(added, Err(AddHeapError::Overlap { .. })));
-            }
-            BALANCE.get() - before
-        };
-        let taken: isize = thread::scope(|scope| {
-            let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || add(thread))).collect();
-            threads.into_iter().map(|thread| thread.join().expect("the thread found no fault")).sum()
-        });
-        assert_eq!(pool.stats().heaps, 4 + 4 * THREADS);
-        let before = BALANCE.get();
-        drop(pool);
-        assert_eq!(taken, before - BALANCE.get(), "round {round} leaks");
-    }
-}
-
-#[test]
-fn nothing_but_add_heap_and_the_first_use_of_a_thread_allocates() {
-    let pool = MemoryPool::new();
-    for heap in 1..4 {
-        pool.add_heap(at(heap << 16), 4096 * 3 + 17).expect("a heap");
-    }
-    let mut blocks = [at(0); 100];
-    let mut held = [at(0); 2000];
-    let asked = ASKED.get();
-    pool.flush_thread_cache();
-    assert!(ASKED.get() > asked, "the thread has no cache");
-    let asked = ASKED.get();
-    let layout = Layout::new::<[u8; 100]>();
-    for round in 0..50 {
-        let filled = pool.alloc_batch(layout, &mut blocks).unwrap_or(0);
-        let mut count = 0;
-        while let block = pool.hl_alloc(64 << (round % 4))
-            && !block.is_null()
-        {
-            held[count] = block;
-            count += 1;
-        }
-        assert!(pool.alloc(layout).is_err() || round % 4 > 1);
-        for block in held[..count].iter().step_by(2).chain(held[..count].iter().skip(1).step_by(2)) {
-            assert_eq!(pool.hl_release(*block), Ok(()));
-        }
-        assert_eq!(pool.release_batch(&blocks[..filled]), Ok(()));
-        assert!(pool.release_batch(&blocks).is_err());
-        let block = pool.alloc(layout);
-        assert!(block.is_ok_and(|block| {
-            pool.resize_in_place(block, 1000).is_ok() | pool.resize_in_place(block, 1).is_ok()
-                && pool.release(block).is_ok()
-        }));
-        pool.sweep();
-        assert_eq!(pool.stats().live, 0);
-        assert!(pool.heap_map().count() > 3 && pool.largest_free_block() > 1000);
-    }
-    assert_eq!(ASKED.get(), asked, "an operation has allocated");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 pub mod actor;
 pub mod cached;
+pub mod failing;
 pub mod gate;
 pub mod lockstep;
 pub mod oracle;
