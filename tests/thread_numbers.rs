@@ -25,7 +25,7 @@ fn more_threads_than_numbers() {
         blocks.iter().for_each(|block| owners.claim(*block, UNIT));
         let released = |block: &&*mut u8| {
             owners.resign(**block, UNIT);
-            pool.hl_release(**block).is_ok() && pool.hl_release(**block) == Err(ReleaseError::NotLive)
+            pool.hl_release(**block).is_ok()
         };
         blocks.iter().filter(released).count() == count
     };
@@ -57,6 +57,10 @@ fn more_threads_than_numbers() {
         assert!(work(100));
         let without = pool.stats().cache_allocations == before;
         assert_eq!(without, threads.len() >= NUMBERS);
+        // Now that nobody takes the block in between: a release without a cache is checked as any other.
+        let block = pool.hl_alloc(UNIT);
+        assert_eq!(pool.hl_release(block), Ok(()));
+        assert_eq!(pool.hl_release(block), Err(ReleaseError::NotLive));
         drop(leave);
         assert!(threads.into_iter().all(|thread| thread.join().expect("no thread panics")));
         // There are numbers again.

@@ -223,29 +223,35 @@ impl MemoryPool {
         self.heaps.watch();
     }
 
-    /// The heaps now, for an operation that may use the thread's cache. That is made first, if it must be and if it would be
-    /// of use: who had it before may have left blocks in it of heaps that were added just then.
+    /// The heaps now, for an operation that may use the thread's cache. That is made first: who had it before may have left
+    /// blocks in it of heaps that were added just then.
     fn pin(&self) -> Pinned<'_> {
-        if current(&self.caches).is_none() {
-            let min_shift = self.config.min_shift;
-            if self.caches.are_of_use(|| self.heaps.pin().view().capacity(), min_shift) {
-                with_current(&self.caches, min_shift);
-            }
-        }
+        self.make_cache();
         self.heaps.pin()
     }
 
-    /// The cache of the calling thread, after [`pin`](Self::pin).
+    /// Makes the calling thread's cache, if it has none and one would be of use.
+    fn make_cache(&self) {
+        let min_shift = self.config.min_shift;
+        if current(&self.caches).is_none() && self.caches.are_of_use(|| self.heaps.pin().view().capacity(), min_shift) {
+            with_current(&self.caches, min_shift);
+        }
+    }
+
+    /// The cache of the calling thread, after [`make_cache`](Self::make_cache).
     fn cache(&self) -> Option<Owner<'_>> {
         current(&self.caches)
     }
 
-    /// Counts operations of the calling thread that went past its cache, if it has one.
+    /// Counts operations of the calling thread that went past its cache, on the books of that; which is made, where there can
+    /// be one.
     fn count_past_cache(&self, allocations: usize, releases: usize) {
         // Not under loom, where it would be more to explore.
-        if cfg!(not(all(loom, feature = "loom")))
-            && let Some(cache) = self.cache()
-        {
+        if cfg!(all(loom, feature = "loom")) {
+            return;
+        }
+        self.make_cache();
+        if let Some(cache) = self.cache() {
             cache.count_past(allocations, releases);
         }
     }
