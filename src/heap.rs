@@ -107,7 +107,7 @@ pub(crate) struct Heap {
     /// The pointer to the first unit, derived from the base that the user gave.
     first: *mut u8,
     buddy: Buddy,
-    /// For each stretch of units, the cache that refilled from it last. A hint.
+    /// For each stretch of units, the cache whose blocks lie there. A hint.
     homes: Table<AtomicU8>,
     /// Of allocations from this heap alone.
     last_failure: LastFailure,
@@ -190,7 +190,7 @@ impl Heap {
         self.start.map(|start| u64::from(start) + u64::from(self.region.units))
     }
 
-    /// The cache whose blocks a block lies among, as far as one knows: the one that refilled last from that stretch of units.
+    /// The cache whose blocks a block lies among, as far as one knows: the one that carved up that stretch of units.
     pub(crate) fn home(&self, block: BlockIndex) -> Home {
         // Relaxed: a hint.
         Home::from_code(self.homes[(block.get() / Self::STRETCH) as usize].load(Ordering::Relaxed))

@@ -67,6 +67,26 @@ fn depot_put_drain() {
     });
 }
 
+/// Blocks are added to a magazine in a depot, against a drain of it.
+///
+/// Seeded bug: they are put over what it has.
+#[test]
+fn depot_add_drain() {
+    model("depot_add_drain", Some(2), || {
+        let pool = Pool::new(&[8], 4);
+        let blocks = [(); 4].map(|()| pool.alloc(1));
+        // There is room for two in the bin, so that the third makes the first go.
+        blocks[..3].iter().for_each(|block| pool.release(*block, 1));
+        let other = start(&pool, |pool| {
+            pool.raw.reclaim();
+            pool.exit();
+        });
+        pool.release(blocks[3], 1);
+        join(other);
+        pool.end(&[]);
+    });
+}
+
 /// A magazine is taken by the thread at home, against a drain of the depot by another one.
 ///
 /// Seeded bug: a place is made busy without a compare-exchange.

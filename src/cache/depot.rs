@@ -90,17 +90,20 @@ impl Shelf {
 }
 
 impl Depot {
-    /// Puts a magazine of blocks of `order`, at most [`MAGAZINE`]; false where there is no place for it.
+    /// Puts blocks of `order`, of which a magazine has at most `magazine`, itself at most [`MAGAZINE`]: into one that has room
+    /// for all of them. False, where none has.
     #[must_use = "the blocks are the caller's still if there was no place"]
-    pub fn put(&self, order: Order, blocks: &[Entry]) -> bool {
+    pub fn put(&self, order: Order, blocks: &[Entry], magazine: usize) -> bool {
         let shelf = &self.0[order.slot()];
-        debug_assert!((1..=MAGAZINE).contains(&blocks.len()));
-        let Some((place, _)) = shelf.occupy(|has| has == EMPTY) else { return false };
-        for (to, block) in shelf.entries[place].iter().zip(blocks) {
+        debug_assert!((1..=magazine).contains(&blocks.len()) && magazine <= MAGAZINE);
+        let room = (magazine - blocks.len()) as u64;
+        // A busy one has more than there can be room for.
+        let Some((place, has)) = shelf.occupy(|has| has <= room) else { return false };
+        for (to, block) in shelf.entries[place][has as usize..].iter().zip(blocks) {
             // Relaxed: published by the Release in `vacate`.
             to.store(block.0, Ordering::Relaxed);
         }
-        shelf.vacate(place, blocks.len() as u64);
+        shelf.vacate(place, has + blocks.len() as u64);
         true
     }
 

@@ -13,6 +13,7 @@
 //! | `budget` | how much a cache may hold, and of what |
 //! | `cache` | one cache: pop, push |
 //! | `caches` | all caches of a pool |
+//! | `homes` | whose neighbours a block lies among, and how it gets there |
 //! | `refill`, `overflow`, `flush` | what a cache does when it has none, has too many, or is asked for them |
 //! | `current` | the calling thread: its number, and the cache that it used last |
 //!
@@ -28,6 +29,7 @@ mod caches;
 mod current;
 mod depot;
 mod flush;
+mod homes;
 mod indices;
 mod overflow;
 mod refill;

@@ -11,6 +11,7 @@ use super::budget::{Limit, OUTBOXES};
 use super::cache::{Owner, add};
 use super::caches::Reach;
 use super::depot::MAGAZINE;
+use super::homes::Sorted;
 
 /// What is in the bin of an outbox: blocks of one size that another cache handed out, until they are a magazine. It is the
 /// state that they had, which has the order and the home.
@@ -84,7 +85,8 @@ impl Owner<'_> {
         self.own().budget.shrink(limit, order, less);
     }
 
-    /// Takes the oldest blocks out of a bin: into the depot, where there is a place, or else to their heaps.
+    /// Takes the oldest blocks out of a bin: to where they are at home, or into the own depot, where there is a place, or else
+    /// to their heaps.
     fn make_way(self, order: Order, count: usize, limit: &Limit, reach: &Reach<'_>) {
         let mut left = count;
         let magazine = limit.magazine(order);
@@ -97,8 +99,13 @@ impl Owner<'_> {
             }
             left -= taken;
             add(&self.cache().counts.flushed, taken);
-            if magazine == 0 || !self.cache().depot.put(order, &oldest[..taken]) {
-                reach.flush_to_heaps(order, &oldest[..taken]);
+            let pinned = reach.set.pin();
+            let home_of =
+                |entry: Entry| pinned.view().numbered(entry.0).map_or(Home::NONE, |(heap, block)| heap.home(block));
+            let Sorted { own, refused, .. } = self.bring_home(order, &mut oldest[..taken], home_of, reach);
+            reach.flush_to_heaps(order, refused);
+            if magazine == 0 || own.is_empty() || !self.cache().depot.put(order, own, magazine) {
+                reach.flush_to_heaps(order, own);
             }
         }
     }
@@ -164,12 +171,13 @@ impl Owner<'_> {
     /// Sends what is in an outbox home; if there is no place, or nobody at home, to the heaps.
     fn send(self, outbox: usize, reach: &Reach<'_>) {
         let (state, mut blocks) = (self.own().outboxes[outbox].of(), [Entry::NONE; MAGAZINE]);
-        let count = self.take_oldest(BinIndex::of_outbox(outbox), &mut blocks);
+        let bin = BinIndex::of_outbox(outbox);
+        let (count, magazine) = (self.take_oldest(bin, &mut blocks), self.capacity(bin));
         if count == 0 {
             return;
         }
         let home = if state.home() == Home::NONE { None } else { reach.running(state.home()) };
-        if !home.is_some_and(|home| home.depot.put(state.order(), &blocks[..count])) {
+        if !home.is_some_and(|home| home.depot.put(state.order(), &blocks[..count], magazine)) {
             reach.flush_to_heaps(state.order(), &blocks[..count]);
         }
     }

@@ -8,6 +8,7 @@ use super::budget::Limit;
 use super::cache::{Owner, add};
 use super::caches::Reach;
 use super::depot::MAGAZINE;
+use super::homes::Sorted;
 
 /// Blocks that a refill takes from a heap at once.
 const BATCH: usize = 64;
@@ -81,9 +82,9 @@ impl Owner<'_> {
     /// of them is taken as others are, but for the `first` blocks of a bin only when nothing else is there: so a thread gets
     /// stretches of its own, and what it cuts up for that is bounded by what it may cache.
     fn refill_from(self, heap: &Heap, order: Order, wanted: usize, first: bool, reach: &Reach<'_>) -> bool {
-        if heap.start().is_none() || heap.buddy().is_closed() {
-            return false;
-        }
+        let Some(start) = heap.start().filter(|_| !heap.buddy().is_closed()) else { return false };
+        let block_of = |entry: &Entry| BlockIndex::new(entry.0.wrapping_sub(start));
+        let home_of = |entry: Entry| heap.home(block_of(&entry));
         let mut left = wanted;
         let mut blocks = [BlockIndex::new(0); BATCH];
         let mut sends = SENDS;
@@ -92,27 +93,30 @@ impl Owner<'_> {
             if popped == 0 {
                 break;
             }
-            let looks = sends > 0 && order.units() < Heap::STRETCH;
-            let foreign = if looks { self.neighbours_of_others(heap, &mut blocks[..popped], reach) } else { 0 };
-            sends -= usize::from(foreign > 0);
-            left -= self.take_in_from(heap, order, &blocks[foreign..popped]);
-            let refused = self.bring_home(heap, order, &mut blocks[..foreign], reach);
-            if first && refused > 0 {
-                left -= self.carve(heap, order, left);
+            let mut entries = blocks.map(|block| Entry(start.wrapping_add(block.get())));
+            let entries = &mut entries[..popped];
+            let Sorted { own, refused, sent } =
+                if sends > 0 { self.bring_home(order, entries, home_of, reach) } else { Sorted::unsorted(entries) };
+            sends -= usize::from(sends > 0 && sent + refused.len() > 0);
+            left -= self.take_in(order, own);
+            for entry in own.iter().filter(|entry| home_of(**entry) == Home::NONE) {
+                self.settle(heap, block_of(entry));
+            }
+            if first && !refused.is_empty() {
+                left -= self.carve(heap, start, order, left);
                 if left < wanted {
-                    let mut batch = heap.buddy().release_batch();
-                    blocks[..refused].iter().for_each(|block| batch.flush(*block, order));
+                    reach.flush_to_heaps(order, refused);
                     return true;
                 }
             }
-            left -= self.take_in_from(heap, order, &blocks[..refused]);
+            left -= self.take_in(order, refused);
         }
-        left -= self.carve(heap, order, left);
+        left -= self.carve(heap, start, order, left);
         left < wanted
     }
 
     /// Cuts larger blocks up for a bin that has room for `wanted` neighbours; returns how many there were.
-    fn carve(self, heap: &Heap, order: Order, wanted: usize) -> usize {
+    fn carve(self, heap: &Heap, start: u32, order: Order, wanted: usize) -> usize {
         let mut left = wanted;
         let mut blocks = [BlockIndex::new(0); BATCH];
         while left > 0 {
@@ -120,67 +124,27 @@ impl Owner<'_> {
             if carved == 0 {
                 break;
             }
-            left -= self.take_in_from(heap, order, &blocks[..carved]);
+            let entries = blocks.map(|block| Entry(start.wrapping_add(block.get())));
+            left -= self.take_in(order, &entries[..carved]);
+            blocks[..carved].iter().for_each(|block| self.settle(heap, *block));
         }
         wanted - left
     }
 
-    /// Brings blocks forward that lie among those of another thread that is there; returns how many they are.
-    fn neighbours_of_others(self, heap: &Heap, blocks: &mut [BlockIndex], reach: &Reach<'_>) -> usize {
-        let mut found = 0;
-        for place in 0..blocks.len() {
-            let home = heap.home(blocks[place]);
-            if home != Home::NONE && home != self.home() && reach.running(home).is_some() {
-                blocks.swap(found, place);
-                found += 1;
-            }
-        }
-        found
-    }
-
-    /// Leaves blocks of a heap to those whose neighbours they are, in their depots. Brings those forward that there is no
-    /// place for, and returns how many they are.
-    fn bring_home(self, heap: &Heap, order: Order, blocks: &mut [BlockIndex], reach: &Reach<'_>) -> usize {
-        let magazine = reach.limit().magazine(order);
-        let Some(start) = heap.start().filter(|_| magazine > 0) else { return blocks.len() };
-        let (mut refused, mut next) = (0, 0);
-        while next < blocks.len() {
-            let home = heap.home(blocks[next]);
-            let alike = blocks[next + 1..].iter().take_while(|block| heap.home(**block) == home);
-            let run = next..next + 1 + alike.take(magazine - 1).count();
-            let mut entries = [Entry::NONE; BATCH];
-            for (entry, block) in entries.iter_mut().zip(&blocks[run.clone()]) {
-                *entry = Entry(start + block.get());
-            }
-            if !reach.running(home).is_some_and(|home| home.depot.put(order, &entries[..run.len()])) {
-                blocks.copy_within(run.clone(), refused);
-                refused += run.len();
-            }
-            next = run.end;
-        }
-        refused
-    }
-
-    /// Puts blocks of a heap into a bin that has room for them, the first on top; returns how many.
-    fn take_in_from(self, heap: &Heap, order: Order, blocks: &[BlockIndex]) -> usize {
-        let Some(start) = heap.start() else { return 0 };
-        let mut entries = [Entry::NONE; BATCH];
-        for (entry, block) in entries.iter_mut().zip(blocks.iter().rev()) {
-            *entry = Entry(start + block.get());
-            heap.set_home(*block, self.home());
-        }
-        self.take_in(order, &entries[..blocks.len()]);
-        blocks.len()
-    }
-
-    /// Puts blocks into a bin that has room for them.
-    fn take_in(self, order: Order, blocks: &[Entry]) {
+    /// Puts blocks into a bin that has room for them, the first on top; returns how many.
+    fn take_in(self, order: Order, blocks: &[Entry]) -> usize {
         let bin = BinIndex::of(order);
-        for block in blocks {
-            let Some(top) = self.room(bin) else { return debug_assert!(false, "there is room") };
+        let mut count = 0;
+        for block in blocks.iter().rev() {
+            let Some(top) = self.room(bin) else {
+                debug_assert!(false, "there is room");
+                break;
+            };
             self.put(bin, top, *block);
+            count += 1;
         }
-        add(&self.cache().counts.refilled, blocks.len());
+        add(&self.cache().counts.refilled, count);
+        count
     }
 
     /// A bin missed: lets it hold more, if the limit allows, or else what another one no longer needs.

@@ -7,6 +7,7 @@ const STATE: &str = "raw/state.rs";
 const DEPOT: &str = "cache/depot.rs";
 const CACHES: &str = "cache/caches.rs";
 const FLUSH: &str = "cache/flush.rs";
+const HOMES: &str = "cache/homes.rs";
 const REFILL: &str = "cache/refill.rs";
 const INDICES: &str = "cache/indices.rs";
 const CACHE: &str = "cache/cache.rs";
@@ -178,9 +179,16 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a depot: a busy place is filled",
         source: DEPOT,
-        find: "occupy(|has| has == EMPTY)",
-        replace: "occupy(|has| has == EMPTY || has == BUSY)",
+        find: "occupy(|has| has <= room)",
+        replace: "occupy(|has| has <= room || has == BUSY)",
         models: &["held::depot_put_put"],
+    },
+    Bug {
+        name: "a depot: what is added to a magazine is put over what it has",
+        source: DEPOT,
+        find: "entries[place][has as usize..]",
+        replace: "entries[place]",
+        models: &["held::depot_add_drain"],
     },
     Bug {
         name: "hold: a store",
@@ -248,20 +256,20 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a refill forgets what another thread has no place for",
         source: REFILL,
-        find: "blocks[..refused].iter().for_each(|block| batch.flush(*block, order));",
-        replace: "batch = heap.buddy().release_batch();",
+        find: "reach.flush_to_heaps(order, refused);\n                    return true;",
+        replace: "return true;",
         models: &["held::refill_among_neighbours"],
     },
     Bug {
         name: "a refill forgets what it takes in the end though it is another thread's",
         source: REFILL,
-        find: "left -= self.take_in_from(heap, order, &blocks[..refused]);",
+        find: "left -= self.take_in(order, refused);",
         replace: "",
         models: &["held::refill_among_neighbours"],
     },
     Bug {
         name: "a refill keeps what it brings to another thread",
-        source: REFILL,
+        source: HOMES,
         find: "refused += run.len();\n            }",
         replace: "}\n            refused += run.len();",
         models: &["held::refill_among_neighbours"],

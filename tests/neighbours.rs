@@ -1,0 +1,80 @@
+//! Threads stay out of each other's cache lines: blocks that were mixed up find back to the thread among whose blocks they lie.
+
+mod common;
+
+use std::collections::HashMap;
+use std::mem;
+use std::thread;
+
+use common::cached::{BASE, UNIT, alloc, pool, release};
+use common::{Actor, Random};
+use mempool::MemoryPool;
+
+/// Units of which the states lie in one cache line.
+const IN_A_LINE: usize = 32;
+const BLOCKS: usize = 2000;
+const BURST: usize = 500;
+
+fn alloc_many(pool: &MemoryPool, count: usize) -> Vec<usize> {
+    (0..count).map(|_| alloc(pool, UNIT)).collect()
+}
+
+fn release_all(pool: &MemoryPool, blocks: Vec<usize>) {
+    blocks.into_iter().for_each(|block| release(pool, block));
+}
+
+/// Every order as likely as any other (Fisher and Yates, 1938).
+fn shuffle(blocks: &mut [usize], random: &mut Random) {
+    for place in (1..blocks.len()).rev() {
+        blocks.swap(place, random.below(place + 1));
+    }
+}
+
+/// The part of the cache lines of states of these blocks in which both threads have blocks.
+fn shared_lines(blocks: &[Vec<usize>; 2]) -> f64 {
+    let mut lines = HashMap::<usize, [bool; 2]>::new();
+    for (thread, blocks) in blocks.iter().enumerate() {
+        for block in blocks {
+            lines.entry((block - BASE) / UNIT / IN_A_LINE).or_default()[thread] = true;
+        }
+    }
+    lines.values().filter(|has| **has == [true; 2]).count() as f64 / lines.len() as f64
+}
+
+/// Two threads allocate, one after the other; exchange random halves; release what they have then. Returns what they get in
+/// bursts of their own afterwards.
+fn exchange<'scope>(pool: &'scope MemoryPool, random: &mut Random, threads: &[Actor<'scope>; 2]) -> f64 {
+    let mut blocks = [0, 1].map(|thread: usize| threads[thread].run(move || alloc_many(pool, BLOCKS)));
+    blocks.iter_mut().for_each(|blocks| shuffle(blocks, random));
+    let [given, returned] = [0, 1].map(|thread: usize| blocks[thread].split_off(BLOCKS / 2));
+    blocks[0].extend(returned);
+    blocks[1].extend(given);
+    for (thread, blocks) in threads.iter().zip(&mut blocks) {
+        shuffle(blocks, random);
+        let blocks = mem::take(blocks);
+        thread.run(move || release_all(pool, blocks));
+    }
+    let bursts = [0, 1].map(|thread: usize| threads[thread].run(move || alloc_many(pool, BURST)));
+    let shared = shared_lines(&bursts);
+    for (thread, blocks) in threads.iter().zip(bursts) {
+        thread.run(move || release_all(pool, blocks));
+    }
+    shared
+}
+
+/// A mixture must not spread: it did when a whole stretch changed its home with the first block that another thread got, up to
+/// nine lines of ten.
+#[test]
+fn threads_that_exchange_blocks_keep_most_lines_to_themselves() {
+    let pool = pool(1 << 20).pool;
+    let mut random = Random::from_environment();
+    thread::scope(|scope| {
+        let threads = [Actor::new(scope), Actor::new(scope)];
+        assert_eq!(exchange(&pool, &mut random, &threads), 0.0, "there is room at home for all of the first blocks");
+        let later: Vec<f64> = (0..11).map(|_| exchange(&pool, &mut random, &threads)).collect();
+        let mean = later.iter().sum::<f64>() / later.len() as f64;
+        println!("{mean}");
+        assert!(mean < 0.6, "{later:.2?}");
+        threads.into_iter().for_each(Actor::leave);
+    });
+}
