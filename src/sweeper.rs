@@ -1,27 +1,28 @@
 //! The sweeper: a thread in the background that merges what is free, for one pool or many.
 //!
-//! This file has what users see, `work` what the thread does. It shares nothing with the users of a pool but the pool: its passes are pieces of sweeps (`pool/round`), and all that an
-//! allocation knows of it is a thread to be woken (`wakers`). The lock in here is between it and who started it.
+//! This file has what users see, `shared` what they and the thread tell each other, `work` what the thread does. The thread
+//! shares nothing with the users of a pool but the pool: its passes are pieces of sweeps (`pool/round`), and all that an
+//! allocation knows of it is a thread to be woken (`wakers`). The lock in `shared` is between it and who started it.
 
 extern crate std;
 
+mod shared;
 mod work;
 
 use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::fmt;
 use core::ops::Deref;
+use core::{fmt, mem};
 use std::io;
 use std::process;
 use std::time::Duration;
 
+use shared::{Messages, Shared};
 use work::Work;
 
 use crate::pool::MemoryPool;
-use crate::sync::{
-    AtomicU8, AtomicU64, Condvar, JoinHandle, Mutex, MutexGuard, Ordering, PoisonError, ThreadBuilder, current,
-};
+use crate::sync::{JoinHandle, ThreadBuilder, current};
 
 /// How much a sweeper may do in one pass, over all its pools. What is left over waits for the next pass, which goes on where
 /// this one stopped. A pass ends after a piece of work of at most 16 384 smallest blocks, so that it may take a few tenths of
@@ -55,7 +56,8 @@ pub struct SweeperStats {
 ///
 /// In each *pass* it does as much as its [`Budget`] allows, then it waits for an interval. It goes on where it stopped. A pass
 /// comes early after an allocation had to sweep by itself, but not before the sweeper has paused for as long as its last pass
-/// took. A heap in which nothing was released since there was nothing left to merge costs next to nothing.
+/// took. Who wants one at once has [`wake`](Self::wake), or [`wait_for_pass`](Self::wait_for_pass), which waits for it, too. A
+/// heap in which nothing was released since there was nothing left to merge costs next to nothing.
 ///
 /// What threads left in their caches that are gone is given back to the heaps with each round; what running ones have in theirs
 /// is not, [`MemoryPool::flush_thread_cache`] is for that.
@@ -66,7 +68,10 @@ pub struct SweeperStats {
 ///
 /// # Fork
 ///
-/// In a child process there is no sweeper. To drop it there does nothing.
+/// In a child process there is no sweeper, only a copy of this value, none of whose methods waits for the thread that is not
+/// there: [`add`](Self::add), [`add_weak`](Self::add_weak) and [`wake`](Self::wake) do nothing, but that a pool that was to be
+/// added is dropped; [`wait_for_pass`](Self::wait_for_pass) is false; and [`stats`](Self::stats) stay as they were. To drop it
+/// there does nothing, so that pools that it kept alive stay alive. The child may start a sweeper of its own.
 ///
 /// # Examples
 ///
@@ -112,6 +117,8 @@ pub struct SweeperBuilder {
 struct Settings {
     interval: Duration,
     budget: Budget,
+    /// Do allocations that had to sweep by themselves get a pass early?
+    early: bool,
 }
 
 /// Where a pool is.
@@ -120,26 +127,14 @@ enum Source {
     Weak(Weak<MemoryPool>),
 }
 
-/// What the thread shares with who started it.
-#[derive(Default)]
-struct Shared {
-    /// Pools that were added since it looked.
-    added: Mutex<Vec<Source>>,
-    /// Told when it is to stop, or a pool was added.
-    told: Condvar,
-    /// 1, if it is to stop.
-    stop: AtomicU8,
-    passes: AtomicU64,
-    early: AtomicU64,
-    rounds: AtomicU64,
-    merges: AtomicU64,
-}
-
 impl Sweeper {
     /// A builder: without pools, with an interval of 100 ms and a millisecond for each pass.
     pub fn builder() -> SweeperBuilder {
-        let settings =
-            Settings { interval: Duration::from_millis(100), budget: Budget::Time(Duration::from_millis(1)) };
+        let settings = Settings {
+            interval: Duration::from_millis(100),
+            budget: Budget::Time(Duration::from_millis(1)),
+            early: true,
+        };
         SweeperBuilder { settings, pools: Vec::new() }
     }
 
@@ -162,7 +157,7 @@ impl Sweeper {
     ///
     /// Blocking: a lock is shared with the sweeper's thread, which holds it for a few instructions at a time.
     pub fn add(&self, pool: impl Deref<Target = MemoryPool> + Send + 'static) {
-        self.tell(Source::Shared(Box::new(pool)));
+        self.tell(|messages| messages.added.push(Source::Shared(Box::new(pool))));
     }
 
     /// Adds a pool that the sweeper does not keep alive, as [`SweeperBuilder::weak_pool`] does.
@@ -171,20 +166,80 @@ impl Sweeper {
     ///
     /// As [`add`](Self::add).
     pub fn add_weak(&self, pool: Weak<MemoryPool>) {
-        self.tell(Source::Weak(pool));
+        self.tell(|messages| messages.added.push(Source::Weak(pool)));
     }
 
-    fn tell(&self, pool: Source) {
-        self.shared.lock().push(pool);
-        self.wake();
+    /// The next pass comes now, whatever the interval, and without a pause before it. In the middle of a pass another one
+    /// follows that.
+    ///
+    /// # Progress
+    ///
+    /// As [`add`](Self::add).
+    pub fn wake(&self) {
+        self.tell(|messages| messages.is_woken = true);
+    }
+
+    /// Wakes the sweeper, and waits until a pass that began after the call has ended. All that was released before is merged
+    /// then, if the budget is enough for all pools, but for what running threads have in their caches.
+    ///
+    /// False, at once, if there will be no such pass: in the child of a fork, after the thread has died of a pool's `Deref`
+    /// that panicked, and on the sweeper's own thread.
+    ///
+    /// # Progress
+    ///
+    /// Blocking: it waits for what is left of a pass and for the next one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mempool::{Budget, MemoryPool, Sweeper};
+    ///
+    /// static POOL: MemoryPool = MemoryPool::new();
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut heap = vec![0u8; 1 << 20];
+    /// POOL.add_heap(heap.as_mut_ptr(), heap.len())?;
+    ///
+    /// // Passes only when this program says so, and each over the whole pool.
+    /// let builder = Sweeper::builder().interval(Duration::MAX).early(false).budget(Budget::Bytes(usize::MAX));
+    /// let sweeper = builder.pool(&POOL).spawn()?;
+    /// // ... a part of the program ...
+    /// assert!(sweeper.wait_for_pass());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn wait_for_pass(&self) -> bool {
+        if self.is_copy() || self.is_own_thread() {
+            return false;
+        }
+        self.shared.wait_for_pass(|| self.rouse())
+    }
+
+    fn tell(&self, tell: impl FnOnce(&mut Messages)) {
+        // The lock may be that of a thread that is not in this process.
+        if !self.is_copy() {
+            self.shared.tell(tell);
+            self.rouse();
+        }
     }
 
     /// Ends whatever the thread waits for.
-    fn wake(&self) {
-        self.shared.told.notify_all();
+    fn rouse(&self) {
+        self.shared.rouse();
         if let Some(thread) = &self.thread {
             thread.thread().unpark();
         }
+    }
+
+    /// Is this the copy that the child of a fork has?
+    fn is_copy(&self) -> bool {
+        self.process != process::id()
+    }
+
+    /// A pool's `Deref` may have this sweeper.
+    fn is_own_thread(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| thread.thread().id() == current().id())
     }
 
     /// What it has done so far.
@@ -193,27 +248,22 @@ impl Sweeper {
     ///
     /// Wait-free.
     pub fn stats(&self) -> SweeperStats {
-        // Relaxed: statistics.
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let Shared { passes, early, rounds, merges, .. } = &*self.shared;
-        SweeperStats { passes: read(passes), early: read(early), rounds: read(rounds), merges: read(merges) }
+        self.shared.stats()
     }
 }
 
 impl Drop for Sweeper {
     fn drop(&mut self) {
-        // The child of a fork has a copy of this, but no thread to wait for.
-        if self.process != process::id() {
+        if self.is_copy() {
+            // No thread to wait for, and none to detach: the handle may by now name one that the child has started.
+            mem::forget(self.thread.take());
             return;
         }
-        {
-            let _lock = self.shared.lock();
-            // Relaxed: nothing is published by it. Under the lock, so that the thread can't fall asleep behind it.
-            self.shared.stop.store(1, Ordering::Relaxed);
-        }
-        self.wake();
-        // A pool's `Deref` may have this sweeper, and be dropped by it; then nobody waits.
-        if let Some(thread) = self.thread.take().filter(|thread| thread.thread().id() != current().id()) {
+        self.shared.stop();
+        self.rouse();
+        // If it is a pool's `Deref` that drops it, on the thread itself, nobody waits.
+        let own = self.is_own_thread();
+        if let Some(thread) = self.thread.take().filter(|_| !own) {
             // An error is a panic in a pool's `Deref`, and was reported where it was.
             _ = thread.join();
         }
@@ -237,6 +287,13 @@ impl SweeperBuilder {
     /// How much may be done in one pass; a millisecond unless set.
     pub fn budget(mut self, budget: Budget) -> Self {
         self.settings.budget = budget;
+        self
+    }
+
+    /// Whether a pass comes early after an allocation had to sweep by itself; it does unless set. If not, a pass comes after
+    /// the interval, and when somebody calls [`Sweeper::wake`] or adds a pool.
+    pub fn early(mut self, early: bool) -> Self {
+        self.settings.early = early;
         self
     }
 
@@ -265,7 +322,7 @@ impl SweeperBuilder {
     /// Blocking: it starts a thread.
     pub fn spawn(self) -> io::Result<Sweeper> {
         let Self { settings, pools } = self;
-        let shared = Arc::new(Shared { added: Mutex::new(pools), ..Shared::default() });
+        let shared = Arc::new(Shared::new(pools));
         let work = Work::new(settings, Arc::clone(&shared));
         let thread = ThreadBuilder::new().name("mempool-sweeper".into()).spawn(move || work.run())?;
         Ok(Sweeper { shared, thread: Some(thread), process: process::id() })
@@ -275,18 +332,6 @@ impl SweeperBuilder {
 impl fmt::Debug for SweeperBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SweeperBuilder").field("settings", &self.settings).field("pools", &self.pools.len()).finish()
-    }
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Vec<Source>> {
-        // Nothing panics that holds it.
-        self.added.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_stopped(&self) -> bool {
-        // Relaxed: nothing is published by it.
-        self.stop.load(Ordering::Relaxed) != 0
     }
 }
 

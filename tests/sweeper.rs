@@ -4,48 +4,17 @@
 
 mod common;
 
-use std::alloc::Layout;
-use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use common::pieces::{is_whole, shatter, shatter_rest, uncached, wait_until};
 use common::{Gate, Lockstep, Random, at, join};
 use mempool::{Budget, MemoryPool, Sweeper};
 
 const NEVER: Duration = Duration::MAX;
 const OFTEN: Duration = Duration::from_millis(1);
-
-/// Waits until something is so. The deadline is only for tests that fail.
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < Duration::from_secs(120), "waited for two minutes: {what}");
-        thread::yield_now();
-    }
-}
-
-/// A pool without caches, over a heap of `size` bytes, a power of two, that is not there.
-fn uncached(size: usize) -> MemoryPool {
-    let pool = MemoryPool::builder().thread_cache(0).build().expect("valid");
-    pool.add_heap(at(size), size).expect("a heap");
-    pool
-}
-
-/// Cuts a whole pool into its smallest blocks, all of them free, and far from merged.
-fn shatter(pool: &MemoryPool) {
-    let mut blocks = vec![std::ptr::null_mut(); pool.stats().capacity / 64];
-    let layout = Layout::new::<[u8; 64]>();
-    assert_eq!(pool.alloc_batch(layout, &mut blocks).expect("all of it is free"), blocks.len());
-    pool.release_batch(&blocks).expect("all are live");
-}
-
-/// Is there one block in each heap, and is it free?
-fn is_whole(pool: &MemoryPool) -> bool {
-    let stats = pool.stats();
-    stats.free == stats.capacity && pool.heap_map().count() == stats.heaps
-}
 
 #[test]
 fn a_static_pool_and_a_shared_one_coalesce_by_themselves() {
@@ -142,15 +111,6 @@ fn woken_early_by_an_allocation_that_had_to_sweep() {
     assert!(!pool.hl_alloc(1 << 16).is_null());
 }
 
-/// As `shatter`, for what is free of a pool.
-fn shatter_rest(pool: &MemoryPool) {
-    let mut blocks = Vec::new();
-    while blocks.len() < pool.stats().capacity / 64 && pool.stats().free > 0 {
-        blocks.push(pool.hl_alloc(64));
-    }
-    pool.release_batch(&blocks).expect("all are live");
-}
-
 #[test]
 fn dropped_anywhere() {
     let pool = Arc::new(uncached(1 << 26));
@@ -243,26 +203,6 @@ fn pools_come_and_go_while_a_sweeper_runs() {
     sweeper.add_weak(forgotten);
     let passes = sweeper.stats().passes;
     wait_until("more passes", || sweeper.stats().passes > passes + 2);
-}
-
-/// What is wrong with a pool's `Deref` is not the program's end.
-#[test]
-fn a_pool_that_panics() {
-    struct Panics;
-    impl Deref for Panics {
-        type Target = MemoryPool;
-
-        fn deref(&self) -> &MemoryPool {
-            panic!("no pool, as this test wants it")
-        }
-    }
-    let good = Arc::new(uncached(1 << 16));
-    let sweeper = Sweeper::builder().interval(OFTEN).pool(Panics).pool(Arc::clone(&good)).spawn().expect("a thread");
-    wait_until("the thread to die", || Arc::strong_count(&good) == 1);
-    sweeper.add(Arc::clone(&good));
-    drop(sweeper);
-    let block = good.hl_alloc(100);
-    assert!(!good.hl_alloc(100).is_null() && good.hl_release(block).is_ok());
 }
 
 #[cfg(feature = "rayon")]

@@ -4,12 +4,12 @@ extern crate std;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::mem;
 use std::time::{Duration, Instant};
 
-use super::{Budget, Settings, Shared, Source};
-use crate::pool::Round;
-use crate::sync::{Ordering, PoisonError, current, park, park_timeout};
+use super::shared::Shared;
+use super::{Budget, Settings, Source};
+use crate::pool::{MemoryPool, Round};
+use crate::sync::{Ordering, current, park, park_timeout};
 use crate::wakers::Seat;
 
 /// Units of a piece, between two of which a sweeper looks whether it is to stop: at most a few tenths of a millisecond.
@@ -34,7 +34,7 @@ pub(super) struct Work {
 struct Swept {
     source: Source,
     round: Round,
-    /// What wakes this thread; `None`, if there was no memory for it.
+    /// What wakes this thread; `None`, if nothing shall, or there was no memory for it.
     seat: Option<Seat>,
     /// How many times allocations have called by the time that the last pass looked.
     calls: u64,
@@ -52,26 +52,33 @@ impl Work {
         Self { settings, shared, pools: Vec::new(), next: 0 }
     }
 
-    pub(super) fn run(mut self) {
+    pub(super) fn run(self) {
+        // Dropped last, after all that the thread has, also when a pool's `Deref` panics.
+        let _over = Over(Arc::clone(&self.shared));
+        let mut work = self;
         let mut early = false;
-        while !self.shared.is_stopped() {
-            self.take_added();
+        while !work.shared.is_stopped() {
+            let added = work.shared.begin_pass();
+            work.take_added(added);
             let begun = Instant::now();
-            self.pass(early, begun);
-            early = self.wait(begun.elapsed());
+            work.pass(early, begun);
+            // Relaxed: statistics.
+            work.shared.early.fetch_add(u64::from(early), Ordering::Relaxed);
+            work.shared.end_pass();
+            early = work.wait(begun.elapsed());
         }
-        for pool in self.pools {
+        for pool in work.pools {
             if let Some(seat) = pool.seat {
                 pool.source.with(|pool| pool.wakers.leave(seat));
             }
         }
     }
 
-    fn take_added(&mut self) {
-        let added = mem::take(&mut *self.shared.lock());
+    fn take_added(&mut self, added: Vec<Source>) {
         for source in added {
             // One that is gone already goes with the next pass.
-            let known = source.with(|pool| (pool.wakers.enter(current()).ok(), pool.wakers.calls()));
+            let seat = |pool: &MemoryPool| self.settings.early.then(|| pool.wakers.enter(current()).ok()).flatten();
+            let known = source.with(|pool| (seat(pool), pool.wakers.calls()));
             let (seat, calls) = known.unwrap_or_default();
             self.pools.push(Swept { source, round: Round::new(), seat, calls });
         }
@@ -96,9 +103,6 @@ impl Work {
             self.pools.retain(|pool| pool.source.with(|_| ()).is_some());
             self.next = 0;
         }
-        // Relaxed: statistics.
-        self.shared.passes.fetch_add(1, Ordering::Relaxed);
-        self.shared.early.fetch_add(u64::from(early), Ordering::Relaxed);
     }
 
     /// Goes on with the round of a pool. True: it is over; false: the budget is, or the thread is to stop. `None`: the pool is gone.
@@ -124,21 +128,15 @@ impl Work {
 
     /// Waits for the time of the next pass, or for a reason to have it earlier, or to stop. True, if an allocation called.
     fn wait(&self, took: Duration) -> bool {
-        let Self { shared, settings: Settings { interval, .. }, .. } = self;
+        let Self { shared, settings: Settings { interval, early, .. }, .. } = self;
         let end = Instant::now();
         // No deadline: later than a clock can tell.
         let (pause, deadline) = (end.checked_add(took.max(LEAST_PAUSE).min(*interval)), end.checked_add(*interval));
-        let has_called = || self.pools.iter().any(Swept::has_called);
+        let has_called = || *early && self.pools.iter().any(Swept::has_called);
         // First a pause in which allocations do not even try to wake this thread.
-        let mut added = shared.lock();
-        while added.is_empty() && !shared.is_stopped() {
-            let Some(time) = left_until(pause) else { break };
-            let waited = shared.told.wait_timeout(added, time);
-            added = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        drop(added);
+        shared.pause(|| left_until(pause));
         loop {
-            if shared.is_stopped() || !shared.lock().is_empty() {
+            if shared.is_stopped() || shared.is_asked_for_pass() {
                 return false;
             }
             if has_called() {
@@ -150,6 +148,15 @@ impl Work {
                 (None, None) => park(),
             }
         }
+    }
+}
+
+/// Says at its end that the thread has ended.
+struct Over(Arc<Shared>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 

@@ -9,6 +9,7 @@ pub mod failing;
 pub mod gate;
 pub mod lockstep;
 pub mod oracle;
+pub mod pieces;
 pub mod seed;
 
 pub use actor::Actor;
