@@ -1,16 +1,18 @@
 //! A forked child goes on with its copy of a pool that other threads were in the middle of using. What it finds it tells
-//! by its exit code: between `fork` and `_exit` it does nothing but use the pool.
+//! by its exit code: between `fork` and `_exit` it does nothing but use the pool, and its copy of a sweeper.
 #![cfg(unix)]
 #![allow(clippy::disallowed_types, reason = "tests are not modelled, so their atomics need not be the crate's")]
 
 mod common;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use common::cached::{BASE, UNIT, UNITS, alloc, bound, non_null, pool, release};
 use common::{Actor, Gate, Owners, Random, at, join};
-use mempool::{BlockState, MemoryPool, ReleaseError};
+use mempool::{BlockState, Budget, MemoryPool, ReleaseError, Sweeper};
 
 /// Ends the child, also where something in it panics.
 struct Child;
@@ -22,9 +24,10 @@ impl Drop for Child {
     }
 }
 
-/// Forks, has the child do something, and returns what that returned.
+/// Forks, has the child do something, and returns what that returned, or the number of the signal that killed it below zero.
 fn fork(child: impl FnOnce() -> u8) -> i32 {
-    // SAFETY: the child uses only the pool, whose memory it has a copy of, and `alarm` and `_exit`.
+    // SAFETY: the child uses only the pool, whose memory it has a copy of, `alarm` and `_exit`, and of the C library what that
+    // itself keeps fit for children: its allocator and new threads.
     match unsafe { libc::fork() } {
         -1 => panic!("no fork: {}", std::io::Error::last_os_error()),
         0 => {
@@ -39,8 +42,7 @@ fn fork(child: impl FnOnce() -> u8) -> i32 {
             let mut status = 0;
             // SAFETY: `status` may be written.
             assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
-            assert!(libc::WIFEXITED(status), "the child was killed: {status:#x}");
-            libc::WEXITSTATUS(status)
+            if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { -libc::WTERMSIG(status) }
         }
     }
 }
@@ -217,4 +219,83 @@ fn children_of_a_thread_while_others_allocate_and_release() {
         mine.iter().for_each(|block| release(shared, *block));
     });
     pool.finish(|_| 0);
+}
+
+/// A pool without caches, of one heap that nobody has touched.
+fn uncached() -> Arc<MemoryPool> {
+    let pool = MemoryPool::builder().thread_cache(0).build().expect("valid");
+    pool.add_heap(at(BASE), UNITS * UNIT).expect("a heap");
+    Arc::new(pool)
+}
+
+/// A sweeper that never rests, nor does its lock.
+fn restless(pool: &Arc<MemoryPool>) -> Sweeper {
+    let builder = Sweeper::builder().interval(Duration::ZERO).budget(Budget::Bytes(usize::MAX));
+    builder.pool(Arc::clone(pool)).spawn().expect("a thread")
+}
+
+#[test]
+fn a_child_does_not_wait_for_the_lock_of_a_sweeper() {
+    const FORKS: usize = 200;
+    let pool = uncached();
+    let (sweeper, ended) = (&restless(&pool), &AtomicBool::new(false));
+    thread::scope(|scope| {
+        let others = (0..2).map(|_| {
+            scope.spawn(|| {
+                while !ended.load(Ordering::Relaxed) {
+                    sweeper.wake();
+                }
+            })
+        });
+        let others = others.collect();
+        let found: Vec<i32> = (0..FORKS)
+            .map(|_| {
+                fork(|| {
+                    let (stats, added) = (sweeper.stats(), uncached());
+                    sweeper.add(Arc::clone(&added));
+                    sweeper.add_weak(Arc::downgrade(&added));
+                    sweeper.wake();
+                    first_fault![
+                        !sweeper.wait_for_pass(),
+                        sweeper.stats() == stats,
+                        // Nobody keeps what was to be added.
+                        (Arc::strong_count(&added), Arc::weak_count(&added)) == (1, 0),
+                    ]
+                })
+            })
+            .collect();
+        ended.store(true, Ordering::Relaxed);
+        join(others);
+        assert_eq!(found, [0; FORKS], "the first condition that did not hold in each child");
+    });
+}
+
+#[test]
+fn a_child_drops_its_copy_of_a_sweeper_and_has_one_of_its_own() {
+    let pool = uncached();
+    for _ in 0..10 {
+        let mut sweeper = Some(restless(&pool));
+        let found = fork(|| {
+            let (of_child, mut blocks) = (uncached(), vec![0; UNITS]);
+            let own = restless(&of_child);
+            // The C library may have given the thread the place of the one that is not here.
+            drop(sweeper.take());
+            first_fault![
+                fill(&of_child, &mut blocks) == UNITS,
+                blocks.iter().all(|block| twice(&of_child, *block)),
+                own.wait_for_pass(),
+                is_merged(&of_child),
+                own.stats().merges >= UNITS as u64 - 1,
+                {
+                    // Joins the thread.
+                    drop(own);
+                    Arc::strong_count(&of_child) == 1
+                },
+            ]
+        });
+        assert_eq!(found, 0, "the first condition that did not hold in the child");
+        // Here it goes on.
+        assert!(sweeper.is_some_and(|sweeper| sweeper.wait_for_pass()));
+    }
+    assert_eq!(Arc::strong_count(&pool), 1);
 }
