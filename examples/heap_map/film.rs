@@ -4,6 +4,7 @@
 //! in the cells, or a dot for cells that are as before. Before the first frame all are as `Cell::default()`.
 
 use std::error::Error;
+use std::sync::Arc;
 
 use mempool::MemoryPool;
 
@@ -44,12 +45,12 @@ impl Film {
     /// the one that is nearest to the most live bytes is taken exactly there. `frames` is at least 2.
     pub fn record(
         trace: &Trace,
-        pool: &MemoryPool,
+        pool: &Arc<MemoryPool>,
         frames: usize,
-        sweep_every: Option<usize>,
+        pass_every: Option<usize>,
     ) -> Result<Self, Box<dyn Error>> {
         let mut film = Self::new(Grid::over(pool.stats().capacity));
-        let mut player = Player::new(pool, trace.objects, sweep_every);
+        let mut player = Player::new(pool, trace.objects, pass_every)?;
         // The least block does not matter to when that is.
         let peak = trace.peak(1).events;
         let mut stops: Vec<usize> = (0..=frames).map(|frame| frame * trace.events.len() / frames).collect();

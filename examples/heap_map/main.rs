@@ -1,5 +1,5 @@
 //! The memory of a program as pictures: at its peak in characters, as a strip for a slide, as a page with a time-lapse,
-//! and how fragmented it is, with sweeps and without. Here: the options, and the run from beginning to end.
+//! and how fragmented it is, with the sweeper and without. Here: the options, and the run from beginning to end.
 //!
 //! ```text
 //! cargo run --release --example heap_map -- --html heap.html --svg strip.svg --plot fragmentation.svg
@@ -9,6 +9,7 @@
 //! is only a range of addresses.
 
 mod cells;
+mod curve;
 mod film;
 mod page;
 mod palette;
@@ -47,7 +48,7 @@ struct Options {
     /// The size of the smallest block, a power of two
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes, default_value = "64")]
     min_block: usize,
-    /// Sweeps after every so many allocations and releases [default: never; in the plot, 1000 beside never]
+    /// The sweeper has a pass after every so many allocations and releases [default: never; in the plot, 1000 beside never]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     sweep_every: Option<u32>,
     /// Frames of the page, besides the first one
@@ -59,7 +60,7 @@ struct Options {
     /// Writes a strip of six frames
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
-    /// Writes a plot of the fragmentation over time, with sweeps and without
+    /// Writes a plot of the fragmentation over time, with the sweeper and without, and says the means
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
 }
@@ -103,7 +104,16 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     }
     if let Some(path) = &options.plot {
         let make = || play::pool(options.min_block, heap);
-        write(&mut out, path, &plot::render(&trace, make, sweep_every.unwrap_or(1000))?)?;
+        let every = sweep_every.unwrap_or(1000);
+        let plot = plot::render(&trace, make, every)?;
+        write(&mut out, path, &plot.svg)?;
+        let [without, with, least] = [plot.without, plot.with, plot.least].map(plot::percent);
+        let every = HumanCount(every as u64);
+        writeln!(
+            out,
+            "mean external fragmentation: {without} without the sweeper, {with} with a pass after every {every} events; \
+             powers of two allow no less than {least}"
+        )?;
     }
     Ok(())
 }
@@ -134,7 +144,7 @@ mod tests {
         let trace = Trace::open(None).unwrap();
         for min_block in [16, 64, 1024] {
             let pool = play::pool(min_block, enough(&trace, min_block).unwrap()).unwrap();
-            let mut player = play::Player::new(&pool, trace.objects, None);
+            let mut player = play::Player::new(&pool, trace.objects, None).unwrap();
             player.play(&trace.events).unwrap();
             assert_eq!(player.failures, 0, "from {min_block} B on");
         }

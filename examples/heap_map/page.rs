@@ -23,7 +23,7 @@ struct Reel<'a> {
     cell: usize,
     cells: usize,
     columns: usize,
-    sweep_every: Option<usize>,
+    pass_every: Option<usize>,
     failures: usize,
     peak: usize,
     /// The order of the largest live block, in cells.
@@ -36,7 +36,7 @@ struct Reel<'a> {
 }
 
 /// The text of the page.
-pub fn render(trace: &Trace, film: &Film, min_block: usize, sweep_every: Option<usize>) -> serde_json::Result<String> {
+pub fn render(trace: &Trace, film: &Film, min_block: usize, pass_every: Option<usize>) -> serde_json::Result<String> {
     let largest = largest(film);
     let row = |moment: &Moment| {
         let Moment { events, requested, live, cached, free, largest, merged } = *moment;
@@ -50,7 +50,7 @@ pub fn render(trace: &Trace, film: &Film, min_block: usize, sweep_every: Option<
         cell: film.grid.cell,
         cells: film.grid.count,
         columns: COLUMNS,
-        sweep_every,
+        pass_every,
         failures: film.failures,
         peak: film.peak,
         largest,

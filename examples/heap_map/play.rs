@@ -1,27 +1,55 @@
 //! A program's allocations and releases, played by one thread, and what the pool has in between.
+//!
+//! A sweeper may take part: it has a pass at certain places of the trace, each over all of the heap, while the player waits.
+//! So it does what it does, and all runs are the same.
 
 use std::alloc::Layout;
 use std::error::Error;
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::time::Duration;
 
-use mempool::{BlockState, MemoryPool, ResizeError};
+use mempool::{BlockState, Budget, MemoryPool, ResizeError, Sweeper};
 use serde::Serialize;
 
 use crate::trace::Event;
 
 /// A pool over a heap that is no memory at all: addresses are all that a pool needs, and this example writes to none of
 /// its blocks. The address is one to which any heap is aligned.
-pub fn pool(min_block: usize, heap: usize) -> Result<MemoryPool, Box<dyn Error>> {
+pub fn pool(min_block: usize, heap: usize) -> Result<Arc<MemoryPool>, Box<dyn Error>> {
     let pool = MemoryPool::builder().min_block(min_block).build()?;
     pool.add_heap(ptr::without_provenance_mut(1 << 46), heap)?;
-    Ok(pool)
+    Ok(Arc::new(pool))
+}
+
+/// A sweeper, and when it has its passes.
+#[derive(Debug)]
+struct Passes {
+    sweeper: Sweeper,
+    /// After so many events each.
+    every: usize,
+}
+
+impl Passes {
+    fn over(pool: &Arc<MemoryPool>, every: usize) -> Result<Self, Box<dyn Error>> {
+        // No pass but those that are asked for, and in each all that there is to do.
+        let builder = Sweeper::builder().interval(Duration::MAX).early(false).budget(Budget::Bytes(usize::MAX));
+        let passes = Self { sweeper: builder.pool(Arc::clone(pool)).spawn()?, every };
+        // The first one comes by itself, so not in the middle of what is played.
+        passes.have_one()?;
+        Ok(passes)
+    }
+
+    fn have_one(&self) -> Result<(), Box<dyn Error>> {
+        if self.sweeper.wait_for_pass() { Ok(()) } else { Err("the sweeper has ended".into()) }
+    }
 }
 
 /// One thread, and what it has.
 #[derive(Debug)]
 pub struct Player<'a> {
     pub pool: &'a MemoryPool,
-    sweep_every: Option<usize>,
+    passes: Option<Passes>,
     objects: Vec<Option<(NonNull<u8>, Layout)>>,
     events: usize,
     requested: usize,
@@ -54,9 +82,10 @@ impl Moment {
 }
 
 impl<'a> Player<'a> {
-    /// A player of a trace of `objects` objects, who sweeps the pool after every so many events.
-    pub fn new(pool: &'a MemoryPool, objects: usize, sweep_every: Option<usize>) -> Self {
-        Self { pool, sweep_every, objects: vec![None; objects], events: 0, requested: 0, failures: 0 }
+    /// A player of a trace of `objects` objects, with a sweeper that has a pass after every so many events, or without one.
+    pub fn new(pool: &'a Arc<MemoryPool>, objects: usize, pass_every: Option<usize>) -> Result<Self, Box<dyn Error>> {
+        let passes = pass_every.map(|every| Passes::over(pool, every)).transpose()?;
+        Ok(Self { pool, passes, objects: vec![None; objects], events: 0, requested: 0, failures: 0 })
     }
 
     /// Plays the next events.
@@ -68,8 +97,8 @@ impl<'a> Player<'a> {
                 Event::Free { object } => self.free(object)?,
             }
             self.events += 1;
-            if self.sweep_every.is_some_and(|every| self.events.is_multiple_of(every)) {
-                self.pool.sweep();
+            if let Some(passes) = self.passes.as_ref().filter(|passes| self.events.is_multiple_of(passes.every)) {
+                passes.have_one()?;
             }
         }
         Ok(())
@@ -137,11 +166,14 @@ mod tests {
 
     #[test]
     fn moments_tell_what_is_live_and_what_stands_unmerged() {
-        let trace = Trace::read(b"a 0 0 5000\na 0 1 100\na 0 2 0\nr 0 1 3000\nr 0 0 9\nf 0 0\nf 0 1\nf 0 2\n").unwrap();
+        let text = "a 0 0 5000\na 0 1 100\na 0 2 0\nr 0 1 3000\nr 0 0 9\nf 0 0\nf 0 1\nf 0 2\n";
+        // More than half of the heap in small blocks.
+        let lines = |kind, size| (3..800).map(move |object| format!("{kind} 0 {object}{size}\n")).collect::<String>();
+        let trace = Trace::read([text, &lines("a", " 64"), &lines("f", "")].concat().as_bytes()).unwrap();
         let mut swept = Vec::new();
-        for sweep_every in [None, Some(8)] {
+        for pass_every in [None, Some(trace.events.len())] {
             let pool = pool(64, 1 << 16).unwrap();
-            let mut player = Player::new(&pool, trace.objects, sweep_every);
+            let mut player = Player::new(&pool, trace.objects, pass_every).unwrap();
             player.play(&trace.events[..5]).unwrap();
             let Moment { events, requested, live, cached, free, .. } = player.moment();
             assert_eq!((events, requested, live), (5, 9 + 3000 + 1, 64 + 4096 + 64));
@@ -150,17 +182,17 @@ mod tests {
             assert_eq!((player.failures, player.moment().requested, player.moment().live), (0, 0, 0));
             swept.push(player.moment());
         }
-        assert!(swept[0].largest < 1 << 16, "nobody has merged: {:?}", swept[0]);
-        assert_eq!((swept[1].largest, swept[1].merged), (1 << 16, 1 << 16));
-        assert_eq!(swept[1].fragmentation(swept[1].largest), 0.0);
-        assert!(swept[0].fragmentation(swept[0].largest) > 0.0);
+        let [without, with] = [swept[0], swept[1]];
+        assert!(without.largest < without.merged, "nobody has merged: {without:?}");
+        assert_eq!(with.largest, with.merged);
+        assert!(with.fragmentation(with.largest) < without.fragmentation(without.largest));
     }
 
     #[test]
     fn what_does_not_fit_is_counted_and_passed_over() {
         let trace = Trace::read(b"a 0 0 5000\na 0 1 5000\nr 0 0 9000\nr 0 1 1\nf 0 1\nf 0 0\n").unwrap();
         let pool = pool(64, 1 << 13).unwrap();
-        let mut player = Player::new(&pool, trace.objects, None);
+        let mut player = Player::new(&pool, trace.objects, None).unwrap();
         player.play(&trace.events).unwrap();
         assert_eq!((player.failures, player.moment().requested), (2, 0));
     }
