@@ -24,6 +24,41 @@ pub enum ConfigError {
     },
 }
 
+/// Why a [`PoolAllocator`](crate::PoolAllocator) was not built.
+#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum MapError {
+    /// There is no room for one page in it.
+    #[error("{bytes} bytes have no room for one page of {page} bytes")]
+    TooSmall {
+        /// The bytes that there were to be.
+        bytes: usize,
+        /// Bytes of a page.
+        page: usize,
+    },
+    /// One allocator can't have so many bytes.
+    #[error("{bytes} bytes are more than one allocator can have ({max})")]
+    TooLarge {
+        /// The bytes that there were to be.
+        bytes: usize,
+        /// The most that one allocator can have.
+        max: usize,
+    },
+    /// The operating system has not so many addresses, or not so much memory, for the heap and its tables.
+    #[error("the operating system has no {bytes} bytes for the heap and its tables")]
+    Unavailable {
+        /// The bytes that there were to be, without the tables.
+        bytes: usize,
+    },
+    /// The operating system does not let this process lock so much memory.
+    #[error("the operating system does not let this process lock {bytes} bytes")]
+    NotLocked {
+        /// The bytes that were to be locked.
+        bytes: usize,
+    },
+}
+
 /// Why a heap was not added. The pool is as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]

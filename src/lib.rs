@@ -4,6 +4,8 @@
 
 extern crate alloc;
 
+#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+mod allocator;
 #[cfg_attr(not(feature = "std"), allow(dead_code, reason = "only the standard library tells threads apart"))]
 mod cache;
 mod config;
@@ -12,6 +14,8 @@ mod heap;
 mod heaps;
 mod map;
 mod metadata;
+#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+mod pages;
 mod pool;
 // The models in `loom-tests/` call the core itself.
 #[cfg(all(loom, feature = "loom"))]
@@ -31,7 +35,13 @@ pub mod wakers;
 #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
 mod wakers;
 
+#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+#[cfg_attr(docsrs, doc(cfg(feature = "allocator")))]
+pub use allocator::{AllocatorBuilder, AllocatorStats, PoolAllocator};
 pub use config::Builder;
+#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+#[cfg_attr(docsrs, doc(cfg(feature = "allocator")))]
+pub use error::MapError;
 pub use error::{AddHeapError, AllocError, ConfigError, ReleaseBatchError, ReleaseError, RemoveHeapError, ResizeError};
 pub use heap::HeapId;
 pub use map::{Block, BlockState, HeapMap, SvgMap, TextMap};

@@ -1,15 +1,16 @@
-//! The one source of memory for the crate's own tables.
+//! The one source of memory for the crate's own tables: the global allocator, or for what stands in for that, an area that was
+//! mapped for them.
 //!
 //! It is fallible: a table that can't be had is an error value, never an abort. It is zeroed without being touched,
 //! so that a table for a huge heap costs only the pages that come into use; therefore zero is a valid start for
-//! every table (state 0 is `Inner`). Only this file would change to take pages from the operating system instead.
+//! every table (state 0 is `Inner`).
 
 use core::alloc::Layout;
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 
-use crate::sync::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32};
+use crate::sync::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
 /// The memory for a table was not to be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,8 @@ unsafe impl Zeroed for AtomicU8 {}
 unsafe impl Zeroed for AtomicU16 {}
 // SAFETY: as above.
 unsafe impl Zeroed for AtomicU32 {}
+// SAFETY: as above.
+unsafe impl Zeroed for AtomicU64 {}
 // SAFETY: a transparent wrapper of an atomic pointer, which has the bit validity of the pointer: null is valid.
 unsafe impl<T> Zeroed for AtomicPtr<T> {}
 
@@ -124,6 +127,16 @@ impl<T: fmt::Debug> fmt::Debug for Owned<T> {
     }
 }
 
+/// Where tables come from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// The global allocator.
+    Global,
+    /// Zeroed memory that outlives all tables, one after the other.
+    #[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+    Area { next: NonNull<u8>, left: usize },
+}
+
 #[cfg(not(all(loom, feature = "loom")))]
 pub(crate) use zeroed::Table;
 
@@ -177,6 +190,49 @@ mod zeroed {
         }
     }
 
+    #[cfg(all(feature = "allocator", unix))]
+    impl Source {
+        /// An area of `len` bytes at `next`.
+        ///
+        /// # Safety
+        ///
+        /// The bytes are zero, aligned to 128, and nobody else's for as long as there are tables in them.
+        pub(crate) unsafe fn area(next: NonNull<u8>, len: usize) -> Self {
+            Self::Area { next, left: len }
+        }
+    }
+
+    impl Source {
+        /// A table of `len` values.
+        pub(crate) fn table<T: Zeroed>(&mut self, len: usize) -> Result<Table<T>, Unavailable> {
+            match self {
+                Self::Global => Table::new(len),
+                #[cfg(all(feature = "allocator", unix))]
+                Self::Area { next, left } => {
+                    const { assert!(128 % size_of::<T>() == 0) };
+                    // Each begins at the beginning of two cache lines.
+                    let bytes = len.checked_mul(size_of::<T>()).and_then(|bytes| bytes.checked_next_multiple_of(128));
+                    let bytes = bytes.ok_or(Unavailable { bytes: usize::MAX })?;
+                    *left = left.checked_sub(bytes).ok_or(Unavailable { bytes })?;
+                    let first = next.cast();
+                    // SAFETY: at most the end of the area.
+                    *next = unsafe { next.add(bytes) };
+                    Ok(Table { first, len, allocated: NonNull::dangling(), layout: Layout::new::<()>() })
+                }
+            }
+        }
+
+        /// The same as [`Table::in_lines`].
+        pub(crate) fn table_in_lines<T: Zeroed>(&mut self, len: usize, lead: usize) -> Result<Table<T>, Unavailable> {
+            match self {
+                Self::Global => Table::in_lines(len, lead),
+                // Heaps that have their tables in an area have no lead.
+                #[cfg(all(feature = "allocator", unix))]
+                Self::Area { .. } => self.table(len),
+            }
+        }
+    }
+
     impl<T> Deref for Table<T> {
         type Target = [T];
 
@@ -215,9 +271,16 @@ impl<T: Zeroed> Table<T> {
     pub(crate) fn new(len: usize) -> Result<Self, Unavailable> {
         Ok(Self((0..len).map(|_| T::default()).collect()))
     }
+}
 
-    pub(crate) fn in_lines(len: usize, _: usize) -> Result<Self, Unavailable> {
-        Self::new(len)
+#[cfg(all(loom, feature = "loom"))]
+impl Source {
+    pub(crate) fn table<T: Zeroed>(&mut self, len: usize) -> Result<Table<T>, Unavailable> {
+        Table::new(len)
+    }
+
+    pub(crate) fn table_in_lines<T: Zeroed>(&mut self, len: usize, _: usize) -> Result<Table<T>, Unavailable> {
+        Table::new(len)
     }
 }
 

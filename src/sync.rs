@@ -194,6 +194,11 @@ macro_rules! integer {
             }
 
             #[inline(always)]
+            pub(crate) fn fetch_max(&self, value: $value, order: Ordering) -> $value {
+                self.word().fetch_max(value, order)
+            }
+
+            #[inline(always)]
             pub(crate) fn fetch_sub(&self, value: $value, order: Ordering) -> $value {
                 self.word().fetch_sub(value, order)
             }

@@ -10,8 +10,8 @@
 //! | `f THREAD OBJECT` | free the object |
 //!
 //! OBJECT is a small number from 0. SIZE can be 0, because C programs do ask for 0 bytes and free what they got; such an
-//! object is replayed as one of 1 byte. THREAD is checked to be a number and not used: a replay plays all events in the
-//! recorded order.
+//! object is replayed as one of 1 byte. THREAD is a number, too; the examples play all events in the recorded order and
+//! don't use it.
 
 use std::alloc::Layout;
 use std::error::Error;
@@ -48,6 +48,20 @@ pub struct Trace {
     pub events: Vec<Event>,
     /// One more than the largest number of an object.
     pub objects: usize,
+    /// Whose the events are: all of them, in order. Threads change seldom, so this takes far less memory than a number
+    /// in each event.
+    #[allow(dead_code, reason = "not everyone who reads traces asks")]
+    pub stretches: Vec<Stretch>,
+}
+
+/// Consecutive events of one thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "as above")]
+pub struct Stretch {
+    /// As in the trace; not the same as in the stretch before.
+    pub thread: usize,
+    /// At least 1.
+    pub events: usize,
 }
 
 /// How much memory a trace has at most.
@@ -147,7 +161,8 @@ impl Trace {
     }
 
     fn parse(text: &[u8]) -> Result<Self, TraceError> {
-        let mut trace = Self { program: String::from("unnamed"), events: Vec::new(), objects: 0 };
+        let mut trace =
+            Self { program: String::from("unnamed"), events: Vec::new(), objects: 0, stretches: Vec::new() };
         let mut lives = Vec::new();
         for (number, line) in text.split(|byte| *byte == b'\n').enumerate() {
             let line = line.trim_ascii();
@@ -159,12 +174,14 @@ impl Trace {
                     }
                 }
                 _ => {
-                    let event = parse_event(line).and_then(|event| live(&mut lives, event).map(|()| event));
-                    trace.events.push(event.map_err(|problem| TraceError {
-                        line: number + 1,
-                        content: excerpt(line),
-                        problem,
-                    })?);
+                    let parsed = parse_event(line).and_then(|parsed| live(&mut lives, parsed.1).map(|()| parsed));
+                    let (thread, event) =
+                        parsed.map_err(|problem| TraceError { line: number + 1, content: excerpt(line), problem })?;
+                    trace.events.push(event);
+                    match trace.stretches.last_mut() {
+                        Some(stretch) if stretch.thread == thread => stretch.events += 1,
+                        _ => trace.stretches.push(Stretch { thread, events: 1 }),
+                    }
                 }
             }
         }
@@ -236,14 +253,15 @@ fn decompress(mut bytes: &[u8], text: &mut Vec<u8>) -> Result<(), String> {
     Ok(())
 }
 
-fn parse_event(line: &[u8]) -> Result<Event, Problem> {
+/// The thread and the event of a line.
+fn parse_event(line: &[u8]) -> Result<(usize, Event), Problem> {
     let mut fields = line.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty());
     let kind = fields.next().unwrap_or_default();
     if !matches!(kind, [b'a' | b'z' | b'r' | b'f']) {
         return Err(Problem::UnknownEvent);
     }
     let mut required = |name| number(fields.next().ok_or(Problem::Missing(name))?, name);
-    required("THREAD")?;
+    let thread = required("THREAD")?;
     let object = required("OBJECT")?;
     if object >= MOST_OBJECTS {
         return Err(Problem::ObjectNumber);
@@ -269,7 +287,7 @@ fn parse_event(line: &[u8]) -> Result<Event, Problem> {
     };
     match fields.next() {
         Some(_) => Err(Problem::TooManyFields),
-        None => Ok(event),
+        None => Ok((thread, event)),
     }
 }
 
@@ -334,6 +352,16 @@ mod tests {
     fn peaks_count_rounded_blocks() {
         let trace = Trace::read(b"a 0 0 100\nr 1 0 300\na 0 1 1\nf 0 0\na 0 2 10 1024\nf 0 2\nz 0 0 0\n").unwrap();
         assert_eq!(trace.peak(64), Peak { live: 301, events: 3, held: 64 + 1024 });
+    }
+
+    #[test]
+    fn every_event_keeps_its_thread() {
+        let trace = Trace::read(b"a 7 0 1\n# comment\nr 7 0 2\na 0 1 3\n\nf 7 0\nf 7 1\n").unwrap();
+        let stretches: Vec<_> = trace.stretches.iter().map(|stretch| (stretch.thread, stretch.events)).collect();
+        assert_eq!(stretches, [(7, 2), (0, 1), (7, 2)]);
+        assert_eq!(trace.events.len(), 5);
+        let own = Trace::read(SQLITE3).unwrap();
+        assert_eq!(own.stretches, [Stretch { thread: 0, events: own.events.len() }]);
     }
 
     #[test]

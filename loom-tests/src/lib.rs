@@ -1,4 +1,5 @@
-//! What the models in `tests/` share: how a model is run; the free stack, the heap and the pool with payload cells.
+//! What the models in `tests/` share: how a model is run; the free stack, the heap, the pages and the pool with payload
+//! cells.
 //!
 //! Models call `mempool` and `mempool::raw` itself; the only code here that stands for something is the payload, which
 //! stands for the memory of the blocks.
@@ -6,10 +7,12 @@
 
 mod heap;
 mod pool;
+mod runs;
 mod stack;
 
 pub use heap::{Failure, Heap, block, order};
 pub use pool::{Address, Pool};
+pub use runs::{Hold, LONG, PAIR, Pages, Span, TRIPLE};
 pub use stack::Stack;
 
 use std::io::{self, Write};

@@ -8,6 +8,8 @@
 pub use models::{current, exit, indices, with_current};
 #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
 pub use threads::{current, indices, with_current};
+#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+pub use threads::{next_name, number, numbers, remember, remembered};
 #[cfg(not(any(feature = "std", all(loom, feature = "loom"))))]
 pub use without::{current, indices, with_current};
 
@@ -46,6 +48,9 @@ mod threads {
         /// Its cache in that pool.
         cache: Cell<NonNull<Cache>>,
         index: Cell<usize>,
+        /// The name of the allocator that this thread used last, and its cache in that.
+        #[cfg(all(feature = "allocator", unix))]
+        allocator: Cell<(u64, NonNull<()>)>,
     }
 
     /// Gives the number back when the thread exits.
@@ -53,7 +58,13 @@ mod threads {
 
     thread_local! {
         static CURRENT: Current = const {
-            Current { pool: Cell::new(NO_POOL), cache: Cell::new(NonNull::dangling()), index: Cell::new(NOT_YET) }
+            Current {
+                pool: Cell::new(NO_POOL),
+                cache: Cell::new(NonNull::dangling()),
+                index: Cell::new(NOT_YET),
+                #[cfg(all(feature = "allocator", unix))]
+                allocator: Cell::new((NO_POOL, NonNull::dangling())),
+            }
         };
         static EXIT: Exit = const { Exit(Cell::new(None)) };
     }
@@ -63,6 +74,8 @@ mod threads {
             CURRENT.with(|current| {
                 current.index.set(NEVER);
                 current.pool.set(NO_POOL);
+                #[cfg(all(feature = "allocator", unix))]
+                current.allocator.set((NO_POOL, NonNull::dangling()));
             });
             if let Some(index) = self.0.take() {
                 INDICES.release(index);
@@ -101,6 +114,43 @@ mod threads {
             // SAFETY: this thread has just become the user of the cache, until `Exit`.
             Some(unsafe { cache.owner() })
         })
+    }
+
+    /// A name for an allocator.
+    #[cfg(all(feature = "allocator", unix))]
+    pub fn next_name() -> u64 {
+        // Relaxed: only that each name is given once matters.
+        NEXT_ID.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// What the calling thread remembers of the allocator of this name, if that is the one that it used last.
+    #[cfg(all(feature = "allocator", unix))]
+    #[inline(always)]
+    pub fn remembered(name: u64) -> Option<NonNull<()>> {
+        CURRENT.with(|current| {
+            let (last, cache) = current.allocator.get();
+            (last == name).then_some(cache)
+        })
+    }
+
+    /// Makes the calling thread remember something of the allocator of this name, until it is about to exit.
+    #[cfg(all(feature = "allocator", unix))]
+    pub fn remember(name: u64, cache: NonNull<()>) {
+        CURRENT.with(|current| current.allocator.set((name, cache)));
+    }
+
+    /// The number of the calling thread. `None`: all are taken, or it is about to exit, or is being given one just now.
+    #[cfg(all(feature = "allocator", unix))]
+    pub fn number() -> Option<(ThreadIndex, &'static Indices)> {
+        CURRENT
+            .with(|current| ThreadIndex::new(current.index.get()).or_else(|| claim(current)))
+            .map(|index| (index, &INDICES))
+    }
+
+    /// The numbers of the threads of this program.
+    #[cfg(all(feature = "allocator", unix))]
+    pub fn numbers() -> &'static Indices {
+        &INDICES
     }
 
     /// A number for this thread. Where all are taken the next call tries again.

@@ -43,6 +43,10 @@ pub use caches::{Caches, Reach};
 #[cfg(all(loom, feature = "loom"))]
 pub use current::exit;
 pub use current::{current, indices, with_current};
+#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+pub use current::{next_name, number, numbers, remember, remembered};
 pub use indices::Indices;
 #[cfg(any(feature = "std", all(loom, feature = "loom")))]
 pub use indices::ThreadIndex;
+#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+pub use user::User;

@@ -5,7 +5,7 @@ use core::ops::Range;
 use super::order::{BlockIndex, Geometry, Order};
 use super::stack::{Chain, FreeStack, Links};
 use super::state::{Kind, Node, State, States};
-use crate::metadata::Unavailable;
+use crate::metadata::{Source, Unavailable};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// Stale entries that one allocation drops from one stack before it looks elsewhere, so that no allocation pays for
@@ -48,17 +48,22 @@ impl Buddy {
     ///
     /// When the tables, 6 bytes a unit, were not to be had.
     pub fn new(geometry: Geometry) -> Result<Self, Unavailable> {
-        let heap = Self {
-            states: States::new(&geometry)?,
-            links: Links::new(&geometry)?,
+        let heap = Self::empty(geometry, &mut Source::Global)?;
+        heap.publish_range(0..geometry.units());
+        Ok(heap)
+    }
+
+    /// A heap of `geometry` in which nothing was published yet.
+    pub(crate) fn empty(geometry: Geometry, source: &mut Source) -> Result<Self, Unavailable> {
+        Ok(Self {
+            states: States::new(&geometry, source)?,
+            links: Links::of(geometry.units(), source)?,
             stacks: core::array::from_fn(|_| FreeStack::new(&geometry)),
             displaced: AtomicU64::new(0),
             tidied: AtomicU64::new(0),
             closed: AtomicU32::new(0),
             geometry,
-        };
-        heap.publish_range(0..geometry.units());
-        Ok(heap)
+        })
     }
 
     /// The states of its units.

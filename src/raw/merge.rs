@@ -53,7 +53,12 @@ impl Buddy {
     /// or forms, so that a failing caller can't lose what its own sweep made. O(blocks). Lock-free; any number may run
     /// at once; abandoned anywhere, it hides at most the blocks in its hand from all but scans.
     pub fn sweep(&self, want: Want) -> Sweep {
-        let mut sweep = self.merge(0..self.geometry.units(), want);
+        self.sweep_first(self.geometry.units(), want)
+    }
+
+    /// The same for a heap of which only the first `units` units were ever published.
+    pub(crate) fn sweep_first(&self, units: u32, want: Want) -> Sweep {
+        let mut sweep = self.merge(0..units, want);
         if self.start_to_tidy() {
             sweep.dropped = self.tidy();
         }

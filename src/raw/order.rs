@@ -160,6 +160,12 @@ impl Geometry {
         block.0.wrapping_add(self.skew) & (order.units() - 1) == 0
     }
 
+    /// Units from `block` on to where a block of `order` can begin.
+    #[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
+    pub const fn gap(&self, block: BlockIndex, order: Order) -> u32 {
+        block.0.wrapping_add(self.skew).wrapping_neg() & (order.units() - 1)
+    }
+
     /// Is a block of `order` at `block` the upper one of its pair?
     #[inline]
     pub const fn is_upper(&self, block: BlockIndex, order: Order) -> bool {

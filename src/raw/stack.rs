@@ -16,7 +16,7 @@
 use crossbeam_utils::CachePadded;
 
 use super::order::{BlockIndex, Geometry};
-use crate::metadata::{Table, Unavailable};
+use crate::metadata::{Source, Table, Unavailable};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// Most bits of a tag: all that the index leaves.
@@ -31,9 +31,19 @@ const TAG_BITS: u32 = 4;
 pub struct Links(Table<AtomicU32>);
 
 impl Links {
-    /// The links of a heap in which nothing was published yet.
+    /// The links of a heap in which nothing was published yet. For models.
+    ///
+    /// # Errors
+    ///
+    /// When there is no memory for them.
+    #[cfg(all(loom, feature = "loom"))]
     pub fn new(geometry: &Geometry) -> Result<Self, Unavailable> {
-        Table::new(geometry.units() as usize).map(Self)
+        Self::of(geometry.units(), &mut Source::Global)
+    }
+
+    /// The links of so many nodes.
+    pub(crate) fn of(nodes: u32, source: &mut Source) -> Result<Self, Unavailable> {
+        source.table(nodes as usize).map(Self)
     }
 
     /// What follows `block`, as the index bits of a head. Garbage, though a valid index, if the node was moved.
@@ -89,7 +99,12 @@ struct Head {
 impl FreeStack {
     /// An empty stack.
     pub fn new(geometry: &Geometry) -> Self {
-        let index_bits = u32::BITS - geometry.units().leading_zeros();
+        Self::of(geometry.units())
+    }
+
+    /// An empty stack for any of so many nodes.
+    pub(crate) fn of(nodes: u32) -> Self {
+        let index_bits = u32::BITS - nodes.leading_zeros();
         let index_mask = (1 << index_bits) - 1;
         let tag_bits = if TAG_BITS < 64 - index_bits { TAG_BITS } else { 64 - index_bits };
         let tag_mask = u64::MAX.checked_shr(64 - tag_bits).unwrap_or(0) << index_bits;

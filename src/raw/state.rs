@@ -25,7 +25,7 @@
 //! a thread's own block is one value that is known beforehand but for the order.
 
 use super::order::{BlockIndex, Geometry, Order};
-use crate::metadata::{Table, Unavailable};
+use crate::metadata::{Source, Table, Unavailable};
 use crate::sync::{AtomicU16, Ordering};
 
 const ORDER: u16 = 0b0001_1111;
@@ -206,9 +206,9 @@ pub struct StateWord<'a>(pub(crate) &'a AtomicU16);
 
 impl States {
     /// The states of a heap in which nothing was published yet.
-    pub(crate) fn new(geometry: &Geometry) -> Result<Self, Unavailable> {
+    pub(crate) fn new(geometry: &Geometry, source: &mut Source) -> Result<Self, Unavailable> {
         // Blocks of whole cache lines of states begin at the beginning of one.
-        Table::in_lines(geometry.units() as usize, geometry.lead() as usize).map(Self)
+        source.table_in_lines(geometry.units() as usize, geometry.lead() as usize).map(Self)
     }
 
     /// The state word of `block`.
@@ -306,6 +306,15 @@ impl StateWord<'_> {
         // Release: pairs with the Acquire in `read` and in `change`; whoever sees the block live sees what came before it.
         // A plain store: nobody else writes here while the block is `Held` and its node idle.
         self.0.store(live.0, Ordering::Release);
+    }
+
+    /// `Live` → `Inner`, by the owner of the block, who has it in transit then. Its node stays where it is.
+    #[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
+    pub fn withdraw(self) {
+        // Release: pairs with the Acquire in `read`; whoever sees the block gone sees what came before. The node's holder may clear
+        // `Listed` meanwhile, so this must keep what is there.
+        let old = State(self.0.fetch_and(LISTED, Ordering::Release));
+        debug_assert_eq!(old.kind(), Kind::Live);
     }
 
     /// `Free(order)` → `Inner`: the caller owns the block, and has it in transit. Its node stays where it is.

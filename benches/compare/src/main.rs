@@ -5,6 +5,7 @@
 //! cargo run --release -p compare
 //! cargo run --release -p compare -- --quick --threads 2 --workload larson,mixed --subject heapmaster,talc
 //! cargo run --release -p compare -- fit
+//! cargo run --release -p compare -- peak
 //! cargo run --release -p compare --features snmalloc -- --json figures.json --svg figures.svg
 //! ```
 //!
@@ -29,6 +30,8 @@ mod machine;
 mod measure;
 #[cfg(test)]
 mod overlap;
+#[cfg_attr(not(target_os = "linux"), path = "peak/elsewhere.rs")]
+mod peak;
 mod plot;
 mod random;
 #[path = "../../../examples/shared_pool/region.rs"]
@@ -104,6 +107,7 @@ struct Options {
 #[derive(Debug, Subcommand)]
 enum Command {
     Fit(fit::Options),
+    Peak(peak::Options),
 }
 
 fn keys() -> PossibleValuesParser {
@@ -111,7 +115,11 @@ fn keys() -> PossibleValuesParser {
 }
 
 fn main() -> ExitCode {
-    match run(&Options::parse()) {
+    let done = match peak::part() {
+        Some(part) => part,
+        None => run(&Options::parse()),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -121,8 +129,13 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
-    if let Some(Command::Fit(options)) = &options.command {
-        return fit::run(options, &progress_bar()?);
+    match &options.command {
+        Some(Command::Fit(options)) => return fit::run(options, &progress_bar()?),
+        Some(Command::Peak(options)) => {
+            notes();
+            return peak::run(options, &progress_bar()?);
+        }
+        None => {}
     }
     let inputs = Inputs { program: Program::read(options.trace.as_deref())? };
     notes();

@@ -4,6 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 
 use super::{Subject, moved};
 
+pub static POOL: mempool::PoolAllocator = mempool::PoolAllocator::new();
 pub static MIMALLOC: mimalloc::MiMalloc = mimalloc::MiMalloc;
 pub static JEMALLOC: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 pub static RPMALLOC: rpmalloc::RpMalloc = rpmalloc::RpMalloc;

@@ -1,6 +1,6 @@
 //! The subjects: what can be compared, behind one trait.
 
-mod general;
+pub mod general;
 mod pool;
 mod regions;
 
@@ -108,6 +108,13 @@ pub const ALL: &[Entry] = &[
         package: Some("heapmaster"),
         colour: (245, 150, 130),
         make: || Box::new(Pool::without_cache(REGION)),
+    },
+    Entry {
+        key: "pool-allocator",
+        label: "PoolAllocator",
+        package: Some("heapmaster"),
+        colour: (178, 24, 90),
+        make: || Box::new(general::Global(&general::POOL)),
     },
     Entry {
         key: "mimalloc",

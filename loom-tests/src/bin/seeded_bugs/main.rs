@@ -10,6 +10,8 @@ mod caches;
 mod copy;
 mod heaps;
 mod run;
+mod runs;
+mod spans;
 mod sweepers;
 mod words;
 
@@ -26,7 +28,7 @@ const COPIES: usize = 2;
 fn main() -> io::Result<ExitCode> {
     let part = env::args().nth(1).unwrap_or_default();
     let wanted = |bug: &&Bug| bug.name.contains(&part) || bug.models.iter().any(|model| model.contains(&part));
-    let all = [words::BUGS, blocks::BUGS, caches::BUGS, heaps::BUGS, sweepers::BUGS];
+    let all = [words::BUGS, blocks::BUGS, caches::BUGS, heaps::BUGS, sweepers::BUGS, runs::BUGS, spans::BUGS];
     let bugs = Vec::from_iter(all.into_iter().flatten().filter(wanted));
 
     let folder = copy::target().join("seeded-bugs");

@@ -150,6 +150,9 @@ pub(crate) const BUGS: &[Bug] = &[
             "merge::two_sweeps_want_the_whole",
             "resize::grow_alloc",
             "resize::grow_merge",
+            "spans::release_alloc_lower",
+            "spans::release_alloc_upper",
+            "spans::grow_alloc",
         ],
     },
     Bug {

@@ -1,0 +1,129 @@
+//! Bugs in spans of pages, and in how a heap of pages grows.
+
+use crate::bug::Bug;
+
+const STATE: &str = "raw/state.rs";
+const SPANS: &str = "raw/spans.rs";
+const PAGES: &str = "raw/runs/pages.rs";
+
+pub(crate) const BUGS: &[Bug] = &[
+    Bug {
+        name: "a block is withdrawn by a store",
+        source: STATE,
+        find: "let old = State(self.0.fetch_and(LISTED, Ordering::Release));",
+        replace: "let old = self.read();\n        self.0.store(old.0 & LISTED, Ordering::Release);",
+        models: &["spans::release_pop_stale"],
+    },
+    Bug {
+        name: "a block is withdrawn, and its node forgotten",
+        source: STATE,
+        find: "self.0.fetch_and(LISTED, Ordering::Release)",
+        replace: "self.0.fetch_and(0, Ordering::Release)",
+        models: &["spans::release_pop_stale"],
+    },
+    Bug {
+        name: "a block is not withdrawn before it is merged",
+        source: SPANS,
+        find: "        self.states.at(block).withdraw();\n        while",
+        replace: "        while",
+        models: &["spans::release_alloc_lower"],
+    },
+    Bug {
+        name: "a release merges without a look at the exchange",
+        source: SPANS,
+        find: "|| word.absorb(size).is_err()",
+        replace: "|| word.absorb(size).is_err() && size.get() > 7",
+        models: &["spans::release_alloc_lower", "spans::release_alloc_upper"],
+    },
+    Bug {
+        name: "a release publishes what it has merged as the upper half",
+        source: SPANS,
+        find: "(head, size) = (head.min(buddy), up);",
+        replace: "(head, size) = (head.max(buddy), up);",
+        models: &["spans::release_release"],
+    },
+    Bug {
+        name: "a release forgets what it has absorbed",
+        source: SPANS,
+        find: "        self.publish(head, size);\n    }\n\n    /// The buddy",
+        replace: "        self.publish(block, order);\n        _ = head;\n    }\n\n    /// The buddy",
+        models: &["spans::release_release"],
+    },
+    Bug {
+        name: "the rest of a block that was cut is lost",
+        source: SPANS,
+        find: "        self.publish_range(block.get() + units..block.after(1, order).get());\n",
+        replace: "",
+        models: &["spans::cut_alloc"],
+    },
+    Bug {
+        name: "a block that is cut disregards that its node was taken off",
+        source: SPANS,
+        find: "while let Err(now) = word.resize(seen, size) {",
+        replace: "if let Err(now) = word.resize(seen, size) {",
+        models: &["spans::shrink_pop_stale"],
+    },
+    Bug {
+        name: "a span behind another one keeps what is too much",
+        source: SPANS,
+        find: "self.publish_range(end..taken);\n        self.claim_span(block, units);\n        true",
+        replace: "let _ = taken;\n        self.claim_span(block, units);\n        true",
+        models: &["spans::at_alloc"],
+    },
+    Bug {
+        name: "a span from several blocks keeps what is too much",
+        source: SPANS,
+        find: "                    self.publish_range(end..taken);\n",
+        replace: "                    let _ = taken;\n",
+        models: &["spans::slow_alloc"],
+    },
+    Bug {
+        name: "a span that can't grow keeps what it has absorbed",
+        source: SPANS,
+        find: "                self.publish_range(start..at);\n",
+        replace: "",
+        models: &["spans::grow_alloc"],
+    },
+    Bug {
+        name: "a span that grows keeps what is too much",
+        source: SPANS,
+        find: "        self.publish_range(end..taken);\n        for (part, _)",
+        replace: "        for (part, _)",
+        models: &["spans::grow_alloc"],
+    },
+    Bug {
+        name: "who visits a free block does not take it",
+        source: SPANS,
+        find: " && self.states.at(block).absorb(size).is_ok()",
+        replace: "",
+        models: &["spans::visit_alloc"],
+    },
+    Bug {
+        name: "a span is released before the map says that it is dirty",
+        source: PAGES,
+        find: "self.count_free(head, pages);\n        self.buddy.release_span(BlockIndex::new(head), pages);",
+        replace: "self.buddy.release_span(BlockIndex::new(head), pages);\n        self.count_free(head, pages);",
+        models: &["spans::release_alloc_upper", "spans::fresh"],
+    },
+    Bug {
+        name: "a heap grows by a store",
+        source: PAGES,
+        find: "match self.grown.compare_exchange_weak(grown, end, Ordering::Relaxed, Ordering::Relaxed) {",
+        replace: "match Ok::<u32, u32>(self.grown.swap(end, Ordering::Relaxed)) {",
+        models: &["spans::grow_grow"],
+    },
+    Bug {
+        name: "what a heap has grown by is published more than once",
+        source: PAGES,
+        find: "self.buddy.extend(grown..end);",
+        replace: "self.buddy.extend(0..end);",
+        models: &["spans::grow_grow"],
+    },
+    Bug {
+        name: "dirty pages are not looked at",
+        source: PAGES,
+        find: "Some((head, self.count_out(head, pages) == pages))",
+        replace: "Some((head, self.count_out(head, pages) <= pages))",
+        models: &["spans::fresh"],
+    },
+];

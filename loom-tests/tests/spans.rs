@@ -1,0 +1,293 @@
+//! Models of spans: cut out of blocks, released with merging, resized, and added where a heap grows.
+#![cfg(loom)]
+
+use std::sync::Arc;
+
+use loom_tests::{Pages, Span, block, join, model, order, start};
+
+/// Two buddies are released at once.
+///
+/// Seeded bugs: a buddy is absorbed by a store; what is absorbed is published, too.
+#[test]
+fn release_release() {
+    model("release_release", Some(3), || {
+        let pages = Pages::new(2);
+        let (lower, upper) = two(&pages);
+        let other = start(&pages, move |pages| pages.release(upper));
+        pages.release(lower);
+        join(other);
+        pages.end(&[], &[]);
+    });
+}
+
+/// The release of the upper one of two buddies, against an allocation of the lower one, which is free.
+///
+/// Seeded bug: a buddy is absorbed by a store.
+#[test]
+fn release_alloc_lower() {
+    model("release_alloc_lower", Some(3), || {
+        let pages = Pages::new(2);
+        let (lower, upper) = two(&pages);
+        pages.release(lower);
+        let other = start(&pages, |pages| pages.alloc(1));
+        pages.release(upper);
+        pages.end(&[], &Vec::from_iter(join(other)));
+    });
+}
+
+/// The release of the lower one, against an allocation of the upper one or of both.
+///
+/// Seeded bugs: as above; the block is not withdrawn before its buddy is absorbed.
+#[test]
+fn release_alloc_upper() {
+    model("release_alloc_upper", Some(3), || {
+        let pages = Pages::new(2);
+        let (lower, upper) = two(&pages);
+        pages.release(upper);
+        let other = start(&pages, |pages| [pages.alloc(2), pages.alloc(1)]);
+        pages.release(lower);
+        pages.end(&[], &Vec::from_iter(join(other).into_iter().flatten()));
+    });
+}
+
+/// A release that merges across two orders, against a sweep that merges there, too.
+///
+/// Seeded bugs: a buddy is absorbed by a store; a lower half is raised by one.
+#[test]
+fn release_sweep() {
+    model("release_sweep", Some(2), || {
+        let pages = Pages::new(4);
+        let all = pages.alloc(4).expect("the heap may grow");
+        pages.release(all);
+        let (first, second) = two(&pages);
+        // The two other pages, not merged.
+        let heap = pages.raw.buddy();
+        let units = [(); 2].map(|()| heap.alloc(order(0)).expect("free"));
+        units.iter().for_each(|unit| {
+            heap.release(*unit).expect("it is live");
+        });
+        pages.release(second);
+        let other = start(&pages, |pages| pages.raw.buddy().sweep(None).merges);
+        pages.release(first);
+        join(other);
+        pages.end(&[], &[]);
+    });
+}
+
+/// A span is released of which one block's node stands in a stack, against who takes that node off.
+///
+/// Seeded bugs: a withdrawn block's state is stored; its node is forgotten.
+#[test]
+fn release_pop_stale() {
+    model("release_pop_stale", Some(3), || {
+        let pages = Pages::new(4);
+        let span = with_stale_node(&pages);
+        let other = start(&pages, |pages| pages.alloc(2));
+        pages.release(span);
+        pages.end(&[], &Vec::from_iter(join(other)));
+    });
+}
+
+/// A span of three pages is cut out of a block of four and released, against an allocation of what was cut off.
+///
+/// Seeded bugs: what is too much is not published; or from the wrong place on.
+#[test]
+fn cut_alloc() {
+    model("cut_alloc", Some(2), || {
+        let pages = Pages::new(4);
+        let all = pages.alloc(4).expect("the heap may grow");
+        pages.release(all);
+        let other = start(&pages, |pages| pages.alloc(1));
+        if let Some(span) = pages.alloc(3) {
+            pages.release(span);
+        }
+        pages.end(&[], &Vec::from_iter(join(other)));
+    });
+}
+
+/// A span is taken from where the last one ended, against an allocation of what lies there.
+///
+/// Seeded bug: what is too much is not published.
+#[test]
+fn at_alloc() {
+    model("at_alloc", Some(2), || {
+        let pages = Pages::new(8);
+        let all = pages.alloc(8).expect("the heap may grow");
+        pages.release(all);
+        let first = pages.alloc(3).expect("free");
+        let other = start(&pages, |pages| pages.alloc(1));
+        let second = pages.alloc(3);
+        pages.end(&[], &Vec::from_iter([first].into_iter().chain(second).chain(join(other))));
+    });
+}
+
+/// A span is taken from two blocks that are no buddies, where there is no larger one, against an allocation from one of them.
+///
+/// Seeded bug: what is too much is not published.
+#[test]
+fn slow_alloc() {
+    model("slow_alloc", Some(2), || {
+        let pages = Pages::new(8);
+        let all = pages.alloc(8).expect("the heap may grow");
+        pages.release(all);
+        let first = pages.alloc(2).expect("free");
+        let other = start(&pages, |pages| pages.alloc(1));
+        let mine = pages.alloc(5);
+        pages.end(&[], &Vec::from_iter([first].into_iter().chain(mine).chain(join(other))));
+    });
+}
+
+/// A span is cut down where it is, a block of which has its node in a stack, against who takes that node off.
+///
+/// Seeded bug: a block is cut by a store.
+#[test]
+fn shrink_pop_stale() {
+    model("shrink_pop_stale", Some(3), || {
+        let pages = Pages::new(8);
+        let span = with_large_stale_node(&pages);
+        let other =
+            start(&pages, |pages| pages.raw.buddy().alloc(order(1)).map(|block| pages.raw.buddy().release(block)));
+        let span = pages.resize(span, 5);
+        join(other);
+        assert_eq!(pages.raw.buddy().state(block(4)).order(), order(0), "the last page of the span is a block");
+        pages.end(&[], &[span]);
+    });
+}
+
+/// A span grows in place, against an allocation of what lies behind it.
+///
+/// Seeded bugs: what lies there is absorbed by a store; it is kept when there is not enough; the rest of it is kept.
+#[test]
+fn grow_alloc() {
+    model("grow_alloc", Some(3), || {
+        let pages = Pages::new(4);
+        let all = pages.alloc(4).expect("the heap may grow");
+        pages.release(all);
+        let span = pages.alloc(1).expect("free");
+        let other = start(&pages, |pages| pages.alloc(1));
+        let span = pages.resize(span, 3);
+        pages.end(&[], &Vec::from_iter(join(other).into_iter().chain([span])));
+    });
+}
+
+/// A span grows in place, against one behind it that is released, which merges.
+///
+/// Seeded bug: what lies there is absorbed by a store.
+#[test]
+fn grow_release() {
+    model("grow_release", Some(3), || {
+        let pages = Pages::new(4);
+        let [first, second, third, fourth] = singles(&pages);
+        pages.release(second);
+        pages.release(fourth);
+        let other = start(&pages, move |pages| pages.release(third));
+        let span = pages.resize(first, 2);
+        join(other);
+        let span = pages.resize(span, 4);
+        assert_eq!(span.pages, 4);
+        pages.end(&[], &[span]);
+    });
+}
+
+/// A span shrinks, against an allocation of what it leaves.
+#[test]
+fn shrink_alloc() {
+    model("shrink_alloc", Some(3), || {
+        let pages = Pages::new(4);
+        let span = pages.alloc(4).expect("the heap may grow");
+        let other = start(&pages, |pages| pages.alloc(2));
+        let span = pages.resize(span, 1);
+        pages.end(&[], &Vec::from_iter(join(other).into_iter().chain([span])));
+    });
+}
+
+/// Who looks at all that is free has it meanwhile, against an allocation of it.
+///
+/// Seeded bug: it is not taken.
+#[test]
+fn visit_alloc() {
+    model("visit_alloc", Some(3), || {
+        let pages = Pages::new(2);
+        let (lower, upper) = two(&pages);
+        pages.release(lower);
+        pages.release(upper);
+        let other = start(&pages, |pages| pages.alloc(1));
+        pages.visit_free();
+        pages.end(&[], &Vec::from_iter(join(other)));
+    });
+}
+
+/// Two threads let a heap grow: there is a page for each.
+///
+/// Seeded bugs: the heap grows by a store; what is added is published more than once.
+#[test]
+fn grow_grow() {
+    model("grow_grow", Some(3), || {
+        let pages = Pages::new(2);
+        let other = start(&pages, |pages| pages.alloc(1));
+        let spans = [pages.alloc(1), join(other)].map(|span| span.expect("there is a page for each"));
+        pages.end(&[], &spans);
+    });
+}
+
+/// The same, for spans of which one must be aligned.
+#[test]
+fn grow_grow_aligned() {
+    model("grow_grow_aligned", Some(2), || {
+        let pages = Pages::new(4);
+        let other = start(&pages, |pages| pages.alloc(2));
+        let spans = [pages.alloc(1), join(other)];
+        pages.end(&[], &Vec::from_iter(spans.into_iter().flatten()));
+    });
+}
+
+/// Pages that were used never seem to be as they were at first.
+///
+/// Seeded bugs: a page is said to be dirty after it was released; dirty pages are not looked at.
+#[test]
+fn fresh() {
+    model("fresh", Some(2), || {
+        let pages = Pages::new(2);
+        let other = start(&pages, |pages| {
+            if let Some(span) = pages.alloc(1) {
+                pages.release(span);
+            }
+        });
+        let mine = pages.alloc(1);
+        join(other);
+        pages.end(&[], &Vec::from_iter(mine.into_iter().chain(pages.alloc(1))));
+    });
+}
+
+/// The two pages of a heap, each in a span.
+fn two(pages: &Pages) -> (Span, Span) {
+    let spans = [(); 2].map(|()| pages.alloc(1).expect("the heap may grow"));
+    (spans[0], spans[1])
+}
+
+/// Four pages, each in a span.
+fn singles(pages: &Pages) -> [Span; 4] {
+    [(); 4].map(|()| pages.alloc(1).expect("the heap may grow"))
+}
+
+/// A span of three of the four pages, of which the last one's node stands in the stack of two pages.
+fn with_stale_node(pages: &Arc<Pages>) -> Span {
+    let all = pages.alloc(4).expect("the heap may grow");
+    pages.release(all);
+    let half = pages.alloc(2).expect("free");
+    pages.release(half);
+    let span = pages.alloc(3).expect("free");
+    assert!(span.head == 0 && pages.raw.buddy().state(block(2)).is_listed());
+    span
+}
+
+/// A span of seven of eight pages, the block of two of which at page 4 has its node in the stack of four pages.
+fn with_large_stale_node(pages: &Arc<Pages>) -> Span {
+    let all = pages.alloc(8).expect("the heap may grow");
+    pages.release(all);
+    let half = pages.alloc(4).expect("free");
+    pages.release(half);
+    let span = pages.alloc(7).expect("free");
+    assert!(span.head == 0 && pages.raw.buddy().state(block(4)).is_listed());
+    span
+}

@@ -1,0 +1,126 @@
+//! `Allocator`: the trait of collections that have an allocator of their own, of each version of `allocator-api2` for which a
+//! feature is on.
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::ptr::NonNull;
+
+use super::PoolAllocator;
+use super::global::capacity;
+
+/// The alignment of a layout, as an address of nothing.
+fn dangling(layout: Layout) -> NonNull<u8> {
+    NonNull::new(core::ptr::without_provenance_mut(layout.align())).unwrap_or(NonNull::dangling())
+}
+
+impl PoolAllocator {
+    /// A block with all the bytes that it really has; `zeroed`: all of these are zero.
+    fn alloc_slice(&self, layout: Layout, zeroed: bool) -> Option<NonNull<[u8]>> {
+        let len = capacity(layout);
+        if layout.size() == 0 {
+            // Nothing is behind it, and nothing is to be released.
+            return Some(NonNull::slice_from_raw_parts(dangling(layout), 0));
+        }
+        // All of the block is zeroed, and not just what was asked for.
+        let whole = Layout::from_size_align(len, layout.align()).ok()?;
+        // SAFETY: both: the size is not 0.
+        let block = unsafe { if zeroed { self.alloc_zeroed(whole) } else { self.alloc(layout) } };
+        let block = NonNull::new(block)?;
+        Some(NonNull::slice_from_raw_parts(block, len))
+    }
+
+    /// Moves a block to one of another layout, with as many bytes as fit.
+    ///
+    /// # Safety
+    ///
+    /// It is a live block of this allocator, asked for with a layout that it fits.
+    unsafe fn move_slice(&self, block: NonNull<u8>, from: Layout, to: Layout, zeroed: bool) -> Option<NonNull<[u8]>> {
+        let len = capacity(to);
+        if from.size() != 0 && to.size() != 0 && from.align() == to.align() {
+            if self.resize_in_place(block.as_ptr(), from, to) {
+                if zeroed {
+                    // SAFETY: the block has `len` bytes now, of which the first were the caller's before.
+                    unsafe { block.add(from.size()).write_bytes(0, len - from.size()) };
+                }
+                return Some(NonNull::slice_from_raw_parts(block, len));
+            }
+        }
+        let new = self.alloc_slice(to, zeroed)?;
+        // SAFETY: both have so many bytes, and no two blocks overlap.
+        unsafe { new.cast::<u8>().copy_from_nonoverlapping(block, from.size().min(to.size())) };
+        // SAFETY: the caller vouches for the block.
+        unsafe { self.release_slice(block, from) };
+        Some(new)
+    }
+
+    /// # Safety
+    ///
+    /// As `move_slice`, and nobody uses it any more.
+    unsafe fn release_slice(&self, block: NonNull<u8>, layout: Layout) {
+        if layout.size() != 0 {
+            // SAFETY: the caller vouches for it.
+            unsafe { self.dealloc(block.as_ptr(), layout) };
+        }
+    }
+}
+
+#[allow(unused_macros, reason = "each feature uses it")]
+macro_rules! allocator {
+    ($version:ident) => {
+        // SAFETY: blocks have the size and the alignment of the layout, are no one else's until they are released, and stay valid where
+        // the reference is moved or copied; the allocator outlives them, because they borrow it.
+        unsafe impl $version::alloc::Allocator for &PoolAllocator {
+            #[inline]
+            fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, $version::alloc::AllocError> {
+                self.alloc_slice(layout, false).ok_or($version::alloc::AllocError)
+            }
+
+            #[inline]
+            fn allocate_zeroed(&self, layout: Layout) -> Result<NonNull<[u8]>, $version::alloc::AllocError> {
+                self.alloc_slice(layout, true).ok_or($version::alloc::AllocError)
+            }
+
+            #[inline]
+            unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
+                // SAFETY: the caller vouches for the block.
+                unsafe { self.release_slice(block, layout) };
+            }
+
+            unsafe fn grow(
+                &self,
+                block: NonNull<u8>,
+                from: Layout,
+                to: Layout,
+            ) -> Result<NonNull<[u8]>, $version::alloc::AllocError> {
+                // SAFETY: the caller vouches for the block.
+                unsafe { self.move_slice(block, from, to, false) }.ok_or($version::alloc::AllocError)
+            }
+
+            unsafe fn grow_zeroed(
+                &self,
+                block: NonNull<u8>,
+                from: Layout,
+                to: Layout,
+            ) -> Result<NonNull<[u8]>, $version::alloc::AllocError> {
+                // SAFETY: the caller vouches for the block.
+                unsafe { self.move_slice(block, from, to, true) }.ok_or($version::alloc::AllocError)
+            }
+
+            unsafe fn shrink(
+                &self,
+                block: NonNull<u8>,
+                from: Layout,
+                to: Layout,
+            ) -> Result<NonNull<[u8]>, $version::alloc::AllocError> {
+                // SAFETY: the caller vouches for the block.
+                unsafe { self.move_slice(block, from, to, false) }.ok_or($version::alloc::AllocError)
+            }
+        }
+    };
+}
+
+#[cfg(feature = "allocator-api2-02")]
+allocator!(allocator_api2_02);
+#[cfg(feature = "allocator-api2-03")]
+allocator!(allocator_api2_03);
+#[cfg(feature = "allocator-api2-04")]
+allocator!(allocator_api2_04);

@@ -1,0 +1,250 @@
+//! The cache of a thread: a bin for each class, which is an array of blocks, the youngest on top.
+//!
+//! A bin is three pointers into its array. To allocate is to compare two of them, to read what the top is, and to move it; to
+//! release is the same the other way round.
+
+use core::cell::Cell;
+use core::ptr::NonNull;
+
+use crate::cache::User;
+
+use super::class::{COUNT, size_of_class};
+use super::depot::MAGAZINE;
+use super::shared::Shared;
+use super::slab::PieceSize;
+
+/// Blocks that a bin may hold when it comes into use, but for large ones.
+const FIRST: usize = 8;
+/// Most blocks of a bin.
+const MOST: usize = 1024;
+const _: () = assert!(MOST * size_of::<*mut u8>() <= PieceSize::LARGEST);
+/// A bin is not filled with more than so many blocks, or bytes, at once, but for a magazine.
+const BATCH: usize = 64;
+const BATCH_BYTES: usize = 4096;
+/// After so many misses one bin is looked at, whether it is used.
+const LOOKS: usize = 4;
+/// A bin had no block.
+const EMPTY: u8 = 1;
+/// A bin had no room.
+const FULL: u8 = 2;
+
+/// One bin. Null pointers for one that was never used: empty, and without room.
+#[derive(Debug)]
+struct Bin {
+    /// Behind the youngest block.
+    top: Cell<*mut *mut u8>,
+    bottom: Cell<*mut *mut u8>,
+    limit: Cell<*mut *mut u8>,
+}
+
+/// A cache, for one thread at a time.
+#[derive(Debug)]
+pub(super) struct Cache {
+    bins: [Bin; COUNT],
+    pub(super) user: User,
+    /// Bytes of blocks that all bins together may hold.
+    capacity: Cell<usize>,
+    /// How often a bin missed.
+    turn: Cell<usize>,
+    /// The bin that was looked at last.
+    hand: Cell<usize>,
+    /// How each bin missed since it grew.
+    missed: [Cell<u8>; COUNT],
+    /// The tops when the bins were looked at.
+    seen: [Cell<*mut *mut u8>; COUNT],
+}
+
+impl Bin {
+    fn len(&self) -> usize {
+        (self.top.get().addr() - self.bottom.get().addr()) / size_of::<*mut u8>()
+    }
+
+    fn capacity(&self) -> usize {
+        (self.limit.get().addr() - self.bottom.get().addr()) / size_of::<*mut u8>()
+    }
+
+    fn set_len(&self, len: usize) {
+        self.top.set(self.bottom.get().wrapping_add(len));
+    }
+
+    fn array_size(&self) -> PieceSize {
+        PieceSize::covering(self.capacity() * size_of::<*mut u8>())
+    }
+}
+
+impl Cache {
+    pub(super) const SIZE: PieceSize = PieceSize::covering(size_of::<Self>());
+
+    /// The youngest block of a class, if there is one.
+    #[inline(always)]
+    pub(super) fn pop(&self, class: usize) -> Option<NonNull<u8>> {
+        let bin = &self.bins[class];
+        let top = bin.top.get();
+        if top == bin.bottom.get() {
+            return None;
+        }
+        let top = top.wrapping_sub(1);
+        bin.top.set(top);
+        // SAFETY: between the bottom and the top, where only this thread writes, and wrote a block, which is not null.
+        Some(unsafe { NonNull::new_unchecked(top.read()) })
+    }
+
+    /// Keeps a block of a class, if there is room.
+    #[inline(always)]
+    pub(super) fn push(&self, class: usize, block: *mut u8) -> bool {
+        let bin = &self.bins[class];
+        let top = bin.top.get();
+        if top == bin.limit.get() {
+            return false;
+        }
+        // SAFETY: between the top and the limit, where only this thread writes.
+        unsafe { top.write(block) };
+        bin.top.set(top.wrapping_add(1));
+        true
+    }
+
+    /// Fills an empty bin, and takes a block of it. `None`: there is no memory within the limit.
+    #[cold]
+    pub(super) fn pop_slow(&self, class: usize, shared: &Shared) -> Option<NonNull<u8>> {
+        self.grow(class, EMPTY, shared);
+        let bin = &self.bins[class];
+        let capacity = bin.capacity();
+        if capacity >= MAGAZINE {
+            let bottom = NonNull::new(bin.bottom.get())?;
+            // SAFETY: the bin is empty, and has room for a magazine.
+            if unsafe { shared.depots.take(class, bottom, &shared.slab) } {
+                bin.set_len(MAGAZINE);
+                return self.pop(class);
+            }
+        }
+        if capacity == 0 {
+            return shared.take_one(class);
+        }
+        let batch = (BATCH_BYTES / size_of_class(class)).clamp(1, BATCH);
+        let wanted = capacity.div_ceil(2).max(capacity.min(batch)).min(BATCH);
+        // SAFETY: places of the array, which is this thread's, and as a piece of the slab initialised.
+        let places = unsafe { core::slice::from_raw_parts_mut(bin.bottom.get(), wanted) };
+        bin.set_len(shared.take(class, places));
+        self.pop(class)
+    }
+
+    /// Keeps a block for which there was no room: in a bin that may hold more now, or without its older half.
+    #[cold]
+    pub(super) fn push_slow(&self, class: usize, block: *mut u8, shared: &Shared) {
+        self.grow(class, FULL, shared);
+        if self.push(class, block) {
+            return;
+        }
+        self.shed(class, self.bins[class].capacity().div_ceil(2), shared);
+        if !self.push(class, block) {
+            shared.region.give_slots(class, &[block]);
+        }
+    }
+
+    /// Takes the oldest blocks out of a bin: to the depot, magazine by magazine, or else to their runs.
+    fn shed(&self, class: usize, count: usize, shared: &Shared) {
+        let bin = &self.bins[class];
+        let (len, count) = (bin.len(), count.min(bin.len()));
+        if count == 0 {
+            return;
+        }
+        let bottom = bin.bottom.get();
+        // SAFETY: the first `len` places of the array, where this thread wrote blocks; nobody else uses them meanwhile.
+        let oldest = unsafe { core::slice::from_raw_parts(bottom, count) };
+        let (magazines, rest) = oldest.as_chunks::<MAGAZINE>();
+        let most = shared.most_magazines(class);
+        for magazine in magazines {
+            if !shared.depots.put(class, magazine, most, &shared.slab) {
+                shared.region.give_slots(class, magazine);
+            }
+        }
+        shared.region.give_slots(class, rest);
+        // SAFETY: both are within the places that have blocks.
+        unsafe { bottom.copy_from(bottom.add(count), len - count) };
+        bin.set_len(len - count);
+    }
+
+    /// A bin missed: lets it hold twice as much, if the thread may. A bin that only fills, or only empties, is not to hold more than
+    /// what is moved at once; but one that does both in turn is too small for what the program does.
+    fn grow(&self, class: usize, miss: u8, shared: &Shared) {
+        // In use, wherever its top is when it is looked at.
+        self.seen[class].set(core::ptr::null_mut());
+        self.look_at_next(shared);
+        let (bin, size) = (&self.bins[class], size_of_class(class));
+        let misses = self.missed[class].get() | miss;
+        self.missed[class].set(misses);
+        let has = bin.capacity();
+        let batch = (BATCH_BYTES / size).min(BATCH);
+        let wanted = match has {
+            0 if batch > 0 => batch.min(FIRST),
+            _ if has < batch => (2 * has).min(batch),
+            _ if misses == EMPTY | FULL => (2 * has).clamp(1, MOST),
+            _ => return,
+        };
+        let may = shared.cache_limit().saturating_sub(self.capacity.get()) / size;
+        let wanted = wanted.min(has + may);
+        if wanted > has {
+            self.missed[class].set(0);
+            self.resize(class, wanted, shared);
+        }
+    }
+
+    /// Lets a bin hold `capacity` blocks, which is not fewer than it has.
+    fn resize(&self, class: usize, capacity: usize, shared: &Shared) {
+        let (bin, size) = (&self.bins[class], size_of_class(class));
+        let (len, had) = (bin.len(), bin.capacity());
+        let (from, to) = (bin.array_size(), PieceSize::covering(capacity * size_of::<*mut u8>()));
+        if had == 0 || from != to {
+            let Some(array) = shared.slab.alloc(to) else { return };
+            let array = array.cast::<*mut u8>().as_ptr();
+            if let Some(old) = NonNull::new(bin.bottom.get()) {
+                // SAFETY: the old array has `len` blocks, the new one has room for more than that, and is this thread's.
+                unsafe { array.copy_from_nonoverlapping(old.as_ptr(), len) };
+                shared.slab.free(old.cast(), from);
+            }
+            bin.bottom.set(array);
+            bin.set_len(len);
+        }
+        bin.limit.set(bin.bottom.get().wrapping_add(capacity));
+        self.capacity.set((self.capacity.get() + capacity * size).saturating_sub(had * size));
+    }
+
+    /// Looks at one bin: if it was not used since the last time, it may hold half as much from now on.
+    fn look_at_next(&self, shared: &Shared) {
+        let turn = self.turn.get().wrapping_add(1);
+        self.turn.set(turn);
+        if !turn.is_multiple_of(LOOKS) {
+            return;
+        }
+        // The next one that may hold something.
+        let class =
+            (1..=COUNT).map(|step| (self.hand.get() + step) % COUNT).find(|class| self.bins[*class].capacity() > 0);
+        let Some(class) = class else { return };
+        self.hand.set(class);
+        let bin = &self.bins[class];
+        let top = bin.top.get();
+        if self.seen[class].replace(top) != top {
+            return;
+        }
+        let capacity = bin.capacity();
+        if capacity > 0 {
+            let keeps = capacity / 2;
+            self.shed(class, bin.len().saturating_sub(keeps), shared);
+            self.resize(class, keeps, shared);
+            self.seen[class].set(bin.top.get());
+        }
+    }
+
+    /// Gives all blocks back, for the user of the cache.
+    pub(super) fn flush(&self, shared: &Shared) {
+        for class in 0..COUNT {
+            let bin = &self.bins[class];
+            if bin.len() > 0 {
+                // SAFETY: as in `shed`.
+                let blocks = unsafe { core::slice::from_raw_parts(bin.bottom.get(), bin.len()) };
+                shared.region.give_slots(class, blocks);
+                bin.set_len(0);
+            }
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Size classes: up to 128 bytes each multiple of 16, then four for each doubling, from 1 to 8 KiB eight; and how a run of each is
+//! cut.
+
+use core::alloc::Layout;
+
+use crate::raw::runs::{PLANES, STRIDE, Shape};
+
+/// Bytes of a page, the unit of the heap. A constant of this crate, not of the operating system.
+pub(super) const PAGE: usize = 4096;
+
+/// How many classes there are.
+pub(super) const COUNT: usize = 20 + 8 * 3 + 4 * 3;
+
+/// The largest size that has a class, in bytes.
+pub(super) const MAX_SIZE: usize = 64 << 10;
+
+/// Most pages of a run.
+const MAX_PAGES: usize = 16;
+/// Runs of sizes up to this one are blocks of the heap.
+const LARGEST_IN_BLOCKS: usize = 5 << 10;
+
+/// How the runs of each class are cut.
+pub(super) static SHAPES: [Shape; COUNT] = {
+    let mut shapes = [Shape { pages: 0, slots: 0 }; COUNT];
+    let mut class = 0;
+    while class < COUNT {
+        shapes[class] = shape(size_of_class(class));
+        class += 1;
+    }
+    shapes
+};
+
+/// Offsets within a run to numbers of slots, for each class.
+pub(super) static SLOTS: [Divisor; COUNT] = {
+    let mut divisors = [Divisor(0); COUNT];
+    let mut class = 0;
+    while class < COUNT {
+        divisors[class] = Divisor((1 << 32) / size_of_class(class) as u64 + 1);
+        class += 1;
+    }
+    divisors
+};
+
+/// The size of a slot, to divide by: 2^32 by it, rounded up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Divisor(u64);
+
+impl Divisor {
+    /// The number of the slot that begins at this offset in its run.
+    #[inline]
+    pub(super) const fn number_at(self, offset: usize) -> u32 {
+        // Exact for multiples of the size up to 2^16: the reciprocal is too large by at most 1, the product by at most 2^16.
+        ((offset as u64 * self.0) >> 32) as u32
+    }
+}
+
+/// Bytes of a slot of a class.
+#[inline(always)]
+pub(super) const fn size_of_class(class: usize) -> usize {
+    match class {
+        0..8 => 16 * (class + 1),
+        8..20 => {
+            let (doubling, step) = ((class - 8) / 4, (class - 8) % 4);
+            (128 << doubling) / 4 * (5 + step)
+        }
+        20..44 => {
+            let (doubling, step) = ((class - 20) / 8, (class - 20) % 8);
+            (1024 << doubling) / 8 * (9 + step)
+        }
+        _ => {
+            let (doubling, step) = ((class - 44) / 4, (class - 44) % 4);
+            (8192 << doubling) / 4 * (5 + step)
+        }
+    }
+}
+
+/// The fewest pages of which at most a 16th is lost, if so many will do. A power of two, so that runs are whole blocks; only for large sizes any
+/// number, of which what is too much goes back to the heap.
+const fn shape(size: usize) -> Shape {
+    let mut pages = 1;
+    while pages < MAX_PAGES && lost(size, pages) * 16 > pages * PAGE {
+        pages = if size <= LARGEST_IN_BLOCKS { 2 * pages } else { pages + 1 };
+    }
+    let (slots, most) = (pages * PAGE / size, (PLANES * STRIDE) as usize);
+    Shape { pages: pages as u32, slots: if slots > most { most as u32 } else { slots as u32 } }
+}
+
+/// Bytes of so many pages that are in no slot.
+const fn lost(size: usize, pages: usize) -> usize {
+    pages * PAGE % size + if pages * PAGE < size { pages * PAGE } else { 0 }
+}
+
+/// Sixteenths of a kilobyte to classes.
+/// A constant, not a static, so that the compiler knows its values in other crates, too.
+const SMALL: [u8; 65] = {
+    let mut classes = [0; 65];
+    let mut sixteens = 1;
+    while sixteens <= 64 {
+        let mut class = 0;
+        while size_of_class(class) < 16 * sixteens {
+            class += 1;
+        }
+        classes[sixteens] = class as u8;
+        sixteens += 1;
+    }
+    classes
+};
+
+/// The class of a size; [`COUNT`] or more if it has none.
+#[inline(always)]
+pub(super) const fn of_size(size: usize) -> usize {
+    if size <= 1024 {
+        SMALL[size.div_ceil(16)] as usize
+    } else if size <= 8192 {
+        let last = size - 1;
+        let exponent = last.ilog2() as usize;
+        20 + 8 * (exponent - 10) + ((last >> (exponent - 3)) & 7)
+    } else if size <= MAX_SIZE {
+        let last = size - 1;
+        let exponent = last.ilog2() as usize;
+        44 + 4 * (exponent - 13) + ((last >> (exponent - 2)) & 3)
+    } else {
+        COUNT
+    }
+}
+
+/// The class of a layout, aligned as it wants; [`COUNT`] or more if it has none.
+#[inline(always)]
+pub(super) const fn of(layout: Layout) -> usize {
+    let (size, align) = (layout.size(), layout.align());
+    if align <= 16 {
+        return of_size(size);
+    }
+    if align > PAGE {
+        return COUNT;
+    }
+    // Runs begin at pages, so that slots are aligned as their size is.
+    let mut class = of_size(if size < align { align } else { size });
+    while class < COUNT && !size_of_class(class).is_multiple_of(align) {
+        class += 1;
+    }
+    class
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::vec::Vec;
+
+    #[test]
+    fn classes_ascend_and_cover() {
+        let sizes: Vec<usize> = (0..COUNT).map(size_of_class).collect();
+        assert!(sizes.windows(2).all(|pair| pair[0] < pair[1]), "{sizes:?}");
+        assert_eq!(sizes[COUNT - 1], MAX_SIZE);
+        for size in 0..=MAX_SIZE {
+            let class = of_size(size);
+            assert!(sizes[class] >= size && (class == 0 || sizes[class - 1] < size), "{size}");
+        }
+        assert!(of_size(MAX_SIZE + 1) >= COUNT && of_size(usize::MAX) >= COUNT);
+    }
+
+    #[test]
+    fn slots_lie_in_their_runs() {
+        for (class, Shape { pages, slots }) in SHAPES.into_iter().enumerate() {
+            let (size, bytes) = (size_of_class(class), pages as usize * PAGE);
+            assert!(slots >= 1 && slots as usize * size <= bytes, "{size}");
+            assert!((bytes - slots as usize * size) * 11 <= bytes, "{size}");
+            for slot in 0..slots {
+                assert_eq!(SLOTS[class].number_at(slot as usize * size), slot, "{size}");
+            }
+        }
+    }
+
+    #[test]
+    fn alignments_are_kept() {
+        for align in (0..13).map(|shift| 1 << shift) {
+            for size in (0..2000).chain([5000, 9000, 40_000, 65_536]) {
+                let class = of(Layout::from_size_align(size, align).expect("a small one"));
+                assert!(class < COUNT && size_of_class(class) >= size, "{size} {align}");
+                assert_eq!(size_of_class(class) % align, 0, "{size} {align}");
+            }
+        }
+        assert!(of(Layout::from_size_align(1, 8192).expect("a small one")) >= COUNT);
+    }
+}

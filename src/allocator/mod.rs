@@ -1,0 +1,388 @@
+//! `PoolAllocator`: a pool of pages behind Rust's allocator traits.
+//!
+//! | file | what |
+//! |---|---|
+//! | `class` | size classes, and how runs are cut |
+//! | `region` | spans of pages and runs of slots; uses `raw/buddy`, `raw/spans` and `raw/groups` |
+//! | `slab` | memory for what the allocator needs itself |
+//! | `depot` | magazines that go from cache to cache |
+//! | `cache` | a thread's blocks |
+//! | `shared` | all of that, in one mapping |
+//! | `builder`, `stats` | what users set and see |
+//! | `global`, `api` | Rust's allocator traits |
+//!
+//! Nothing in here reaches another allocator, a lock, a panic or a log: it may be the global allocator of a program.
+
+#[cfg(any(feature = "allocator-api2-02", feature = "allocator-api2-03", feature = "allocator-api2-04"))]
+mod api;
+mod builder;
+mod cache;
+mod class;
+mod depot;
+mod global;
+mod region;
+mod shared;
+mod slab;
+mod stats;
+
+pub use builder::AllocatorBuilder;
+pub use stats::AllocatorStats;
+
+use core::fmt;
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+
+use crate::cache::{next_name, number, numbers, remember, remembered};
+use crate::error::MapError;
+use crate::raw::Order;
+use crate::sync::{AtomicPtr, AtomicU64, Ordering};
+
+use self::builder::Options;
+use self::cache::Cache;
+use self::class::PAGE;
+use self::shared::{Memory, Shared};
+use crate::raw::runs::Found;
+
+/// Bytes of addresses that an allocator which grows asks for at first; it takes half as many as often as it must.
+#[cfg(target_pointer_width = "64")]
+const ADDRESSES: usize = 1 << 39;
+#[cfg(not(target_pointer_width = "64"))]
+const ADDRESSES: usize = 1 << 30;
+/// It does without less than this.
+const FEWEST_ADDRESSES: usize = 16 << 20;
+
+/// An allocator of its own pages, shared by all threads: a global allocator, or one for some collections.
+///
+/// It grows from the operating system on demand, by addresses that it reserves once, at its first use; or has all its memory
+/// from the beginning.
+///
+/// Blocks up to 64 KiB have one of 56 sizes, at most a quarter larger than what was asked for, from 1 to 8 KiB an eighth; larger
+/// ones are whole pages of 4 KiB. Each thread has a cache, which serves most calls without an atomic read-modify-write. What all
+/// caches together hold is bounded by an eighth of the heap, or a MiB.
+///
+/// # Progress
+///
+/// Lock-free, but for the operating system's calls, when the heap is first used and when memory is given back.
+///
+/// # Fork
+///
+/// A child has a copy of the allocator, and may use it. What other threads had in their caches stays there.
+///
+/// # Examples
+///
+/// ```
+/// use mempool::PoolAllocator;
+///
+/// #[global_allocator]
+/// static ALLOCATOR: PoolAllocator = PoolAllocator::new();
+///
+/// let words: Vec<String> = (0..1000).map(|number| number.to_string()).collect();
+/// assert_eq!(words.concat().len(), 2890);
+/// println!("{}", ALLOCATOR.stats());
+/// ```
+///
+/// With a hard limit, a program can go on where there is no more:
+///
+/// ```
+/// use mempool::PoolAllocator;
+///
+/// #[global_allocator]
+/// static ALLOCATOR: PoolAllocator = PoolAllocator::with_limit(64 << 20);
+///
+/// let mut large: Vec<u8> = Vec::new();
+/// assert!(large.try_reserve(1 << 30).is_err());
+/// assert!(large.try_reserve(1 << 20).is_ok());
+/// ```
+pub struct PoolAllocator {
+    /// What caches are remembered by; 0 until there is something shared.
+    name: AtomicU64,
+    shared: AtomicPtr<Shared>,
+    options: Options,
+    owns: PhantomData<Shared>,
+}
+
+impl PoolAllocator {
+    /// An allocator that grows as long as the operating system has memory.
+    pub const fn new() -> Self {
+        Self::with_limit(usize::MAX)
+    }
+
+    /// An allocator that never has more than `bytes` bytes of heap: what goes beyond fails. Its own metadata is not counted.
+    pub const fn with_limit(bytes: usize) -> Self {
+        Self::builder().on_demand(bytes)
+    }
+
+    /// An allocator of `bytes` bytes of heap, mapped now; it does not grow.
+    ///
+    /// # Errors
+    ///
+    /// As [`AllocatorBuilder::build`].
+    pub fn with_capacity(bytes: usize) -> Result<Self, MapError> {
+        Self::builder().build(bytes)
+    }
+
+    /// An allocator of memory that the caller has; its own metadata comes from the operating system.
+    ///
+    /// # Errors
+    ///
+    /// As [`AllocatorBuilder::build`]. Up to a page at either end of the region is not used, if it does not begin or end at one.
+    ///
+    /// # Safety
+    ///
+    /// The `len` bytes from `base` on are readable and writable, and nobody uses them otherwise for as long as the allocator or one
+    /// of its blocks is used.
+    pub unsafe fn from_region(base: *mut u8, len: usize) -> Result<Self, MapError> {
+        let options = Options { limit: usize::MAX, ..Self::builder().into_options() };
+        Ok(Self::started(Shared::map(Memory::Given(base, len), &options)?, options))
+    }
+
+    /// A builder, for other options.
+    pub const fn builder() -> AllocatorBuilder {
+        AllocatorBuilder::new()
+    }
+
+    const fn with(options: Options) -> Self {
+        Self { name: AtomicU64::new(0), shared: AtomicPtr::new(core::ptr::null_mut()), options, owns: PhantomData }
+    }
+
+    fn started(shared: NonNull<Shared>, options: Options) -> Self {
+        Self { name: AtomicU64::new(next_name()), shared: AtomicPtr::new(shared.as_ptr()), options, owns: PhantomData }
+    }
+
+    /// What it has now.
+    ///
+    /// # Progress
+    ///
+    /// Lock-free.
+    ///
+    /// # Complexity
+    ///
+    /// O(pages).
+    pub fn stats(&self) -> AllocatorStats {
+        match self.started_shared() {
+            Some(shared) => shared.stats(),
+            None => AllocatorStats { limit: self.options.limit, ..AllocatorStats::default() },
+        }
+    }
+
+    /// Gives back what is cached within reach, by this thread, by threads that are gone, and on the way between threads; and makes
+    /// whole pages of what is free.
+    ///
+    /// # Progress
+    ///
+    /// Lock-free.
+    ///
+    /// # Complexity
+    ///
+    /// O(pages).
+    pub fn sweep(&self) {
+        if let Some(shared) = self.started_shared() {
+            shared.reclaim(self.cache(), numbers());
+        }
+    }
+
+    /// Gives the memory behind free pages back to the operating system, after a [`sweep`](Self::sweep); returns how many bytes that
+    /// are. It comes back by itself, zeroed, when they are used again. Of a region of the caller's nothing is given back.
+    ///
+    /// # Progress
+    ///
+    /// As the operating system's calls. Other threads never wait for it.
+    ///
+    /// # Complexity
+    ///
+    /// O(pages), and a call of the operating system for each stretch of free ones.
+    pub fn trim(&self) -> usize {
+        self.sweep();
+        self.started_shared().map_or(0, |shared| shared.region.trim())
+    }
+
+    fn started_shared(&self) -> Option<&Shared> {
+        // Acquire: as in `shared`.
+        // SAFETY: as in `shared`.
+        unsafe { self.shared.load(Ordering::Acquire).as_ref() }
+    }
+
+    #[inline]
+    fn shared(&self) -> Option<&Shared> {
+        // Acquire: pairs with the Release in `start`; makes visible what is there.
+        // SAFETY: null, or what `start` stored, which lives as long as `self`.
+        match unsafe { self.shared.load(Ordering::Acquire).as_ref() } {
+            Some(shared) => Some(shared),
+            None => self.start(),
+        }
+    }
+
+    #[cold]
+    fn start(&self) -> Option<&Shared> {
+        let most = self.options.limit.min(ADDRESSES);
+        let halves = core::iter::successors(Some(most), |bytes| Some(bytes / 2));
+        let mut fitting = halves.take_while(|bytes| *bytes == most || *bytes >= FEWEST_ADDRESSES);
+        let new = fitting.find_map(|bytes| Shared::map(Memory::Reserved(bytes), &self.options).ok())?;
+        // AcqRel: the Release pairs with the Acquire in `shared`, the Acquire with itself: another thread was faster.
+        let stored =
+            self.shared.compare_exchange(core::ptr::null_mut(), new.as_ptr(), Ordering::AcqRel, Ordering::Acquire);
+        let shared = match stored {
+            Ok(_) => {
+                // Release: pairs with the Acquire in `attach`.
+                self.name.store(next_name(), Ordering::Release);
+                new
+            }
+            Err(first) => {
+                // SAFETY: it was not stored, so nobody knows it.
+                unsafe { Shared::unmap(new) };
+                NonNull::new(first)?
+            }
+        };
+        // SAFETY: it lives as long as `self`.
+        Some(unsafe { shared.as_ref() })
+    }
+
+    /// The cache of the calling thread, if it used this allocator last.
+    #[inline(always)]
+    fn cache(&self) -> Option<&Cache> {
+        // Relaxed: compared with what this thread stored in its own memory.
+        let cache = remembered(self.name.load(Ordering::Relaxed))?;
+        // SAFETY: `attach` stored the cache with the name, which no other allocator ever has; so it lives as long as `self`.
+        Some(unsafe { cache.cast::<Cache>().as_ref() })
+    }
+
+    /// The cache of the calling thread, if it can have one now.
+    fn attach<'a>(&self, shared: &'a Shared) -> Option<&'a Cache> {
+        let (index, indices) = number()?;
+        let cache = shared.cache(index)?;
+        // Relaxed: a name is never changed once it is there.
+        let name = self.name.load(Ordering::Relaxed);
+        if name == 0 || !cache.user.enter(indices.term(index)) {
+            return None;
+        }
+        remember(name, NonNull::from(cache).cast());
+        Some(cache)
+    }
+
+    fn cache_or_attach<'a>(&'a self, shared: &'a Shared) -> Option<&'a Cache> {
+        self.cache().or_else(|| self.attach(shared))
+    }
+
+    /// A block of a class, when the cache had none, or there is no cache.
+    #[cold]
+    fn alloc_small_slow(&self, class: usize) -> Option<NonNull<u8>> {
+        let shared = self.shared()?;
+        let cache = self.cache_or_attach(shared);
+        let first = match cache {
+            Some(cache) => cache.pop(class).or_else(|| cache.pop_slow(class, shared)),
+            None => shared.take_one(class),
+        };
+        first.or_else(|| {
+            shared.reclaim(cache, numbers());
+            shared.take_one(class)
+        })
+    }
+
+    #[cold]
+    fn release_small_slow(&self, class: usize, block: *mut u8) {
+        // There is something shared, since it handed out the block.
+        let Some(shared) = self.shared() else { return };
+        match self.cache_or_attach(shared) {
+            Some(cache) if cache.push(class, block) => {}
+            Some(cache) => cache.push_slow(class, block, shared),
+            None => shared.region.give_slots(class, &[block]),
+        }
+    }
+
+    /// A span of at least so many bytes, and whether it is known to be zero.
+    #[cold]
+    fn alloc_large(&self, size: usize, align: usize) -> Option<(NonNull<u8>, bool)> {
+        let shared = self.shared()?;
+        let pages = u32::try_from(size.div_ceil(PAGE).max(1)).ok()?;
+        let align = Order::covering(align.div_ceil(PAGE))?;
+        let span = shared.alloc_span(pages, align).or_else(|| {
+            shared.reclaim(self.cache(), numbers());
+            shared.alloc_span(pages, align)
+        });
+        span.and_then(|(span, fresh)| Some((NonNull::new(span)?, fresh)))
+    }
+
+    #[cold]
+    fn release_large(&self, block: *mut u8) {
+        if let Some(shared) = self.shared() {
+            shared.region.release_span(block.addr());
+        }
+    }
+
+    #[cold]
+    fn resize_large(&self, block: *mut u8, bytes: usize) -> bool {
+        let pages = u32::try_from(bytes / PAGE);
+        pages.is_ok_and(|pages| self.started_shared().is_some_and(|shared| shared.resize_span(block.addr(), pages)))
+    }
+
+    /// Bytes that the block has which begins at `block`: as many as were asked for, or more.
+    ///
+    /// # Safety
+    ///
+    /// It is a live block of this allocator.
+    ///
+    /// # Progress
+    ///
+    /// Wait-free.
+    pub unsafe fn usable_size(&self, block: NonNull<u8>) -> usize {
+        match self.shared().map(|shared| shared.region.find(block.addr().get())) {
+            Some(Found::Run { class, .. }) => class::size_of_class(class),
+            Some(Found::Span { pages }) => pages as usize * PAGE,
+            _ => 0,
+        }
+    }
+
+    /// Releases a block of which nobody knows the layout any more, as C's `free` does.
+    ///
+    /// # Safety
+    ///
+    /// It is a live block of this allocator, and nobody uses it any more.
+    ///
+    /// # Progress
+    ///
+    /// Lock-free.
+    pub unsafe fn release(&self, block: NonNull<u8>) {
+        match self.shared().map(|shared| shared.region.find(block.addr().get())) {
+            Some(Found::Run { class, .. }) => self.release_small(class, block.as_ptr()),
+            Some(Found::Span { .. }) => self.release_large(block.as_ptr()),
+            _ => {}
+        }
+    }
+
+    #[inline(always)]
+    fn alloc_small(&self, class: usize) -> Option<NonNull<u8>> {
+        match self.cache().and_then(|cache| cache.pop(class)) {
+            Some(block) => Some(block),
+            None => self.alloc_small_slow(class),
+        }
+    }
+
+    #[inline(always)]
+    fn release_small(&self, class: usize, block: *mut u8) {
+        if !self.cache().is_some_and(|cache| cache.push(class, block)) {
+            self.release_small_slow(class, block);
+        }
+    }
+}
+
+impl Default for PoolAllocator {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for PoolAllocator {
+    fn drop(&mut self) {
+        // Relaxed: `&mut self`, nobody else is there.
+        if let Some(shared) = NonNull::new(self.shared.load(Ordering::Relaxed)) {
+            // SAFETY: it came from `Shared::map`. Blocks borrow the allocator, or their users vouched for its life.
+            unsafe { Shared::unmap(shared) };
+        }
+    }
+}
+
+impl fmt::Debug for PoolAllocator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PoolAllocator").field("options", &self.options).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,162 @@
+//! A region of memory: the pages of `raw/runs` as addresses.
+
+use crate::metadata::{Source, Unavailable};
+use crate::pages::discard;
+use crate::raw::runs::{Found, Part, Runs, STRIDE};
+use crate::raw::{Order, Slots};
+
+use super::class::{COUNT, PAGE, SHAPES, SLOTS, size_of_class};
+
+/// Free blocks from this order on are worth a call of the operating system.
+const DISCARDED: Order = match Order::covering(16) {
+    Some(order) => order,
+    None => Order::ZERO,
+};
+
+/// Pages that blocks come from. Everything here is shared, lock-free, and without caches.
+#[derive(Debug)]
+pub(super) struct Region {
+    base: *mut u8,
+    /// Memory that nobody has used is zero.
+    is_zero: bool,
+    runs: Runs<COUNT>,
+}
+
+// SAFETY: it owns its pages as a box does; `base` is for arithmetic.
+unsafe impl Send for Region {}
+// SAFETY: as above; all that changes is atomic.
+unsafe impl Sync for Region {}
+
+impl Region {
+    /// Bytes of tables for so many pages.
+    pub(super) const fn tables(pages: usize) -> usize {
+        Runs::<COUNT>::tables(pages)
+    }
+
+    /// A region of at most `pages` pages from `base` on, which is the beginning of a page. `is_zero`: so is its memory.
+    pub(super) fn new(base: *mut u8, pages: u32, is_zero: bool, source: &mut Source) -> Result<Self, Unavailable> {
+        let runs = Runs::in_source(pages, (base.addr() / PAGE) as u64, &SHAPES, source)?;
+        Ok(Self { base, is_zero, runs })
+    }
+
+    /// Bytes that it has.
+    pub(super) fn bytes(&self) -> usize {
+        self.runs.grown() as usize * PAGE
+    }
+
+    /// Bytes that it may grow to.
+    pub(super) fn most_bytes(&self) -> usize {
+        self.runs.pages() as usize * PAGE
+    }
+
+    /// Bytes of runs without a live block.
+    pub(super) fn idle_bytes(&self) -> usize {
+        self.runs.idle() as usize * PAGE
+    }
+
+    /// Bytes of free pages.
+    pub(super) fn free_bytes(&self) -> usize {
+        self.runs.free() as usize * PAGE
+    }
+
+    /// Gives the memory behind free pages back to the operating system; returns how many bytes. Not of a region of the caller's.
+    pub(super) fn trim(&self) -> usize {
+        self.runs.sweep();
+        self.discard(Order::ZERO, true)
+    }
+
+    fn discard(&self, order: Order, all: bool) -> usize {
+        let mut bytes = 0;
+        if self.is_zero {
+            self.runs.discard(order, all, |page, pages| {
+                // SAFETY: free pages, which are this thread's until this returns.
+                let discarded = unsafe { discard(self.pointer(page), pages as usize * PAGE) };
+                bytes += discarded;
+                discarded == pages as usize * PAGE
+            });
+        }
+        bytes
+    }
+
+    /// Where a program's memory moves on, the one that it leaves goes back to the operating system.
+    #[inline]
+    fn balance(&self) {
+        if self.is_zero && self.runs.is_excessive() {
+            self.discard(DISCARDED, false);
+        }
+    }
+
+    /// Resizes a span where it is, to so many pages.
+    pub(super) fn resize_span(&self, address: usize, pages: u32, limit: u32) -> bool {
+        self.page_at(address).is_some_and(|page| self.runs.resize_span(page, pages, limit))
+    }
+
+    fn pointer(&self, page: u32) -> *mut u8 {
+        self.base.wrapping_add(page as usize * PAGE)
+    }
+
+    fn page_at(&self, address: usize) -> Option<u32> {
+        let page = address.wrapping_sub(self.base.addr()) / PAGE;
+        (page < self.runs.pages() as usize).then_some(page as u32)
+    }
+
+    /// What begins, or lies, at an address.
+    pub(super) fn find(&self, address: usize) -> Found {
+        self.page_at(address).map_or(Found::Nothing, |page| self.runs.find(page))
+    }
+
+    /// Allocates a span of `pages` pages, aligned to 2^`align` of them. The second value: it is known to be zero.
+    pub(super) fn alloc_span(&self, pages: u32, align: Order, limit: u32) -> Option<(*mut u8, bool)> {
+        let (head, fresh) = self.runs.alloc_span(pages, align, limit)?;
+        self.balance();
+        Some((self.pointer(head), self.is_zero && fresh))
+    }
+
+    /// Releases a span that begins at this address.
+    pub(super) fn release_span(&self, address: usize) -> bool {
+        self.page_at(address).is_some_and(|page| self.runs.release_span(page))
+    }
+
+    /// Takes slots of a class, and returns how many.
+    pub(super) fn take_slots(&self, class: usize, limit: u32, out: &mut [*mut u8]) -> usize {
+        let size = size_of_class(class);
+        let most = out.len() as u32;
+        let mut places = out.iter_mut();
+        let taken = self.runs.take(class, most, limit, |part, slots| {
+            let first = self.pointer(part.head).wrapping_add((part.plane * STRIDE) as usize * size);
+            for slot in slots {
+                if let Some(place) = places.next() {
+                    *place = first.wrapping_add(slot as usize * size);
+                }
+            }
+        });
+        self.balance();
+        taken as usize
+    }
+
+    /// Gives slots back, all of one class.
+    pub(super) fn give_slots(&self, class: usize, slots: &[*mut u8]) {
+        let mut rest = slots.iter().map(|slot| self.locate(class, slot.addr())).peekable();
+        while let Some((part, mut given)) = rest.next() {
+            while let Some((_, more)) = rest.next_if(|(other, _)| *other == part) {
+                given = given.and(more);
+            }
+            let twice = self.runs.give(class, part, given);
+            debug_assert!(twice.is_empty(), "a block was released twice");
+        }
+    }
+
+    /// The slot at an address, which is one of this class.
+    fn locate(&self, class: usize, address: usize) -> (Part, Slots) {
+        let offset = address.wrapping_sub(self.base.addr());
+        let page = (offset / PAGE) as u32;
+        let head = if let Found::Run { head, .. } = self.runs.find(page) { head } else { page };
+        let slot = SLOTS[class].number_at(offset.wrapping_sub(head as usize * PAGE));
+        (Part { head, plane: slot / STRIDE }, Slots::one(slot % STRIDE))
+    }
+
+    /// Closes runs that are open for nothing, and merges what is free.
+    pub(super) fn sweep(&self) {
+        self.runs.sweep();
+    }
+}

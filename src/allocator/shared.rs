@@ -1,0 +1,235 @@
+//! What all threads share: a mapping with a region, its tables, and the caches.
+
+use core::ptr::{self, NonNull};
+
+use crate::cache::{Indices, ThreadIndex};
+use crate::error::MapError;
+use crate::metadata::{Source, Table};
+use crate::pages::{self, Reservation};
+use crate::raw::Order;
+use crate::sync::{AtomicPtr, AtomicU32, Ordering};
+
+use super::builder::Options;
+use super::cache::Cache;
+use super::class::{self, PAGE, size_of_class};
+use super::depot::{Depots, MAGAZINE};
+use super::region::Region;
+use super::slab::Slab;
+use super::stats::AllocatorStats;
+
+/// The region begins at a multiple of so many bytes.
+const ALIGN: usize = 2 << 20;
+/// Metadata pieces have this part of the bytes of the region.
+const SLAB_PART: usize = 64;
+/// And these at least and at most.
+const LEAST_SLAB: usize = 4 << 20;
+const MOST_SLAB: usize = 1 << 32;
+/// Most pages of a region: groups and slabs have indices of 32 bits.
+const MOST_PAGES: usize = 1 << 28;
+/// Bytes that all caches together may hold: this part of the region.
+const CACHES_PART: usize = 12;
+/// Bytes that one cache may hold, whatever the region.
+const MOST_CACHED: usize = 2 << 20;
+/// Bytes that all caches together may hold of the smallest region.
+const LEAST_CACHED: usize = 544 << 10;
+
+/// Everything but the place where it is known.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) region: Region,
+    pub(super) slab: Slab,
+    pub(super) depots: Depots,
+    /// Pages that the region may grow to.
+    limit: u32,
+    /// How many caches there are.
+    made: AtomicU32,
+    caches: Table<AtomicPtr<Cache>>,
+    /// The memory that all of this is in.
+    reservation: Reservation,
+}
+
+/// Where the pages of a region are.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Memory {
+    /// From the operating system, so many bytes at most.
+    Reserved(usize),
+    /// The caller's.
+    Given(*mut u8, usize),
+}
+
+impl Shared {
+    /// Maps all that is needed.
+    pub(super) fn map(memory: Memory, options: &Options) -> Result<NonNull<Self>, MapError> {
+        let (given, bytes) = match memory {
+            Memory::Reserved(bytes) => (None, bytes),
+            Memory::Given(base, bytes) => {
+                let skip = base.addr().wrapping_neg() % PAGE;
+                (Some(base.wrapping_add(skip)), bytes.saturating_sub(skip))
+            }
+        };
+        let pages = match bytes / PAGE {
+            0 => return Err(MapError::TooSmall { bytes, page: PAGE }),
+            pages if pages > MOST_PAGES => return Err(MapError::TooLarge { bytes, max: MOST_PAGES * PAGE }),
+            pages => pages,
+        };
+        let unavailable = MapError::Unavailable { bytes };
+        // None of these overflows: the pages are few enough.
+        let slab_bytes = (bytes / SLAB_PART).clamp(LEAST_SLAB, MOST_SLAB).next_multiple_of(PAGE);
+        let caches = ThreadIndex::COUNT * size_of::<*mut Cache>() + 128;
+        let tables = Region::tables(pages) + Slab::tables(slab_bytes) + caches;
+        let own = size_of::<Self>().next_multiple_of(PAGE);
+        let before = (own + slab_bytes + tables).next_multiple_of(PAGE);
+        let behind = if given.is_none() { pages * PAGE + ALIGN } else { 0 };
+        let reservation = Reservation::new(before.checked_add(behind).ok_or(unavailable)?).ok_or(unavailable)?;
+        let start = reservation.base();
+
+        // SAFETY: all of these offsets are within the reservation.
+        let (slab_base, tables_base, end) = unsafe { (start.add(own), start.add(own + slab_bytes), start.add(before)) };
+        // SAFETY: the tables' part of the reservation, which is zero and begins at a page.
+        let mut source = unsafe { Source::area(tables_base, before - own - slab_bytes) };
+        let base = given.unwrap_or_else(|| {
+            let skip = end.addr().get().wrapping_neg() % ALIGN;
+            end.as_ptr().wrapping_add(skip)
+        });
+        let (is_own, bytes) = (given.is_none(), pages * PAGE);
+        let slab = Slab::new(slab_base, slab_bytes, &mut source).map_err(|_| unavailable)?;
+        let region = Region::new(base, pages as u32, is_own, &mut source).map_err(|_| unavailable)?;
+        if is_own && options.huge_pages {
+            pages::wish_huge(base, bytes);
+        }
+        // SAFETY: both: the pages of the region, which are in the reservation and not used yet.
+        unsafe {
+            if is_own && options.prefault {
+                pages::prefault(base, bytes);
+            }
+            if is_own && options.lock && !pages::lock(base, bytes) {
+                return Err(MapError::NotLocked { bytes });
+            }
+        }
+        let shared = Self {
+            region,
+            depots: Depots::new(&slab),
+            slab,
+            limit: u32::try_from(options.limit / PAGE).unwrap_or(u32::MAX),
+            made: AtomicU32::new(0),
+            caches: source.table(ThreadIndex::COUNT).map_err(|_| unavailable)?,
+            reservation,
+        };
+        let place = start.cast::<Self>();
+        // SAFETY: the first part of the reservation, which begins at a page.
+        unsafe { place.write(shared) };
+        Ok(place)
+    }
+
+    /// Gives all of it back to the operating system.
+    ///
+    /// # Safety
+    ///
+    /// It came from [`map`](Self::map), and nobody uses it any more, or any block of it.
+    pub(super) unsafe fn unmap(shared: NonNull<Self>) {
+        // SAFETY: the caller vouches for it. The reservation is moved out, and everything else is in it and needs no drop.
+        drop(unsafe { ptr::read(&raw const (*shared.as_ptr()).reservation) });
+    }
+
+    /// The cache of the thread of this number, made if there is memory for it.
+    pub(super) fn cache(&self, index: ThreadIndex) -> Option<&Cache> {
+        let place = self.caches.get(index.slot())?;
+        // Acquire: pairs with the Release below, for who drains it; the thread of this number made it, or was told by the claim of the
+        // number.
+        if let Some(cache) = NonNull::new(place.load(Ordering::Acquire)) {
+            // SAFETY: it lives as long as `self`.
+            return Some(unsafe { cache.as_ref() });
+        }
+        let cache = self.slab.alloc(Cache::SIZE)?.cast::<Cache>();
+        // Zeroes are an empty cache. Pieces of its size may have been others' before.
+        // SAFETY: a piece of at least this size, which is this thread's.
+        unsafe { cache.as_ptr().write_bytes(0, 1) };
+        // Relaxed: a number.
+        self.made.fetch_add(1, Ordering::Relaxed);
+        // Release: pairs with the Acquire above and in `caches`; makes the zeroes visible.
+        place.store(cache.as_ptr(), Ordering::Release);
+        // SAFETY: as above.
+        Some(unsafe { cache.as_ref() })
+    }
+
+    fn caches(&self) -> impl Iterator<Item = (ThreadIndex, &Cache)> {
+        self.caches.iter().enumerate().filter_map(|(slot, place)| {
+            // Acquire: pairs with the Release in `cache`.
+            // SAFETY: null, or a cache that lives as long as `self`.
+            let cache = unsafe { place.load(Ordering::Acquire).as_ref() }?;
+            Some((ThreadIndex::new(slot)?, cache))
+        })
+    }
+
+    /// Bytes of blocks that one cache may hold now.
+    pub(super) fn cache_limit(&self) -> usize {
+        // Relaxed: a number.
+        let caches = self.made.load(Ordering::Relaxed).max(1) as usize;
+        ((self.region.bytes() / CACHES_PART).max(LEAST_CACHED) / caches).min(MOST_CACHED)
+    }
+
+    /// Magazines of a class that the depot may have.
+    pub(super) fn most_magazines(&self, class: usize) -> u32 {
+        let magazine = MAGAZINE * size_of_class(class);
+        (self.region.bytes() / 64 / magazine).clamp(1, 32) as u32
+    }
+
+    /// Takes blocks of a class past the caches; returns how many.
+    pub(super) fn take(&self, class: usize, out: &mut [*mut u8]) -> usize {
+        self.region.take_slots(class, self.limit, out)
+    }
+
+    /// Takes one block of a class past the caches.
+    pub(super) fn take_one(&self, class: usize) -> Option<NonNull<u8>> {
+        let mut block = [ptr::null_mut()];
+        self.take(class, &mut block);
+        NonNull::new(block[0])
+    }
+
+    /// A span past the caches; see [`Region::alloc_span`].
+    pub(super) fn alloc_span(&self, pages: u32, align: Order) -> Option<(*mut u8, bool)> {
+        self.region.alloc_span(pages, align, self.limit)
+    }
+
+    /// Resizes a span where it is; see [`Region::resize_span`].
+    pub(super) fn resize_span(&self, address: usize, pages: u32) -> bool {
+        self.region.resize_span(address, pages, self.limit)
+    }
+
+    /// Gives back what can be had at once: by this thread, if it has a cache, in the depots, and by threads that are gone; and
+    /// merges what is free.
+    pub(super) fn reclaim(&self, own: Option<&Cache>, indices: &Indices) {
+        if let Some(own) = own {
+            own.flush(self);
+        }
+        for (index, cache) in self.caches() {
+            if cache.user.begin_drain(|term| indices.is_over(index, term)) {
+                cache.flush(self);
+                cache.user.end_drain();
+            }
+        }
+        let mut magazine = [ptr::null_mut(); MAGAZINE];
+        for class in 0..class::COUNT {
+            // SAFETY: there is room for a magazine.
+            while unsafe { self.depots.take(class, NonNull::from(&mut magazine).cast(), &self.slab) } {
+                self.region.give_slots(class, &magazine);
+            }
+        }
+        self.region.sweep();
+    }
+
+    /// Figures of now.
+    pub(super) fn stats(&self) -> AllocatorStats {
+        let heap = self.region.bytes();
+        let idle = self.region.idle_bytes();
+        AllocatorStats {
+            limit: self.region.most_bytes().min((self.limit as usize).saturating_mul(PAGE)),
+            heap,
+            free: self.region.free_bytes() + idle,
+            idle,
+            metadata: size_of::<Self>() + self.slab.bytes() + Region::tables(heap / PAGE),
+            // Relaxed: a number.
+            caches: self.made.load(Ordering::Relaxed) as usize,
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Memory for what the allocator needs itself and the number of which nobody knows beforehand: caches, their bins, magazines.
+//! A piece that was freed becomes a piece of the same size again, and nothing else.
+
+use core::ptr::NonNull;
+
+use crate::metadata::{Source, Unavailable};
+use crate::raw::BlockIndex;
+use crate::raw::stack::{Chain, FreeStack, Links};
+use crate::sync::{AtomicU32, Ordering};
+
+/// Bytes of the smallest piece.
+const GRANULE: usize = 64;
+/// Sizes: 64 bytes to 8 KiB.
+const SIZES: usize = 8;
+
+/// A size of pieces, as a power of two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PieceSize(usize);
+
+impl PieceSize {
+    /// The smallest size of at least `bytes` bytes; at most [`LARGEST`](Self::LARGEST).
+    pub(super) const fn covering(bytes: usize) -> Self {
+        let mut size = 0;
+        while size < SIZES - 1 && GRANULE << size < bytes {
+            size += 1;
+        }
+        Self(size)
+    }
+
+    /// Bytes of the largest pieces.
+    pub(super) const LARGEST: usize = GRANULE << (SIZES - 1);
+}
+
+/// Pieces, all of them within one stretch of zeroed memory.
+#[derive(Debug)]
+pub(super) struct Slab {
+    base: NonNull<u8>,
+    granules: u32,
+    /// The first granule that was never used.
+    next: AtomicU32,
+    links: Links,
+    free: [FreeStack; SIZES],
+}
+
+// SAFETY: it owns its memory as a box does.
+unsafe impl Send for Slab {}
+// SAFETY: as above; all that changes is atomic.
+unsafe impl Sync for Slab {}
+
+impl Slab {
+    /// Bytes of tables for so many bytes.
+    pub(super) const fn tables(bytes: usize) -> usize {
+        bytes / GRANULE * 4 + 128
+    }
+
+    /// Pieces of the `bytes` bytes from `base` on.
+    pub(super) fn new(base: NonNull<u8>, bytes: usize, source: &mut Source) -> Result<Self, Unavailable> {
+        let granules = u32::try_from(bytes / GRANULE).unwrap_or(u32::MAX - 1);
+        Ok(Self {
+            base,
+            granules,
+            next: AtomicU32::new(0),
+            links: Links::of(granules, source)?,
+            free: core::array::from_fn(|_| FreeStack::of(granules)),
+        })
+    }
+
+    /// Bytes of all pieces there ever were.
+    pub(super) fn bytes(&self) -> usize {
+        // Relaxed: a number.
+        self.next.load(Ordering::Relaxed) as usize * GRANULE
+    }
+
+    /// A piece; zeroed, or as the last owner left it. `None`: there are no more. Lock-free.
+    pub(super) fn alloc(&self, size: PieceSize) -> Option<NonNull<u8>> {
+        let granule = match self.free[size.0].pop(&self.links) {
+            Some(piece) => piece.get(),
+            None => self.fresh(1 << size.0)?,
+        };
+        // SAFETY: a granule of the slab.
+        Some(unsafe { self.base.add(granule as usize * GRANULE) })
+    }
+
+    fn fresh(&self, granules: u32) -> Option<u32> {
+        // Relaxed: a guess, which the exchange checks.
+        let mut next = self.next.load(Ordering::Relaxed);
+        loop {
+            let end = next.checked_add(granules).filter(|end| *end <= self.granules)?;
+            // Relaxed, both: nobody has used these.
+            match self.next.compare_exchange_weak(next, end, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Some(next),
+                Err(now) => next = now,
+            }
+        }
+    }
+
+    fn node(&self, piece: NonNull<u8>) -> BlockIndex {
+        BlockIndex::new((piece.addr().get().wrapping_sub(self.base.addr().get()) / GRANULE) as u32)
+    }
+
+    /// Frees a piece of this slab, which had this size.
+    pub(super) fn free(&self, piece: NonNull<u8>, size: PieceSize) {
+        self.free[size.0].push(&self.links, Chain::new(self.node(piece)));
+    }
+
+    /// Puts a piece that nobody else has into a stack of the caller's own.
+    pub(super) fn push(&self, stack: &FreeStack, piece: NonNull<u8>) {
+        stack.push(&self.links, Chain::new(self.node(piece)));
+    }
+
+    /// Takes the top of a stack that only [`push`](Self::push) puts pieces into.
+    pub(super) fn pop(&self, stack: &FreeStack) -> Option<NonNull<u8>> {
+        let piece = stack.pop(&self.links)?;
+        // SAFETY: a granule of the slab.
+        Some(unsafe { self.base.add(piece.slot() * GRANULE) })
+    }
+
+    /// An empty stack for pieces.
+    pub(super) fn stack(&self) -> FreeStack {
+        FreeStack::of(self.granules)
+    }
+}

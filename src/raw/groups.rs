@@ -1,0 +1,118 @@
+//! Groups of slots: what small blocks are handed out from, many at a time.
+//!
+//! A *run* is a span of units that is cut into equal slots; its slots are in one group or several, of at most 63. For each class of
+//! sizes there is a stack of the groups that may have a free slot. As with blocks, the words of the groups are the truth, and
+//! the stacks are hints: a group that was closed and opened again with another class stands in the stack of the old one until
+//! somebody comes upon it there.
+
+use super::group::{Given, GroupWord, Slots, Taken};
+use super::order::BlockIndex;
+use super::stack::{Chain, FreeStack, Links};
+use crate::metadata::{Source, Table, Unavailable};
+use crate::sync::AtomicU64;
+
+/// Stale entries that one look into a stack drops at most.
+const STALE_LIMIT: usize = 64;
+
+/// A class of sizes, by number.
+pub type Class = usize;
+
+/// What came of slots that were given, and of the group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What came of the slots.
+    pub given: Given,
+    /// All slots of the group were free then.
+    pub full: bool,
+    /// And the caller has taken them all.
+    pub closed: bool,
+}
+
+/// The groups of a heap, with a stack for each of `CLASSES` classes.
+#[derive(Debug)]
+pub struct Groups<const CLASSES: usize> {
+    words: Table<AtomicU64>,
+    links: Links,
+    partial: [FreeStack; CLASSES],
+}
+
+impl<const CLASSES: usize> Groups<CLASSES> {
+    /// So many groups, none of which has a free slot: tables of 12 bytes a group.
+    pub(crate) fn in_source(groups: u32, source: &mut Source) -> Result<Self, Unavailable> {
+        Ok(Self {
+            words: source.table(groups as usize)?,
+            links: Links::of(groups, source)?,
+            partial: core::array::from_fn(|_| FreeStack::of(groups)),
+        })
+    }
+
+    /// The word of a group.
+    pub fn word(&self, group: BlockIndex) -> GroupWord<'_> {
+        GroupWord(&self.words[group.slot()])
+    }
+
+    /// Makes slots free that are the caller's, in a group of `class`.
+    pub fn give(&self, class: Class, group: BlockIndex, slots: Slots) -> Given {
+        let given = self.word(group).give(slots);
+        if given.node_in_hand {
+            self.partial[class].push(&self.links, Chain::new(group));
+        }
+        given
+    }
+
+    /// The same; and if then `all` slots of the group are free and `close` says so, takes them all: then the caller can use their
+    /// memory for something else.
+    pub fn give_or_close(
+        &self,
+        class: Class,
+        group: BlockIndex,
+        slots: Slots,
+        all: Slots,
+        close: impl FnOnce() -> bool,
+    ) -> Outcome {
+        let word = self.word(group);
+        let given = word.give(slots);
+        let full = given.free == all;
+        let closed = full && close() && word.take_whole(all, given.node_in_hand);
+        if given.node_in_hand && !closed {
+            self.partial[class].push(&self.links, Chain::new(group));
+        }
+        Outcome { given, full, closed }
+    }
+
+    /// Takes all slots of a group, if all are free. Its node stays where it is.
+    pub fn close(&self, group: BlockIndex, all: Slots) -> bool {
+        self.word(group).free() == all && self.word(group).take_whole(all, false)
+    }
+
+    /// Takes up to `most` slots of one group from the stack of `class`. `class_of` tells of which class a group is, which stays as it
+    /// is while somebody has a slot of it. The group may be of another class, which is returned too; then its node is in the
+    /// right stack now. `None` says only that the stack had none. Lock-free.
+    pub fn take(
+        &self,
+        class: Class,
+        most: u32,
+        class_of: impl Fn(BlockIndex) -> Option<Class>,
+    ) -> Option<(Class, BlockIndex, Taken)> {
+        for _ in 0..STALE_LIMIT {
+            let group = self.partial[class].pop(&self.links)?;
+            let taken = self.word(group).take(most);
+            if taken.slots.is_empty() {
+                continue;
+            }
+            // Not before: until a slot is taken, the group may be closed, and opened with another class.
+            let now = class_of(group).unwrap_or(class);
+            if taken.node_in_hand() {
+                self.partial[now].push(&self.links, Chain::new(group));
+            }
+            return Some((now, group, taken));
+        }
+        None
+    }
+
+    /// The nodes in the stack of a class, from the top. For a model to look at when its threads are done.
+    #[cfg(all(loom, feature = "loom"))]
+    pub fn nodes(&self, class: Class) -> impl Iterator<Item = BlockIndex> {
+        self.partial[class].nodes(&self.links)
+    }
+}

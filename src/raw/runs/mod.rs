@@ -1,0 +1,379 @@
+//! Pages of a heap that grows: spans of them, and runs, which are spans cut into slots of one class.
+//!
+//! A unit of the heap is a page here. The *page map* says what a page is. It is no lock: what a run is stays as it is while somebody
+//! has a slot of it, and whoever has none looks only after taking one.
+//!
+//! To *close* a run is to take all of its slots, and then its pages are the closer's, who releases them. A run of which all
+//! slots are free may stay open, *idle*, so that its pages need not be cut up again soon.
+//!
+//! [`page`] has what the page map says, [`pages`] spans and growth, [`dirty`] which pages have memory behind them.
+
+use super::buddy::Buddy;
+use super::group::Slots;
+use super::groups::{Class, Groups};
+use super::order::{BlockIndex, Geometry, Order};
+use crate::metadata::{Source, Table, Unavailable};
+use crate::sync::{AtomicU32, Ordering};
+
+mod dirty;
+mod page;
+mod pages;
+
+use page::Entry;
+pub use page::Found;
+use pages::GROWTH_PART;
+
+/// Groups of one run, at most.
+#[cfg(not(all(loom, feature = "loom")))]
+pub const PLANES: u32 = 4;
+/// Under loom two: each group is two tracked objects.
+#[cfg(all(loom, feature = "loom"))]
+pub const PLANES: u32 = 2;
+/// Slots of a run are numbered as if a group had 64; it has [`Slots::MOST`], and the last number of each is no slot.
+pub const STRIDE: u32 = 64;
+
+/// Idle runs are closed after spans of this part of it were taken, so that it costs little for each.
+const SWEEP_PART: u32 = 4;
+/// Idle runs may be this part of it.
+#[cfg(not(all(loom, feature = "loom")))]
+const IDLE_PART: u32 = 48;
+/// Under loom a larger part: no model has 48 pages.
+#[cfg(all(loom, feature = "loom"))]
+const IDLE_PART: u32 = 8;
+/// Or so many pages.
+#[cfg(not(all(loom, feature = "loom")))]
+const LEAST_IDLE: u32 = 8;
+/// Under loom none, so that runs are closed.
+#[cfg(all(loom, feature = "loom"))]
+const LEAST_IDLE: u32 = 0;
+
+/// How a run is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Pages, at most 256.
+    pub pages: u32,
+    /// Numbers of slots, at most [`PLANES`] times [`STRIDE`].
+    pub slots: u32,
+}
+
+impl Shape {
+    /// All slots that a group of the run has.
+    const fn slots_of(self, plane: u32) -> Slots {
+        Slots::first(self.slots.saturating_sub(plane * STRIDE))
+    }
+
+    const fn is_one_group(self) -> bool {
+        self.slots <= STRIDE
+    }
+}
+
+/// One of the groups of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The first page of the run.
+    pub head: u32,
+    /// Which of its groups.
+    pub plane: u32,
+}
+
+/// Groups of a run that its closer has closed.
+type Closed = [bool; PLANES as usize];
+
+/// A heap of pages, with runs of `CLASSES` classes.
+#[derive(Debug)]
+pub struct Runs<const CLASSES: usize> {
+    shapes: &'static [Shape; CLASSES],
+    /// Pages that it may grow to.
+    pages: u32,
+    /// Pages that it has.
+    grown: AtomicU32,
+    /// The page behind the last span that is no block. Where the heap is near its limit another one is tried there first, so that spans
+    /// lie one behind the other, and not each at the beginning of a block with what is too much of it between them. 0 for none.
+    hint: AtomicU32,
+    /// Pages of spans and runs.
+    out: AtomicU32,
+    /// Free pages that are dirty.
+    dirty: AtomicU32,
+    /// Pages that may be resident, in use or dirty, before dirty ones are discarded.
+    high: AtomicU32,
+    /// Pages of idle runs. It may be below zero for a moment.
+    idle: AtomicU32,
+    /// Pages of the spans that were taken since idle runs were closed.
+    taken: AtomicU32,
+    buddy: Buddy,
+    map: Table<AtomicU32>,
+    groups: Groups<CLASSES>,
+}
+
+impl<const CLASSES: usize> Runs<CLASSES> {
+    /// Bytes of tables for so many pages.
+    pub const fn tables(pages: usize) -> usize {
+        // States, links, the map; words and links of groups. With each table's rest of two cache lines.
+        pages * (2 + 4 + 4 + PLANES as usize * (8 + 4)) + 5 * 128
+    }
+
+    /// A heap that may grow to so many pages, the first of which has the absolute number `first_page`. For models.
+    ///
+    /// # Errors
+    ///
+    /// When the tables were not to be had.
+    #[cfg(all(loom, feature = "loom"))]
+    pub fn new(pages: u32, first_page: u64, shapes: &'static [Shape; CLASSES]) -> Result<Self, Unavailable> {
+        Self::in_source(pages, first_page, shapes, &mut Source::Global)
+    }
+
+    pub(crate) fn in_source(
+        pages: u32,
+        first_page: u64,
+        shapes: &'static [Shape; CLASSES],
+        source: &mut Source,
+    ) -> Result<Self, Unavailable> {
+        Ok(Self {
+            shapes,
+            pages,
+            grown: AtomicU32::new(0),
+            hint: AtomicU32::new(0),
+            out: AtomicU32::new(0),
+            dirty: AtomicU32::new(0),
+            high: AtomicU32::new(0),
+            idle: AtomicU32::new(0),
+            taken: AtomicU32::new(0),
+            buddy: Buddy::empty(Geometry::new(pages, first_page, Order::MAX), source)?,
+            map: source.table(pages as usize)?,
+            groups: Groups::in_source(pages * PLANES, source)?,
+        })
+    }
+
+    /// Pages that it may grow to.
+    #[inline]
+    pub fn pages(&self) -> u32 {
+        self.pages
+    }
+
+    /// Pages that it has.
+    pub fn grown(&self) -> u32 {
+        // Relaxed: a number.
+        self.grown.load(Ordering::Relaxed)
+    }
+
+    /// Pages of runs without a live slot.
+    pub fn idle(&self) -> u32 {
+        // Relaxed: a number.
+        let idle = self.idle.load(Ordering::Relaxed);
+        if idle as i32 > 0 { idle } else { 0 }
+    }
+
+    /// The same, and as it is. For models.
+    #[cfg(all(loom, feature = "loom"))]
+    pub fn idle_or_below_zero(&self) -> i32 {
+        // Relaxed: as above.
+        self.idle.load(Ordering::Relaxed) as i32
+    }
+
+    /// The groups. For models.
+    #[cfg(all(loom, feature = "loom"))]
+    pub fn groups(&self) -> &Groups<CLASSES> {
+        &self.groups
+    }
+
+    /// The blocks of pages. For models.
+    #[cfg(all(loom, feature = "loom"))]
+    pub fn buddy(&self) -> &Buddy {
+        &self.buddy
+    }
+
+    /// What a page is: certain for who has a slot or a span that it belongs to.
+    #[inline]
+    pub fn find(&self, page: u32) -> Found {
+        // Relaxed: whoever has a slot came by it after the page was set, which was before the slot was given, or handed over.
+        self.map.get(page as usize).map_or(Found::Nothing, |entry| Entry(entry.load(Ordering::Relaxed)).is_of(page))
+    }
+
+    fn entry(&self, page: u32) -> u32 {
+        // Relaxed: as in `find`.
+        self.map.get(page as usize).map_or(0, |entry| entry.load(Ordering::Relaxed))
+    }
+
+    fn set(&self, page: u32, to: Entry) {
+        if let Some(entry) = self.map.get(page as usize) {
+            // Relaxed: published with the slots, by the Release with which they are given or handed over.
+            entry.store(to.0, Ordering::Relaxed);
+        }
+    }
+
+    fn group(&self, part: Part) -> BlockIndex {
+        BlockIndex::new(part.plane * self.pages + part.head)
+    }
+
+    fn part(&self, group: BlockIndex) -> Part {
+        // Faster than to divide: most groups are the first of their run.
+        let mut part = Part { head: group.get(), plane: 0 };
+        while part.head >= self.pages {
+            part = Part { head: part.head - self.pages, plane: part.plane + 1 };
+        }
+        part
+    }
+
+    /// Takes up to `most` slots of a class, and hands them to `put`, group by group; returns how many. A new run is opened only
+    /// where there were none. Lock-free.
+    pub fn take(&self, class: Class, most: u32, limit: u32, mut put: impl FnMut(Part, Slots)) -> u32 {
+        let class_of = |group: BlockIndex| match self.find(self.part(group).head) {
+            Found::Run { class, .. } => Some(class),
+            Found::Span { .. } | Found::Nothing => None,
+        };
+        let mut taken = 0;
+        while taken < most {
+            let Some((now, group, got)) = self.groups.take(class, most - taken, class_of) else { break };
+            let part = self.part(group);
+            if now != class {
+                // What stood in the wrong stack stands there no more, so that this comes to an end.
+                self.put_back(now, part, got.before, got.slots);
+                continue;
+            }
+            self.count_idle(class, part, got.before, false);
+            put(part, got.slots);
+            taken += got.slots.count();
+        }
+        if taken == 0 { self.open(class, most, limit, put) } else { taken }
+    }
+
+    /// Cuts a new run up.
+    #[cold]
+    fn open(&self, class: Class, most: u32, limit: u32, mut put: impl FnMut(Part, Slots)) -> u32 {
+        let shape = self.shapes[class];
+        let Some((head, _)) = self.take_span(shape.pages, Order::ZERO, limit) else { return 0 };
+        for before in 0..shape.pages {
+            self.set(head + before, Entry::run(class, before));
+        }
+        let mut taken = 0;
+        for plane in 0..PLANES {
+            let (part, all) = (Part { head, plane }, shape.slots_of(plane));
+            let mine = all.lowest(most - taken);
+            if !mine.is_empty() {
+                put(part, mine);
+                taken += mine.count();
+            }
+            let rest = all.without(mine);
+            if !rest.is_empty() {
+                // Nobody else had a slot of it.
+                _ = self.groups.give(class, self.group(part), rest);
+            }
+        }
+        taken
+    }
+
+    /// Gives slots of a group back, which are the caller's; returns those that were free already. Pages that are free then may go
+    /// back to the heap. Lock-free.
+    pub fn give(&self, class: Class, part: Part, slots: Slots) -> Slots {
+        let shape = self.shapes[class];
+        let all = shape.slots_of(part.plane);
+        // A run of several groups is closed as soon as it can be: it has the smallest slots, so that this does not come often.
+        let close = || !shape.is_one_group() || self.idle() + shape.pages > self.most_idle();
+        let outcome = self.groups.give_or_close(class, self.group(part), slots, all, close);
+        if outcome.closed {
+            let mut closed: Closed = [false; PLANES as usize];
+            closed[part.plane as usize] = true;
+            self.close(class, part.head, closed);
+        } else if outcome.full {
+            self.count_idle(class, part, all, true);
+        }
+        outcome.given.twice
+    }
+
+    #[cfg_attr(loom, allow(clippy::unnecessary_min_or_max, reason = "the least is 0 there"))]
+    fn most_idle(&self) -> u32 {
+        (self.grown() / IDLE_PART).max(LEAST_IDLE)
+    }
+
+    /// Counts a run of one group as idle, or no more, if `free` are all its slots.
+    fn count_idle(&self, class: Class, part: Part, free: Slots, more: bool) {
+        let shape = self.shapes[class];
+        if shape.is_one_group() && free == shape.slots_of(part.plane) {
+            // Relaxed, both: a number.
+            if more {
+                self.idle.fetch_add(shape.pages, Ordering::Relaxed);
+            } else {
+                self.idle.fetch_sub(shape.pages, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Closes what is not closed yet of a run, and releases its pages; or opens again what was closed, if not all of it is free.
+    fn close(&self, class: Class, head: u32, mut closed: Closed) {
+        let shape = self.shapes[class];
+        let parts = || {
+            let parts = (0..PLANES).map(|plane| (Part { head, plane }, shape.slots_of(plane)));
+            parts.filter(|(_, all)| !all.is_empty())
+        };
+        let is_whole = parts().all(|(part, all)| {
+            let closed = &mut closed[part.plane as usize];
+            *closed = *closed || self.close_group(class, part, all);
+            *closed
+        });
+        if is_whole {
+            self.count_free(head, shape.pages);
+            self.buddy.release_span(BlockIndex::new(head), shape.pages);
+            return;
+        }
+        for (part, all) in parts().filter(|(part, _)| closed[part.plane as usize]) {
+            let given = self.groups.give(class, self.group(part), all);
+            debug_assert!(given.twice.is_empty());
+        }
+    }
+
+    /// Takes all slots of a group, if all are free and its run is one of this class.
+    fn close_group(&self, class: Class, part: Part, all: Slots) -> bool {
+        if !self.groups.close(self.group(part), all) {
+            return false;
+        }
+        // Not before: until its slots are taken, a run may be closed, and another one opened at its first page.
+        match self.find(part.head) {
+            Found::Run { class: now, .. } if now != class => {
+                self.put_back(now, part, all, all);
+                false
+            }
+            _ => {
+                self.count_idle(class, part, all, false);
+                true
+            }
+        }
+    }
+
+    /// Gives back what was taken by mistake of a group of this class, when `before` were free. Others may have given all else
+    /// meanwhile, so that it is closed here if at all; it does not come here again, since nobody takes the rest of a run for one of
+    /// another class while a group of it is closed.
+    #[cold]
+    fn put_back(&self, class: Class, part: Part, before: Slots, slots: Slots) {
+        self.count_idle(class, part, before, false);
+        let twice = self.give(class, part, slots);
+        debug_assert!(twice.is_empty());
+    }
+
+    /// Closes the runs that are idle, if they may have so many pages, and that does not come too often; false, if not.
+    #[cold]
+    fn close_idle(&self, pages: u32) -> bool {
+        let grown = self.grown();
+        let is_worth_it = self.idle() >= pages.max(grown / GROWTH_PART);
+        // Relaxed, both: a number.
+        // Never twice for nothing: what counts as idle may be what another thread has just taken.
+        if !is_worth_it || self.taken.load(Ordering::Relaxed) < (grown / SWEEP_PART).max(1) {
+            return false;
+        }
+        self.taken.store(0, Ordering::Relaxed);
+        self.sweep();
+        true
+    }
+
+    /// Closes the runs that are idle, and merges what two releases at the same moment have missed. O(pages). Lock-free.
+    pub fn sweep(&self) {
+        let grown = self.grown();
+        for page in 0..grown {
+            if let Found::Run { class, head } = self.find(page)
+                && head == page
+            {
+                self.close(class, head, [false; PLANES as usize]);
+            }
+        }
+        self.buddy.sweep_first(grown, None);
+    }
+}

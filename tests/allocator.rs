@@ -1,0 +1,276 @@
+//! `PoolAllocator` as an allocator that is not the global one: every block is its owner's alone, limits hold, nothing is lost.
+#![cfg(unix)]
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::ptr::NonNull;
+use std::sync::mpsc::channel;
+use std::thread;
+
+use common::Random;
+use mempool::{MapError, PoolAllocator};
+
+/// A block that is filled with a number.
+struct Block {
+    at: *mut u8,
+    layout: Layout,
+    fill: u8,
+}
+
+// SAFETY: a block is its holder's, whatever thread that is.
+unsafe impl Send for Block {}
+
+fn layout(size: usize, align: usize) -> Layout {
+    Layout::from_size_align(size, align).expect("a layout")
+}
+
+impl Block {
+    fn new(allocator: &PoolAllocator, layout: Layout, zeroed: bool, fill: u8) -> Option<Self> {
+        // SAFETY: the size is not 0.
+        let at = unsafe { if zeroed { allocator.alloc_zeroed(layout) } else { allocator.alloc(layout) } };
+        if at.is_null() {
+            return None;
+        }
+        assert_eq!(at.addr() % layout.align(), 0, "{layout:?}");
+        if zeroed {
+            // SAFETY: the block has so many bytes, which are initialised.
+            let bytes = unsafe { std::slice::from_raw_parts(at, layout.size()) };
+            assert!(bytes.iter().all(|byte| *byte == 0), "{layout:?}");
+        }
+        let usable = NonNull::new(at).map_or(0, |at| {
+            // SAFETY: a live block.
+            unsafe { allocator.usable_size(at) }
+        });
+        assert!(usable >= layout.size(), "{layout:?} has {usable}");
+        // SAFETY: the block has so many bytes.
+        unsafe { at.write_bytes(fill, layout.size()) };
+        Some(Self { at, layout, fill })
+    }
+
+    fn check(&self) {
+        // SAFETY: the block has so many bytes, all written.
+        let bytes = unsafe { std::slice::from_raw_parts(self.at, self.layout.size()) };
+        assert!(
+            bytes.iter().all(|byte| *byte == self.fill),
+            "{:?} at {:?} is not its owner's alone",
+            self.layout,
+            self.at
+        );
+    }
+
+    fn release(self, allocator: &PoolAllocator, with_layout: bool) {
+        self.check();
+        // SAFETY: a live block of this allocator, given up here.
+        unsafe {
+            if with_layout {
+                allocator.dealloc(self.at, self.layout);
+            } else {
+                allocator.release(NonNull::new(self.at).expect("no block is at null"));
+            }
+        }
+    }
+
+    fn resize(&mut self, allocator: &PoolAllocator, size: usize) {
+        self.check();
+        // SAFETY: a live block of this layout; the size is not 0.
+        let at = unsafe { allocator.realloc(self.at, self.layout, size) };
+        if at.is_null() {
+            return;
+        }
+        let kept = size.min(self.layout.size());
+        // SAFETY: so many bytes were written before.
+        let bytes = unsafe { std::slice::from_raw_parts(at, kept) };
+        assert!(bytes.iter().all(|byte| *byte == self.fill), "{:?} to {size}", self.layout);
+        // SAFETY: the block has so many bytes.
+        unsafe { at.write_bytes(self.fill, size) };
+        (self.at, self.layout) = (at, layout(size, self.layout.align()));
+    }
+}
+
+/// Small sizes as likely as large ones, up to 2 MiB.
+fn size(random: &mut Random) -> usize {
+    let doubling = random.below(21);
+    (1 << doubling) + random.below(1 << doubling)
+}
+
+/// Allocates, resizes and releases at random, and hands blocks to whom `give` says.
+fn churn(allocator: &PoolAllocator, random: &mut Random, steps: usize, mut give: impl FnMut(Block) -> Option<Block>) {
+    let mut blocks: Vec<Block> = Vec::new();
+    for step in 0..steps {
+        match random.below(8) {
+            0..4 => {
+                let (size, align) = (size(random), 1 << random.below(14));
+                blocks.extend(Block::new(allocator, layout(size, align), random.below(4) == 0, step as u8));
+            }
+            4 if !blocks.is_empty() => {
+                let (place, size) = (random.below(blocks.len()), size(random));
+                blocks[place].resize(allocator, size);
+            }
+            5 if !blocks.is_empty() => {
+                let block = blocks.swap_remove(random.below(blocks.len()));
+                blocks.extend(give(block));
+            }
+            _ if !blocks.is_empty() => {
+                let block = blocks.swap_remove(random.below(blocks.len()));
+                block.release(allocator, random.below(2) == 0);
+            }
+            _ => {}
+        }
+    }
+    blocks.into_iter().for_each(|block| block.release(allocator, true));
+}
+
+/// All that the heap has is free after a sweep by the last thread that used it.
+fn is_free(allocator: &PoolAllocator) {
+    allocator.sweep();
+    let stats = allocator.stats();
+    assert_eq!((stats.free, stats.idle), (stats.heap, 0), "{stats}");
+}
+
+#[test]
+fn blocks_are_their_owners_alone() {
+    let allocator = PoolAllocator::new();
+    churn(&allocator, &mut Random::from_environment(), 20_000, Some);
+    is_free(&allocator);
+}
+
+#[test]
+fn a_heap_of_a_few_pages() {
+    let mut random = Random::from_environment();
+    for pages in [1, 2, 3, 7, 30, 200] {
+        let allocator = PoolAllocator::with_capacity(pages * 4096).expect("a few pages");
+        churn(&allocator, &mut random, 3000, Some);
+        is_free(&allocator);
+    }
+}
+
+#[test]
+fn threads_hand_blocks_to_each_other() {
+    let allocator = &PoolAllocator::with_limit(512 << 20);
+    let random = Random::from_environment();
+    thread::scope(|scope| {
+        let (mut senders, mut receivers): (Vec<_>, Vec<_>) = (0..4).map(|_| channel::<Block>()).unzip();
+        senders.rotate_left(1);
+        let threads: Vec<_> = senders
+            .into_iter()
+            .zip(receivers.drain(..))
+            .enumerate()
+            .map(|(number, (next, mine))| {
+                let mut random = random.stream(number as u64);
+                scope.spawn(move || {
+                    churn(allocator, &mut random, 5000, |block| {
+                        next.send(block).err().map(|unsent| unsent.0).or_else(|| mine.try_recv().ok())
+                    });
+                    drop(next);
+                    mine.into_iter().for_each(|block| block.release(allocator, false));
+                })
+            })
+            .collect();
+        common::join(threads);
+    });
+    is_free(allocator);
+}
+
+#[test]
+fn what_short_threads_had_is_had_again() {
+    let allocator = &PoolAllocator::with_limit(1 << 20);
+    for round in 0..1000 {
+        let fill = round as u8;
+        thread::scope(|scope| {
+            let work = move || {
+                let sizes = (1..40).map(|size| size * 50);
+                let blocks: Vec<_> =
+                    sizes.map(|size| Block::new(allocator, layout(size, 8), false, fill).expect("it fits")).collect();
+                blocks.into_iter().for_each(|block| block.release(allocator, true));
+            };
+            common::join(vec![scope.spawn(work), scope.spawn(work)]);
+        });
+    }
+    is_free(allocator);
+}
+
+#[test]
+fn a_limit_holds_and_all_of_it_is_had_again() {
+    for (size, percent) in [(16, 90), (100, 85), (1000, 90), (5000, 80), (40_000, 75), (70_000, 70)] {
+        let allocator = PoolAllocator::with_limit(8 << 20);
+        for round in 0..3 {
+            let one = || Block::new(&allocator, layout(size, 8), false, 7);
+            let blocks = std::iter::from_fn(one).collect::<Vec<_>>();
+            let stats = allocator.stats();
+            assert!(stats.heap <= 8 << 20);
+            let bytes = blocks.len() * size;
+            assert!(bytes * 100 >= (8 << 20) * percent, "{size}, round {round}: {bytes} bytes are live, {stats}");
+            blocks.into_iter().for_each(|block| block.release(&allocator, true));
+            // A block of another size, so that the pages change their use.
+            let other = Block::new(&allocator, layout(4 << 20, 8), false, 1).expect("half of it");
+            other.release(&allocator, true);
+        }
+        is_free(&allocator);
+    }
+}
+
+#[test]
+fn impossible_layouts_fail() {
+    let allocator = PoolAllocator::with_limit(1 << 20);
+    for bad in [layout(isize::MAX as usize, 1), layout(1 << 40, 8), layout(1, 1 << 62), layout(1 << 21, 8)] {
+        // SAFETY: the size is not 0.
+        assert!(unsafe { allocator.alloc(bad) }.is_null(), "{bad:?}");
+        // SAFETY: as above.
+        assert!(unsafe { allocator.alloc_zeroed(bad) }.is_null(), "{bad:?}");
+    }
+    let mut block = Block::new(&allocator, layout(100_000, 8), false, 3).expect("there is room");
+    block.resize(&allocator, isize::MAX as usize - 8);
+    assert_eq!(block.layout.size(), 100_000);
+    block.release(&allocator, true);
+}
+
+#[test]
+fn a_large_block_grows_and_shrinks_where_it_is() {
+    let allocator = PoolAllocator::with_capacity(64 << 20).expect("64 MiB");
+    let mut block = Block::new(&allocator, layout(1 << 20, 8), false, 9).expect("there is room");
+    let at = block.at;
+    for pages in [300, 500, 2000, 16_000, 5000, 260, 17, 40] {
+        block.resize(&allocator, pages * 4096 - 100);
+        assert_eq!(block.at, at, "{pages} pages: nothing is behind it");
+    }
+    block.release(&allocator, true);
+    is_free(&allocator);
+}
+
+#[test]
+fn regions_of_the_caller() {
+    let mut memory = vec![0xffu8; 1 << 20];
+    for (skip, len) in [(0, 1 << 20), (1, (1 << 20) - 1), (4095, 500_000), (77, 300_001)] {
+        // SAFETY: a part of the memory, which nobody uses otherwise while the allocator is there.
+        let allocator = unsafe { PoolAllocator::from_region(memory.as_mut_ptr().add(skip), len) }.expect("many pages");
+        churn(&allocator, &mut Random::from_environment(), 2000, Some);
+        assert!(allocator.stats().limit <= len);
+        assert_eq!(allocator.trim(), 0, "it is the caller's memory");
+        is_free(&allocator);
+    }
+    // SAFETY: as above; nothing fits in there.
+    let none = unsafe { PoolAllocator::from_region(memory.as_mut_ptr(), 4095) };
+    assert!(matches!(none.map(drop), Err(MapError::TooSmall { .. })));
+}
+
+#[test]
+fn two_allocators_in_turn_and_their_ends() {
+    let kept = PoolAllocator::new();
+    let mut blocks = Vec::new();
+    for round in 0..100 {
+        let other = PoolAllocator::with_capacity(1 << 20).expect("a MiB");
+        for _ in 0..20 {
+            blocks.push(Block::new(&kept, layout(64, 8), false, round).expect("there is room"));
+            Block::new(&other, layout(64, 8), false, round).expect("there is room").release(&other, true);
+        }
+    }
+    blocks.into_iter().for_each(|block| block.release(&kept, true));
+    is_free(&kept);
+}
+
+#[test]
+fn wrong_sizes_are_errors() {
+    assert_eq!(PoolAllocator::with_capacity(0).map(drop), Err(MapError::TooSmall { bytes: 0, page: 4096 }));
+    assert!(matches!(PoolAllocator::with_capacity(usize::MAX).map(drop), Err(MapError::TooLarge { .. })));
+}

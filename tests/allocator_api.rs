@@ -1,0 +1,48 @@
+//! Collections that have an allocator of their own, by `allocator-api2` 0.4.
+#![cfg(unix)]
+
+use allocator_api2_04::alloc::Allocator;
+use allocator_api2_04::boxed::Box;
+use allocator_api2_04::vec::Vec;
+use mempool::PoolAllocator;
+
+#[test]
+fn collections() {
+    let allocator = PoolAllocator::with_limit(16 << 20);
+    let mut numbers = Vec::new_in(&allocator);
+    numbers.extend(0..100_000u64);
+    assert_eq!(numbers.iter().sum::<u64>(), 99_999 * 50_000);
+    numbers.truncate(10);
+    numbers.shrink_to_fit();
+    assert_eq!(numbers.as_slice(), (0..10).collect::<std::vec::Vec<_>>());
+    let boxed = Box::new_in([7u8; 5000], &allocator);
+    assert!(boxed.iter().all(|byte| *byte == 7));
+    // More than the limit.
+    assert!(numbers.try_reserve(1 << 30).is_err());
+    assert_eq!(numbers.len(), 10);
+}
+
+#[test]
+fn blocks_come_with_all_their_bytes() {
+    let allocator = &PoolAllocator::new();
+    for size in [0, 1, 17, 1000, 5000, 70_000] {
+        let layout = std::alloc::Layout::from_size_align(size, 8).expect("a small one");
+        let block = allocator.allocate_zeroed(layout).expect("there is memory");
+        assert!(block.len() >= size);
+        // SAFETY: so many bytes, which are initialised.
+        let bytes = unsafe { block.as_ref() };
+        assert!(bytes.iter().all(|byte| *byte == 0));
+        let larger = std::alloc::Layout::from_size_align(2 * size + 1, 8).expect("a small one");
+        // SAFETY: a live block of this layout.
+        let block = unsafe { allocator.grow_zeroed(block.cast(), layout, larger) }.expect("there is memory");
+        assert!(block.len() > 2 * size);
+        // SAFETY: so many bytes, which are initialised.
+        let bytes = unsafe { block.as_ref() };
+        assert!(bytes.iter().all(|byte| *byte == 0));
+        // SAFETY: a live block of this layout.
+        let block = unsafe { allocator.shrink(block.cast(), larger, layout) }.expect("it is smaller");
+        assert!(block.len() >= size);
+        // SAFETY: a live block of this layout, used no more.
+        unsafe { allocator.deallocate(block.cast(), layout) };
+    }
+}

@@ -1,0 +1,67 @@
+//! Memory goes back to the operating system: what is resident falls after a spike. In a program of its own, so that nobody else's
+//! memory is counted.
+#![cfg(target_os = "linux")]
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::fs;
+
+use mempool::PoolAllocator;
+
+const MIB: usize = 1 << 20;
+
+/// Bytes of this process that are in memory.
+fn resident() -> usize {
+    let text = fs::read_to_string("/proc/self/statm").expect("Linux has it");
+    let pages: usize = text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("the second number");
+    // SAFETY: a question without arguments that matter.
+    pages * unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize
+}
+
+#[test]
+fn what_is_resident_falls_to_what_is_live() {
+    let allocator = PoolAllocator::new();
+    let small = Layout::new::<[u8; 100]>();
+    let large = Layout::new::<[u8; 300_000]>();
+    let before = resident();
+    let alloc = |layout: Layout, count: usize| -> Vec<*mut u8> {
+        let one = |_| {
+            // SAFETY: the size is not 0.
+            let block = unsafe { allocator.alloc(layout) };
+            assert!(!block.is_null());
+            // SAFETY: the block has so many bytes.
+            unsafe { block.write_bytes(1, layout.size()) };
+            block
+        };
+        (0..count).map(one).collect()
+    };
+    let release = |blocks: &[*mut u8], layout: Layout| {
+        // SAFETY: live blocks of this layout, given up here.
+        blocks.iter().for_each(|block| unsafe { allocator.dealloc(*block, layout) });
+    };
+    let spike = alloc(small, 400_000);
+    let kept = alloc(large, 20);
+    let more = alloc(large, 180);
+    let at_most = resident();
+    assert!(at_most > before + 90 * MIB, "{before} {at_most}");
+    release(&spike, small);
+    release(&more, large);
+    let trimmed = allocator.trim();
+    let after = resident();
+    // What is live has 6 MB, and the tables of the spike stay.
+    assert!(trimmed > 80 * MIB, "{trimmed} {}", allocator.stats());
+    assert!(after < before + 12 * MIB, "{before} {at_most} {after} {}", allocator.stats());
+    // What was given back is taken again, and is zero where that was asked for.
+    // SAFETY: as above.
+    let again: Vec<*mut u8> = (0..180).map(|_| unsafe { allocator.alloc_zeroed(large) }).collect();
+    for block in &again {
+        assert!(!block.is_null());
+        // SAFETY: the block has so many bytes, which are initialised.
+        assert!(unsafe { std::slice::from_raw_parts(*block, large.size()) }.iter().all(|byte| *byte == 0));
+    }
+    for block in &kept {
+        // SAFETY: the block has so many bytes, all written.
+        assert!(unsafe { std::slice::from_raw_parts(*block, large.size()) }.iter().all(|byte| *byte == 1));
+    }
+    release(&again, large);
+    release(&kept, large);
+}
