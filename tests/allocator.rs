@@ -190,6 +190,31 @@ fn what_short_threads_had_is_had_again() {
     is_free(allocator);
 }
 
+/// Every round is another one of the same kind, and nothing is left of it but what is in the cache.
+#[test]
+fn a_program_that_repeats_itself_needs_no_more() {
+    let allocator = PoolAllocator::new();
+    let mut random = Random::from_environment();
+    let mut round = || {
+        let mut blocks = Vec::new();
+        let mut bytes = 0;
+        for _ in 0..1500 {
+            // Few large ones: they need what the small ones of the round before have left.
+            let size = if random.below(40) == 0 { 70_000 + random.below(1 << 20) } else { 1 + random.below(4000) };
+            blocks.extend(Block::new(&allocator, layout(size, 8), false, 3));
+            bytes += size;
+            if random.below(3) == 0 {
+                blocks.swap_remove(random.below(blocks.len())).release(&allocator, false);
+            }
+        }
+        blocks.into_iter().for_each(|block| block.release(&allocator, false));
+        bytes
+    };
+    let most = (0..60).map(|_| round()).max().unwrap_or(0);
+    let heap = allocator.stats().heap;
+    assert!(heap < 2 * most, "{heap} bytes of heap for {most} bytes in a round");
+}
+
 #[test]
 fn a_limit_holds_and_all_of_it_is_had_again() {
     for (size, percent) in [(16, 90), (100, 85), (1000, 90), (5000, 80), (40_000, 75), (70_000, 70)] {

@@ -1,6 +1,7 @@
 //! A heap of pages whose slots and spans have a payload, and the check that ends every model on one.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use loom::cell::UnsafeCell;
@@ -160,10 +161,11 @@ impl Pages {
 
     /// Owns each free block for a moment.
     pub fn visit_free(&self) {
-        self.raw.buddy().visit_free(self.raw.grown(), Order::ZERO, |block, order| {
+        let _ = self.raw.buddy().visit_free(0..self.raw.grown(), Order::ZERO, |block, order| {
             let span = Span { head: block.get(), pages: order.units() };
             self.write_span(span, true, false);
             self.write_span(span, false, false);
+            ControlFlow::Continue(())
         });
     }
 

@@ -35,14 +35,13 @@ impl PoolAllocator {
     /// It is a live block of this allocator, asked for with a layout that it fits.
     unsafe fn move_slice(&self, block: NonNull<u8>, from: Layout, to: Layout, zeroed: bool) -> Option<NonNull<[u8]>> {
         let len = capacity(to);
-        if from.size() != 0 && to.size() != 0 && from.align() == to.align() {
-            if self.resize_in_place(block.as_ptr(), from, to) {
-                if zeroed {
-                    // SAFETY: the block has `len` bytes now, of which the first were the caller's before.
-                    unsafe { block.add(from.size()).write_bytes(0, len - from.size()) };
-                }
-                return Some(NonNull::slice_from_raw_parts(block, len));
+        let may_stay = from.size() != 0 && to.size() != 0 && from.align() == to.align();
+        if may_stay && self.resize_in_place(block.as_ptr(), from, to) {
+            if zeroed {
+                // SAFETY: the block has `len` bytes now, of which the first were the caller's before.
+                unsafe { block.add(from.size()).write_bytes(0, len - from.size()) };
             }
+            return Some(NonNull::slice_from_raw_parts(block, len));
         }
         let new = self.alloc_slice(to, zeroed)?;
         // SAFETY: both have so many bytes, and no two blocks overlap.

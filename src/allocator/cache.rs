@@ -23,10 +23,16 @@ const BATCH: usize = 64;
 const BATCH_BYTES: usize = 4096;
 /// After so many misses one bin is looked at, whether it is used.
 const LOOKS: usize = 4;
+/// After so many misses without a rise of the heap a cache may hold more:
+const CALM: u32 = 64;
+/// So many times as much.
+const LOOSE: usize = 4;
 /// A bin had no block.
 const EMPTY: u8 = 1;
 /// A bin had no room.
 const FULL: u8 = 2;
+/// A bin had no block since the heap rose.
+const NEEDED: u8 = 4;
 
 /// One bin. Null pointers for one that was never used: empty, and without room.
 #[derive(Debug)]
@@ -46,6 +52,10 @@ pub(super) struct Cache {
     capacity: Cell<usize>,
     /// How often a bin missed.
     turn: Cell<usize>,
+    /// How often the heap had risen when a bin missed last.
+    rises: Cell<u32>,
+    /// How often a bin missed since.
+    calm: Cell<u32>,
     /// The bin that was looked at last.
     hand: Cell<usize>,
     /// How each bin missed since it grew.
@@ -170,23 +180,57 @@ impl Cache {
         // In use, wherever its top is when it is looked at.
         self.seen[class].set(core::ptr::null_mut());
         self.look_at_next(shared);
+        let limit = self.limit(shared);
         let (bin, size) = (&self.bins[class], size_of_class(class));
-        let misses = self.missed[class].get() | miss;
+        let misses = self.missed[class].get() | miss | if miss == EMPTY { NEEDED } else { 0 };
         self.missed[class].set(misses);
         let has = bin.capacity();
         let batch = (BATCH_BYTES / size).min(BATCH);
         let wanted = match has {
             0 if batch > 0 => batch.min(FIRST),
             _ if has < batch => (2 * has).min(batch),
-            _ if misses == EMPTY | FULL => (2 * has).clamp(1, MOST),
+            _ if misses & (EMPTY | FULL) == EMPTY | FULL => (2 * has).clamp(1, MOST),
             _ => return,
         };
-        let may = shared.cache_limit().saturating_sub(self.capacity.get()) / size;
+        let may = limit.saturating_sub(self.capacity.get()) / size;
         let wanted = wanted.min(has + may);
         if wanted > has {
-            self.missed[class].set(0);
+            self.missed[class].set(misses & NEEDED);
             self.resize(class, wanted, shared);
         }
+    }
+
+    /// Bytes that the bins together may hold: little while the heap rises, more where it has what it needs, since what is cached then
+    /// was needed before. When it rises again the bins shed what is too much.
+    fn limit(&self, shared: &Shared) -> usize {
+        let tight = shared.cache_limit();
+        let rises = shared.region.rises();
+        if self.rises.replace(rises) == rises {
+            let calm = self.calm.get();
+            if calm >= CALM {
+                return tight.saturating_mul(LOOSE);
+            }
+            self.calm.set(calm + 1);
+            return tight;
+        }
+        self.calm.set(0);
+        let has = self.capacity.get();
+        for class in (0..COUNT).filter(|class| self.bins[*class].capacity() > 0) {
+            let missed = self.missed[class].replace(self.missed[class].get() & !NEEDED);
+            if has > tight {
+                self.keep(class, self.bins[class].capacity() * tight / has, shared);
+            }
+            if missed & NEEDED == 0 {
+                self.shed(class, self.bins[class].len().div_ceil(2), shared);
+            }
+        }
+        tight
+    }
+
+    /// Lets a bin hold `capacity` blocks, which is fewer than it might.
+    fn keep(&self, class: usize, capacity: usize, shared: &Shared) {
+        self.shed(class, self.bins[class].len().saturating_sub(capacity), shared);
+        self.resize(class, capacity, shared);
     }
 
     /// Lets a bin hold `capacity` blocks, which is not fewer than it has.
@@ -228,9 +272,7 @@ impl Cache {
         }
         let capacity = bin.capacity();
         if capacity > 0 {
-            let keeps = capacity / 2;
-            self.shed(class, bin.len().saturating_sub(keeps), shared);
-            self.resize(class, keeps, shared);
+            self.keep(class, capacity / 2, shared);
             self.seen[class].set(bin.top.get());
         }
     }

@@ -90,38 +90,38 @@ const fn lost(size: usize, pages: usize) -> usize {
     pages * PAGE % size + if pages * PAGE < size { pages * PAGE } else { 0 }
 }
 
-/// Sixteenths of a kilobyte to classes.
+/// The largest size that is looked up by multiples of [`FINE`]; larger ones by multiples of [`COARSE`].
+const SMALL: usize = 1024;
+const FINE: usize = 16;
+const COARSE: usize = 128;
+/// Multiples of [`FINE`] to classes, from 0 on, then those of [`COARSE`].
 /// A constant, not a static, so that the compiler knows its values in other crates, too.
-const SMALL: [u8; 65] = {
-    let mut classes = [0; 65];
-    let mut sixteens = 1;
-    while sixteens <= 64 {
-        let mut class = 0;
-        while size_of_class(class) < 16 * sixteens {
+const CLASSES: [u8; SMALL / FINE + MAX_SIZE / COARSE + 1] = {
+    let mut classes = [0; SMALL / FINE + MAX_SIZE / COARSE + 1];
+    let (mut class, mut size) = (0, FINE);
+    while size <= MAX_SIZE {
+        while size_of_class(class) < size {
             class += 1;
         }
-        classes[sixteens] = class as u8;
-        sixteens += 1;
+        classes[place(size)] = class as u8;
+        size += if size < SMALL { FINE } else { COARSE };
     }
     classes
 };
 
+/// Where a size is looked up.
+#[inline(always)]
+const fn place(size: usize) -> usize {
+    let fine = (size + (FINE - 1)) >> FINE.ilog2();
+    let coarse = ((size + (COARSE - 1)) >> COARSE.ilog2()) + SMALL / FINE;
+    // Both are computed, so that there is no branch, which nobody could predict where sizes are mixed.
+    if size > SMALL { coarse } else { fine }
+}
+
 /// The class of a size; [`COUNT`] or more if it has none.
 #[inline(always)]
 pub(super) const fn of_size(size: usize) -> usize {
-    if size <= 1024 {
-        SMALL[size.div_ceil(16)] as usize
-    } else if size <= 8192 {
-        let last = size - 1;
-        let exponent = last.ilog2() as usize;
-        20 + 8 * (exponent - 10) + ((last >> (exponent - 3)) & 7)
-    } else if size <= MAX_SIZE {
-        let last = size - 1;
-        let exponent = last.ilog2() as usize;
-        44 + 4 * (exponent - 13) + ((last >> (exponent - 2)) & 3)
-    } else {
-        COUNT
-    }
+    if size <= MAX_SIZE { CLASSES[place(size)] as usize } else { COUNT }
 }
 
 /// The class of a layout, aligned as it wants; [`COUNT`] or more if it has none.

@@ -7,6 +7,7 @@ use core::ptr::{self, NonNull};
 use super::PoolAllocator;
 use super::class::{self, PAGE};
 
+#[inline(always)]
 fn pointer(block: Option<NonNull<u8>>) -> *mut u8 {
     block.map_or(ptr::null_mut(), NonNull::as_ptr)
 }

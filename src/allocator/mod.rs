@@ -58,7 +58,7 @@ const FEWEST_ADDRESSES: usize = 16 << 20;
 ///
 /// Blocks up to 64 KiB have one of 56 sizes, at most a quarter larger than what was asked for, from 1 to 8 KiB an eighth; larger
 /// ones are whole pages of 4 KiB. Each thread has a cache, which serves most calls without an atomic read-modify-write. What all
-/// caches together hold is bounded by an eighth of the heap, or a MiB.
+/// caches together hold is bounded by a third of the heap, or 2 MiB; by a quarter of that while the heap rises.
 ///
 /// # Progress
 ///

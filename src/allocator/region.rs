@@ -8,7 +8,7 @@ use crate::raw::{Order, Slots};
 use super::class::{COUNT, PAGE, SHAPES, SLOTS, size_of_class};
 
 /// Free blocks from this order on are worth a call of the operating system.
-const DISCARDED: Order = match Order::covering(16) {
+const DISCARDED: Order = match Order::covering(8) {
     Some(order) => order,
     None => Order::ZERO,
 };
@@ -47,6 +47,11 @@ impl Region {
     /// Bytes that it may grow to.
     pub(super) fn most_bytes(&self) -> usize {
         self.runs.pages() as usize * PAGE
+    }
+
+    /// How often it needed more memory than ever before.
+    pub(super) fn rises(&self) -> u32 {
+        self.runs.rises()
     }
 
     /// Bytes of runs without a live block.

@@ -245,6 +245,13 @@ impl Buddy {
         self.displaced.fetch_add(1, Ordering::Release);
     }
 
+    /// How many nodes may be out of place.
+    #[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
+    pub(super) fn displaced(&self) -> u64 {
+        // Relaxed, both: a hint.
+        self.displaced.load(Ordering::Relaxed).wrapping_sub(self.tidied.load(Ordering::Relaxed))
+    }
+
     /// Do the stacks want tidying? If so, they count as tidied from now on.
     pub(super) fn start_to_tidy(&self) -> bool {
         // Acquire: pairs with the Release in `note_displaced`; what is counted as tidied is also seen by the tidying.

@@ -4,7 +4,7 @@
 //! few, so that this costs little, and the heap needs no sweep to have large blocks again. Two buddies that are released at
 //! the same moment may miss each other; then a sweep merges them.
 
-use core::ops::Range;
+use core::ops::{ControlFlow, Range};
 
 use super::buddy::Buddy;
 use super::order::{BlockIndex, Order};
@@ -76,21 +76,14 @@ impl Buddy {
         true
     }
 
-    /// Takes the span that begins at `block`, if all of it is free; a block must begin there. Lock-free; O(blocks in it).
-    pub fn alloc_span_at(&self, block: BlockIndex, units: u32) -> bool {
-        let end = block.get() + units;
-        let Some(taken) = self.absorb_stretch(block.get(), end) else { return false };
-        self.publish_range(end..taken);
-        self.claim_span(block, units);
-        true
-    }
-
-    /// Takes a span from free blocks that lie one behind the other among the first `first` units, where no single block is large
-    /// enough. O(blocks). Lock-free.
-    #[cold]
-    pub fn alloc_span_slow(&self, first: u32, units: u32, align: Order) -> Option<BlockIndex> {
-        let (mut stretch, mut at) = (0, 0);
-        while at < first {
+    /// Takes the first span of free blocks that lie one behind the other within `within`: a single one need not be large enough. Looks at
+    /// `most` blocks. O(blocks). Lock-free.
+    pub fn find_span(&self, within: Range<u32>, units: u32, align: Order, most: u32) -> Option<BlockIndex> {
+        let (mut stretch, mut at) = (within.start, within.start);
+        for _ in 0..most {
+            if at >= within.end {
+                break;
+            }
             let next = BlockIndex::new(at);
             let seen = self.states.at(next).read();
             at = next.after(1, if seen.kind() == Kind::Inner { Order::ZERO } else { seen.order() }).get();
@@ -143,20 +136,27 @@ impl Buddy {
         }
     }
 
-    /// Takes each free block of at least `order` of the first `units` units, hands it to `with`, and publishes it again.
-    /// O(blocks). Lock-free.
-    pub fn visit_free(&self, units: u32, order: Order, mut with: impl FnMut(BlockIndex, Order)) {
-        let mut at = 0;
-        while at < units {
+    /// Takes each free block of at least `order` that begins within `units`, hands it to `with`, and publishes it again, until `with` wants no
+    /// more. O(blocks). Lock-free.
+    pub fn visit_free(
+        &self,
+        units: Range<u32>,
+        order: Order,
+        mut with: impl FnMut(BlockIndex, Order) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let mut at = units.start;
+        while at < units.end {
             let block = BlockIndex::new(at);
             let seen = self.states.at(block).read();
             let size = if seen.kind() == Kind::Inner { Order::ZERO } else { seen.order() };
             if seen.kind() == Kind::Free && size >= order && self.states.at(block).absorb(size).is_ok() {
-                with(block, size);
+                let next = with(block, size);
                 self.publish(block, size);
+                next?;
             }
             at = block.after(1, size).get();
         }
+        ControlFlow::Continue(())
     }
 
     /// Tells of each free block of the first `units` units. O(blocks).

@@ -6,7 +6,9 @@
 //! To *close* a run is to take all of its slots, and then its pages are the closer's, who releases them. A run of which all
 //! slots are free may stay open, *idle*, so that its pages need not be cut up again soon.
 //!
-//! [`page`] has what the page map says, [`pages`] spans and growth, [`dirty`] which pages have memory behind them.
+//! [`page`] has what the page map says, [`pages`] spans and growth, [`resident`] which pages have memory behind them.
+
+use crossbeam_utils::CachePadded;
 
 use super::buddy::Buddy;
 use super::group::Slots;
@@ -15,13 +17,14 @@ use super::order::{BlockIndex, Geometry, Order};
 use crate::metadata::{Source, Table, Unavailable};
 use crate::sync::{AtomicU32, Ordering};
 
-mod dirty;
 mod page;
 mod pages;
+mod resident;
 
 use page::Entry;
 pub use page::Found;
-use pages::GROWTH_PART;
+use pages::{GROWTH_PART, TIDIES};
+use resident::Resident;
 
 /// Groups of one run, at most.
 #[cfg(not(all(loom, feature = "loom")))]
@@ -32,7 +35,11 @@ pub const PLANES: u32 = 2;
 /// Slots of a run are numbered as if a group had 64; it has [`Slots::MOST`], and the last number of each is no slot.
 pub const STRIDE: u32 = 64;
 
-/// Idle runs are closed after spans of this part of it were taken, so that it costs little for each.
+/// Before a heap grows it is tidied, if spans of this part of it were taken since, so that it costs little for each.
+#[cfg(not(all(loom, feature = "loom")))]
+const SWEEP_PART: u32 = 16;
+/// Under loom a larger part: no model has 16 pages.
+#[cfg(all(loom, feature = "loom"))]
 const SWEEP_PART: u32 = 4;
 /// Idle runs may be this part of it.
 #[cfg(not(all(loom, feature = "loom")))]
@@ -87,18 +94,14 @@ pub struct Runs<const CLASSES: usize> {
     pages: u32,
     /// Pages that it has.
     grown: AtomicU32,
-    /// The page behind the last span that is no block. Where the heap is near its limit another one is tried there first, so that spans
-    /// lie one behind the other, and not each at the beginning of a block with what is too much of it between them. 0 for none.
+    /// The page behind the last small span that is no block. Where the heap is near its limit the next one is looked for from there on, so
+    /// that they lie one behind the other, and not each at the beginning of a block with what is too much of it between them.
     hint: AtomicU32,
-    /// Pages of spans and runs.
-    out: AtomicU32,
-    /// Free pages that are dirty.
-    dirty: AtomicU32,
-    /// Pages that may be resident, in use or dirty, before dirty ones are discarded.
-    high: AtomicU32,
+    /// How many pages are in use or dirty.
+    resident: CachePadded<Resident>,
     /// Pages of idle runs. It may be below zero for a moment.
     idle: AtomicU32,
-    /// Pages of the spans that were taken since idle runs were closed.
+    /// Pages of the spans that were taken since it was tidied.
     taken: AtomicU32,
     buddy: Buddy,
     map: Table<AtomicU32>,
@@ -133,9 +136,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
             pages,
             grown: AtomicU32::new(0),
             hint: AtomicU32::new(0),
-            out: AtomicU32::new(0),
-            dirty: AtomicU32::new(0),
-            high: AtomicU32::new(0),
+            resident: CachePadded::new(Resident::new()),
             idle: AtomicU32::new(0),
             taken: AtomicU32::new(0),
             buddy: Buddy::empty(Geometry::new(pages, first_page, Order::MAX), source)?,
@@ -349,13 +350,15 @@ impl<const CLASSES: usize> Runs<CLASSES> {
         debug_assert!(twice.is_empty());
     }
 
-    /// Closes the runs that are idle, if they may have so many pages, and that does not come too often; false, if not.
+    /// Makes a span of so many pages of what is free, if there may be one, and that does not come too often; false, if not. Idle runs
+    /// are closed, and blocks that grew by merging leave the stacks of what they were.
     #[cold]
-    fn close_idle(&self, pages: u32) -> bool {
+    fn tidy(&self, pages: u32) -> bool {
         let grown = self.grown();
-        let is_worth_it = self.idle() >= pages.max(grown / GROWTH_PART);
-        // Relaxed, both: a number.
-        // Never twice for nothing: what counts as idle may be what another thread has just taken.
+        // Relaxed, all: numbers.
+        let free = if TIDIES { grown.saturating_sub(self.resident.out()) } else { 0 };
+        let is_worth_it = free.saturating_add(self.idle()) >= pages.max(grown / GROWTH_PART);
+        // Never twice for nothing: what counts as free may be what another thread has just taken.
         if !is_worth_it || self.taken.load(Ordering::Relaxed) < (grown / SWEEP_PART).max(1) {
             return false;
         }

@@ -12,8 +12,20 @@ const LEAST_GROWTH: u32 = 64;
 const LEAST_GROWTH: u32 = 1;
 /// It grows by this part of what it is.
 pub(super) const GROWTH_PART: u32 = 16;
+/// Spans of so many pages are looked for at the beginning of the heap first:
+const LARGE: u32 = 16;
+/// at so many blocks for each page, which costs less than to use the page.
+const LOOKS: u32 = 16;
+/// Under loom only sweeps tidy, and they come where runs are idle: all that these models are about would have as many interleavings more.
+pub(super) const TIDIES: bool = cfg!(not(all(loom, feature = "loom")));
+/// Stacks are tidied when so many nodes may be out of place.
+const LEAST_DISPLACED: u32 = 32;
+/// And besides these this part of the pages.
+const DISPLACED_PART: u32 = 64;
+
 /// Memory may become scarce where a heap has grown to this part of its limit.
 const SCARCE_PART: u32 = 16;
+
 impl<const CLASSES: usize> Runs<CLASSES> {
     /// Allocates a span of `pages` pages, aligned to a block of `align`, within the first `limit` pages of the heap. The second
     /// value: all of them are clean. Lock-free.
@@ -24,29 +36,46 @@ impl<const CLASSES: usize> Runs<CLASSES> {
     }
 
     pub(super) fn take_span(&self, pages: u32, align: Order, limit: u32) -> Option<(u32, bool)> {
-        // Relaxed: a hint.
-        let hint = self.hint.load(Ordering::Relaxed);
+        self.tidy_stacks(LEAST_DISPLACED + self.grown() / DISPLACED_PART);
         // Only where memory may become scarce: it takes large blocks to pieces.
-        let is_odd =
-            !pages.is_power_of_two() && align == Order::ZERO && self.grown() >= limit.min(self.pages) / SCARCE_PART;
-        let fits = is_odd && hint > 0 && u64::from(hint) + u64::from(pages) <= u64::from(self.grown());
-        let head = loop {
-            if fits && self.buddy.alloc_span_at(BlockIndex::new(hint), pages) {
-                break hint;
-            }
-            if let Some(block) = self.buddy.alloc_span(pages, align) {
-                break block.get();
-            }
-            if !self.close_idle(pages) && !self.grow(pages, align, limit) {
-                break self.buddy.alloc_span_slow(self.grown(), pages, align)?.get();
-            }
+        let is_odd = !pages.is_power_of_two() && self.grown() >= limit.min(self.pages) / SCARCE_PART;
+        // Relaxed: a hint.
+        let hint = if is_odd { self.hint.load(Ordering::Relaxed) } else { 0 };
+        let find_from = |start, most| self.buddy.find_span(start..self.grown(), pages, align, most);
+        let find = || {
+            let first = if pages >= LARGE { find_from(0, pages.saturating_mul(LOOKS)) } else { None };
+            first
+                .or_else(|| if hint > 0 { find_from(hint, pages) } else { None })
+                .or_else(|| self.buddy.alloc_span(pages, align))
         };
+        let found = find().or_else(|| if self.tidy_stacks(0) { find() } else { None });
+        let head = match found {
+            Some(block) => block,
+            None => loop {
+                if !self.tidy(pages) && !self.grow(pages, align, limit) {
+                    break find_from(0, u32::MAX)?;
+                }
+                if let Some(block) = find() {
+                    break block;
+                }
+            },
+        }
+        .get();
         // Relaxed, both: a hint, and a number.
         if is_odd {
             self.hint.store(head + pages, Ordering::Relaxed);
         }
         self.taken.fetch_add(pages, Ordering::Relaxed);
         Some((head, self.count_out(head, pages) == pages))
+    }
+
+    /// Blocks that grew by merging leave the stacks of what they were, when more than `few` may have; false, if there was no need.
+    fn tidy_stacks(&self, few: u32) -> bool {
+        let wanted = TIDIES && self.buddy.displaced() > u64::from(few) && self.buddy.start_to_tidy();
+        if wanted {
+            self.buddy.tidy();
+        }
+        wanted
     }
 
     /// Adds pages, so that there is a span of so many among them. False: it may not.

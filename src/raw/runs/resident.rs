@@ -1,0 +1,181 @@
+//! Which pages have memory behind them, how many may have, and how free ones are made to have none.
+//!
+//! All of these are numbers that bound what is kept, and nothing else depends on them: each is read and written relaxed, and may be
+//! a little wrong while several threads count.
+
+use core::ops::ControlFlow;
+
+use super::{Entry, Runs};
+use crate::raw::order::{BlockIndex, Order};
+use crate::sync::{AtomicU32, Ordering};
+
+/// Parts of the most pages that were in use, of which [`Resident::slack`] counts dirty ones.
+const PARTS: u32 = 256;
+/// So many parts may be dirty when the heap has grown to what it is.
+const LEAST_SLACK: u32 = 8;
+/// So many later, when pages were discarded again and again.
+const MOST_SLACK: u32 = 256;
+/// Besides these.
+const LEAST_DIRTY: u32 = 16;
+/// A heap is visited in so many stretches, the last one first.
+const STRETCHES: u32 = 16;
+/// More by this part is growth, or a rise.
+const RISE_PART: u32 = 128;
+/// If it is so many pages at least.
+const LEAST_RISE: u32 = 8;
+
+/// Counts of pages.
+#[derive(Debug)]
+pub(super) struct Resident {
+    /// Those of spans and runs.
+    out: AtomicU32,
+    /// Free ones that are dirty.
+    dirty: AtomicU32,
+    /// The most that were out.
+    most_out: AtomicU32,
+    /// What that was when it had last grown.
+    grown: AtomicU32,
+    /// How many parts of the most may be dirty.
+    slack: AtomicU32,
+    /// How many were out or dirty at the last rise.
+    level: AtomicU32,
+    /// How often there was a rise.
+    rises: AtomicU32,
+}
+
+fn read(number: &AtomicU32) -> u32 {
+    // Relaxed: a number.
+    number.load(Ordering::Relaxed)
+}
+
+fn write(number: &AtomicU32, to: u32) {
+    // Relaxed: a number.
+    number.store(to, Ordering::Relaxed);
+}
+
+const fn is_rise(from: u32, to: u32) -> bool {
+    let part = from / RISE_PART;
+    to > from.saturating_add(if part > LEAST_RISE { part } else { LEAST_RISE })
+}
+
+impl Resident {
+    pub(super) fn new() -> Self {
+        Self {
+            out: AtomicU32::new(0),
+            dirty: AtomicU32::new(0),
+            most_out: AtomicU32::new(0),
+            grown: AtomicU32::new(0),
+            slack: AtomicU32::new(LEAST_SLACK),
+            level: AtomicU32::new(0),
+            rises: AtomicU32::new(0),
+        }
+    }
+
+    /// Pages of spans and runs.
+    pub(super) fn out(&self) -> u32 {
+        read(&self.out)
+    }
+
+    fn dirty(&self) -> u32 {
+        // Below zero for a moment.
+        let dirty = read(&self.dirty);
+        if dirty as i32 > 0 { dirty } else { 0 }
+    }
+
+    /// How many dirty pages there may be.
+    fn most_dirty(&self) -> u32 {
+        let most = read(&self.most_out);
+        let resident = most.saturating_add(most / PARTS * read(&self.slack)).saturating_add(LEAST_DIRTY);
+        resident.saturating_sub(self.out())
+    }
+
+    fn count(&self) -> bool {
+        let (out, dirty) = (self.out(), self.dirty());
+        if out > read(&self.most_out) {
+            write(&self.most_out, out);
+            if is_rise(read(&self.grown), out) {
+                write(&self.grown, out);
+                write(&self.slack, LEAST_SLACK);
+            }
+        }
+        let resident = out.saturating_add(dirty);
+        if is_rise(read(&self.level), resident) {
+            write(&self.level, resident);
+            // Relaxed: a number.
+            self.rises.fetch_add(1, Ordering::Relaxed);
+        }
+        let is_excessive = dirty > self.most_dirty();
+        if is_excessive {
+            write(&self.slack, (read(&self.slack) * 9).div_ceil(8).min(MOST_SLACK));
+        }
+        is_excessive
+    }
+}
+
+impl<const CLASSES: usize> Runs<CLASSES> {
+    /// Counts pages that were free as such that are not; returns how many of them are clean.
+    pub(super) fn count_out(&self, head: u32, pages: u32) -> u32 {
+        // Whoever released a page said before that it is dirty.
+        let clean = (head..head + pages).filter(|page| self.entry(*page) != Entry::DIRTY.0).count() as u32;
+        // Relaxed, both: numbers.
+        self.resident.out.fetch_add(pages, Ordering::Relaxed);
+        self.resident.dirty.fetch_sub(pages - clean, Ordering::Relaxed);
+        clean
+    }
+
+    /// Counts pages that are about to be released.
+    pub(super) fn count_free(&self, head: u32, pages: u32) {
+        for page in head..head + pages {
+            self.set(page, Entry::DIRTY);
+        }
+        // Relaxed, both: numbers.
+        self.resident.out.fetch_sub(pages, Ordering::Relaxed);
+        self.resident.dirty.fetch_add(pages, Ordering::Relaxed);
+    }
+
+    /// Free pages that are dirty.
+    pub fn dirty(&self) -> u32 {
+        self.resident.dirty()
+    }
+
+    /// Is it time to discard dirty pages? It is when there are more than a part of the most that was ever in use. A small part
+    /// where the heap has just grown to that, so that what a program needs most is not much more than it must be; a
+    /// larger one each time that this did not do for long.
+    pub fn is_excessive(&self) -> bool {
+        self.resident.count()
+    }
+
+    /// How often more pages became resident than ever before, by a part of them that counts.
+    pub fn rises(&self) -> u32 {
+        read(&self.resident.rises)
+    }
+
+    /// Hands free blocks of at least `order` with dirty pages to `discard`, which may discard what is in them, and says whether it
+    /// did. `all` of them; else as long as there are many dirty pages, at the end of the heap first, which is used least. O(blocks).
+    /// Lock-free.
+    pub fn discard(&self, order: Order, all: bool, mut discard: impl FnMut(u32, u32) -> bool) {
+        let enough = if all { 0 } else { self.resident.most_dirty() / 2 };
+        let mut visit = |block: BlockIndex, order: Order| {
+            let pages = || block.get()..block.after(1, order).get();
+            let dirty = pages().filter(|page| self.entry(*page) == Entry::DIRTY.0).count() as u32;
+            if dirty > 0 && discard(block.get(), order.units()) {
+                pages().for_each(|page| self.set(page, Entry::DISCARDED));
+                // Relaxed: a number.
+                self.resident.dirty.fetch_sub(dirty, Ordering::Relaxed);
+            }
+            if self.dirty() > enough { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        // What begins in a stretch is visited from its beginning to its end.
+        let (mut end, stretch) = (self.grown(), (self.grown() / STRETCHES).max(1));
+        while end > 0 {
+            let start = end.saturating_sub(stretch);
+            if self.buddy.visit_free(start..end, order, &mut visit).is_break() {
+                break;
+            }
+            end = start;
+        }
+        if all {
+            write(&self.resident.most_out, self.resident.out());
+        }
+    }
+}
