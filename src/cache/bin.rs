@@ -205,6 +205,9 @@ impl Owner<'_> {
         let (bins, tops) = (&self.own().bins, &self.cache().tops);
         let (first, len) = (tops.first(bin), tops.len(bin));
         let count = out.len().min(len);
+        if count == 0 {
+            return 0;
+        }
         for (to, place) in out[..count].iter_mut().zip(first..) {
             *to = Entry(bins.entry(place as u64).get());
         }

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | 0 | is empty |
 //! | 1 to 128 | has a magazine of so many blocks |
+//! | 254 | is being drained: one thread gives what was there back to the heaps |
 //! | 255 | is busy: one thread copies |
 
 use super::bin::Entry;
@@ -31,8 +32,9 @@ const PLACES: usize = 2;
 
 const BITS: u32 = u8::BITS;
 const BUSY: u64 = u8::MAX as u64;
+const DRAINED: u64 = BUSY - 1;
 const EMPTY: u64 = 0;
-const _: () = assert!(PLACES <= (u64::BITS / BITS) as usize && (MAGAZINE as u64) < BUSY);
+const _: () = assert!(PLACES <= (u64::BITS / BITS) as usize && (MAGAZINE as u64) < DRAINED);
 
 /// The magazines of one order.
 #[derive(Debug)]
@@ -53,7 +55,7 @@ impl Default for Depot {
 }
 
 fn content(word: u64, place: usize) -> u64 {
-    word >> (place as u32 * BITS) & BUSY
+    word >> (place as u32 * BITS) & u64::from(u8::MAX)
 }
 
 fn in_place(content: u64, place: usize) -> u64 {
@@ -61,8 +63,8 @@ fn in_place(content: u64, place: usize) -> u64 {
 }
 
 impl Shelf {
-    /// Makes a place busy whose content `wanted` wants; returns the place and what was in it. Lock-free.
-    fn occupy(&self, wanted: impl Fn(u64) -> bool) -> Option<(usize, u64)> {
+    /// Makes a place that has what `wanted` wants `busy`: [`BUSY`] or [`DRAINED`]. Returns the place and what it had. Lock-free.
+    fn occupy(&self, busy: u64, wanted: impl Fn(u64) -> bool) -> Option<(usize, u64)> {
         // Relaxed: only a guess, which the exchange checks.
         let mut seen = self.word.load(Ordering::Relaxed);
         loop {
@@ -72,7 +74,7 @@ impl Shelf {
             // the last ones were read. Relaxed on failure: as above.
             match self.word.compare_exchange_weak(
                 seen,
-                seen | in_place(BUSY, place),
+                seen ^ in_place(has ^ busy, place),
                 Ordering::Acquire,
                 Ordering::Relaxed,
             ) {
@@ -82,10 +84,24 @@ impl Shelf {
         }
     }
 
-    /// Says what is in a place now that the caller made busy.
-    fn vacate(&self, place: usize, has: u64) {
-        // Release: pairs with the Acquire in `occupy`.
-        self.word.fetch_xor(in_place(BUSY ^ has, place), Ordering::Release);
+    /// Says what is in a place now that the caller made `busy`.
+    fn vacate(&self, place: usize, busy: u64, has: u64) {
+        // Release: pairs with the Acquire in `occupy`, and with those in `drain`.
+        self.word.fetch_xor(in_place(busy ^ has, place), Ordering::Release);
+    }
+
+    /// Takes a magazine, and has `give` do something with its blocks while its place is `busy`; returns how many there were, 0
+    /// for no magazine.
+    fn take(&self, busy: u64, out: &mut [Entry; MAGAZINE], give: impl FnOnce(&[Entry])) -> usize {
+        let Some((place, has)) = self.occupy(busy, |has| has != EMPTY && has < DRAINED) else { return 0 };
+        let len = has as usize;
+        for (to, from) in out[..len].iter_mut().zip(&self.entries[place]) {
+            // Relaxed: made visible by the Acquire in `occupy`.
+            *to = Entry(from.load(Ordering::Relaxed));
+        }
+        give(&out[..len]);
+        self.vacate(place, busy, EMPTY);
+        len
     }
 }
 
@@ -98,31 +114,35 @@ impl Depot {
         debug_assert!((1..=magazine).contains(&blocks.len()) && magazine <= MAGAZINE);
         let room = (magazine - blocks.len()) as u64;
         // A busy one has more than there can be room for.
-        let Some((place, has)) = shelf.occupy(|has| has <= room) else { return false };
+        let Some((place, has)) = shelf.occupy(BUSY, |has| has <= room) else { return false };
         for (to, block) in shelf.entries[place][has as usize..].iter().zip(blocks) {
             // Relaxed: published by the Release in `vacate`.
             to.store(block.0, Ordering::Relaxed);
         }
-        shelf.vacate(place, has + blocks.len() as u64);
+        shelf.vacate(place, BUSY, has + blocks.len() as u64);
         true
     }
 
     /// Takes a magazine of blocks of `order`; returns how many blocks were in it, 0 for no magazine.
     pub fn take(&self, order: Order, out: &mut [Entry; MAGAZINE]) -> usize {
-        let shelf = &self.0[order.slot()];
-        let Some((place, has)) = shelf.occupy(|has| has != EMPTY && has != BUSY) else { return 0 };
-        let len = has as usize;
-        for (to, from) in out[..len].iter_mut().zip(&shelf.entries[place]) {
-            // Relaxed: made visible by the Acquire in `occupy`.
-            *to = Entry(from.load(Ordering::Relaxed));
-        }
-        shelf.vacate(place, EMPTY);
-        len
+        self.0[order.slot()].take(BUSY, out, |_| {})
     }
 
-    /// Is there nothing of any order? A hint.
-    pub fn is_empty(&self) -> bool {
-        // Relaxed: a hint. What a put that has returned left is seen by whom it happened before.
-        self.0.iter().all(|shelf| shelf.word.load(Ordering::Relaxed) == 0)
+    /// Takes all magazines and has `give` give them back to the heaps. True, if other threads are doing the same with some
+    /// that they took before; if not, what they took can be seen in the heaps.
+    pub fn drain(&self, mut give: impl FnMut(Order, &[Entry])) -> bool {
+        let mut blocks = [Entry::NONE; MAGAZINE];
+        let mut under_way = false;
+        for order in Order::ZERO.through(Order::MAX) {
+            let shelf = &self.0[order.slot()];
+            // Acquire: pairs with the Release in `vacate`; makes the blocks visible in the heaps, as others gave them back.
+            if shelf.word.load(Ordering::Acquire) != 0 {
+                while shelf.take(DRAINED, &mut blocks, |blocks| give(order, blocks)) > 0 {}
+                // Acquire: as above.
+                let seen = shelf.word.load(Ordering::Acquire);
+                under_way |= (0..PLACES).any(|place| content(seen, place) == DRAINED);
+            }
+        }
+        under_way
     }
 }

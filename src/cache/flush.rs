@@ -10,6 +10,15 @@ use super::cache::{Cache, Owner, add};
 use super::caches::Reach;
 use super::depot::MAGAZINE;
 
+/// What came of giving back to the heaps what is cached and can be had at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Reclaimed {
+    /// How many blocks there were.
+    pub blocks: usize,
+    /// Another thread is giving back what was cached: it may have in its hand what this one did not find.
+    pub under_way: bool,
+}
+
 impl Owner<'_> {
     /// Does what the owner is asked for, and opens the window again; or leaves a heap that was removed, before the cache gets
     /// blocks of another one that has its addresses or its numbers.
@@ -38,7 +47,7 @@ impl Owner<'_> {
         for (number, outbox) in self.own().outboxes.iter().enumerate() {
             flushed += self.empty(BinIndex::of_outbox(number), outbox.of().order(), reach);
         }
-        flushed + self.cache().drain_depot(reach)
+        flushed + self.cache().drain_depot(reach).blocks
     }
 
     fn empty(self, bin: BinIndex, order: Order, reach: &Reach<'_>) -> usize {
@@ -52,23 +61,11 @@ impl Owner<'_> {
 }
 
 impl Cache {
-    /// Gives what others brought home to this cache back to the heaps. For any thread. Returns how many blocks there were.
-    pub fn drain_depot(&self, reach: &Reach<'_>) -> usize {
-        if self.depot.is_empty() {
-            return 0;
-        }
-        let mut blocks = [Entry::NONE; MAGAZINE];
+    /// Gives what others brought home to this cache back to the heaps. For any thread.
+    pub fn drain_depot(&self, reach: &Reach<'_>) -> Reclaimed {
         let mut drained = 0;
-        for order in Order::ZERO.through(Order::MAX) {
-            loop {
-                let count = self.depot.take(order, &mut blocks);
-                if count == 0 {
-                    break;
-                }
-                drained += reach.flush_to_heaps(order, &blocks[..count]);
-            }
-        }
-        drained
+        let under_way = self.depot.drain(|order, blocks| drained += reach.flush_to_heaps(order, blocks));
+        Reclaimed { blocks: drained, under_way }
     }
 }
 
@@ -97,18 +94,24 @@ impl Reach<'_> {
     }
 
     /// Gives back to the heaps all that is cached and can be had at once: by this thread, if it has a cache, in the depots, and
-    /// by threads that are gone. True, if there was something.
-    pub fn reclaim(&self, own: Option<Owner<'_>>) -> bool {
-        let mut flushed = own.map_or(0, |cache| cache.flush(self));
+    /// by threads that are gone.
+    pub fn reclaim(&self, own: Option<Owner<'_>>) -> Reclaimed {
+        let mut blocks = own.map_or(0, |cache| cache.flush(self));
+        let mut under_way = false;
         for (index, cache) in self.caches.iter() {
-            flushed += cache.drain_depot(self);
-            if !cache.is_empty() && cache.user.begin_drain(|term| self.indices.is_over(index, term)) {
-                // SAFETY: this thread uses the cache until the drain ends.
-                flushed += unsafe { cache.owner() }.flush(self);
+            let in_depot = cache.drain_depot(self);
+            blocks += in_depot.blocks;
+            // Empty or not: what was there may be in the hand of a thread that drains it.
+            if cache.user.begin_drain(|term| self.indices.is_over(index, term)) {
+                if !cache.is_empty() {
+                    // SAFETY: this thread uses the cache until the drain ends.
+                    blocks += unsafe { cache.owner() }.flush(self);
+                }
                 cache.user.end_drain();
             }
+            under_way |= in_depot.under_way || cache.user.is_drained();
         }
-        flushed > 0
+        Reclaimed { blocks, under_way }
     }
 
     /// Asks the other threads to flush their caches at their next operation. True, if one has something.

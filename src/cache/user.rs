@@ -53,6 +53,12 @@ impl User {
         self.0.store(NOBODY, Ordering::Release);
     }
 
+    /// Is another thread draining the cache? If not, what was drained can be seen where it went.
+    pub fn is_drained(&self) -> bool {
+        // Acquire: pairs with the Release in `end_drain`, also by way of the exchange in `enter`.
+        self.0.load(Ordering::Acquire) == DRAINED
+    }
+
     /// The term of the thread that uses the cache, or did until it was gone. A hint.
     pub fn term(&self) -> Option<Term> {
         // Relaxed: a hint; an exchange checks it, or a wrong one does no harm.

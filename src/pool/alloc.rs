@@ -9,11 +9,20 @@ use crate::cache::current;
 use crate::error::AllocError;
 use crate::heap::{Heap, HeapId};
 use crate::heaps::Pinned;
-use crate::raw::{self, BlockIndex, Exhausted, LastFailure, Order, State};
+use crate::raw::search::{Outcome, is_enough};
+use crate::raw::{self, BlockIndex, Buddy, Exhausted, LastFailure, Order, State};
 use crate::sync::yield_now;
 
 /// Blocks of a batch that are in hand at once.
 const BATCH: usize = 64;
+
+/// How often an allocation lets other threads run that are giving back what was cached. One that does not end even then is not
+/// waited for: in the child of a fork it never does.
+#[cfg(not(all(loom, feature = "loom")))]
+const MAX_WAITS: u32 = 100;
+/// Under loom few: each costs an execution for every interleaving.
+#[cfg(all(loom, feature = "loom"))]
+const MAX_WAITS: u32 = 3;
 
 /// No block: what there was instead, or `None` where no heap could ever have it.
 type Refused = Option<Exhausted>;
@@ -25,7 +34,7 @@ impl MemoryPool {
     /// # Progress
     ///
     /// Lock-free. Null means that the block was not there, unless other threads kept publishing, or stood in the middle
-    /// of a split or a merge, for the whole of a bounded search.
+    /// of a split or a merge, or of giving back what was cached, for the whole of a bounded search.
     ///
     /// # Complexity
     ///
@@ -194,7 +203,8 @@ impl MemoryPool {
     }
 
     /// Takes a block from the stacks of the first heap that has one; or, when all that is cached within reach was given back
-    /// to the heaps, by a search. If that fails, the other threads are asked to flush, and the ones that are just in time help.
+    /// to the heaps, by a search. If that fails, the other threads are asked to flush, and the ones that are just in time help;
+    /// and while another thread is giving back what was within reach, all is done again.
     fn take_from_heaps<'a, H>(
         &self,
         pinned: &Pinned<'_>,
@@ -210,58 +220,54 @@ impl MemoryPool {
         if let Some(block) = want.and_then(stacks) {
             return Ok(block);
         }
-        // Only now is the thread's cache of use.
-        let now = self.pin();
-        let (own, reach) = (self.cache(), self.reach(&now));
-        if reach.reclaim(own)
-            && let Some(block) = want.and_then(stacks)
-        {
-            return Ok(block);
-        }
-        let past_version = pinned.view().past_version();
-        match self.search_slow(heaps.clone(), past_version, want, last) {
-            // While nobody publishes anything, another search costs nothing.
-            Err(Some(_)) if reach.ask_others(own) => {
-                yield_now();
-                reach.reclaim(own);
-                self.search_slow(heaps, past_version, want, last)
-            }
-            result => result,
-        }
-    }
-
-    #[cold]
-    fn search_slow<'a, H>(
-        &self,
-        heaps: H,
-        past_version: u64,
-        want: Option<Order>,
-        last: &LastFailure,
-    ) -> Result<NonNull<u8>, Refused>
-    where
-        H: Iterator<Item = &'a Heap> + Clone,
-    {
         let possible = want.filter(|want| heaps.clone().any(|heap| heap.buddy().geometry().max_order() >= *want));
         let Some(want) = possible else {
             count(&self.counters.failures, 1);
             return Err(None);
         };
-        let outcome = raw::search(heaps.clone().map(Heap::buddy), past_version, want, last);
-        count(&self.counters.searches, 1);
+        // Only now is the thread's cache of use.
+        let now = self.pin();
+        let (own, reach) = (self.cache(), self.reach(&now));
+        let past_version = pinned.view().past_version();
+        let (mut waits, mut rounds, mut blocks) = (0, 0, 0);
+        loop {
+            let reclaimed = reach.reclaim(own);
+            if reclaimed.blocks > 0
+                && let Some(block) = stacks(want)
+            {
+                return Ok(block);
+            }
+            count(&self.counters.searches, u64::from(waits == 0));
+            // While nobody publishes anything, another search costs nothing.
+            let outcome = self.search_slow(heaps.clone().map(Heap::buddy), past_version, want, last);
+            let exhausted = match outcome.found {
+                Ok((place, block)) => return heaps.clone().nth(place).map(|heap| heap.pointer(block)).ok_or(None),
+                Err(exhausted) => exhausted,
+            };
+            (rounds, blocks) = (rounds + outcome.rounds, blocks + outcome.blocks);
+            let asked = waits == 0 && reach.ask_others(own);
+            if !asked && (!reclaimed.under_way || waits == MAX_WAITS || is_enough(rounds, blocks)) {
+                count(&self.counters.failures, 1);
+                return Err(Some(exhausted));
+            }
+            waits += 1;
+            yield_now();
+        }
+    }
+
+    #[cold]
+    fn search_slow<'a, H>(&self, heaps: H, past_version: u64, want: Order, last: &LastFailure) -> Outcome
+    where
+        H: Iterator<Item = &'a Buddy> + Clone,
+    {
+        let outcome = raw::search(heaps, past_version, want, last);
         count(&self.counters.sweeps, u64::from(outcome.rounds));
         count(&self.counters.merges, outcome.merges);
         #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
         if outcome.rounds > 0 {
             self.wakers.wake();
         }
-        let found = outcome.found.map_err(Some).and_then(|(place, block)| {
-            let heap = heaps.clone().nth(place);
-            heap.map(|heap| heap.pointer(block)).ok_or(None)
-        });
-        if found.is_err() {
-            count(&self.counters.failures, 1);
-        }
-        found
+        outcome
     }
 
     #[cold]

@@ -49,8 +49,9 @@ use crate::wakers::Wakers;
 /// the parent's pool is not affected. In the child, the blocks of the other threads stay live until the child
 /// releases them. What those threads had cached stays cached: for each of them at most what a cache
 /// [may hold](crate::Builder::thread_cache), and what it had in its hand at that moment. Blocks that one was splitting,
-/// merging or resizing are lost to the child; if there are any, an allocation that fails does so only after a
-/// long, but bounded, search. Two pools manage a heap that parent and child share then: only one of them may go on.
+/// merging or resizing are lost to the child; if there are any, or if one was giving back what was cached, an allocation that
+/// fails does so only after a long, but bounded, search. Two pools manage a heap that parent and child share then: only one of
+/// them may go on.
 ///
 /// # Examples
 ///
@@ -205,7 +206,7 @@ impl MemoryPool {
     #[doc(hidden)]
     pub fn reclaim(&self) -> bool {
         let pinned = self.pin();
-        self.reach(&pinned).reclaim(self.cache())
+        self.reach(&pinned).reclaim(self.cache()).blocks > 0
     }
 
     /// What a sweep does next: asks the other threads to flush. True, if one has something.

@@ -101,8 +101,15 @@ pub struct Outcome {
     pub found: Result<(usize, BlockIndex), Exhausted>,
     /// Sweeps over all heaps that it took; 0 where the last failure answered.
     pub rounds: u32,
+    /// Blocks that these visited, but for the last one if it found the block.
+    pub blocks: u64,
     /// Pairs of buddies that it merged.
     pub merges: u64,
+}
+
+/// Has a search been going on for long enough, after so many rounds that visited so many blocks?
+pub fn is_enough(rounds: u32, blocks: u64) -> bool {
+    rounds >= MAX_ROUNDS || rounds >= MIN_ROUNDS && blocks > MAX_BLOCKS
 }
 
 /// Searches `heaps` for a block of `want` when their stacks had none. Lock-free: it goes on only while others publish
@@ -124,7 +131,7 @@ where
         let certificate = last.read();
         let before = version();
         if LastFailure::covers(certificate, before, want) {
-            return Outcome { found: Err(last.figures()), rounds, merges };
+            return Outcome { found: Err(last.figures()), rounds, blocks, merges };
         }
         rounds += 1;
         let mut seen = Sweep::default();
@@ -132,7 +139,7 @@ where
             let sweep = heap.sweep(Some(want));
             seen.add(&sweep);
             if let Some(block) = sweep.taken {
-                return Outcome { found: Ok((place, block)), rounds, merges: merges + seen.merges };
+                return Outcome { found: Ok((place, block)), rounds, blocks, merges: merges + seen.merges };
             }
         }
         blocks += seen.blocks;
@@ -142,8 +149,8 @@ where
         if certified {
             last.note(before, want, exhausted);
         }
-        if certified || rounds == MAX_ROUNDS || rounds >= MIN_ROUNDS && blocks > MAX_BLOCKS {
-            return Outcome { found: Err(exhausted), rounds, merges };
+        if certified || is_enough(rounds, blocks) {
+            return Outcome { found: Err(exhausted), rounds, blocks, merges };
         }
         if seen.unsettled {
             yield_now();

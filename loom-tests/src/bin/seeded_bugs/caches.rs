@@ -2,6 +2,7 @@
 
 use crate::bug::Bug;
 
+const ALLOC: &str = "pool/alloc.rs";
 const BATCH: &str = "raw/batch.rs";
 const STATE: &str = "raw/state.rs";
 const DEPOT: &str = "cache/depot.rs";
@@ -69,7 +70,7 @@ pub(crate) const BUGS: &[Bug] = &[
         source: USER,
         find: "self.0.store(NOBODY, Ordering::Release);",
         replace: "self.0.store(NOBODY, Ordering::Relaxed);",
-        models: &["cache::adopt_drain"],
+        models: &["cache::adopt_drain", "held::what_a_gone_thread_left_is_in_a_hand"],
     },
     Bug {
         name: "the user enters without Acquire",
@@ -151,36 +152,36 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a depot: a place is made busy without a compare-exchange",
         source: DEPOT,
-        find: "match self.word.compare_exchange_weak(\n                seen,\n                seen | in_place(BUSY, place),\n                Ordering::Acquire,\n                Ordering::Relaxed,\n            ) {",
-        replace: "match Ok::<u64, u64>(self.word.fetch_or(in_place(BUSY, place), Ordering::Acquire)) {",
+        find: "match self.word.compare_exchange_weak(\n                seen,\n                seen ^ in_place(has ^ busy, place),\n                Ordering::Acquire,\n                Ordering::Relaxed,\n            ) {",
+        replace: "match Ok::<u64, u64>(self.word.fetch_xor(in_place(has ^ busy, place), Ordering::Acquire)) {",
         models: &["held::depot_put_put", "held::depot_take_drain"],
     },
     Bug {
         name: "a depot: a place is filled without Release",
         source: DEPOT,
-        find: "in_place(BUSY ^ has, place), Ordering::Release)",
-        replace: "in_place(BUSY ^ has, place), Ordering::Relaxed)",
-        models: &["held::depot_put_take"],
+        find: "in_place(busy ^ has, place), Ordering::Release)",
+        replace: "in_place(busy ^ has, place), Ordering::Relaxed)",
+        models: &["held::depot_put_take", "held::what_is_in_a_depot_is_in_a_hand"],
     },
     Bug {
         name: "a depot: a place is filled by a store of the whole word",
         source: DEPOT,
-        find: "self.word.fetch_xor(in_place(BUSY ^ has, place), Ordering::Release);",
+        find: "self.word.fetch_xor(in_place(busy ^ has, place), Ordering::Release);",
         replace: "self.word.store(in_place(has, place), Ordering::Release);",
         models: &["held::depot_put_put"],
     },
     Bug {
         name: "a depot: a busy place is taken",
         source: DEPOT,
-        find: "occupy(|has| has != EMPTY && has != BUSY)",
-        replace: "occupy(|has| has != EMPTY)",
+        find: "occupy(busy, |has| has != EMPTY && has < DRAINED)",
+        replace: "occupy(busy, |has| has != EMPTY)",
         models: &["held::depot_put_drain"],
     },
     Bug {
         name: "a depot: a busy place is filled",
         source: DEPOT,
-        find: "occupy(|has| has <= room)",
-        replace: "occupy(|has| has <= room || has == BUSY)",
+        find: "occupy(BUSY, |has| has <= room)",
+        replace: "occupy(BUSY, |has| has <= room || has == BUSY)",
         models: &["held::depot_put_put"],
     },
     Bug {
@@ -235,9 +236,65 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a sweep does not drain depots",
         source: FLUSH,
-        find: "flushed += cache.drain_depot(self);",
-        replace: "",
+        find: "let in_depot = cache.drain_depot(self);",
+        replace: "let in_depot = Reclaimed { blocks: 0, under_way: false };",
         models: &["held::hand_over"],
+    },
+    Bug {
+        name: "an allocation fails though another thread has something in its hand",
+        source: ALLOC,
+        find: "!reclaimed.under_way || waits",
+        replace: "true || waits",
+        models: &["held::what_a_gone_thread_left_is_in_a_hand", "held::what_is_in_a_depot_is_in_a_hand"],
+    },
+    Bug {
+        name: "who drains a cache does not look whether another thread does",
+        source: FLUSH,
+        find: "in_depot.under_way || cache.user.is_drained()",
+        replace: "in_depot.under_way",
+        models: &["held::what_a_gone_thread_left_is_in_a_hand"],
+    },
+    Bug {
+        name: "a cache that another drain has emptied is passed over",
+        source: FLUSH,
+        find: "if cache.user.begin_drain(",
+        replace: "if !cache.is_empty() && cache.user.begin_drain(",
+        models: &["held::what_a_gone_thread_left_is_in_a_hand"],
+    },
+    Bug {
+        name: "a drain is seen to be over without Acquire",
+        source: USER,
+        find: "self.0.load(Ordering::Acquire) == DRAINED",
+        replace: "self.0.load(Ordering::Relaxed) == DRAINED",
+        models: &["held::what_a_gone_thread_left_is_in_a_hand"],
+    },
+    Bug {
+        name: "a drain of a depot does not look for places that another one drains",
+        source: DEPOT,
+        find: "under_way |= (0..PLACES).any(",
+        replace: "under_way |= (0..0).any(",
+        models: &["held::what_is_in_a_depot_is_in_a_hand"],
+    },
+    Bug {
+        name: "a place is empty before what was there is in the heaps",
+        source: DEPOT,
+        find: "        give(&out[..len]);\n        self.vacate(place, busy, EMPTY);",
+        replace: "        self.vacate(place, busy, EMPTY);\n        give(&out[..len]);",
+        models: &["held::what_is_in_a_depot_is_in_a_hand"],
+    },
+    Bug {
+        name: "a depot is seen to be empty without Acquire",
+        source: DEPOT,
+        find: "if shelf.word.load(Ordering::Acquire) != 0",
+        replace: "if shelf.word.load(Ordering::Relaxed) != 0",
+        models: &["held::what_is_in_a_depot_is_in_a_hand"],
+    },
+    Bug {
+        name: "a place is seen not to be drained any more without Acquire",
+        source: DEPOT,
+        find: "let seen = shelf.word.load(Ordering::Acquire);",
+        replace: "let seen = shelf.word.load(Ordering::Relaxed);",
+        models: &["held::what_is_in_a_depot_is_in_a_hand"],
     },
     Bug {
         name: "a flush forgets the outboxes",
