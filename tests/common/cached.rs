@@ -4,7 +4,7 @@ use std::ptr::NonNull;
 
 use mempool::{BlockState, MemoryPool, ReleaseError, ResizeError};
 
-use super::{Lockstep, at};
+use super::{Actor, Lockstep, at};
 
 /// Bytes of the smallest block.
 pub const UNIT: usize = 64;
@@ -51,6 +51,26 @@ pub fn bound(pool: &MemoryPool, configured: usize) -> usize {
 pub fn most_in_depot(bound: usize, unit: usize) -> usize {
     let sizes = (0..).map(|order| unit << order).take_while(|size| *size <= bound / 32);
     sizes.map(|size| 8 * 128.min(bound / 32 / size) * size).sum()
+}
+
+/// Fills the caches of threads, and what they have for each other, one thread after the other. Returns how many bytes each
+/// has then; in depots there is nothing.
+pub fn fill<'scope>(pool: &'scope MemoryPool, threads: &[Actor<'scope>]) -> Vec<usize> {
+    let blocks = || (0..400).map(|number| alloc(pool, UNIT << (number % 4 * (number % 2)))).collect();
+    let mut blocks: Vec<Vec<usize>> = threads.iter().map(|thread| thread.run(blocks)).collect();
+    threads.iter().for_each(|thread| thread.run(|| pool.flush_thread_cache()));
+    // Each gets its neighbour's last blocks, for its outboxes.
+    let theirs: Vec<Vec<usize>> = blocks.iter_mut().map(|blocks| blocks.split_off(300)).collect();
+    let mut held = Vec::new();
+    pool.largest_free_block();
+    for (number, thread) in threads.iter().enumerate() {
+        let released = [&blocks[number], &theirs[(number + 1) % threads.len()]].map(Clone::clone).concat();
+        let before = pool.stats().cached;
+        thread.run(move || released.iter().for_each(|block| release(pool, *block)));
+        pool.largest_free_block();
+        held.push(pool.stats().cached - before);
+    }
+    held
 }
 
 /// The size and the state of the block that begins at an address in the first heap.

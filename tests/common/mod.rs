@@ -7,6 +7,7 @@ pub mod actor;
 pub mod cached;
 pub mod failing;
 pub mod gate;
+pub mod history;
 pub mod lockstep;
 pub mod oracle;
 pub mod pieces;
@@ -14,6 +15,7 @@ pub mod seed;
 
 pub use actor::Actor;
 pub use gate::{Gate, Owners, released_once, together};
+pub use history::History;
 pub use lockstep::{Lockstep, Op};
 pub use oracle::{Oracle, Refusal};
 pub use seed::Random;
