@@ -1,13 +1,13 @@
 //! The calling thread: its number, and the cache that it used last.
 //!
-//! Both are in thread-local cells without a destructor, so that they can be read at any time, in other destructors too,
-//! without a check. A second thread-local has the destructor; it marks the cells dead before it gives the number back, so
-//! that what the thread still does then it does without a cache.
+//! Both are in thread-local cells without a destructor, so that they can be read at any time, in destructors too, without a
+//! check. When the thread exits (`exit`), they are marked dead before the number is given back, so that what the thread still
+//! does then it does without a cache.
 
 #[cfg(all(loom, feature = "loom"))]
 pub use models::{current, exit, indices, with_current};
 #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
-pub use threads::{current, indices, with_current};
+pub use threads::{current, exit, indices, with_current};
 #[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
 pub use threads::{next_name, number, numbers, remember, remembered};
 #[cfg(not(any(feature = "std", all(loom, feature = "loom"))))]
@@ -21,6 +21,7 @@ mod threads {
     use core::ptr::NonNull;
     use std::thread_local;
 
+    use crate::cache::exit::at_exit;
     use crate::cache::{Cache, Caches, Indices, Owner, ThreadIndex};
     use crate::sync::{AtomicU64, Ordering};
 
@@ -53,9 +54,6 @@ mod threads {
         allocator: Cell<(u64, NonNull<()>)>,
     }
 
-    /// Gives the number back when the thread exits.
-    struct Exit(Cell<Option<ThreadIndex>>);
-
     thread_local! {
         static CURRENT: Current = const {
             Current {
@@ -66,20 +64,18 @@ mod threads {
                 allocator: Cell::new((NO_POOL, NonNull::dangling())),
             }
         };
-        static EXIT: Exit = const { Exit(Cell::new(None)) };
     }
 
-    impl Drop for Exit {
-        fn drop(&mut self) {
-            CURRENT.with(|current| {
-                current.index.set(NEVER);
-                current.pool.set(NO_POOL);
-                #[cfg(all(feature = "allocator", unix))]
-                current.allocator.set((NO_POOL, NonNull::dangling()));
-            });
-            if let Some(index) = self.0.take() {
-                INDICES.release(index);
-            }
+    /// The calling thread is about to exit: gives its number back.
+    pub fn exit(index: Option<ThreadIndex>) {
+        CURRENT.with(|current| {
+            current.index.set(NEVER);
+            current.pool.set(NO_POOL);
+            #[cfg(all(feature = "allocator", unix))]
+            current.allocator.set((NO_POOL, NonNull::dangling()));
+        });
+        if let Some(index) = index {
+            INDICES.release(index);
         }
     }
 
@@ -93,7 +89,7 @@ mod threads {
             // SAFETY: `with_current` stored the cache with the name of its pool. The name fits no other pool, so the cache is
             // one of `caches`, and lives as long.
             let cache = unsafe { current.cache.get().as_ref() };
-            // SAFETY: this thread uses the cache until `Exit`, which makes it forget the pool first.
+            // SAFETY: this thread uses the cache until `exit`, which makes it forget the pool first.
             Some(unsafe { cache.owner() })
         })
     }
@@ -111,7 +107,7 @@ mod threads {
             // Relaxed: only that each name is given once matters.
             current.pool.set(caches.id_or(|| NEXT_ID.fetch_add(1, Ordering::Relaxed)));
             current.cache.set(NonNull::from(cache));
-            // SAFETY: this thread has just become the user of the cache, until `Exit`.
+            // SAFETY: this thread has just become the user of the cache, until `exit`.
             Some(unsafe { cache.owner() })
         })
     }
@@ -153,21 +149,23 @@ mod threads {
         &INDICES
     }
 
-    /// A number for this thread. Where all are taken the next call tries again.
+    /// A number for this thread. Where all are taken the next call tries again; one that nobody tells that it exits never has one.
     fn claim(current: &Current) -> Option<ThreadIndex> {
         if current.index.get() != NOT_YET {
             return None;
         }
-        // The destructor first: where it can't be had any more, the thread is about to exit. It may allocate, and so use
-        // this pool: until it is registered, without a cache.
+        // Without a cache until it is certain that the number will be given back: that may allocate, and so use this pool.
         current.index.set(NEVER);
-        EXIT.try_with(|exit| {
-            let index = INDICES.claim();
-            current.index.set(index.map_or(NOT_YET, ThreadIndex::slot));
-            exit.0.set(index);
-            index
-        })
-        .ok()?
+        let Some(index) = INDICES.claim() else {
+            current.index.set(NOT_YET);
+            return None;
+        };
+        if !at_exit(index) {
+            INDICES.release(index);
+            return None;
+        }
+        current.index.set(index.slot());
+        Some(index)
     }
 }
 

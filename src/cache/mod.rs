@@ -15,7 +15,7 @@
 //! | `caches` | all caches of a pool |
 //! | `homes` | whose neighbours a block lies among, and how it gets there |
 //! | `refill`, `overflow`, `flush` | what a cache does when it has none, has too many, or is asked for them |
-//! | `current` | the calling thread: its number, and the cache that it used last |
+//! | `current`, `exit` | the calling thread: its number, the cache that it used last, and its end |
 //!
 //! A block in a cache is `Held`: its state says so, and a second release of it is an error. A released block goes *home*, to
 //! the cache that handed it out, in a magazine with others: so the blocks of a thread stay neighbours, and two threads
@@ -28,6 +28,8 @@ mod cache;
 mod caches;
 mod current;
 mod depot;
+#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+mod exit;
 mod flush;
 mod homes;
 mod indices;
