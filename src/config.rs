@@ -101,7 +101,7 @@ impl Builder {
     }
 
     /// The smallest block in bytes: a power of two, at least 16; 64 unless set. Every allocation takes at least as
-    /// much, and every heap has 6 bytes of tables for each of them.
+    /// much, and every heap has 6 bytes and a bit of tables for each of them.
     pub fn min_block(mut self, bytes: usize) -> Self {
         self.min_block = bytes;
         self

@@ -27,7 +27,7 @@ use crate::sync::{JoinHandle, ThreadBuilder, current};
 /// How much a sweeper may do in one pass, over all its pools. What is left over waits for the next pass, which goes on where
 /// this one stopped. A pass ends after a piece of work of at most 16 384 smallest blocks, so that it may take a few tenths of
 /// a millisecond more than it was given. To tidy the free stacks of a heap, once a round if anything was merged, is one piece of
-/// work, however large: 10 ns for each entry, and up to 200 where millions of blocks were released in random order.
+/// work, however large: 10 ns for each entry, and up to 20 where millions of blocks were released in random order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Budget {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use loom::cell::UnsafeCell;
 use mempool::raw::stack::{Chain, FreeStack, Links};
+use mempool::raw::walk::{Bits, Paths, Ways};
 use mempool::raw::{BlockIndex, Geometry, Order};
 
 /// A free stack, its links, and for each node a payload that only the thread with the node in hand touches.
@@ -14,6 +15,8 @@ use mempool::raw::{BlockIndex, Geometry, Order};
 pub struct Stack {
     stack: FreeStack,
     links: Links,
+    paths: Paths,
+    found: Bits,
     in_hand: Vec<UnsafeCell<bool>>,
 }
 
@@ -36,6 +39,8 @@ impl Stack {
         Arc::new(Self {
             stack: FreeStack::new(&geometry),
             links: Links::new(&geometry).expect("a few bytes"),
+            paths: Paths::new(&geometry).expect("a few bytes"),
+            found: Bits::new(&geometry).expect("a few bytes"),
             in_hand: (0..nodes).map(|_| UnsafeCell::new(true)).collect(),
         })
     }
@@ -70,6 +75,20 @@ impl Stack {
         // More than there are would be a circle.
         let nodes = self.stack.detach(&self.links).take(self.in_hand.len() + 1);
         nodes.map(BlockIndex::get).inspect(|node| self.move_to(*node, true)).collect()
+    }
+
+    /// Empties the stack but for its top, and walks along the rest on as many paths as there can be. One thread at a time.
+    pub fn walk(&self) -> Vec<u32> {
+        let Some(top) = self.stack.pop(&self.links) else { return Vec::new() };
+        self.move_to(top.get(), true);
+        self.found.set(top);
+        self.move_to(top.get(), false);
+        let mut tops = [None; Order::COUNT];
+        tops[0] = self.stack.replace(&self.links, Chain::new(top));
+        let ways = Ways { links: &self.links, end: self.stack.end(), tops };
+        let units = self.in_hand.len() as u32;
+        self.paths.walk(&ways, &self.found, |from, _| (from < units).then(|| BlockIndex::new(from)));
+        self.found.drain().map(BlockIndex::get).inspect(|node| self.move_to(*node, true)).collect()
     }
 
     /// How many pushes there were.

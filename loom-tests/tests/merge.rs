@@ -142,3 +142,49 @@ fn merge_twice_alloc() {
         heap.end(&Vec::from_iter(mine.map(|block| (block, 0))));
     });
 }
+
+/// A sweep that merges four units at once, most of whose nodes it has in hand, against the allocation of one of them.
+///
+/// Seeded bugs: what was absorbed is not published again when the first one is gone; the sweep keeps the node of what it absorbs, or
+/// takes nodes for its own that are not.
+#[test]
+fn merge_run_alloc() {
+    model("merge_run_alloc", Some(3), || {
+        let heap = Heap::in_units(2);
+        let other = start(&heap, |heap| heap.raw.sweep(None));
+        let mine = heap.alloc(0);
+        join(other);
+        heap.end(&Vec::from_iter(mine.map(|block| (block, 0))));
+    });
+}
+
+/// The same against the allocation of one that is not the first: what was in hand by then is merged without it.
+///
+/// Seeded bug: a run is merged whether or not all of it was there.
+#[test]
+fn merge_run_alloc_inside() {
+    model("merge_run_alloc_inside", Some(3), || {
+        let heap = Heap::in_units(2);
+        let units = [0, 1, 2].map(|_| heap.alloc(0).expect("free"));
+        units.into_iter().for_each(|unit| heap.release(unit, 0));
+        let other = start(&heap, |heap| heap.raw.sweep(None));
+        let mine = heap.alloc(0);
+        join(other);
+        heap.end(&Vec::from_iter(mine.map(|block| (block, 0))));
+    });
+}
+
+/// Two sweeps of four units: one of them has the stacks' nodes in hand, the other merges without, and tidies beside it, or comes
+/// after it and finds the tables as that one has left them.
+///
+/// Seeded bugs: both take nodes in hand at the same time; the tables are handed over Relaxed.
+#[test]
+fn merge_run_two_sweeps() {
+    model("merge_run_two_sweeps", Some(2), || {
+        let heap = Heap::in_units(2);
+        let other = start(&heap, |heap| heap.raw.sweep(None).merges);
+        let merges = heap.raw.sweep(None).merges;
+        assert!(merges + join(other) <= 3);
+        heap.end(&[]);
+    });
+}

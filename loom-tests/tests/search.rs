@@ -55,7 +55,7 @@ fn never_fails() {
 
 /// A search against a thread that frees a block behind it and takes one before it: at no time was there none.
 ///
-/// Seeded bugs: the certificate disregards the version; the version disregards pushes.
+/// Seeded bugs: the certificate disregards the version; the version disregards pushes; a pass looks without a fence.
 #[test]
 fn search_overtaken() {
     model("search_overtaken", Some(3), || {
@@ -106,7 +106,8 @@ fn search_overtaken_without_push() {
 
 /// A search against a sweep, which has half of the block in hand for a moment, or has merged both since one was seen.
 ///
-/// Seeded bugs: the certificate disregards transit; the pass does, or does not look at the upper half again.
+/// Seeded bugs: the certificate disregards transit; the pass does, or does not look at the upper half again, or at the lower one
+/// without seeing what came before.
 #[test]
 fn search_merge() {
     model("search_merge", Some(3), || {
@@ -116,6 +117,21 @@ fn search_merge() {
         assert_ne!(mine, Err(Failure::Certified), "both halves are free");
         join(other);
         heap.end(&Vec::from_iter(mine.ok().map(|block| (block, 1))));
+    });
+}
+
+/// The same with four units, three of which the sweep has in hand for a moment. With one preemption: a second one takes many minutes.
+///
+/// Seeded bug: the pass disregards transit.
+#[test]
+fn search_merge_run() {
+    model("search_merge_run", Some(1), || {
+        let heap = Heap::in_units(2);
+        let other = start(&heap, |heap| heap.raw.sweep(None));
+        let mine = heap.search(2);
+        assert_ne!(mine, Err(Failure::Certified), "all four units are free");
+        join(other);
+        heap.end(&Vec::from_iter(mine.ok().map(|block| (block, 2))));
     });
 }
 

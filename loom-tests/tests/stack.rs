@@ -95,6 +95,27 @@ fn detach_push_pop() {
     });
 }
 
+/// A sweep takes all but the top in hand, on several paths, against a thread that has the node in its own hand that one of them
+/// begins at, or has put it back: what is read along that path is worth nothing.
+///
+/// Seeded bugs: paths that are not proven count, or do so when they have ended; the rest is not detached; the chain that stays is
+/// pushed Relaxed, or the one that goes is taken so.
+#[test]
+fn walk_pop_push() {
+    model("walk_pop_push", Some(3), || {
+        let stack = Stack::of(4);
+        let other = start(&stack, |stack| {
+            let hand = Vec::from_iter([stack.pop(), stack.pop()].into_iter().flatten());
+            let (back, kept) = hand.split_at(hand.len().min(1));
+            stack.push(back);
+            kept.to_vec()
+        });
+        let mut hand = stack.walk();
+        hand.extend(join(other));
+        stack.end(hand);
+    });
+}
+
 /// Who counts a push sees what was written before it: the rule that a failing allocation relies upon.
 ///
 /// Seeded bug: the head load of the count Relaxed.

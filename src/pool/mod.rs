@@ -139,8 +139,8 @@ impl MemoryPool {
     /// Adds the region of `size` bytes at `base` as a heap, while other threads may be using the pool.
     ///
     /// Any base and any size will do; the ends are cut into the largest blocks that fit, and what is less than a smallest
-    /// block is left out. Adjacent heaps stay separate: no block spans two. The pool takes 6 bytes of tables for each
-    /// smallest block from the global allocator; of a huge heap's tables, none is touched before it is used.
+    /// block is left out. Adjacent heaps stay separate: no block spans two. The pool takes 6 bytes and a bit of tables for
+    /// each smallest block from the global allocator; of a huge heap's tables, none is touched before it is used.
     ///
     /// The pool never accesses the region, so it may be memory that this program can't reach. Pointers to blocks are
     /// derived from `base`: to write to the blocks, give one that may write, such as `as_mut_ptr` returns. The region

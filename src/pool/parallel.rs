@@ -21,10 +21,7 @@ impl MemoryPool {
     /// tidied at the same time.
     ///
     /// Of use where a program waits for the sweep of a heap with hundreds of thousands of blocks, or of several such heaps, and
-    /// has processors to spare: with two, 4 million blocks took two thirds of the time of [`sweep`](Self::sweep), where they were
-    /// released in the order of their addresses. Where they were released in random order there was no gain in one heap: then
-    /// nearly all of the time is the walk along the stack. For merging beside the program's work there is the
-    /// [`Sweeper`](crate::Sweeper).
+    /// has processors to spare. For merging beside the program's work there is the [`Sweeper`](crate::Sweeper).
     ///
     /// It runs in the calling thread's rayon pool, [`ThreadPool::install`](rayon::ThreadPool::install) chooses another one.
     /// Where rayon can't start its threads, this is `sweep`. The report is that of `sweep`.
@@ -74,7 +71,8 @@ impl MemoryPool {
         let seams = with(&|buddy| buddy.merge_seams(order));
         // These blocks were visited before.
         total.add(&Sweep { blocks: 0, free_units: 0, largest_found: None, ..seams });
-        total.add(&with(&|buddy| Sweep { dropped: buddy.finish_pieces(), ..Sweep::default() }));
+        let blocks = total.blocks;
+        total.add(&with(&|buddy| Sweep { dropped: buddy.finish_pieces(blocks), ..Sweep::default() }));
         total
     }
 }

@@ -16,6 +16,8 @@ pub(crate) struct Round {
     /// The version of the heap when its part of the round began, and whether anything was done there since.
     version: u64,
     changed: bool,
+    /// Blocks of it that were visited since.
+    blocks: u64,
     /// Heaps in which there was nothing to do, and their versions then: while nothing is published there, nothing can be
     /// merged.
     at_rest: Vec<(HeapId, u64)>,
@@ -53,7 +55,7 @@ impl MemoryPool {
             }
             let (buddy, from) = (heap.buddy(), round.unit);
             if from == 0 {
-                (round.version, round.changed) = (buddy.version(), false);
+                (round.version, round.changed, round.blocks) = (buddy.version(), false, 0);
                 if round.at_rest.contains(&(heap.id, round.version)) {
                     round.go_on();
                     continue;
@@ -62,8 +64,9 @@ impl MemoryPool {
             round.begun = true;
             let (sweep, next) = buddy.merge_piece(from, units);
             round.changed |= sweep.merges > 0 || sweep.unsettled;
+            round.blocks += sweep.blocks;
             if next >= buddy.geometry().units() {
-                round.changed |= buddy.finish_pieces() > 0;
+                round.changed |= buddy.finish_pieces(round.blocks) > 0;
                 round.note_rest();
                 round.go_on();
             } else {
@@ -83,7 +86,7 @@ impl MemoryPool {
 impl Round {
     /// The first round, at its beginning.
     pub(crate) const fn new() -> Self {
-        Self { heap: HeapId(0), unit: 0, begun: false, version: 0, changed: false, at_rest: Vec::new() }
+        Self { heap: HeapId(0), unit: 0, begun: false, version: 0, changed: false, blocks: 0, at_rest: Vec::new() }
     }
 
     fn restart(&mut self) {

@@ -4,7 +4,9 @@ use core::ops::Range;
 
 use super::order::{BlockIndex, Geometry, Order};
 use super::stack::{Chain, FreeStack, Links};
-use super::state::{Kind, Node, State, States};
+use super::state::{Kind, Node, State};
+use super::states::States;
+use super::walk::HandTables;
 use crate::metadata::{Source, Unavailable};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
@@ -37,6 +39,8 @@ pub struct Buddy {
     displaced: AtomicU64,
     /// `displaced` as of the last time that the stacks were tidied.
     tidied: AtomicU64,
+    /// For a sweep that takes nodes in hand.
+    pub(super) hand: HandTables,
     /// 1 while nobody shall allocate here, because somebody wants all of it.
     pub(super) closed: AtomicU32,
 }
@@ -46,7 +50,7 @@ impl Buddy {
     ///
     /// # Errors
     ///
-    /// When the tables, 6 bytes a unit, were not to be had.
+    /// When the tables, 6 bytes and a bit for each unit, were not to be had.
     pub fn new(geometry: Geometry) -> Result<Self, Unavailable> {
         let heap = Self::empty(geometry, &mut Source::Global)?;
         heap.publish_range(0..geometry.units());
@@ -61,6 +65,7 @@ impl Buddy {
             stacks: core::array::from_fn(|_| FreeStack::new(&geometry)),
             displaced: AtomicU64::new(0),
             tidied: AtomicU64::new(0),
+            hand: HandTables::new(&geometry, source)?,
             closed: AtomicU32::new(0),
             geometry,
         })

@@ -1,15 +1,25 @@
-//! Merging, deferred to sweeps: a pass over the state words that joins free buddies, and the tidying of the stacks
-//! behind it.
+//! Merging, deferred to sweeps: a pass over the state words that joins free buddies.
 
 use core::ops::Range;
 
 use super::buddy::Buddy;
+use super::hand::Hand;
 use super::order::{BlockIndex, Order};
+use super::quiet::Quiet;
 use super::stack::Chain;
-use super::state::Kind;
+use super::state::{Kind, State};
 
-/// Nodes that a sweep has in hand before it pushes them back, so that others don't miss them for long.
-const TIDY_BATCH: usize = 256;
+/// Blocks of one order that are merged at once, as a number of orders: their states, if they are single units, fill eight cache
+/// lines.
+#[cfg(not(all(loom, feature = "loom")))]
+const RUN_ORDERS: u32 = 8;
+/// Under loom four blocks, the least that are not merged pair by pair.
+#[cfg(all(loom, feature = "loom"))]
+const RUN_ORDERS: u32 = 2;
+
+/// Units after which a sweep looks whether the others have large blocks left; and that a search goes on for at least when it has
+/// found its block.
+const OFFER: u32 = 1 << 16;
 
 /// What a sweep did and saw.
 #[derive(Clone, Copy, Debug, Default)]
@@ -58,9 +68,12 @@ impl Buddy {
 
     /// The same for a heap of which only the first `units` units were ever published.
     pub(crate) fn sweep_first(&self, units: u32, want: Want) -> Sweep {
-        let mut sweep = self.merge(0..units, want);
-        if self.start_to_tidy() {
-            sweep.dropped = self.tidy();
+        let mut pass = Pass { gathers: true, ..Pass::new(self, want) };
+        pass.run(0..units);
+        let Pass { mut sweep, hand, .. } = pass;
+        // Not with `||`: it is noted that they are tidied.
+        if self.start_to_tidy() | hand.is_some() {
+            sweep.dropped += self.tidy(hand, sweep.blocks);
         }
         sweep
     }
@@ -68,134 +81,212 @@ impl Buddy {
     /// The pass: ascending, block by block. Whatever can be merged with what lies left of it is, as far up as it
     /// goes; what lies right of it is merged when the pass gets there. The stacks are left as they are.
     pub(super) fn merge(&self, range: Range<u32>, want: Want) -> Sweep {
-        let mut sweep = Sweep::default();
-        let mut at = range.start;
-        while at < range.end {
-            let block = BlockIndex::new(at);
-            let seen = self.states.at(block).read();
+        let mut pass = Pass::new(self, want);
+        pass.run(range);
+        pass.sweep
+    }
+}
+
+/// A pass over the states.
+struct Pass<'a> {
+    heap: &'a Buddy,
+    want: Want,
+    sweep: Sweep,
+    /// Shall it take the nodes in hand before it merges?
+    gathers: bool,
+    hand: Option<Hand<'a>>,
+    /// The unit at which it last looked whether the others have large blocks left.
+    offered: u32,
+}
+
+impl<'a> Pass<'a> {
+    fn new(heap: &'a Buddy, want: Want) -> Self {
+        Self { heap, want, sweep: Sweep::default(), gathers: false, hand: None, offered: 0 }
+    }
+
+    fn run(&mut self, range: Range<u32>) {
+        let (mut at, mut end) = (range.start, range.end);
+        while let Some((block, seen)) = self.skip(at, end) {
+            let wanted = self.want;
             at = match seen.kind() {
                 Kind::Inner => {
                     // A head is due here: its block is in transit.
-                    sweep.unsettled = true;
+                    self.sweep.unsettled = true;
                     block.after(1, Order::ZERO).get()
                 }
-                Kind::Free => self.merge_block(block, seen.order(), want, &mut sweep),
+                Kind::Free => self.merge_block(block, seen.order(), end),
                 Kind::Held | Kind::Live => {
-                    sweep.blocks += 1;
+                    self.sweep.blocks += 1;
                     block.after(1, seen.order()).get()
                 }
             };
+            if self.want != wanted && self.hand.is_none() && self.heap.is_gathered() {
+                // It has what it wants, and there is another sweep that merges the rest.
+                end = end.min(at.saturating_add(OFFER));
+            }
         }
-        if sweep.merges > 0 {
-            self.note_displaced();
+        if self.sweep.merges > 0 {
+            self.heap.note_displaced();
         }
-        sweep
+    }
+
+    /// Passes over what there is nothing to do about.
+    fn skip(&mut self, from: u32, end: u32) -> Option<(BlockIndex, State)> {
+        let Quiet { blocks, free_units, largest, found } = self.heap.skip_quiet(from, end, self.want);
+        self.sweep.add(&Sweep { blocks, free_units, largest, largest_found: largest, ..Sweep::default() });
+        found
     }
 
     /// One free block of the pass; returns where to go on.
-    fn merge_block(&self, block: BlockIndex, order: Order, want: Want, sweep: &mut Sweep) -> u32 {
-        sweep.blocks += 1;
-        let want = want.filter(|_| sweep.taken.is_none());
-        if let Some(want) = want.filter(|want| *want <= order) {
-            return self.take_found(block, order, want, sweep);
+    fn merge_block(&mut self, block: BlockIndex, order: Order, end: u32) -> u32 {
+        self.sweep.blocks += 1;
+        if let Some(want) = self.want.filter(|want| *want <= order) {
+            return self.take_found(block, order, want);
         }
-        sweep.free_units += u64::from(order.units());
-        sweep.largest_found = sweep.largest_found.max(Some(order));
-        let (mut head, mut size) = (block, order);
-        while let Some((lower, up)) = self.merge_left(head, size, want, sweep) {
+        self.sweep.free_units += u64::from(order.units());
+        self.sweep.largest_found = self.sweep.largest_found.max(Some(order));
+        let run = self.merge_run(block, order, end);
+        let (mut head, mut size) = run.unwrap_or((block, order));
+        let next = if run.is_some() { head.after(1, size) } else { block.after(1, order) };
+        while let Some((lower, up)) = self.merge_left(head, size) {
             (head, size) = (lower, up);
         }
-        sweep.largest = sweep.largest.max(Some(size));
-        block.after(1, order).get()
+        self.sweep.largest = self.sweep.largest.max(Some(size));
+        if next.get().wrapping_sub(self.offered) >= OFFER {
+            self.offered = next.get();
+            self.offer(head, size);
+        }
+        next.get()
     }
 
     /// Takes a free block that the pass came upon, and publishes what of it is too much.
-    fn take_found(&self, block: BlockIndex, order: Order, want: Order, sweep: &mut Sweep) -> u32 {
-        let word = self.states.at(block);
-        if word.take(super::State::free(order), want).is_err() {
-            sweep.unsettled = true;
+    fn take_found(&mut self, block: BlockIndex, order: Order, want: Order) -> u32 {
+        let word = self.heap.states.at(block);
+        if word.take(State::free(order), want).is_err() {
+            self.sweep.unsettled = true;
             return block.after(1, order).get();
         }
-        // Its node stays behind in a stack.
-        self.note_displaced();
-        self.split(block, order, want);
-        sweep.taken = Some(block);
+        // Its node stays behind in a stack, or in hand.
+        self.heap.note_displaced();
+        self.heap.split(block, order, want);
+        self.has_taken(block);
         block.after(1, want).get()
+    }
+
+    fn has_taken(&mut self, block: BlockIndex) {
+        self.sweep.taken = Some(block);
+        self.want = None;
+    }
+
+    /// Free → in transit; the node becomes idle, if it is in hand.
+    fn absorb(&mut self, block: BlockIndex, order: Order) -> bool {
+        let word = self.heap.states.at(block);
+        match &mut self.hand {
+            Some(hand) if hand.has(block) => {
+                let absorbed = word.absorb_with_node(order).is_ok();
+                if absorbed {
+                    hand.let_go(block);
+                    self.sweep.dropped += 1;
+                }
+                absorbed
+            }
+            _ => word.absorb(order).is_ok(),
+        }
+    }
+
+    /// Before it merges.
+    fn begin_to_merge(&mut self) {
+        if self.gathers && self.heap.is_worth_a_hand(self.sweep.blocks, true) {
+            self.gathers = false;
+            self.hand = self.heap.gather();
+        }
+    }
+
+    /// Merges an upper buddy with its lower one and with what follows, if these are four free blocks of one order or more, in one
+    /// step: all of them but the first are in transit for so long. Returns the merged block; `None`: there was nothing of the
+    /// kind, or somebody was faster.
+    ///
+    /// It goes on to no larger block than there is to be in one of the pass, and to none that is wanted.
+    fn merge_run(&mut self, upper: BlockIndex, order: Order, end: u32) -> Option<(BlockIndex, Order)> {
+        let heap = self.heap;
+        let head = heap.geometry.lower_buddy(upper, order)?;
+        let is_free = |place: &u32| heap.states.at(head.after(*place, order)).read().is_free(order);
+        let largest = order.until(Order::MAX).skip(1).take(RUN_ORDERS as usize).take_while(|up| {
+            *up <= heap.geometry.max_order()
+                && self.want.is_none_or(|want| *up < want)
+                && heap.geometry.is_aligned(head, *up)
+                && head.end(*up) <= u64::from(end)
+        });
+        let most = 1 << (largest.last()?.get() - order.get());
+        let count = (0..most).take_while(is_free).count();
+        if count < 4 {
+            return None;
+        }
+        self.begin_to_merge();
+        let count = 1 << count.ilog2();
+        let absorbed = (1..count).take_while(|place| self.absorb(head.after(*place, order), order)).count() as u32;
+        // As many as there are up to a power of two are merged; the others are published again.
+        let orders = (1 + absorbed).ilog2();
+        let up = Order::new(order.get() + orders)?;
+        let is_raised = absorbed > 0 && heap.states.at(head).raise(order, up).is_ok();
+        let merged = if is_raised { 1 << orders } else { 1 };
+        let rest = head.after(merged, order).get()..head.after(1 + absorbed, order).get();
+        let published = heap.geometry.blocks(rest.clone()).count();
+        heap.publish_range(rest);
+        self.sweep.unsettled |= !is_raised || 1 + absorbed < count;
+        self.sweep.merges += u64::from(absorbed) - published as u64;
+        if !is_raised {
+            return None;
+        }
+        // The first two were counted.
+        self.sweep.blocks += u64::from(merged - 2);
+        self.sweep.free_units += u64::from(merged - 2) << order.get();
+        Some((head, up))
     }
 
     /// Merges an upper buddy with its lower one, if both are free; returns the merged block, if it is still free.
     ///
     /// The lower half never disappears from scans: it is raised in one step, or else the upper half, which was taken
     /// first, is published again.
-    fn merge_left(
-        &self,
-        upper: BlockIndex,
-        order: Order,
-        want: Want,
-        sweep: &mut Sweep,
-    ) -> Option<(BlockIndex, Order)> {
-        let lower = self.geometry.lower_buddy(upper, order)?;
+    fn merge_left(&mut self, upper: BlockIndex, order: Order) -> Option<(BlockIndex, Order)> {
+        let heap = self.heap;
+        let lower = heap.geometry.lower_buddy(upper, order)?;
         let up = order.up()?;
-        let word = self.states.at(lower);
+        let word = heap.states.at(lower);
         if !word.read().is_free(order) {
             // Or another sweep has merged the two since the upper one was seen; then the lower one is free, but larger.
-            sweep.unsettled |= !self.states.at(upper).read().is_free(order);
+            self.sweep.unsettled |= !heap.states.at(upper).read().is_free(order);
             return None;
         }
-        if self.states.at(upper).absorb(order).is_err() {
-            sweep.unsettled = true;
+        self.begin_to_merge();
+        if !self.absorb(upper, order) {
+            self.sweep.unsettled = true;
             return None;
         }
-        let keep = want == Some(up) && sweep.taken.is_none();
+        let keep = self.want == Some(up);
         let raised = if keep { word.raise_and_take(order, up) } else { word.raise(order, up) };
         if raised.is_err() {
-            self.publish(upper, order);
-            sweep.unsettled = true;
+            heap.publish(upper, order);
+            self.sweep.unsettled = true;
             return None;
         }
-        sweep.merges += 1;
+        self.sweep.merges += 1;
         if keep {
-            sweep.taken = Some(lower);
-            sweep.free_units = sweep.free_units.saturating_sub(u64::from(up.units()));
+            self.has_taken(lower);
+            self.sweep.free_units = self.sweep.free_units.saturating_sub(u64::from(up.units()));
             return None;
         }
         Some((lower, up))
     }
 
-    /// Goes through the stacks, drops the entries that are stale and moves the ones that are in the wrong stack;
-    /// returns how many it dropped.
-    #[cold]
-    pub(super) fn tidy(&self) -> u64 {
-        let mut dropped = 0;
-        // Descending: a node moves to the stack of a larger order as a rule, and is not visited again there.
-        for order in Order::ZERO.through(self.geometry.max_order()).rev() {
-            let mut chains = [None; Order::COUNT];
-            let mut in_hand = 0;
-            for block in self.stacks[order.slot()].detach(&self.links) {
-                let Some(order) = self.put_away_slow(block) else {
-                    dropped += 1;
-                    continue;
-                };
-                match &mut chains[order.slot()] {
-                    Some(chain) => Chain::append(chain, &self.links, block),
-                    none => *none = Some(Chain::new(block)),
-                }
-                in_hand += 1;
-                if in_hand == TIDY_BATCH {
-                    self.push_chains(&mut chains);
-                    in_hand = 0;
-                }
-            }
-            self.push_chains(&mut chains);
-        }
-        dropped
-    }
-
-    fn push_chains(&self, chains: &mut [Option<Chain>; Order::COUNT]) {
-        for (stack, chain) in self.stacks.iter().zip(chains) {
-            if let Some(chain) = chain.take() {
-                stack.push(&self.links, chain);
-            }
+    /// Gives a block to the others that the sweep has the node of in hand, if they have none as large: else the next allocation that
+    /// finds the stacks empty would begin a sweep of its own.
+    fn offer(&mut self, block: BlockIndex, order: Order) {
+        let Some(hand) = self.hand.as_mut().filter(|hand| hand.has(block)) else { return };
+        let mut larger = order.through(self.heap.geometry.max_order());
+        if larger.all(|order| self.heap.stacks[order.slot()].is_empty()) {
+            hand.let_go(block);
+            self.heap.stacks[order.slot()].push(&self.heap.links, Chain::new(block));
         }
     }
 }

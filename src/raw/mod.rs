@@ -1,9 +1,10 @@
 //! The lock-free buddy core of one heap, in indices only: no pointer, no unsafe code.
 //!
-//! A file uses only the ones before it: [`order`] (sizes and buddy arithmetic), [`state`] (the state word),
-//! [`stack`] (the free stacks), [`buddy`] (publish, take, split, release), [`resize`] (grow and shrink in place),
-//! [`batch`] (many blocks for few atomic operations), [`merge`] (the pass of a sweep), [`pieces`] (the same piece
-//! by piece), [`scan`] (looking at the blocks), [`search`] (when an allocation may fail), [`seize`] (taking a heap out of
+//! A file uses only the ones before it: [`order`] (sizes and buddy arithmetic), [`state`] (the state word), [`states`] (the table
+//! of them), [`stack`] (the free stacks), [`walk`] (walking along them on many paths), [`buddy`] (publish, take, split, release),
+//! `quiet` (passing over what there is nothing to do about), `hand` (the nodes that a sweep has in hand), [`merge`] (the pass of a
+//! sweep), [`pieces`] (the same piece by piece), [`resize`] (grow and shrink in place), [`batch`] (many blocks for few atomic
+//! operations), [`scan`] (looking at the blocks), [`search`] (when an allocation may fail), [`seize`] (taking a heap out of
 //! use), [`spans`] (any number of units), [`group`] and [`groups`] (slots that are smaller than a unit), [`runs`] (pages, and
 //! spans of them that are cut into slots). The protocol as a whole is on the design page, `src/DESIGN.md`.
 #![forbid(unsafe_code)]
@@ -14,10 +15,12 @@ pub mod buddy;
 pub mod group;
 #[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
 pub mod groups;
+mod hand;
 pub mod merge;
 pub mod order;
 #[cfg(feature = "std")]
 pub mod pieces;
+mod quiet;
 pub mod resize;
 #[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
 pub mod runs;
@@ -28,6 +31,8 @@ pub mod seize;
 pub mod spans;
 pub mod stack;
 pub mod state;
+pub mod states;
+pub mod walk;
 
 pub use batch::Batch;
 pub use buddy::{Buddy, NotLive};

@@ -18,10 +18,10 @@ impl Buddy {
         (self.merge(begin..end, None), end.max(begin))
     }
 
-    /// Tidies the stacks, if they want it: what is left to do once all pieces were merged. Returns how many entries it
-    /// dropped. O(entries). Lock-free.
-    pub fn finish_pieces(&self) -> u64 {
-        if self.start_to_tidy() { self.tidy() } else { 0 }
+    /// Tidies the stacks, if they want it: what is left to do once all pieces were merged, in which so many blocks were visited.
+    /// Returns how many entries it dropped. O(entries). Lock-free.
+    pub fn finish_pieces(&self, blocks: u64) -> u64 {
+        if self.start_to_tidy() { self.tidy(None, blocks) } else { 0 }
     }
 
     /// Cuts the heap where blocks of `order` begin, whoever has them. The pieces can be merged in any order, by several
@@ -106,7 +106,7 @@ mod tests {
                     total.add(&sweep);
                     next = end;
                 }
-                assert_eq!(heap.finish_pieces() > 0, total.merges > 0);
+                assert_eq!(heap.finish_pieces(total.blocks) > 0, total.merges > 0);
                 assert_eq!(blocks(&heap), blocks(&whole), "{units} units in pieces of {step}");
                 assert_eq!((total.blocks, total.merges, total.unsettled), (all.blocks, all.merges, false));
                 assert_eq!((total.largest, total.largest_found), (all.largest, all.largest_found));
@@ -133,7 +133,7 @@ mod tests {
                 }
                 assert_eq!(total.blocks, all.blocks);
                 total.add(&heap.merge_seams(order));
-                heap.finish_pieces();
+                heap.finish_pieces(total.blocks);
                 assert_eq!(blocks(&heap), blocks(&whole), "{units} units in pieces of order {}", order.get());
                 assert_eq!((total.merges, total.largest), (all.merges, all.largest));
             }

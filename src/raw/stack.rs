@@ -48,7 +48,7 @@ impl Links {
 
     /// What follows `block`, as the index bits of a head. Garbage, though a valid index, if the node was moved.
     #[inline]
-    fn after(&self, block: BlockIndex) -> u32 {
+    pub(super) fn after(&self, block: BlockIndex) -> u32 {
         // Relaxed: the Acquire of the head made the links visible that were written before it; one that was written
         // since may be read instead, but then the head has changed, and the compare-exchange fails.
         self.0[block.slot()].load(Ordering::Relaxed)
@@ -81,6 +81,13 @@ impl Chain {
     pub fn append(&mut self, links: &Links, block: BlockIndex) {
         links.set(self.last, block.get());
         self.last = block;
+    }
+
+    /// Adds a node, which is in the caller's hand, at the beginning.
+    #[inline]
+    pub fn prepend(&mut self, links: &Links, block: BlockIndex) {
+        links.set(block, self.first.get());
+        self.first = block;
     }
 }
 
@@ -149,7 +156,7 @@ impl FreeStack {
         if out.is_empty() {
             return 0;
         }
-        let end = self.0.index_mask as u32;
+        let end = self.end();
         let mut popped = 0;
         let swung = self.swing(|top| {
             let mut next = top.get();
@@ -170,8 +177,7 @@ impl FreeStack {
     /// Empties the stack with one compare-exchange, and returns its nodes, all in the caller's hand then, from the
     /// top. Lock-free.
     pub fn detach<'a>(&self, links: &'a Links) -> impl Iterator<Item = BlockIndex> + use<'a> {
-        let end = self.0.index_mask as u32;
-        let mut next = self.swing(|_| end);
+        let (end, mut next) = (self.end(), self.detach_top());
         core::iter::from_fn(move || {
             let block = next?;
             // The node's link is read before the caller of the iterator may write it.
@@ -180,10 +186,49 @@ impl FreeStack {
         })
     }
 
+    /// The same; returns the top, from which the links lead to the others.
+    pub fn detach_top(&self) -> Option<BlockIndex> {
+        self.swing(|_| self.end())
+    }
+
+    /// Pushes a chain of nodes that are in the caller's hand, and takes out all that was there before, with one compare-exchange, so
+    /// that others never find the stack empty. Returns the old top. Lock-free.
+    pub fn replace(&self, links: &Links, chain: Chain) -> Option<BlockIndex> {
+        let Head { word, index_mask, tag_mask } = &*self.0;
+        links.set(chain.last, self.end());
+        // Acquire: as in `swing`.
+        let mut old = word.load(Ordering::Acquire);
+        loop {
+            let new = old.wrapping_add(index_mask + 1) & tag_mask | u64::from(chain.first.get());
+            // Release: as in `push`. Acquire on failure: as in `swing`; as there, what was acquired is the value that was
+            // replaced.
+            match word.compare_exchange_weak(old, new, Ordering::Release, Ordering::Acquire) {
+                Ok(_) => {
+                    return Some(old & index_mask)
+                        .filter(|top| top != index_mask)
+                        .map(|top| BlockIndex::new(top as u32));
+                }
+                Err(now) => old = now,
+            }
+        }
+    }
+
+    /// What stands for a link that leads nowhere, in all stacks of a heap.
+    #[inline]
+    pub fn end(&self) -> u32 {
+        self.0.index_mask as u32
+    }
+
+    /// Has it nothing, as far as one can tell?
+    pub fn is_empty(&self) -> bool {
+        // Relaxed: a hint.
+        self.0.word.load(Ordering::Relaxed) as u32 & self.end() == self.end()
+    }
+
     /// The nodes in the stack, from the top. For a model to look at when its threads are done.
     #[cfg(all(loom, feature = "loom"))]
     pub fn nodes<'a>(&self, links: &'a Links) -> impl Iterator<Item = BlockIndex> + use<'a> {
-        let end = self.0.index_mask as u32;
+        let end = self.end();
         let node = move |link: u32| (link != end).then(|| BlockIndex::new(link));
         // Acquire: as in `swing`.
         let top = node(self.0.word.load(Ordering::Acquire) as u32 & end);

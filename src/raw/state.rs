@@ -24,12 +24,11 @@
 //! The home is a hint: it tells a release whose block it has in the very word that it must read anyway. So the state of
 //! a thread's own block is one value that is known beforehand but for the order.
 
-use super::order::{BlockIndex, Geometry, Order};
-use crate::metadata::{Source, Table, Unavailable};
+use super::order::Order;
 use crate::sync::{AtomicU16, Ordering};
 
-const ORDER: u16 = 0b0001_1111;
-const KIND: u16 = 0b0110_0000;
+pub(super) const ORDER: u16 = 0b0001_1111;
+pub(super) const KIND: u16 = 0b0110_0000;
 const KIND_SHIFT: u32 = KIND.trailing_zeros();
 const LISTED: u16 = 0b1000_0000;
 const HOME: u16 = 0xff00;
@@ -187,6 +186,15 @@ impl State {
         Home((self.0 >> HOME_SHIFT) as u8)
     }
 
+    /// Is this, where the lower buddy of a free block of `order` begins, a reason to look at the two more closely? Not if a
+    /// block begins here that is not free, or is smaller.
+    #[inline]
+    pub(super) const fn may_have_an_upper_buddy(self, order: Order) -> bool {
+        const FREE: u16 = (Kind::Free as u16) << KIND_SHIFT;
+        let begins = self.0 & (KIND | ORDER);
+        (begins < FREE) | (begins >= FREE | order.get() as u16) & (begins <= FREE | ORDER)
+    }
+
     const fn keeping_node_of(self, other: Self) -> Self {
         Self(self.0 & !LISTED | other.0 & LISTED)
     }
@@ -196,33 +204,9 @@ impl State {
     }
 }
 
-/// The state words of a heap.
-#[derive(Debug)]
-pub struct States(Table<AtomicU16>);
-
 /// The state word of one unit. All that happens to it happens here.
 #[derive(Clone, Copy, Debug)]
 pub struct StateWord<'a>(pub(crate) &'a AtomicU16);
-
-impl States {
-    /// The states of a heap in which nothing was published yet.
-    pub(crate) fn new(geometry: &Geometry, source: &mut Source) -> Result<Self, Unavailable> {
-        // Blocks of whole cache lines of states begin at the beginning of one.
-        source.table_in_lines(geometry.units() as usize, geometry.lead() as usize).map(Self)
-    }
-
-    /// The state word of `block`.
-    #[inline]
-    pub fn at(&self, block: BlockIndex) -> StateWord<'_> {
-        StateWord(&self.0[block.slot()])
-    }
-
-    /// All of them, to be looked at from elsewhere by [`StateWord`].
-    #[inline]
-    pub(crate) fn words(&self) -> &[AtomicU16] {
-        &self.0
-    }
-}
 
 impl StateWord<'_> {
     /// The state now.
@@ -231,6 +215,13 @@ impl StateWord<'_> {
         // Acquire: pairs with the Release of every transition; whoever sees a state sees what came before it, above
         // all the pushes that a scan must know of (`search`) and the heads of the halves of a split.
         State(self.0.load(Ordering::Acquire))
+    }
+
+    /// The state now, for who looks at many and has a fence after that.
+    #[inline]
+    pub(super) fn glance(self) -> State {
+        // Relaxed: an Acquire fence follows before anything is made of it, which pairs as the Acquire in `read`.
+        State(self.0.load(Ordering::Relaxed))
     }
 
     /// In transit or `Held` → `Free(order)`. The caller owns the block.
@@ -325,6 +316,16 @@ impl StateWord<'_> {
     #[inline]
     pub fn absorb(self, order: Order) -> Result<(), State> {
         self.change(State::free(order), State(LISTED))
+    }
+
+    /// The same by the thread that has the node in hand, which becomes idle.
+    ///
+    /// # Errors
+    ///
+    /// The state that it has instead; the caller still has the node.
+    #[inline]
+    pub fn absorb_with_node(self, order: Order) -> Result<(), State> {
+        self.change(State::free(order), State(0))
     }
 
     /// The lower half of a pair, `Free(order)` → `Free(up)`, by the owner of the upper half.

@@ -14,6 +14,7 @@ use super::buddy::Buddy;
 use super::group::Slots;
 use super::groups::{Class, Groups};
 use super::order::{BlockIndex, Geometry, Order};
+use super::walk::HandTables;
 use crate::metadata::{Source, Table, Unavailable};
 use crate::sync::{AtomicU32, Ordering};
 
@@ -112,7 +113,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
     /// Bytes of tables for so many pages.
     pub const fn tables(pages: usize) -> usize {
         // States, links, the map; words and links of groups. With each table's rest of two cache lines.
-        pages * (2 + 4 + 4 + PLANES as usize * (8 + 4)) + 5 * 128
+        pages * (2 + 4 + 4 + PLANES as usize * (8 + 4)) + 5 * 128 + HandTables::bytes(pages)
     }
 
     /// A heap that may grow to so many pages, the first of which has the absolute number `first_page`. For models.

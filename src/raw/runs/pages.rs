@@ -73,7 +73,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
     fn tidy_stacks(&self, few: u32) -> bool {
         let wanted = TIDIES && self.buddy.displaced() > u64::from(few) && self.buddy.start_to_tidy();
         if wanted {
-            self.buddy.tidy();
+            self.buddy.tidy_singly();
         }
         wanted
     }

@@ -64,7 +64,7 @@ impl Contender {
     pub fn tables(&self, size: usize) -> usize {
         self.min_block.map_or(0, |min_block| {
             let units = size / min_block;
-            6 * units + units.div_ceil(64)
+            6 * units + units.div_ceil(8) + units.div_ceil(64)
         })
     }
 }

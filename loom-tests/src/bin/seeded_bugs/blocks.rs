@@ -4,7 +4,9 @@ use crate::bug::Bug;
 
 const BUDDY: &str = "raw/buddy.rs";
 const BATCH: &str = "raw/batch.rs";
+const HAND: &str = "raw/hand.rs";
 const MERGE: &str = "raw/merge.rs";
+const QUIET: &str = "raw/quiet.rs";
 const RESIZE: &str = "raw/resize.rs";
 const SEARCH: &str = "raw/search.rs";
 
@@ -96,44 +98,100 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a merge keeps the upper half when it can't raise the lower",
         source: MERGE,
-        find: "            self.publish(upper, order);\n",
+        find: "            heap.publish(upper, order);\n",
         replace: "",
         models: &["merge::merge_alloc_lower", "merge::split_merge"],
     },
     Bug {
         name: "a sweep does not climb to the next order",
         source: MERGE,
-        find: "while let Some((lower, up)) = self.merge_left(head, size, want, sweep) {",
-        replace: "if let Some((lower, up)) = self.merge_left(head, size, want, sweep) {",
+        find: "while let Some((lower, up)) = self.merge_left(head, size) {",
+        replace: "if let Some((lower, up)) = self.merge_left(head, size) {",
         models: &["merge::merge_twice_alloc"],
     },
     Bug {
         name: "a sweep drops the nodes that it should move",
-        source: MERGE,
+        source: HAND,
         find: "none => *none = Some(Chain::new(block)),",
         replace: "none => *none = None,",
         models: &["merge::two_sweeps"],
     },
     Bug {
-        name: "a sweep moves nodes to the stack that they were in",
-        source: MERGE,
-        find: "let Some(order) = self.put_away_slow(block) else {",
-        replace: "let Some(order) = self.put_away_slow(block).map(|_| order) else {",
+        name: "a sweep moves nodes to the stack of the smallest blocks",
+        source: HAND,
+        find: "let Some(order) = self.heap.put_away_slow(block) else {",
+        replace: "let Some(order) = self.heap.put_away_slow(block).map(|_| Order::ZERO) else {",
         models: &["merge::merge_take_whole"],
     },
     Bug {
         name: "a sweep disregards transit",
         source: MERGE,
-        find: "                    sweep.unsettled = true;\n                    block.after(1, Order::ZERO).get()",
+        find: "                    self.sweep.unsettled = true;\n                    block.after(1, Order::ZERO).get()",
         replace: "                    block.after(1, Order::ZERO).get()",
         models: &["search::search_merge"],
     },
     Bug {
         name: "a sweep does not look at the upper half again",
         source: MERGE,
-        find: "            sweep.unsettled |= !self.states.at(upper).read().is_free(order);\n",
+        find: "            self.sweep.unsettled |= !heap.states.at(upper).read().is_free(order);\n",
         replace: "",
         models: &["search::search_merge"],
+    },
+    Bug {
+        name: "a pass disregards transit",
+        source: QUIET,
+        find: " | (seen.kind() == Kind::Inner)",
+        replace: "",
+        models: &["search::search_merge", "search::search_merge_run"],
+    },
+    Bug {
+        name: "a pass looks without a fence",
+        source: QUIET,
+        find: "        fence(Ordering::Acquire);\n",
+        replace: "        fence(Ordering::Release);\n",
+        models: &["search::search_overtaken"],
+    },
+    Bug {
+        name: "a run that was absorbed is not published again",
+        source: MERGE,
+        find: "        heap.publish_range(rest);\n",
+        replace: "        drop(rest);\n",
+        models: &["merge::merge_run_alloc"],
+    },
+    Bug {
+        name: "a sweep keeps the node of what it absorbs",
+        source: MERGE,
+        find: "                    hand.let_go(block);\n                    self.sweep.dropped += 1;",
+        replace: "                    self.sweep.dropped += 1;",
+        models: &["merge::merge_run_alloc"],
+    },
+    Bug {
+        name: "a sweep takes nodes for its own that are not",
+        source: MERGE,
+        find: "Some(hand) if hand.has(block) => {",
+        replace: "Some(hand) if hand.has(block) || !hand.has(block) => {",
+        models: &["merge::merge_run_alloc"],
+    },
+    Bug {
+        name: "a run is merged whether or not all of it was there",
+        source: MERGE,
+        find: "let orders = (1 + absorbed).ilog2();",
+        replace: "let orders = (count as u32).ilog2();",
+        models: &["merge::merge_run_alloc_inside"],
+    },
+    Bug {
+        name: "two sweeps have nodes in hand at the same time",
+        source: HAND,
+        find: "if taken.swap(1, Ordering::Acquire) != 0 {",
+        replace: "if taken.swap(1, Ordering::Acquire) > 1 {",
+        models: &["merge::merge_run_two_sweeps"],
+    },
+    Bug {
+        name: "the tables are handed over Relaxed",
+        source: HAND,
+        find: "self.heap.hand.taken.store(0, Ordering::Release);",
+        replace: "self.heap.hand.taken.store(0, Ordering::Relaxed);",
+        models: &["merge::merge_run_two_sweeps"],
     },
     Bug {
         name: "grow: the exchange before the buddies",

@@ -4,6 +4,7 @@ use crate::bug::Bug;
 
 const SYNC: &str = "sync.rs";
 const STACK: &str = "raw/stack.rs";
+const WALK: &str = "raw/walk.rs";
 const STATE: &str = "raw/state.rs";
 
 pub(crate) const BUGS: &[Bug] = &[
@@ -57,6 +58,48 @@ pub(crate) const BUGS: &[Bug] = &[
         models: &["stack::push_push_pop"],
     },
     Bug {
+        name: "replace: the chain is pushed Relaxed",
+        source: STACK,
+        find: "compare_exchange_weak(old, new, Ordering::Release, Ordering::Acquire)",
+        replace: "compare_exchange_weak(old, new, Ordering::Relaxed, Ordering::Acquire)",
+        models: &["stack::walk_pop_push"],
+    },
+    Bug {
+        name: "replace: the head is loaded Relaxed",
+        source: STACK,
+        find: "let mut old = word.load(Ordering::Acquire);",
+        replace: "let mut old = word.load(Ordering::Relaxed);",
+        models: &["stack::walk_pop_push"],
+    },
+    Bug {
+        name: "replace: the head is reloaded Relaxed after a failure",
+        source: STACK,
+        find: "compare_exchange_weak(old, new, Ordering::Release, Ordering::Acquire)",
+        replace: "compare_exchange_weak(old, new, Ordering::Release, Ordering::Relaxed)",
+        models: &["stack::walk_pop_push"],
+    },
+    Bug {
+        name: "replace: what was there stays",
+        source: STACK,
+        find: "links.set(chain.last, self.end());",
+        replace: "links.set(chain.last, word.load(Ordering::Acquire) as u32 & self.end());",
+        models: &["stack::walk_pop_push"],
+    },
+    Bug {
+        name: "a walk counts paths that are not proven",
+        source: WALK,
+        find: "            if self.keep_proven(ways) {",
+        replace: "            if self.keep_proven(ways) || self.regions > 0 {",
+        models: &["stack::walk_pop_push"],
+    },
+    Bug {
+        name: "a walk counts paths that have ended",
+        source: WALK,
+        find: "are_all &= matches!(phase, Phase::None | Phase::New | Phase::Proven);",
+        replace: "are_all &= matches!(phase, Phase::None | Phase::New | Phase::Ended | Phase::Proven);",
+        models: &["stack::walk_pop_push"],
+    },
+    Bug {
         name: "pushes: the head is loaded Relaxed",
         source: STACK,
         find: "(self.0.word.load(Ordering::Acquire) & self.0.tag_mask)",
@@ -71,10 +114,10 @@ pub(crate) const BUGS: &[Bug] = &[
         models: &["stack::push_chain_pop_batch"],
     },
     Bug {
-        name: "detach leaves all but the top",
+        name: "detach leaves the nodes in the stack",
         source: STACK,
-        find: "self.swing(|_| end)",
-        replace: "self.swing(|top| links.after(top))",
+        find: "self.swing(|_| self.end())",
+        replace: "self.swing(BlockIndex::get)",
         models: &["stack::detach_push_pop"],
     },
     Bug {
@@ -138,7 +181,7 @@ pub(crate) const BUGS: &[Bug] = &[
         source: STATE,
         find: "State(self.0.load(Ordering::Acquire))",
         replace: "State(self.0.load(Ordering::Relaxed))",
-        models: &["search::search_overtaken"],
+        models: &["search::search_merge"],
     },
     Bug {
         name: "absorb: a store",

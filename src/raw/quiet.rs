@@ -1,0 +1,128 @@
+//! Passing over blocks with which a sweep has nothing to do: all that a pass does where nothing can be merged.
+//!
+//! The states are loaded `Relaxed`, in any order, before one fence, and a block for which there may be something to do is left to
+//! the pass. What was passed over tells a search that the block that it wants is not there, if nothing was published
+//! meanwhile (`search`): then a block that was seen live or cached stays so, and one that was seen free has at most been taken, or
+//! merged with a buddy that was free as well; so if one of two buddies was seen live, the two can't be merged, whichever was
+//! looked at first.
+
+use super::buddy::Buddy;
+use super::order::{BlockIndex, Order};
+use super::state::{Kind, State, StateWord};
+use super::states::States;
+use crate::sync::{Ordering, fence};
+
+/// Blocks of one order in succession after which there may be a whole run of them.
+const SIGN_OF_A_RUN: u32 = 4;
+
+/// Blocks in succession that are not free, after which only such ones are expected; and of one order among those, after which
+/// there may be a run again. No model has as many.
+const SIGN_OF_MANY: (u32, u32) = (8, 16);
+
+/// Look for the lower buddy before it is known whether that matters? A branch that nobody can foretell costs more.
+#[cfg(not(all(loom, feature = "loom")))]
+const BLINDLY: bool = true;
+/// Under loom a look more is more executions.
+#[cfg(all(loom, feature = "loom"))]
+const BLINDLY: bool = false;
+
+/// What a pass passed over, and where it has to stop.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Quiet {
+    pub(super) blocks: u64,
+    pub(super) free_units: u64,
+    /// The order of the largest free block among them.
+    pub(super) largest: Option<Order>,
+    /// The first block that is not quiet, and what was seen there; `None`, if all were.
+    pub(super) found: Option<(BlockIndex, State)>,
+}
+
+impl Buddy {
+    /// Passes over blocks from the one at `from` on, up to the unit `end` or to one for which there may be something to do: it is in
+    /// transit, or what `want` asks for, or the upper one of two buddies that are both free. Returns that one, and what was seen there.
+    pub(super) fn skip_quiet(&self, from: u32, end: u32, want: Option<Order>) -> Quiet {
+        let (geometry, max) = (&self.geometry, self.geometry.max_order());
+        let want = want.map_or(u32::MAX, Order::get);
+        let (mut at, mut last, mut alike, mut taken) = (from, Order::ZERO, SIGN_OF_A_RUN, 0);
+        let (mut blocks, mut free_units, mut largest) = (0u64, 0u64, 0);
+        let mut found = None;
+        // No branch depends on what a quiet block is, but for its being one of many alike.
+        while at < end {
+            let block = BlockIndex::new(at);
+            let seen = self.states.at(block).glance();
+            let order = seen.order();
+            alike = (alike + 1) * u32::from(order == last);
+            last = order;
+            let is_upper = geometry.is_upper(block, order);
+            if alike >= SIGN_OF_A_RUN {
+                alike = 0;
+                if let Some((next, free)) = self.skip_run(block, order, end, want) {
+                    blocks += u64::from(States::RUN);
+                    free_units += u64::from(free) << order.get();
+                    largest = largest.max((order.get() + 1) * u32::from(free > 0));
+                    (at, alike) = (next, SIGN_OF_A_RUN);
+                    continue;
+                }
+            }
+            let is_free = seen.kind() == Kind::Free;
+            taken = (taken + 1) * u32::from(!is_free);
+            if taken > SIGN_OF_MANY.0 {
+                let (next, passed) = self.skip_taken(at, end);
+                blocks += passed;
+                (taken, alike) = (0, SIGN_OF_A_RUN);
+                if next != at {
+                    at = next;
+                    continue;
+                }
+            }
+            // The lower buddy of an upper one; else the block itself. None: it would begin before the heap.
+            let lower = at.wrapping_sub(order.units() * u32::from(is_upper));
+            let is_pair = (BLINDLY || is_free & is_upper)
+                && self.states.words().get(lower as usize).is_some_and(|lower| {
+                    let lower = StateWord(lower).glance();
+                    lower.may_have_an_upper_buddy(order)
+                });
+            let is_mergeable = is_free & is_upper & (order < max) & is_pair;
+            if is_mergeable | is_free & (want <= order.get()) | (seen.kind() == Kind::Inner) {
+                found = Some((block, seen));
+                break;
+            }
+            blocks += 1;
+            free_units += u64::from(order.units()) * u64::from(is_free);
+            largest = largest.max((order.get() + 1) * u32::from(is_free));
+            at = block.after(1, order).get();
+        }
+        // Acquire: pairs with the Release of every transition, as in `StateWord::read`.
+        fence(Ordering::Acquire);
+        Quiet { blocks, free_units, largest: largest.checked_sub(1).and_then(Order::new), found }
+    }
+
+    /// Passes over blocks that are live or cached, until there are many of one order; returns where it ends, and how many there were.
+    fn skip_taken(&self, from: u32, end: u32) -> (u32, u64) {
+        let (mut at, mut last, mut alike, mut blocks) = (from, Order::ZERO, 0, 0);
+        while at < end {
+            let seen = self.states.at(BlockIndex::new(at)).glance();
+            let order = seen.order();
+            alike = if order == last { alike + 1 } else { 0 };
+            if !matches!(seen.kind(), Kind::Held | Kind::Live) || alike > SIGN_OF_MANY.1 {
+                break;
+            }
+            last = order;
+            blocks += 1;
+            at = BlockIndex::new(at).after(1, order).get();
+        }
+        (at, blocks)
+    }
+
+    /// Looks at a run of blocks of `order`, all at once: where it ends, and how many are free. `None`: one of them is not quiet.
+    fn skip_run(&self, first: BlockIndex, order: Order, end: u32, want: u32) -> Option<(u32, u32)> {
+        // As wide as it must be for large blocks.
+        let next = u64::from(first.get()) + (u64::from(States::RUN) << order.get());
+        if self.geometry.is_upper(first, order) || next > u64::from(end) {
+            return None;
+        }
+        let free = self.states.quiet_run(first, order, order < self.geometry.max_order())?;
+        // Not past `end`.
+        (free == 0 || want > order.get()).then_some((next as u32, free))
+    }
+}

@@ -1,0 +1,364 @@
+//! Walking along the links of stacks that were detached, on many paths at once.
+//!
+//! Where blocks were released in random order each step along the links is a cache miss that waits for the one before. So more
+//! paths begin at units in between, of which nobody knows beforehand whether their nodes were detached: they may as well stand in a
+//! stack again, or be in another thread's hand, and what is read along such a path is worth nothing. A path counts only when it
+//! is *proven*:
+//!
+//! - The ones that begin at the tops are: those nodes are in the caller's hand. So is what the link of a node leads to that is
+//!   in hand: nobody else writes to it.
+//! - A path ends where another one begins, or with its chain. If it is proven, that other one is: its first node is in the
+//!   caller's hand, and has been since the stacks were detached, which was before anything was read along that path.
+//!
+//! So the proof goes from the tops on, path by path, until each chain has come to its end. It is not enough that a path ends where
+//! a proven one begins: a node in another thread's hand may well lead there. If some path turns out not to be proven, all is
+//! walked once more without it, which happens when a block changed hands just then, among the thousands that paths begin at.
+
+use super::order::{BlockIndex, Geometry, Order};
+use super::stack::Links;
+use crate::metadata::{Source, Table, Unavailable};
+use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+/// A path begins in each region of 2^this units.
+#[cfg(not(all(loom, feature = "loom")))]
+const REGION_SHIFT: u32 = 12;
+/// Under loom in each pair of units.
+#[cfg(all(loom, feature = "loom"))]
+const REGION_SHIFT: u32 = 1;
+
+/// Paths at once: as many cache misses as a processor has under way.
+#[cfg(not(all(loom, feature = "loom")))]
+const LANES: usize = 32;
+/// Under loom two: no model has three that are unproven.
+#[cfg(all(loom, feature = "loom"))]
+const LANES: usize = 2;
+
+/// Nodes of a chain that are walked singly, before it is worth while to look for places to begin in between.
+#[cfg(not(all(loom, feature = "loom")))]
+const SINGLE: usize = 1024;
+/// Under loom none: no model has more than a few.
+#[cfg(all(loom, feature = "loom"))]
+const SINGLE: usize = 0;
+
+/// Steps after which a path waits for the others: one that is not proven may go in a circle.
+#[cfg(not(all(loom, feature = "loom")))]
+const TURN: u32 = 1 << 16;
+/// Under loom few, as above.
+#[cfg(all(loom, feature = "loom"))]
+const TURN: u32 = 3;
+
+/// One bit for each unit. Only one thread at a time uses it.
+#[derive(Debug)]
+pub struct Bits(Table<AtomicU64>);
+
+impl Bits {
+    /// All clear. For models.
+    ///
+    /// # Errors
+    ///
+    /// When there is no memory for them.
+    #[cfg(all(loom, feature = "loom"))]
+    pub fn new(geometry: &Geometry) -> Result<Self, Unavailable> {
+        Self::of(geometry, &mut Source::Global)
+    }
+
+    /// All clear.
+    fn of(geometry: &Geometry, source: &mut Source) -> Result<Self, Unavailable> {
+        source.table(geometry.units().div_ceil(u64::BITS) as usize).map(Self)
+    }
+
+    // Relaxed, in all of these: there is one thread.
+
+    /// Is the bit of this unit set? False, if there is no such unit.
+    #[inline]
+    pub fn has(&self, block: BlockIndex) -> bool {
+        self.word(block).is_some_and(|word| word.load(Ordering::Relaxed) >> (block.get() % u64::BITS) & 1 != 0)
+    }
+
+    /// Sets it.
+    #[inline]
+    pub fn set(&self, block: BlockIndex) {
+        if let Some(word) = self.word(block) {
+            word.store(word.load(Ordering::Relaxed) | 1 << (block.get() % u64::BITS), Ordering::Relaxed);
+        }
+    }
+
+    /// Clears it.
+    #[inline]
+    pub fn clear(&self, block: BlockIndex) {
+        if let Some(word) = self.word(block) {
+            word.store(word.load(Ordering::Relaxed) & !(1 << (block.get() % u64::BITS)), Ordering::Relaxed);
+        }
+    }
+
+    #[inline]
+    fn word(&self, block: BlockIndex) -> Option<&AtomicU64> {
+        self.0.get(block.slot() / u64::BITS as usize)
+    }
+
+    /// Takes out the units of which the bit is set, the last ones first.
+    pub fn drain(&self) -> impl Iterator<Item = BlockIndex> + '_ {
+        self.0.iter().enumerate().rev().flat_map(|(place, word)| {
+            let mut bits = word.load(Ordering::Relaxed);
+            if bits != 0 {
+                word.store(0, Ordering::Relaxed);
+            }
+            core::iter::from_fn(move || {
+                let bit = bits.checked_ilog2()?;
+                bits ^= 1 << bit;
+                // Less than the number of units, which is an u32.
+                Some(BlockIndex::new(place as u32 * u64::BITS + bit))
+            })
+        })
+    }
+}
+
+/// What becomes of a path. A byte each, 0 at first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Phase {
+    /// There is none.
+    None,
+    /// Nothing was read along it.
+    New,
+    /// It goes on later.
+    Waiting,
+    /// It is in a lane.
+    Running,
+    /// It has come to where another one begins, or to the end of its chain.
+    Ended,
+    /// The same, and it is proven.
+    Proven,
+}
+
+/// The paths of one walk: one for each region, then one for each stack. Only one thread at a time uses them.
+#[derive(Debug)]
+pub struct Paths {
+    regions: usize,
+    phases: Table<AtomicU8>,
+    /// The unit that a path begins at.
+    starts: Table<AtomicU32>,
+    /// Where it stands, or has ended.
+    places: Table<AtomicU32>,
+}
+
+/// What a walk goes along.
+#[derive(Clone, Copy, Debug)]
+pub struct Ways<'a> {
+    /// The links.
+    pub links: &'a Links,
+    /// What stands for a link that leads nowhere.
+    pub end: u32,
+    /// The tops of the stacks that were detached.
+    pub tops: [Option<BlockIndex>; Order::COUNT],
+}
+
+/// The tables that a sweep needs to have nodes in hand: one sweep at a time has them, the others do without.
+#[derive(Debug)]
+pub(super) struct HandTables {
+    /// 1 while some sweep has them.
+    pub(super) taken: AtomicU32,
+    /// The nodes in hand.
+    pub(super) nodes: Bits,
+    /// For the walk to find them.
+    pub(super) paths: Paths,
+}
+
+impl HandTables {
+    /// Bytes of them for so many units, in an area.
+    #[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
+    pub(super) const fn bytes(units: usize) -> usize {
+        let paths = (units >> REGION_SHIFT) + 1 + Order::COUNT;
+        // Bits; phases, starts, places. With each table's rest of two cache lines.
+        units.div_ceil(u64::BITS as usize) * 8 + paths * (1 + 4 + 4) + 4 * 128
+    }
+
+    /// For a heap of `geometry`: one bit for each unit, and a little.
+    pub(super) fn new(geometry: &Geometry, source: &mut Source) -> Result<Self, Unavailable> {
+        Ok(Self { taken: AtomicU32::new(0), nodes: Bits::of(geometry, source)?, paths: Paths::of(geometry, source)? })
+    }
+}
+
+impl Paths {
+    /// For a heap of `geometry`. For models.
+    ///
+    /// # Errors
+    ///
+    /// When there is no memory for them.
+    #[cfg(all(loom, feature = "loom"))]
+    pub fn new(geometry: &Geometry) -> Result<Self, Unavailable> {
+        Self::of(geometry, &mut Source::Global)
+    }
+
+    /// For a heap of `geometry`.
+    fn of(geometry: &Geometry, source: &mut Source) -> Result<Self, Unavailable> {
+        let regions = (geometry.units() >> REGION_SHIFT) as usize + 1;
+        let paths = regions + Order::COUNT;
+        Ok(Self { regions, phases: source.table(paths)?, starts: source.table(paths)?, places: source.table(paths)? })
+    }
+
+    /// Sets the bits of all nodes in the chains that `ways` names, which are in the caller's hand. Clears those that were set: there
+    /// no path may begin. `begin` says where one may between two units. O(nodes + regions).
+    pub fn walk(&self, ways: &Ways<'_>, found: &Bits, begin: impl Fn(u32, u32) -> Option<BlockIndex>) {
+        for region in 0..self.regions {
+            let first = (region as u32) << REGION_SHIFT;
+            let start = begin(first, first.saturating_add(1 << REGION_SHIFT)).filter(|start| !found.has(*start));
+            self.add(region, start.map_or(ways.end, BlockIndex::get), ways);
+        }
+        loop {
+            found.drain().for_each(drop);
+            for (number, top) in ways.tops.into_iter().enumerate() {
+                let place = top.map_or(ways.end, |top| self.walk_singly(top.get(), ways, found));
+                self.add(self.regions + number, place, ways);
+                // It may be where another path begins.
+                if place != ways.end && self.start_at(place).is_some() {
+                    self.set_phase(self.regions + number, Phase::Ended);
+                }
+            }
+            self.run(ways, found);
+            if self.keep_proven(ways) {
+                return;
+            }
+        }
+    }
+
+    /// Walks along one chain, whose nodes are in the caller's hand, for a while, or until it is where another path begins;
+    /// returns where it stands then.
+    #[cfg_attr(all(loom, feature = "loom"), allow(clippy::reversed_empty_ranges, reason = "no step is one of these"))]
+    fn walk_singly(&self, top: u32, ways: &Ways<'_>, found: &Bits) -> u32 {
+        let mut at = top;
+        for _ in 0..SINGLE {
+            if at == ways.end || self.start_at(at).is_some() {
+                break;
+            }
+            found.set(BlockIndex::new(at));
+            at = ways.links.after(BlockIndex::new(at));
+        }
+        at
+    }
+
+    /// Walks until the proof is complete.
+    fn run(&self, ways: &Ways<'_>, found: &Bits) {
+        let (mut lanes, mut places, mut used, mut next) = ([0; LANES], [ways.end; LANES], 0, 0);
+        while !self.is_proven(ways) {
+            // Those that wait come first.
+            while used < LANES
+                && let Some((path, place)) = self.launch(&mut next)
+            {
+                (lanes[used], places[used]) = (path, place);
+                used += 1;
+            }
+            let (mut afterwards, mut ended) = ([0; LANES], 0);
+            for _ in 0..TURN {
+                // Nothing else in between, so that all the cache misses are under way at once.
+                for (after, place) in afterwards.iter_mut().zip(&places[..used]) {
+                    *after = ways.links.after(BlockIndex::new(*place));
+                }
+                let mut number = 0;
+                while number < used {
+                    found.set(BlockIndex::new(places[number]));
+                    let place = afterwards[number];
+                    if place != ways.end && self.start_at(place).is_none() {
+                        places[number] = place;
+                        number += 1;
+                        continue;
+                    }
+                    self.leave(lanes[number], place, Phase::Ended);
+                    ended += 1;
+                    if let Some(other) = self.launch(&mut next) {
+                        (lanes[number], places[number]) = other;
+                        number += 1;
+                    } else {
+                        used -= 1;
+                        (lanes[number], places[number]) = (lanes[used], places[used]);
+                        afterwards[number] = afterwards[used];
+                    }
+                }
+                if used < LANES && ended > 0 {
+                    break;
+                }
+            }
+            for number in 0..used {
+                self.leave(lanes[number], places[number], Phase::Waiting);
+            }
+            used = 0;
+        }
+    }
+
+    /// Notes how far a path has come.
+    fn leave(&self, path: usize, place: u32, phase: Phase) {
+        // Relaxed: see `Bits`.
+        self.places[path].store(place, Ordering::Relaxed);
+        self.set_phase(path, phase);
+    }
+
+    /// The next path to be walked along, and where it stands.
+    fn launch(&self, next: &mut usize) -> Option<(usize, u32)> {
+        let count = self.phases.len();
+        let path = (0..count)
+            .map(|step| (*next + step) % count)
+            .find(|path| matches!(self.phase(*path), Phase::New | Phase::Waiting))?;
+        *next = path + 1;
+        self.set_phase(path, Phase::Running);
+        // Relaxed: see `Bits`.
+        Some((path, self.places[path].load(Ordering::Relaxed)))
+    }
+
+    /// Goes on with the proof, from the tops on: is it complete?
+    fn is_proven(&self, ways: &Ways<'_>) -> bool {
+        let tops = self.regions..self.phases.len();
+        tops.filter(|top| self.phase(*top) != Phase::None).all(|top| {
+            let mut path = Some(top);
+            while let Some(proven) = path {
+                if !matches!(self.phase(proven), Phase::Ended | Phase::Proven) {
+                    return false;
+                }
+                self.set_phase(proven, Phase::Proven);
+                // Relaxed: see `Bits`.
+                let place = self.places[proven].load(Ordering::Relaxed);
+                path = self.start_at(place).filter(|_| place != ways.end);
+            }
+            true
+        })
+    }
+
+    /// Keeps the paths that are proven, to be walked once more. True: something was read along no others.
+    fn keep_proven(&self, ways: &Ways<'_>) -> bool {
+        let mut are_all = true;
+        for path in 0..self.phases.len() {
+            let phase = self.phase(path);
+            are_all &= matches!(phase, Phase::None | Phase::New | Phase::Proven);
+            // Relaxed: see `Bits`.
+            let start = self.starts[path].load(Ordering::Relaxed);
+            self.add(path, if phase == Phase::Proven { start } else { ways.end }, ways);
+        }
+        are_all
+    }
+
+    /// There is a path that begins here; none, if that is where links end.
+    fn add(&self, path: usize, start: u32, ways: &Ways<'_>) {
+        // Relaxed, all: see `Bits`.
+        self.starts[path].store(start, Ordering::Relaxed);
+        self.places[path].store(start, Ordering::Relaxed);
+        self.set_phase(path, if start == ways.end { Phase::None } else { Phase::New });
+    }
+
+    /// The path that begins in a region, if it does so at this unit.
+    #[inline]
+    fn start_at(&self, unit: u32) -> Option<usize> {
+        let region = (unit >> REGION_SHIFT) as usize;
+        // Relaxed: see `Bits`.
+        (region < self.regions && self.starts[region].load(Ordering::Relaxed) == unit).then_some(region)
+    }
+
+    fn phase(&self, path: usize) -> Phase {
+        const ALL: [Phase; 6] = [Phase::None, Phase::New, Phase::Waiting, Phase::Running, Phase::Ended, Phase::Proven];
+        // Relaxed: see `Bits`.
+        ALL[self.phases[path].load(Ordering::Relaxed) as usize % ALL.len()]
+    }
+
+    fn set_phase(&self, path: usize, phase: Phase) {
+        // Relaxed: see `Bits`.
+        self.phases[path].store(phase as u8, Ordering::Relaxed);
+    }
+}
