@@ -16,6 +16,12 @@ const RUN_ORDERS: u32 = 8;
 /// Under loom four blocks, the least that are not merged pair by pair.
 #[cfg(all(loom, feature = "loom"))]
 const RUN_ORDERS: u32 = 2;
+/// But no more at once than this part of the heap, so that others find enough of it, should the sweep be stopped then.
+#[cfg(not(all(loom, feature = "loom")))]
+const RUN_PART: u32 = 16;
+/// Under loom all of it: no model has so many units.
+#[cfg(all(loom, feature = "loom"))]
+const RUN_PART: u32 = 1;
 
 /// Units after which a sweep looks whether the others have large blocks left; and that a search goes on for at least when it has
 /// found its block.
@@ -61,7 +67,7 @@ impl Sweep {
 impl Buddy {
     /// Merges all free buddies and tidies the stacks. With `want`, takes the first block of that order that it finds
     /// or forms, so that a failing caller can't lose what its own sweep made. O(blocks). Lock-free; any number may run
-    /// at once; abandoned anywhere, it hides at most the blocks in its hand from all but scans.
+    /// at once; abandoned anywhere, it hides at most the blocks whose nodes it has in hand from all but scans, and those that it merges.
     pub fn sweep(&self, want: Want) -> Sweep {
         self.sweep_first(self.geometry.units(), want)
     }
@@ -213,6 +219,7 @@ impl<'a> Pass<'a> {
         let is_free = |place: &u32| heap.states.at(head.after(*place, order)).read().is_free(order);
         let largest = order.until(Order::MAX).skip(1).take(RUN_ORDERS as usize).take_while(|up| {
             *up <= heap.geometry.max_order()
+                && up.units() <= heap.geometry.units() / RUN_PART
                 && self.want.is_none_or(|want| *up < want)
                 && heap.geometry.is_aligned(head, *up)
                 && head.end(*up) <= u64::from(end)

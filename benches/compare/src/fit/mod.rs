@@ -153,7 +153,7 @@ mod tests {
         let cells: Vec<&str> = text.lines().last().unwrap().split('|').map(str::trim).collect();
         assert_eq!(
             cells[1..cells.len() - 1],
-            ["p", "1.00 MiB", "1.50", "1.00", "1.09", "1.00", "1.38", "1.00 (1.25)", "–", "1.00"]
+            ["p", "1.00 MiB", "1.50", "1.00", "1.10", "1.00", "1.38", "1.00 (1.25)", "–", "1.00"]
         );
     }
 }
