@@ -263,7 +263,7 @@ fn refill_among_neighbours() {
 /// An allocation of what a gone thread left, against a drain of that: it does not fail because the other has it in its hand.
 ///
 /// Seeded bugs: it fails though the other has; a drain does not look whether another one has the cache; it passes over a cache
-/// that looks empty; the end of a drain is published without Release, or seen without Acquire.
+/// that looks empty; the end of a drain is published without Release.
 #[test]
 fn what_a_gone_thread_left_is_in_a_hand() {
     model("what_a_gone_thread_left_is_in_a_hand", Some(1), || {
@@ -285,7 +285,7 @@ fn what_a_gone_thread_left_is_in_a_hand() {
 /// The same of what is in a depot.
 ///
 /// Seeded bugs: a drain does not look for busy places; the place of a magazine is empty before its blocks are in the heaps; that
-/// it is empty is published without Release, or seen without Acquire, at the first look or at the last.
+/// it is empty is published without Release.
 #[test]
 fn what_is_in_a_depot_is_in_a_hand() {
     model("what_is_in_a_depot_is_in_a_hand", Some(1), || {

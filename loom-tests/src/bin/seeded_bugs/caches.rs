@@ -262,13 +262,6 @@ pub(crate) const BUGS: &[Bug] = &[
         models: &["held::what_a_gone_thread_left_is_in_a_hand"],
     },
     Bug {
-        name: "a drain is seen to be over without Acquire",
-        source: USER,
-        find: "self.0.load(Ordering::Acquire) == DRAINED",
-        replace: "self.0.load(Ordering::Relaxed) == DRAINED",
-        models: &["held::what_a_gone_thread_left_is_in_a_hand"],
-    },
-    Bug {
         name: "a drain of a depot does not look for places that another one drains",
         source: DEPOT,
         find: "under_way |= (0..PLACES).any(",
@@ -280,20 +273,6 @@ pub(crate) const BUGS: &[Bug] = &[
         source: DEPOT,
         find: "        give(&out[..len]);\n        self.vacate(place, busy, EMPTY);",
         replace: "        self.vacate(place, busy, EMPTY);\n        give(&out[..len]);",
-        models: &["held::what_is_in_a_depot_is_in_a_hand"],
-    },
-    Bug {
-        name: "a depot is seen to be empty without Acquire",
-        source: DEPOT,
-        find: "if shelf.word.load(Ordering::Acquire) != 0",
-        replace: "if shelf.word.load(Ordering::Relaxed) != 0",
-        models: &["held::what_is_in_a_depot_is_in_a_hand"],
-    },
-    Bug {
-        name: "a place is seen not to be drained any more without Acquire",
-        source: DEPOT,
-        find: "let seen = shelf.word.load(Ordering::Acquire);",
-        replace: "let seen = shelf.word.load(Ordering::Relaxed);",
         models: &["held::what_is_in_a_depot_is_in_a_hand"],
     },
     Bug {
