@@ -10,6 +10,7 @@ use std::alloc::Layout;
 use std::env;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -258,8 +259,8 @@ enum Work {
 }
 
 impl Work {
-    /// Does it until told to stop; returns how many allocations there were, and when.
-    fn run(self, pool: &MemoryPool, stop: &AtomicBool) -> Vec<Done> {
+    /// Does it until told to stop; tells when it is under way, and returns how many allocations there were, and when.
+    fn run(self, pool: &MemoryPool, stop: &AtomicBool, started: Sender<()>) -> Vec<Done> {
         let mut done = vec![Done::now(0)];
         let mut count = 0;
         let mut blocks = Vec::with_capacity(1000);
@@ -274,6 +275,9 @@ impl Work {
                 count += burst;
             }
             done.push(Done::now(count));
+            if done.len() == 20 {
+                _ = started.send(());
+            }
         }
         done
     }
@@ -351,13 +355,16 @@ fn beside(group: &mut BenchmarkGroup<'_, WallTime>, by: By, kind: &str, cache: O
 fn sweep_beside(pool: &MemoryPool, work: Work) -> (Duration, [f64; 2]) {
     let stop = AtomicBool::new(false);
     let (done, [begin, sweep, swept]) = thread::scope(|scope| {
-        let other = scope.spawn(|| {
-            let done = work.run(pool, &stop);
+        let (started, has_started) = channel();
+        let stop = &stop;
+        let other = scope.spawn(move || {
+            let done = work.run(pool, stop, started);
             pool.flush_thread_cache();
             done
         });
-        thread::sleep(Duration::from_millis(20));
+        has_started.recv().expect("it works");
         let begin = Instant::now();
+        // For so long it is alone.
         thread::sleep(Duration::from_millis(100));
         let sweep = Instant::now();
         pool.sweep();

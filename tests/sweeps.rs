@@ -6,7 +6,7 @@ mod common;
 
 use std::alloc::Layout;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -115,12 +115,12 @@ fn random_histories_and_searches_in_between() {
 #[test]
 fn threads_that_allocate_and_sweep_beside_sweepers_that_are_dropped() {
     const THREADS: u64 = 3;
-    let random = Random::from_environment();
+    let mut random = Random::from_environment();
     let pool = Arc::new(pool(UNITS, 0));
     let owners = Owners::new(BASE, UNIT, UNITS);
-    let stop = AtomicBool::new(false);
+    let (stop, rounds) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
-        let (pool, owners, stop) = (&pool, &owners, &stop);
+        let (pool, owners, stop, rounds) = (&pool, &owners, &stop, &rounds);
         let threads = (0..THREADS).map(|number| {
             let mut random = random.stream(number);
             scope.spawn(move || {
@@ -147,6 +147,7 @@ fn threads_that_allocate_and_sweep_beside_sweepers_that_are_dropped() {
                     if random.below(4) == 0 {
                         pool.sweep();
                     }
+                    rounds.fetch_add(1, Ordering::Relaxed);
                 }
                 for (block, order) in live {
                     owners.resign(at(block), UNIT << order);
@@ -158,8 +159,11 @@ fn threads_that_allocate_and_sweep_beside_sweepers_that_are_dropped() {
         for round in 0..40 {
             let budget = Budget::Bytes(1 << (round % 17));
             let sweeper = Sweeper::builder().interval(Duration::ZERO).budget(budget).pool(Arc::clone(pool)).spawn();
-            // Nothing waits for this: the sweeper stops wherever it is.
-            thread::sleep(Duration::from_millis(20));
+            // While the threads go on for a while, and then wherever the sweeper is.
+            let enough = rounds.load(Ordering::Relaxed) + random.below(40);
+            while rounds.load(Ordering::Relaxed) < enough {
+                thread::yield_now();
+            }
             drop(sweeper.expect("a thread"));
         }
         stop.store(true, Ordering::Relaxed);

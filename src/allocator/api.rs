@@ -65,6 +65,9 @@ impl PoolAllocator {
 #[allow(unused_macros, reason = "each feature uses it")]
 macro_rules! allocator {
     ($version:ident) => {
+        allocator!($version: grow false, grow_zeroed true, shrink false);
+    };
+    ($version:ident: $($resize:ident $zeroed:literal),*) => {
         // SAFETY: blocks have the size and the alignment of the layout, are no one else's until they are released, and stay valid where
         // the reference is moved or copied; the allocator outlives them, because they borrow it.
         unsafe impl $version::alloc::Allocator for &PoolAllocator {
@@ -84,35 +87,15 @@ macro_rules! allocator {
                 unsafe { self.release_slice(block, layout) };
             }
 
-            unsafe fn grow(
+            $(unsafe fn $resize(
                 &self,
                 block: NonNull<u8>,
                 from: Layout,
                 to: Layout,
             ) -> Result<NonNull<[u8]>, $version::alloc::AllocError> {
                 // SAFETY: the caller vouches for the block.
-                unsafe { self.move_slice(block, from, to, false) }.ok_or($version::alloc::AllocError)
-            }
-
-            unsafe fn grow_zeroed(
-                &self,
-                block: NonNull<u8>,
-                from: Layout,
-                to: Layout,
-            ) -> Result<NonNull<[u8]>, $version::alloc::AllocError> {
-                // SAFETY: the caller vouches for the block.
-                unsafe { self.move_slice(block, from, to, true) }.ok_or($version::alloc::AllocError)
-            }
-
-            unsafe fn shrink(
-                &self,
-                block: NonNull<u8>,
-                from: Layout,
-                to: Layout,
-            ) -> Result<NonNull<[u8]>, $version::alloc::AllocError> {
-                // SAFETY: the caller vouches for the block.
-                unsafe { self.move_slice(block, from, to, false) }.ok_or($version::alloc::AllocError)
-            }
+                unsafe { self.move_slice(block, from, to, $zeroed) }.ok_or($version::alloc::AllocError)
+            })*
         }
     };
 }

@@ -57,8 +57,8 @@ const FEWEST_ADDRESSES: usize = 16 << 20;
 /// from the beginning.
 ///
 /// Blocks up to 64 KiB have one of 56 sizes, at most a quarter larger than what was asked for, from 1 to 8 KiB an eighth; larger
-/// ones are whole pages of 4 KiB. Each thread has a cache, which serves most calls without an atomic read-modify-write. What all
-/// caches together hold is bounded by a third of the heap, or 2 MiB; by a quarter of that while the heap rises.
+/// ones are whole pages of 4 KiB. Each thread has a cache, which serves most calls without an atomic read-modify-write. All
+/// caches together hold about a third of the heap at most, or 2 MiB, and a quarter of that while the heap rises.
 ///
 /// # Progress
 ///
@@ -273,9 +273,15 @@ impl PoolAllocator {
             None => shared.take_one(class),
         };
         first.or_else(|| {
-            shared.reclaim(cache, numbers());
+            Self::make_room(shared, cache);
             shared.take_one(class)
         })
+    }
+
+    /// For an allocation that would fail.
+    fn make_room(shared: &Shared, own: Option<&Cache>) {
+        shared.region.note_want();
+        shared.reclaim(own, numbers());
     }
 
     #[cold]
@@ -296,7 +302,7 @@ impl PoolAllocator {
         let pages = u32::try_from(size.div_ceil(PAGE).max(1)).ok()?;
         let align = Order::covering(align.div_ceil(PAGE))?;
         let span = shared.alloc_span(pages, align).or_else(|| {
-            shared.reclaim(self.cache(), numbers());
+            Self::make_room(shared, self.cache());
             shared.alloc_span(pages, align)
         });
         span.and_then(|(span, fresh)| Some((NonNull::new(span)?, fresh)))

@@ -54,6 +54,11 @@ impl Region {
         self.runs.rises()
     }
 
+    /// It needs more memory than it may have, which counts as a rise: caches shed what they don't need.
+    pub(super) fn note_want(&self) {
+        self.runs.note_want();
+    }
+
     /// Bytes of runs without a live block.
     pub(super) fn idle_bytes(&self) -> usize {
         self.runs.idle() as usize * PAGE

@@ -89,6 +89,12 @@ impl Resident {
         resident.saturating_sub(self.out())
     }
 
+    fn rise(&self) {
+        // Relaxed: a number.
+        self.rises.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes note of what there is now; true, if that is too much.
     fn count(&self) -> bool {
         let (out, dirty) = (self.out(), self.dirty());
         if out > read(&self.most_out) {
@@ -101,8 +107,7 @@ impl Resident {
         let resident = out.saturating_add(dirty);
         if is_rise(read(&self.level), resident) {
             write(&self.level, resident);
-            // Relaxed: a number.
-            self.rises.fetch_add(1, Ordering::Relaxed);
+            self.rise();
         }
         let is_excessive = dirty > self.most_dirty();
         if is_excessive {
@@ -145,9 +150,14 @@ impl<const CLASSES: usize> Runs<CLASSES> {
         self.resident.count()
     }
 
-    /// How often more pages became resident than ever before, by a part of them that counts.
+    /// How often more pages became resident than ever before, by a part of them that counts; or were wanted, and not to be had.
     pub fn rises(&self) -> u32 {
         read(&self.resident.rises)
+    }
+
+    /// More pages are wanted than there are.
+    pub fn note_want(&self) {
+        self.resident.rise();
     }
 
     /// Hands free blocks of at least `order` with dirty pages to `discard`, which may discard what is in them, and says whether it
