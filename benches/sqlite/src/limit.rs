@@ -44,12 +44,13 @@ fn ballast() -> Result<Database, Code> {
 fn run_into_it(limit: usize) -> usize {
     let kept = ballast().expect("there is memory");
     kept.run("CREATE TABLE done (round INTEGER PRIMARY KEY)").expect("there is memory");
-    let (mut rows, mut refused) = (0, 0);
+    let (mut rows, mut large, mut refused) = (0, 0, 0);
     let no_memory = AtomicUsize::new(0);
     let again = NoMemory::Again(&no_memory);
     for round in 1..=ROUNDS {
         let other = again.run(ballast);
-        assert!(again.run(|| Ok(fill(&other, 60_000, limit))) > 0);
+        // None, where the kept one and the other threads have it all.
+        large += again.run(|| Ok(fill(&other, 60_000, limit)));
         refused += 1;
         // What is left is less than one of those.
         rows += again.run(|| Ok(fill(&kept, 2_000, limit)));
@@ -63,9 +64,12 @@ fn run_into_it(limit: usize) -> usize {
             rows = 0;
         }
     }
-    let mut sound = false;
-    kept.query("PRAGMA integrity_check", |row| row.columns(|_, text| sound = text == b"ok").expect("there is memory"))
-        .expect("there is memory");
+    assert!(large > 0);
+    let sound = again.run(|| {
+        let (mut sound, mut read) = (false, Ok(()));
+        kept.query("PRAGMA integrity_check", |row| read = row.columns(|_, text| sound = text == b"ok"))?;
+        read.map(|()| sound)
+    });
     assert!(sound);
     let highest = memory::highest();
     assert!(highest > limit / 3 * 2 && highest <= limit, "{highest} of {limit}");
@@ -104,6 +108,9 @@ pub fn run(limit: usize) -> (usize, usize) {
         }
         at_limit.expect("no thread panics")
     });
+    // Nobody has anything now, and nothing is stranded.
+    let rows = fill(&ballast().expect("there is memory"), 60_000, limit);
+    assert!(rows as usize * 60_000 > limit / 10 * 7, "{rows} rows of 60 000 bytes");
     // Relaxed: those that counted are gone.
     (at_limit, refused.load(Ordering::Relaxed))
 }
