@@ -189,22 +189,27 @@ fn configurations_and_tiny_pools() {
 #[test]
 fn a_burst_settles_into_the_cache() {
     const BLOCKS: usize = 1000;
-    for oldest_first in [false, true] {
-        let mut pool = pool(8 * MIB / UNIT);
+    // Longer ones before it leave a part of their blocks in the depot, and some blocks stay live.
+    let before = (0..=4).flat_map(|longer| (0..=9).map(move |kept| (1000 * longer, 100 * kept)));
+    for (oldest_first, (longer, kept)) in before.flat_map(|before| [(false, before), (true, before)]) {
+        let mut pool = pool(64 * MIB / UNIT);
         let shared = &pool.pool;
-        let round = |look: &mut dyn FnMut()| {
+        let burst = |length: usize, look: &mut dyn FnMut()| {
             let mut blocks: Vec<usize> = Vec::new();
-            for _ in 0..BLOCKS {
+            for _ in 0..length {
                 blocks.push(alloc(shared, UNIT));
                 look();
             }
-            for number in 0..BLOCKS {
-                let place = if oldest_first { number } else { BLOCKS - 1 - number };
+            for number in 0..length {
+                let place = if oldest_first { number } else { length - 1 - number };
                 release(shared, blocks[place]);
                 look();
             }
         };
-        // Twice as many each time that it misses, from 8 to 1 024 blocks.
+        let round = |look: &mut dyn FnMut()| burst(BLOCKS, look);
+        burst(longer, &mut || {});
+        let kept: Vec<usize> = (0..kept).map(|_| alloc(shared, UNIT)).collect();
+        // A bin holds twice as many each time that it misses, from 64 to 2 048 blocks.
         (0..4).for_each(|_| round(&mut || {}));
         let before = shared.stats();
         assert!(before.cached >= BLOCKS * UNIT, "{before}");
@@ -220,7 +225,10 @@ fn a_burst_settles_into_the_cache() {
             assert_eq!(after.cache_allocations, before.cache_allocations + number * BLOCKS as u64);
             assert_eq!(after.cache_releases, before.cache_releases + number * BLOCKS as u64);
             assert_eq!((after.cached, after.free, after.searches), (before.cached, before.free, before.searches));
+            let moved = |stats: &mempool::PoolStats| (stats.cache_refilled, stats.cache_flushed);
+            assert_eq!(moved(&after), moved(&before), "after bursts of {longer}, {} live", kept.len());
         }
+        kept.into_iter().for_each(|block| release(shared, block));
         pool.finish_alone(|_| 0);
     }
 }

@@ -8,7 +8,7 @@ use super::bin::ENTRIES;
 use super::depot::MAGAZINE;
 
 /// Most blocks of one size that a cache holds.
-const MOST_BLOCKS: usize = 1024;
+const MOST_BLOCKS: usize = 2048;
 /// Blocks that a bin may hold when it comes into use.
 const FIRST_BLOCKS: usize = 64;
 /// A cache holds at most this part of the pool.
