@@ -63,26 +63,27 @@ impl Owner<'_> {
         }
         // Half of what fits; but whole cache lines of states, so that no other thread gets a part of one.
         let wanted = capacity.div_ceil(2).max(capacity.min(BATCH));
-        if self.take_home(order, wanted, reach) {
+        if self.take_home(order, wanted, &limit, reach) {
             return;
         }
         let first = self.own().budget.is_peak(order, capacity);
         reach.heaps.by_age().find(|heap| self.refill_from(heap, order, wanted, first, reach));
     }
 
-    /// Fills an empty bin with what others brought home, magazine by magazine until it has `wanted` blocks; false, if there
-    /// was none.
-    fn take_home(self, order: Order, wanted: usize, reach: &Reach<'_>) -> bool {
+    /// Fills an empty bin from the depot, until it has `wanted` blocks or no room for another magazine; false, if there was
+    /// nothing.
+    fn take_home(self, order: Order, wanted: usize, limit: &Limit, reach: &Reach<'_>) -> bool {
         let bin = BinIndex::of(order);
         let mut magazine = [Entry::NONE; MAGAZINE];
-        while self.len(bin) < wanted {
+        let mut room = self.capacity(bin);
+        while self.len(bin) == 0 || (self.len(bin) < wanted && limit.magazine(order) <= room) {
             let count = self.cache().depot.take(order, &mut magazine);
             if count == 0 {
                 break;
             }
-            let room = self.capacity(bin) - self.len(bin);
             let (fit, rest) = magazine[..count].split_at(count.min(room));
             self.take_in(order, fit);
+            room -= fit.len();
             // The bin may have become smaller than a magazine since.
             reach.flush_to_heaps(order, rest);
         }
