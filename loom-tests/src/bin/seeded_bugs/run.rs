@@ -4,8 +4,9 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::process::{Command, ExitStatus};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use wait_timeout::ChildExt;
 
 use crate::bug::Bug;
 use crate::copy::Copy;
@@ -89,16 +90,11 @@ fn run(copy: &Copy, model: &str) -> io::Result<Verdict> {
 
 /// Runs a command; None when it took too long and was stopped.
 fn within_limit(mut command: Command) -> io::Result<Option<ExitStatus>> {
-    let (mut child, start) = (command.spawn()?, Instant::now());
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
-        }
-        if start.elapsed() > LIMIT {
-            child.kill()?;
-            child.wait()?;
-            return Ok(None);
-        }
-        thread::sleep(Duration::from_millis(20));
+    let mut child = command.spawn()?;
+    let status = child.wait_timeout(LIMIT)?;
+    if status.is_none() {
+        child.kill()?;
+        child.wait()?;
     }
+    Ok(status)
 }
