@@ -78,3 +78,29 @@ fn threads_that_exchange_blocks_keep_most_lines_to_themselves() {
         threads.into_iter().for_each(Actor::leave);
     });
 }
+
+/// Whoever had blocks before, in however many stretches: the first ones of another thread are its own, as long as there is
+/// something to cut up. They were taken as they came once there had been too many to send home.
+#[test]
+fn the_first_blocks_of_a_thread_lie_apart_from_the_many_that_another_released() {
+    let pool = pool(1 << 20).pool;
+    let mut random = Random::from_environment();
+    thread::scope(|scope| {
+        let threads = [Actor::new(scope), Actor::new(scope)];
+        // Of each stretch something stays, so that none is merged.
+        let mut blocks = threads[0].run(|| alloc_many(&pool, 32 * BLOCKS));
+        shuffle(&mut blocks, &mut random);
+        let kept = blocks.split_off(16 * BLOCKS);
+        let pool = &pool;
+        threads[0].run(move || release_all(pool, blocks));
+        // What was at home is in the stacks then: as many can be sent there as go at once, and none is refused.
+        pool.sweep();
+        let first = threads[1].run(|| alloc_many(pool, BURST));
+        let blocks = [kept, first];
+        assert_eq!(shared_lines(&blocks), 0.0);
+        for (thread, blocks) in threads.iter().zip(blocks) {
+            thread.run(move || release_all(pool, blocks));
+        }
+        threads.into_iter().for_each(Actor::leave);
+    });
+}

@@ -62,7 +62,7 @@ impl Owner<'_> {
             return;
         }
         // Half of what fits; but whole cache lines of states, so that no other thread gets a part of one.
-        let wanted = capacity.div_ceil(2).max(capacity.min(BATCH));
+        let wanted = capacity.div_ceil(2).next_multiple_of(BATCH).min(capacity);
         if self.take_home(order, wanted, &limit, reach) {
             return;
         }
@@ -90,20 +90,21 @@ impl Owner<'_> {
         self.len(bin) > 0
     }
 
-    /// Fills a bin with up to `wanted` blocks of this heap; false, if it had none.
+    /// Fills an empty bin with about `wanted` blocks of this heap; false, if it had none.
     ///
     /// Blocks that lie among those of another running thread go to that one, as long as it has a place for them. The rest
-    /// of them is taken as others are, but for the `first` blocks of a bin only when nothing else is there: so a thread gets
-    /// stretches of its own, and what it cuts up for that is bounded by what it may cache.
+    /// of them is taken as others are, and so are all after many, but for the `first` blocks of a bin only when nothing else is
+    /// there: so a thread gets stretches of its own, and what it cuts up for that is bounded by what it may cache.
     fn refill_from(self, heap: &Heap, order: Order, wanted: usize, first: bool, reach: &Reach<'_>) -> bool {
         let Some(start) = heap.start().filter(|_| !heap.buddy().is_closed()) else { return false };
         let block_of = |entry: &Entry| BlockIndex::new(entry.0.wrapping_sub(start));
         let home_of = |entry: Entry| heap.home(block_of(&entry));
-        let mut left = wanted;
+        let bin = BinIndex::of(order);
         let mut blocks = [BlockIndex::new(0); BATCH];
         let mut sends = SENDS;
-        while left > 0 {
-            let popped = heap.buddy().pop_take_batch(State::held(order), &mut blocks[..BATCH.min(left)]);
+        while self.len(bin) < wanted {
+            let room = self.capacity(bin) - self.len(bin);
+            let popped = heap.buddy().pop_take_batch(State::held(order), &mut blocks[..BATCH.min(room)]);
             if popped == 0 {
                 break;
             }
@@ -112,53 +113,48 @@ impl Owner<'_> {
             let Sorted { own, refused, sent } =
                 if sends > 0 { self.bring_home(order, entries, home_of, reach) } else { Sorted::unsorted(entries) };
             sends -= usize::from(sends > 0 && sent + refused.len() > 0);
-            left -= self.take_in(order, own);
+            self.take_in(order, own);
             for entry in own.iter().filter(|entry| home_of(**entry) == Home::NONE) {
                 self.settle(heap, block_of(entry));
             }
-            if first && !refused.is_empty() {
-                left -= self.carve(heap, start, order, left);
-                if left < wanted {
+            if first && (sends == 0 || !refused.is_empty()) {
+                self.carve(heap, start, order, wanted);
+                if self.len(bin) > 0 {
                     reach.flush_to_heaps(order, refused);
                     return true;
                 }
             }
-            left -= self.take_in(order, refused);
+            self.take_in(order, refused);
         }
-        left -= self.carve(heap, start, order, left);
-        left < wanted
+        self.carve(heap, start, order, wanted);
+        self.len(bin) > 0
     }
 
-    /// Cuts larger blocks up for a bin that has room for `wanted` neighbours; returns how many there were.
-    fn carve(self, heap: &Heap, start: u32, order: Order, wanted: usize) -> usize {
-        let mut left = wanted;
+    /// Cuts larger blocks up until a bin has `wanted` blocks, neighbours if possible.
+    fn carve(self, heap: &Heap, start: u32, order: Order, wanted: usize) {
         let mut blocks = [BlockIndex::new(0); BATCH];
-        while left > 0 {
+        while let left @ 1.. = wanted.saturating_sub(self.len(BinIndex::of(order))) {
             let carved = heap.buddy().carve(State::held(order), &mut blocks[..BATCH.min(left)]);
             if carved == 0 {
                 break;
             }
             let entries = blocks.map(|block| Entry(start.wrapping_add(block.get())));
-            left -= self.take_in(order, &entries[..carved]);
+            self.take_in(order, &entries[..carved]);
             blocks[..carved].iter().for_each(|block| self.settle(heap, *block));
         }
-        wanted - left
     }
 
-    /// Puts blocks into a bin that has room for them, the first on top; returns how many.
-    fn take_in(self, order: Order, blocks: &[Entry]) -> usize {
+    /// Puts blocks into a bin that has room for them, the first on top.
+    fn take_in(self, order: Order, blocks: &[Entry]) {
         let bin = BinIndex::of(order);
-        let mut count = 0;
         for block in blocks.iter().rev() {
             let Some(top) = self.room(bin) else {
                 debug_assert!(false, "there is room");
                 break;
             };
             self.put(bin, top, *block);
-            count += 1;
         }
-        add(&self.cache().counts.refilled, count);
-        count
+        add(&self.cache().counts.refilled, blocks.len());
     }
 
     /// A bin missed: lets it hold more, if the limit allows, or else what another one no longer needs.

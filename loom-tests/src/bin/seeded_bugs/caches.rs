@@ -299,7 +299,7 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a refill forgets what it takes in the end though it is another thread's",
         source: REFILL,
-        find: "left -= self.take_in(order, refused);",
+        find: "self.take_in(order, refused);",
         replace: "",
         models: &["held::refill_among_neighbours"],
     },
