@@ -62,7 +62,7 @@ impl Owner<'_> {
             return;
         }
         // Half of what fits; but whole cache lines of states, so that no other thread gets a part of one.
-        let wanted = capacity.div_ceil(2).next_multiple_of(BATCH).min(capacity);
+        let wanted = capacity.div_ceil(2).max(capacity.min(BATCH));
         if self.take_home(order, wanted, &limit, reach) {
             return;
         }
@@ -90,7 +90,7 @@ impl Owner<'_> {
         self.len(bin) > 0
     }
 
-    /// Fills an empty bin with about `wanted` blocks of this heap; false, if it had none.
+    /// Fills an empty bin with about `wanted` blocks of this heap, not more; false, if it had none.
     ///
     /// Blocks that lie among those of another running thread go to that one, as long as it has a place for them. The rest
     /// of them is taken as others are, and so are all after many, but for the `first` blocks of a bin only when nothing else is
@@ -103,8 +103,8 @@ impl Owner<'_> {
         let mut blocks = [BlockIndex::new(0); BATCH];
         let mut sends = SENDS;
         while self.len(bin) < wanted {
-            let room = self.capacity(bin) - self.len(bin);
-            let popped = heap.buddy().pop_take_batch(State::held(order), &mut blocks[..BATCH.min(room)]);
+            let left = wanted - self.len(bin);
+            let popped = heap.buddy().pop_take_batch(State::held(order), &mut blocks[..BATCH.min(left)]);
             if popped == 0 {
                 break;
             }
@@ -125,6 +125,10 @@ impl Owner<'_> {
                 }
             }
             self.take_in(order, refused);
+            if sent > 0 && 2 * self.len(bin) >= wanted {
+                // Instead of a few more for the few that were another's, and so on.
+                return true;
+            }
         }
         self.carve(heap, start, order, wanted);
         self.len(bin) > 0
