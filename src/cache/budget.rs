@@ -11,6 +11,8 @@ use super::depot::MAGAZINE;
 const MOST_BLOCKS: usize = 2048;
 /// Blocks that a bin may hold when it comes into use.
 const FIRST_BLOCKS: usize = 64;
+/// But at most this part of what the cache may hold.
+const FIRST_PART: usize = 8;
 /// A cache holds at most this part of the pool.
 #[cfg(not(all(loom, feature = "loom")))]
 const PART_OF_POOL: usize = 64;
@@ -25,12 +27,14 @@ const MAGAZINE_PART: usize = 32;
 const MAGAZINE_PART: usize = OUTBOXES_PART;
 /// Blocks from this order on are large.
 const LARGE: u32 = 6;
-/// Large blocks of one size are at most this part of what the bins may hold, so that they leave the small ones their share.
-const LARGE_PART: usize = 8;
+/// Large blocks of one size are at most this part of what the bins may hold.
+const LARGE_PART: usize = 2;
 // An outbox can be opened, if all others are closed.
 const _: () = assert!(MAGAZINE_PART >= OUTBOXES_PART);
-/// A bin that did not miss in so many misses of others is idle.
-const IDLE: u32 = 32;
+/// After so many misses of all bins, those before count half.
+const LATELY: u32 = 256;
+/// A bin that has so many times the bytes for each miss gives half of them away.
+const MANY_TIMES: u64 = 4;
 /// This part of what a cache may hold is for the outboxes.
 #[cfg(not(all(loom, feature = "loom")))]
 const OUTBOXES_PART: usize = 4;
@@ -119,9 +123,10 @@ impl Limit {
 pub struct Budget {
     /// Bytes of the blocks that all bins together may hold.
     bytes: Cell<usize>,
-    misses: Cell<u32>,
-    /// `misses` when the bin of the order missed last.
-    missed: [Cell<u32>; Order::COUNT],
+    /// How often the bin of the order missed lately.
+    misses: [Cell<u32>; Order::COUNT],
+    /// Misses of all bins until these count half.
+    until_half: Cell<u32>,
     /// The most blocks that the bin of the order was filled for.
     peak: [Cell<u16>; Order::COUNT],
     /// Bytes of the blocks that all outboxes together may hold.
@@ -131,22 +136,42 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// A bin, with entries for `room` blocks, missed: it had no block, or no room for one. Returns how many blocks it may hold
-    /// from now on: twice as many if that is within the limit, or else what is left of it.
-    pub fn grow(&self, limit: &Limit, order: Order, has: usize, room: usize) -> usize {
-        let now = self.misses.get().wrapping_add(1);
-        self.misses.set(now);
-        self.missed[order.slot()].set(now);
-        let wanted = (2 * has)
-            .max(FIRST_BLOCKS.min(limit.most(limit.bytes / LARGE_PART, order)))
-            .max(1)
-            .min(limit.most(limit.bytes, order))
-            .min(room)
-            .max(has);
+    /// The bin of `order` missed: it had no block, or no room for one.
+    pub fn miss(&self, order: Order) {
+        let missed = &self.misses[order.slot()];
+        missed.set(missed.get() + 1);
+        match self.until_half.get() {
+            0 => {
+                self.misses.iter().for_each(|misses| misses.set(misses.get() / 2));
+                self.until_half.set(LATELY);
+            }
+            left => self.until_half.set(left - 1),
+        }
+    }
+
+    /// How many blocks a bin, with entries for `room` blocks, should hold after a miss: twice as many as it `has`.
+    pub fn wanted(&self, limit: &Limit, order: Order, has: usize, room: usize) -> usize {
+        let first = FIRST_BLOCKS.min(limit.most(limit.bytes / FIRST_PART, order)).max(1);
+        (2 * has).max(first).min(limit.most(limit.bytes, order)).min(room).max(has)
+    }
+
+    /// A bin that has room for `has` blocks is to have room for `wanted`. Returns for how many it may have, within the limit.
+    pub fn grow(&self, limit: &Limit, order: Order, has: usize, wanted: usize) -> usize {
         let left = Limit::bins(limit.bytes).saturating_sub(self.bytes.get()) / limit.size(order);
         let more = (wanted - has).min(left);
         self.bytes.set(self.bytes.get() + limit.bytes_of(order, more));
         has + more
+    }
+
+    /// The order of the bin that has the most bytes for each of its misses, if these are many times as many as the bin of `order`
+    /// has; `capacity` tells how many blocks each may hold. One more block spares a bin of n blocks about 2/n of its misses.
+    pub fn least_needed(&self, limit: &Limit, order: Order, capacity: impl Fn(Order) -> usize) -> Option<Order> {
+        let misses = |order: Order| u64::from(self.misses[order.slot()].get()) + 1;
+        let bytes = |order| limit.bytes_of(order, capacity(order)) as u64;
+        let others = Order::ZERO.through(Order::MAX).filter(|other| *other != order && capacity(*other) > 0);
+        let least = others.max_by_key(|other| bytes(*other) / misses(*other))?;
+        let own = limit.bytes_of(order, capacity(order).max(1)) as u64;
+        (bytes(least) * misses(order) >= MANY_TIMES * own * misses(least)).then_some(least)
     }
 
     /// A bin is to be filled that may hold so many blocks: was it never filled for as many?
@@ -181,11 +206,76 @@ impl Budget {
     pub fn close_outbox(&self, bytes: usize) {
         self.outboxes.set(self.outboxes.get().saturating_sub(bytes));
     }
+}
 
-    /// The idle bin, other than that of `order`, that missed longest ago; `capacity` tells how much each may hold.
-    pub fn idle(&self, order: Order, capacity: impl Fn(Order) -> usize) -> Option<Order> {
-        let age = |order: &Order| self.misses.get().wrapping_sub(self.missed[order.slot()].get());
-        let others = Order::ZERO.through(Order::MAX).filter(|other| *other != order && capacity(*other) > 0);
-        others.max_by_key(age).filter(|other| age(other) >= IDLE)
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    const BYTES: usize = 1 << 20;
+
+    /// Bins that grow as a cache has them grow.
+    struct Bins {
+        budget: Budget,
+        limit: Limit,
+        capacities: [usize; Order::COUNT],
+    }
+
+    impl Bins {
+        fn new() -> Self {
+            let limit = Limit::new(BYTES, usize::MAX, 6);
+            Self { budget: Budget::default(), limit, capacities: [0; Order::COUNT] }
+        }
+
+        /// Returns whether another one gave something up.
+        fn miss(&mut self, order: Order) -> bool {
+            let Self { budget, limit, capacities } = self;
+            budget.miss(order);
+            let has = capacities[order.slot()];
+            let wanted = budget.wanted(limit, order, has, usize::MAX);
+            capacities[order.slot()] = budget.grow(limit, order, has, wanted);
+            if capacities[order.slot()] > has || has == wanted {
+                return false;
+            }
+            let Some(other) = budget.least_needed(limit, order, |order| capacities[order.slot()]) else { return false };
+            let less = capacities[other.slot()].div_ceil(2);
+            capacities[other.slot()] -= less;
+            budget.shrink(limit, other, less);
+            capacities[order.slot()] = budget.grow(limit, order, has, wanted);
+            true
+        }
+
+        fn bytes(&self, order: Order) -> usize {
+            self.limit.bytes_of(order, self.capacities[order.slot()])
+        }
+    }
+
+    fn order(order: u32) -> Order {
+        Order::new(order).expect("there are so many")
+    }
+
+    #[test]
+    fn a_bin_gets_what_another_one_no_longer_needs() {
+        let mut bins = Bins::new();
+        (0..100).for_each(|_| _ = bins.miss(order(4)));
+        assert_eq!(bins.bytes(order(4)), Limit::bins(BYTES));
+        (0..100).for_each(|_| _ = bins.miss(order(0)));
+        assert_eq!(bins.capacities[0], MOST_BLOCKS);
+        (0..1000).for_each(|_| _ = bins.miss(order(5)));
+        assert!(bins.bytes(order(5)) > Limit::bins(BYTES) / 2);
+    }
+
+    #[test]
+    fn bins_that_need_theirs_keep_them() {
+        let mut bins = Bins::new();
+        for _ in 0..100 {
+            (0..11).for_each(|number| _ = bins.miss(order(number)));
+        }
+        let moved = (0..100).flat_map(|_| 0..11).filter(|number| bins.miss(order(*number))).count();
+        assert_eq!(moved, 0, "they miss alike");
+        for number in 0..11 {
+            assert!(bins.capacities[number as usize] > 0, "{:?}", bins.capacities);
+        }
+        assert!((0..11).map(|number| bins.bytes(order(number))).sum::<usize>() <= Limit::bins(BYTES));
     }
 }

@@ -61,8 +61,9 @@ impl Owner<'_> {
         if capacity == 0 {
             return;
         }
-        // Half of what fits; but whole cache lines of states, so that no other thread gets a part of one.
-        let wanted = capacity.div_ceil(2).max(capacity.min(BATCH));
+        // Half of what fits; but a whole stretch, so that no other thread gets a part of one.
+        let stretch = (Heap::STRETCH / order.units()) as usize;
+        let wanted = capacity.div_ceil(2).max(capacity.min(stretch));
         if self.take_home(order, wanted, &limit, reach) {
             return;
         }
@@ -161,18 +162,20 @@ impl Owner<'_> {
         add(&self.cache().counts.refilled, blocks.len());
     }
 
-    /// A bin missed: lets it hold more, if the limit allows, or else what another one no longer needs.
+    /// A bin missed: lets it hold more, if the limit allows, or else of what another one needs less.
     pub(super) fn grow(self, order: Order, limit: &Limit, reach: &Reach<'_>) {
         let capacity = |order: Order| self.capacity(BinIndex::of(order));
-        let (has, places) = (capacity(order), self.places(order));
-        let mut may = self.own().budget.grow(limit, order, has, places);
+        let budget = &self.own().budget;
+        let has = capacity(order);
+        budget.miss(order);
+        let wanted = budget.wanted(limit, order, has, self.places(order));
+        let mut may = budget.grow(limit, order, has, wanted);
         if may == has
-            && has < places
-            && let Some(idle) = self.own().budget.idle(order, capacity)
+            && has < wanted
+            && let Some(other) = budget.least_needed(limit, order, capacity)
         {
-            let keeps = capacity(idle) / 2;
-            self.reduce(idle, keeps, limit, reach);
-            may = self.own().budget.grow(limit, order, has, places);
+            self.reduce(other, capacity(other) / 2, limit, reach);
+            may = budget.grow(limit, order, has, wanted);
         }
         self.set_capacity(BinIndex::of(order), may);
     }
