@@ -1,11 +1,17 @@
 //! A region of memory: the pages of `raw/runs` as addresses.
 
+use crate::error::ReleaseError;
 use crate::metadata::{Source, Unavailable};
 use crate::pages::discard;
+use crate::raw::live::{Live, PLACES, Place};
 use crate::raw::runs::{Found, Part, Runs, STRIDE};
 use crate::raw::{Order, Slots};
 
 use super::class::{COUNT, PAGE, SHAPES, SLOTS, size_of_class};
+
+/// Bytes between two places where a block may begin: the smallest class.
+const GRANULE: usize = PAGE / PLACES as usize;
+const _: () = assert!(GRANULE == size_of_class(0));
 
 /// Free blocks from this order on are worth a call of the operating system.
 const DISCARDED: Order = match Order::covering(8) {
@@ -20,6 +26,8 @@ pub(super) struct Region {
     /// Memory that nobody has used is zero.
     is_zero: bool,
     runs: Runs<COUNT>,
+    /// Where live blocks begin, if releases are checked.
+    live: Option<Live>,
 }
 
 // SAFETY: it owns its pages as a box does; `base` is for arithmetic.
@@ -29,14 +37,27 @@ unsafe impl Sync for Region {}
 
 impl Region {
     /// Bytes of tables for so many pages.
-    pub(super) const fn tables(pages: usize) -> usize {
-        Runs::<COUNT>::tables(pages)
+    pub(super) const fn tables(pages: usize, checked: bool) -> usize {
+        Runs::<COUNT>::tables(pages) + if checked { Live::tables(pages) } else { 0 }
     }
 
-    /// A region of at most `pages` pages from `base` on, which is the beginning of a page. `is_zero`: so is its memory.
-    pub(super) fn new(base: *mut u8, pages: u32, is_zero: bool, source: &mut Source) -> Result<Self, Unavailable> {
+    /// A region of at most `pages` pages from `base` on, which is the beginning of a page. `is_zero`: so is its memory. `checked`: it
+    /// knows which blocks are live.
+    pub(super) fn new(
+        base: *mut u8,
+        pages: u32,
+        is_zero: bool,
+        checked: bool,
+        source: &mut Source,
+    ) -> Result<Self, Unavailable> {
         let runs = Runs::in_source(pages, (base.addr() / PAGE) as u64, &SHAPES, source)?;
-        Ok(Self { base, is_zero, runs })
+        let live = if checked { Some(Live::in_source(pages, source)?) } else { None };
+        Ok(Self { base, is_zero, runs, live })
+    }
+
+    /// Are releases checked?
+    pub(super) fn is_checked(&self) -> bool {
+        self.live.is_some()
     }
 
     /// Bytes that it has.
@@ -113,6 +134,67 @@ impl Region {
     /// What begins, or lies, at an address.
     pub(super) fn find(&self, address: usize) -> Found {
         self.page_at(address).map_or(Found::Nothing, |page| self.runs.find(page))
+    }
+
+    /// A block that is the caller's is live from now on.
+    #[inline]
+    pub(super) fn hand_out(&self, block: *mut u8) {
+        if let Some(live) = &self.live
+            && let Some(place) = self.place_at(block.addr())
+        {
+            live.begin(place);
+        }
+    }
+
+    /// Takes the block that begins at an address out of the hands of its user, if it is live and `fits` says that it is what was
+    /// meant; only of a region in which releases are checked.
+    ///
+    /// # Errors
+    ///
+    /// When it is not. Nothing has changed.
+    pub(super) fn claim(&self, address: usize, fits: impl Fn(Found) -> bool) -> Result<Found, ReleaseError> {
+        let found = self
+            .live
+            .as_ref()
+            .zip(self.place_at(address))
+            .and_then(|(live, place)| live.claim(place, || self.runs.find(place.page), fits));
+        found.ok_or_else(|| self.why_not_live(address))
+    }
+
+    /// Why no live block begins at an address, or not the one that was meant.
+    #[cold]
+    fn why_not_live(&self, address: usize) -> ReleaseError {
+        let Some(page) = self.page_at(address) else { return ReleaseError::Foreign };
+        let within = match self.runs.find(page) {
+            Found::Run { class, head } => {
+                let start = self.pointer(head).addr();
+                let before = address.wrapping_sub(start) % size_of_class(class);
+                (before > 0).then(|| address - before)
+            }
+            Found::Span { .. } => {
+                let before = address.wrapping_sub(self.base.addr()) % PAGE;
+                (before > 0).then(|| address - before)
+            }
+            Found::Nothing => return self.runs.why_nothing(page).into(),
+        };
+        let live = self.live.as_ref();
+        let is_live = |address| live.zip(self.place_at(address)).is_some_and(|(live, place)| live.is_live(place));
+        if within.is_some_and(is_live) { ReleaseError::Interior } else { ReleaseError::NotLive }
+    }
+
+    /// Where in the heap a block may begin, if the address is one where it may.
+    fn place_at(&self, address: usize) -> Option<Place> {
+        let offset = address.wrapping_sub(self.base.addr());
+        let number = (offset % PAGE / GRANULE) as u32;
+        self.page_at(address).filter(|_| offset.is_multiple_of(GRANULE)).map(|page| Place { page, number })
+    }
+
+    /// What seems to begin at an address, in a region that does not know what is live.
+    pub(super) fn find_block(&self, address: usize) -> Result<Found, ReleaseError> {
+        match self.find(address) {
+            Found::Nothing => Err(self.why_not_live(address)),
+            found => Ok(found),
+        }
     }
 
     /// Allocates a span of `pages` pages, aligned to 2^`align` of them. The second value: it is known to be zero.

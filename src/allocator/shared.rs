@@ -2,7 +2,7 @@
 
 use core::ptr::{self, NonNull};
 
-use crate::cache::{Indices, ThreadIndex};
+use crate::cache::{Indices, ThreadIndex, next_name};
 use crate::error::MapError;
 use crate::metadata::{Source, Table};
 use crate::pages::{self, Reservation};
@@ -39,6 +39,8 @@ pub(super) struct Shared {
     pub(super) region: Region,
     pub(super) slab: Slab,
     pub(super) depots: Depots,
+    /// What threads remember their caches by. No other allocator or pool ever has it.
+    pub(super) name: u64,
     /// Pages that the region may grow to.
     limit: u32,
     /// How many caches there are.
@@ -76,7 +78,7 @@ impl Shared {
         // None of these overflows: the pages are few enough.
         let slab_bytes = (bytes / SLAB_PART).clamp(LEAST_SLAB, MOST_SLAB).next_multiple_of(PAGE);
         let caches = ThreadIndex::COUNT * size_of::<*mut Cache>() + 128;
-        let tables = Region::tables(pages) + Slab::tables(slab_bytes) + caches;
+        let tables = Region::tables(pages, options.checked) + Slab::tables(slab_bytes) + caches;
         let own = size_of::<Self>().next_multiple_of(PAGE);
         let before = (own + slab_bytes + tables).next_multiple_of(PAGE);
         let behind = if given.is_none() { pages * PAGE + ALIGN } else { 0 };
@@ -93,7 +95,7 @@ impl Shared {
         });
         let (is_own, bytes) = (given.is_none(), pages * PAGE);
         let slab = Slab::new(slab_base, slab_bytes, &mut source).map_err(|_| unavailable)?;
-        let region = Region::new(base, pages as u32, is_own, &mut source).map_err(|_| unavailable)?;
+        let region = Region::new(base, pages as u32, is_own, options.checked, &mut source).map_err(|_| unavailable)?;
         if is_own && options.huge_pages {
             pages::wish_huge(base, bytes);
         }
@@ -110,6 +112,7 @@ impl Shared {
             region,
             depots: Depots::new(&slab),
             slab,
+            name: next_name(),
             limit: u32::try_from(options.limit / PAGE).unwrap_or(u32::MAX),
             made: AtomicU32::new(0),
             caches: source.table(ThreadIndex::COUNT).map_err(|_| unavailable)?,
@@ -227,9 +230,10 @@ impl Shared {
             heap,
             free: self.region.free_bytes() + idle,
             idle,
-            metadata: size_of::<Self>() + self.slab.bytes() + Region::tables(heap / PAGE),
+            metadata: size_of::<Self>() + self.slab.bytes() + Region::tables(heap / PAGE, self.region.is_checked()),
             // Relaxed: a number.
             caches: self.made.load(Ordering::Relaxed) as usize,
+            refused_releases: 0,
         }
     }
 }

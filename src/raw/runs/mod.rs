@@ -11,6 +11,8 @@
 use crossbeam_utils::CachePadded;
 
 use super::buddy::Buddy;
+#[cfg(not(all(loom, feature = "loom")))]
+use super::buddy::NotLive;
 use super::group::Slots;
 use super::groups::{Class, Groups};
 use super::order::{BlockIndex, Geometry, Order};
@@ -189,6 +191,13 @@ impl<const CLASSES: usize> Runs<CLASSES> {
     pub fn find(&self, page: u32) -> Found {
         // Relaxed: whoever has a slot came by it after the page was set, which was before the slot was given, or handed over.
         self.map.get(page as usize).map_or(Found::Nothing, |entry| Entry(entry.load(Ordering::Relaxed)).is_of(page))
+    }
+
+    /// Why a page is neither of a run nor the first one of a span: is it in a span?
+    #[cfg(not(all(loom, feature = "loom")))]
+    pub fn why_nothing(&self, page: u32) -> NotLive {
+        // A block of a span other than its first begins there.
+        self.buddy.live_order(BlockIndex::new(page)).map_or_else(|why| why, |_| NotLive::Interior)
     }
 
     fn entry(&self, page: u32) -> u32 {
