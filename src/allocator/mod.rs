@@ -8,6 +8,7 @@
 //! | `depot` | magazines that go from cache to cache |
 //! | `cache` | a thread's blocks |
 //! | `shared` | all of that, in one mapping |
+//! | `round` | what a sweeper does |
 //! | `release` | the ways back, and what is checked there |
 //! | `builder`, `stats` | what users set and see |
 //! | `global`, `api` | Rust's allocator traits |
@@ -23,6 +24,7 @@ mod depot;
 mod global;
 mod region;
 mod release;
+mod round;
 mod shared;
 mod slab;
 mod stats;
@@ -295,7 +297,7 @@ impl PoolAllocator {
         };
         let block = first.or_else(|| {
             Self::make_room(shared, cache);
-            shared.take_one(class)
+            shared.insist(|| shared.take_one(class))
         })?;
         shared.region.hand_out(block.as_ptr());
         Some(block)
@@ -315,7 +317,7 @@ impl PoolAllocator {
         let align = Order::covering(align.div_ceil(PAGE))?;
         let span = shared.alloc_span(pages, align).or_else(|| {
             Self::make_room(shared, Self::own_cache(shared));
-            shared.alloc_span(pages, align)
+            shared.insist(|| shared.alloc_span(pages, align))
         });
         let (span, fresh) = span?;
         shared.region.hand_out(span);

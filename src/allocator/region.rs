@@ -4,7 +4,7 @@ use crate::error::ReleaseError;
 use crate::metadata::{Source, Unavailable};
 use crate::pages::discard;
 use crate::raw::live::{Live, PLACES, Place};
-use crate::raw::runs::{Found, Part, Runs, STRIDE};
+use crate::raw::runs::{Found, Part, Piece, Round, Runs, STRIDE};
 use crate::raw::{Order, Slots};
 
 use super::class::{COUNT, PAGE, SHAPES, SLOTS, size_of_class};
@@ -99,14 +99,38 @@ impl Region {
     fn discard(&self, order: Order, all: bool) -> usize {
         let mut bytes = 0;
         if self.is_zero {
-            self.runs.discard(order, all, |page, pages| {
-                // SAFETY: free pages, which are this thread's until this returns.
-                let discarded = unsafe { discard(self.pointer(page), pages as usize * PAGE) };
-                bytes += discarded;
-                discarded == pages as usize * PAGE
-            });
+            // SAFETY: free pages, which are this thread's until this returns.
+            self.runs.discard(order, all, |page, pages| unsafe { self.discard_pages(page, pages, &mut bytes) });
         }
         bytes
+    }
+
+    /// Discards some pages, and counts the bytes; false, if not all were.
+    ///
+    /// # Safety
+    ///
+    /// They are the caller's.
+    unsafe fn discard_pages(&self, page: u32, pages: u32, bytes: &mut usize) -> bool {
+        let len = pages as usize * PAGE;
+        // SAFETY: the caller vouches for them.
+        let discarded = unsafe { discard(self.pointer(page), len) };
+        *bytes += discarded;
+        discarded == len
+    }
+
+    /// The next piece of a sweeper's round, and how many bytes it discarded. Of a region of the caller's, none are.
+    pub(super) fn sweep_piece(&self, round: &mut Round, pages: u32) -> (Piece, usize) {
+        let mut bytes = 0;
+        let piece = self.runs.sweep_piece(round, pages, |page, pages| {
+            // SAFETY: free pages, which are this thread's until this returns.
+            self.is_zero && unsafe { self.discard_pages(page, pages, &mut bytes) }
+        });
+        (piece, bytes)
+    }
+
+    /// How often threads had free pages in hand; see [`Runs::in_hand`].
+    pub(super) fn in_hand(&self) -> Option<u32> {
+        self.runs.in_hand()
     }
 
     /// Where a program's memory moves on, the one that it leaves goes back to the operating system.

@@ -7,7 +7,7 @@ use crate::error::MapError;
 use crate::metadata::{Source, Table};
 use crate::pages::{self, Reservation};
 use crate::raw::Order;
-use crate::sync::{AtomicPtr, AtomicU32, Ordering};
+use crate::sync::{AtomicPtr, AtomicU32, Ordering, yield_now};
 
 use super::builder::Options;
 use super::cache::Cache;
@@ -30,6 +30,8 @@ const MOST_PAGES: usize = 1 << 28;
 const CACHES_PART: usize = 12;
 /// Bytes that one cache may hold, whatever the region.
 const MOST_CACHED: usize = 2 << 20;
+/// So often an allocation that would fail lets a thread go on that has pages in its hand.
+const PATIENCE: usize = 1000;
 /// Bytes that all caches together may hold of the smallest region.
 const LEAST_CACHED: usize = 544 << 10;
 
@@ -194,14 +196,33 @@ impl Shared {
         self.region.alloc_span(pages, align, self.limit)
     }
 
+    /// The last attempt of an allocation. While another thread has free pages in its hand, to merge them or to give the memory behind them
+    /// back, which takes the operating system a while, it has what this one does not find; then this one tries again, for a bounded time.
+    pub(super) fn insist<R>(&self, attempt: impl Fn() -> Option<R>) -> Option<R> {
+        for _ in 0..PATIENCE {
+            let before = self.region.in_hand();
+            let found = attempt();
+            if found.is_some() || (before.is_some() && before == self.region.in_hand()) {
+                return found;
+            }
+            yield_now();
+        }
+        None
+    }
+
     /// Resizes a span where it is; see [`Region::resize_span`].
     pub(super) fn resize_span(&self, address: usize, pages: u32) -> bool {
         self.region.resize_span(address, pages, self.limit)
     }
 
-    /// Gives back what can be had at once: by this thread, if it has a cache, in the depots, and by threads that are gone; and
-    /// merges what is free.
+    /// Gives back what can be had at once, and merges what is free.
     pub(super) fn reclaim(&self, own: Option<&Cache>, indices: &Indices) {
+        self.collect(own, indices);
+        self.region.sweep();
+    }
+
+    /// Gives back what can be had at once: by this thread, if it has a cache, in the depots, and by threads that are gone.
+    pub(super) fn collect(&self, own: Option<&Cache>, indices: &Indices) {
         if let Some(own) = own {
             own.flush(self);
         }
@@ -218,7 +239,6 @@ impl Shared {
                 self.region.give_slots(class, &magazine);
             }
         }
-        self.region.sweep();
     }
 
     /// Figures of now.
