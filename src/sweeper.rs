@@ -1,12 +1,14 @@
-//! The sweeper: a thread in the background that merges what is free, for one pool or many.
+//! The sweeper: a thread in the background that merges what is free, for one pool or many, and for allocators.
 //!
-//! This file has what users see, `shared` what they and the thread tell each other, `work` what the thread does. The thread
+//! This file has what users see, `shared` what they and the thread tell each other, `work` what the thread does, `target` what it
+//! does it to. The thread
 //! shares nothing with the users of a pool but the pool: its passes are pieces of sweeps (`pool/round`), and all that an
 //! allocation knows of it is a thread to be woken (`wakers`). The lock in `shared` is between it and who started it.
 
 extern crate std;
 
 mod shared;
+mod target;
 mod work;
 
 use alloc::boxed::Box;
@@ -19,8 +21,11 @@ use std::process;
 use std::time::Duration;
 
 use shared::{Messages, Shared};
+use target::{OfPool, Source, Target};
 use work::Work;
 
+#[cfg(all(feature = "allocator", unix))]
+use crate::allocator::PoolAllocator;
 use crate::pool::MemoryPool;
 use crate::sync::{JoinHandle, ThreadBuilder, current};
 
@@ -49,6 +54,8 @@ pub struct SweeperStats {
     pub rounds: u64,
     /// Pairs of buddies that it merged.
     pub merges: u64,
+    /// Bytes that it gave back to the operating system; see [`SweeperBuilder::trim_after`].
+    pub trimmed: u64,
 }
 
 /// A thread in the background that merges the free blocks of one pool or many, so that allocations of large blocks find them
@@ -61,6 +68,11 @@ pub struct SweeperStats {
 ///
 /// What threads left in their caches that are gone is given back to the heaps with each round; what running ones have in theirs
 /// is not, [`MemoryPool::flush_thread_cache`] is for that.
+///
+#[cfg_attr(
+    all(feature = "allocator", unix),
+    doc = "A `PoolAllocator`, also the global one, is swept in the same way; see [`SweeperBuilder::allocator`]."
+)]
 ///
 /// To drop the sweeper stops it, also in the middle of a pass, and waits until its thread is gone, which is for a piece of work
 /// at most. It harms nothing to have
@@ -110,7 +122,7 @@ pub struct Sweeper {
 #[must_use = "a builder does nothing before `spawn`"]
 pub struct SweeperBuilder {
     settings: Settings,
-    pools: Vec<Source>,
+    targets: Vec<Box<dyn Target>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -119,12 +131,9 @@ struct Settings {
     budget: Budget,
     /// Do allocations that had to sweep by themselves get a pass early?
     early: bool,
-}
-
-/// Where a pool is.
-enum Source {
-    Shared(Box<dyn Deref<Target = MemoryPool> + Send>),
-    Weak(Weak<MemoryPool>),
+    /// How long pages of allocators are kept.
+    #[cfg(all(feature = "allocator", unix))]
+    trim_after: Option<Duration>,
 }
 
 impl Sweeper {
@@ -134,8 +143,10 @@ impl Sweeper {
             interval: Duration::from_millis(100),
             budget: Budget::Time(Duration::from_millis(1)),
             early: true,
+            #[cfg(all(feature = "allocator", unix))]
+            trim_after: None,
         };
-        SweeperBuilder { settings, pools: Vec::new() }
+        SweeperBuilder { settings, targets: Vec::new() }
     }
 
     /// Starts a sweeper of one pool, with an interval of 100 ms and a millisecond for each pass.
@@ -157,7 +168,7 @@ impl Sweeper {
     ///
     /// Blocking: a lock is shared with the sweeper's thread, which holds it for a few instructions at a time.
     pub fn add(&self, pool: impl Deref<Target = MemoryPool> + Send + 'static) {
-        self.tell(|messages| messages.added.push(Source::Shared(Box::new(pool))));
+        self.add_target(OfPool::new(Source::Shared(Box::new(pool))));
     }
 
     /// Adds a pool that the sweeper does not keep alive, as [`SweeperBuilder::weak_pool`] does.
@@ -166,7 +177,24 @@ impl Sweeper {
     ///
     /// As [`add`](Self::add).
     pub fn add_weak(&self, pool: Weak<MemoryPool>) {
-        self.tell(|messages| messages.added.push(Source::Weak(pool)));
+        self.add_target(OfPool::new(Source::Weak(pool)));
+    }
+
+    /// Adds an allocator, as [`SweeperBuilder::allocator`] does. The next pass comes at once.
+    ///
+    /// # Progress
+    ///
+    /// As [`add`](Self::add).
+    #[cfg(all(feature = "allocator", unix))]
+    #[cfg_attr(docsrs, doc(cfg(feature = "allocator")))]
+    pub fn add_allocator(&self, allocator: impl Deref<Target = PoolAllocator> + Send + 'static) {
+        self.add_target(target::OfAllocator::new(Box::new(allocator)));
+    }
+
+    fn add_target(&self, target: impl Target + 'static) {
+        // Not under the lock: it may be that this allocates.
+        let target: Box<dyn Target> = Box::new(target);
+        self.tell(|messages| messages.added.push(target));
     }
 
     /// The next pass comes now, whatever the interval, and without a pause before it. In the middle of a pass another one
@@ -300,14 +328,52 @@ impl SweeperBuilder {
     /// Adds a pool: a `&'static MemoryPool`, an `Arc<MemoryPool>`, or whatever else keeps one alive. The sweeper keeps it until
     /// it is dropped itself.
     pub fn pool(mut self, pool: impl Deref<Target = MemoryPool> + Send + 'static) -> Self {
-        self.pools.push(Source::Shared(Box::new(pool)));
+        self.targets.push(Box::new(OfPool::new(Source::Shared(Box::new(pool)))));
         self
     }
 
     /// Adds a pool that the sweeper does not keep alive, but for a piece of work at a time, and forgets when it is gone. Whoever
     /// drops the pool may find that the sweeper frees it, a moment later.
     pub fn weak_pool(mut self, pool: Weak<MemoryPool>) -> Self {
-        self.pools.push(Source::Weak(pool));
+        self.targets.push(Box::new(OfPool::new(Source::Weak(pool))));
+        self
+    }
+
+    /// Adds an allocator: a `&'static PoolAllocator`, such as the global one, an `Arc<PoolAllocator>`, or whatever else keeps one alive.
+    /// The sweeper keeps it until it is dropped itself. In each round it gives back what threads left in their caches that are gone, and
+    /// makes whole pages of what is free, as [`PoolAllocator::sweep`] does. None of its passes comes early for an allocator.
+    #[cfg(all(feature = "allocator", unix))]
+    #[cfg_attr(docsrs, doc(cfg(feature = "allocator")))]
+    pub fn allocator(mut self, allocator: impl Deref<Target = PoolAllocator> + Send + 'static) -> Self {
+        self.targets.push(Box::new(target::OfAllocator::new(Box::new(allocator))));
+        self
+    }
+
+    /// Gives the memory behind pages of allocators back to the operating system, as [`PoolAllocator::trim`] does, when they have been
+    /// free for so long: not before, and if the budget is enough before they have been free for twice as long and two intervals. With
+    /// [`Duration::ZERO`] each round gives back all that is free then. Unless set, none is given back. The memory of pools is the
+    /// caller's, who alone can do that.
+    ///
+    /// What is freed and needed again within this time costs nothing, and what a program needs no more does not stay.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mempool::{PoolAllocator, Sweeper};
+    ///
+    /// #[global_allocator]
+    /// static ALLOCATOR: PoolAllocator = PoolAllocator::new();
+    ///
+    /// let sweeper = Sweeper::builder().allocator(&ALLOCATOR).trim_after(Duration::from_secs(1)).spawn()?;
+    /// // ... the program ...
+    /// println!("{} bytes went back", sweeper.stats().trimmed);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[cfg(all(feature = "allocator", unix))]
+    #[cfg_attr(docsrs, doc(cfg(feature = "allocator")))]
+    pub fn trim_after(mut self, time: Duration) -> Self {
+        self.settings.trim_after = Some(time);
         self
     }
 
@@ -321,8 +387,8 @@ impl SweeperBuilder {
     ///
     /// Blocking: it starts a thread.
     pub fn spawn(self) -> io::Result<Sweeper> {
-        let Self { settings, pools } = self;
-        let shared = Arc::new(Shared::new(pools));
+        let Self { settings, targets } = self;
+        let shared = Arc::new(Shared::new(targets));
         let work = Work::new(settings, Arc::clone(&shared));
         let thread = ThreadBuilder::new().name("mempool-sweeper".into()).spawn(move || work.run())?;
         Ok(Sweeper { shared, thread: Some(thread), process: process::id() })
@@ -331,16 +397,9 @@ impl SweeperBuilder {
 
 impl fmt::Debug for SweeperBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SweeperBuilder").field("settings", &self.settings).field("pools", &self.pools.len()).finish()
-    }
-}
-
-impl Source {
-    /// Does something with the pool, if it is still there.
-    fn with<R>(&self, run: impl FnOnce(&MemoryPool) -> R) -> Option<R> {
-        match self {
-            Self::Shared(pool) => Some(run(pool)),
-            Self::Weak(pool) => pool.upgrade().map(|pool| run(&pool)),
-        }
+        f.debug_struct("SweeperBuilder")
+            .field("settings", &self.settings)
+            .field("targets", &self.targets.len())
+            .finish()
     }
 }

@@ -9,7 +9,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 
 use common::Random;
-use mempool::{MapError, PoolAllocator};
+use mempool::{AllocatorBuilder, MapError, PoolAllocator};
 
 /// A block that is filled with a number.
 struct Block {
@@ -20,6 +20,11 @@ struct Block {
 
 // SAFETY: a block is its holder's, whatever thread that is.
 unsafe impl Send for Block {}
+
+/// Allocators that don't check releases, and ones that do: they have the same slow paths, and other fast ones.
+fn kinds() -> [AllocatorBuilder; 2] {
+    [false, true].map(|checked| PoolAllocator::builder().checked(checked))
+}
 
 fn layout(size: usize, align: usize) -> Layout {
     Layout::from_size_align(size, align).expect("a layout")
@@ -125,21 +130,24 @@ fn churn(allocator: &PoolAllocator, random: &mut Random, steps: usize, mut give:
 fn is_free(allocator: &PoolAllocator) {
     allocator.sweep();
     let stats = allocator.stats();
+    assert_eq!(stats.refused_releases, 0);
     assert_eq!((stats.free, stats.idle), (stats.heap, 0), "{stats}");
 }
 
 #[test]
 fn blocks_are_their_owners_alone() {
-    let allocator = PoolAllocator::new();
-    churn(&allocator, &mut Random::from_environment(), 20_000, Some);
-    is_free(&allocator);
+    for kind in kinds() {
+        let allocator = kind.on_demand(usize::MAX);
+        churn(&allocator, &mut Random::from_environment(), 20_000, Some);
+        is_free(&allocator);
+    }
 }
 
 #[test]
 fn a_heap_of_a_few_pages() {
     let mut random = Random::from_environment();
-    for pages in [1, 2, 3, 7, 30, 200] {
-        let allocator = PoolAllocator::with_capacity(pages * 4096).expect("a few pages");
+    for (kind, pages) in kinds().into_iter().flat_map(|kind| [1, 2, 3, 7, 30, 200].map(|pages| (kind, pages))) {
+        let allocator = kind.build(pages * 4096).expect("a few pages");
         churn(&allocator, &mut random, 3000, Some);
         is_free(&allocator);
     }
@@ -147,7 +155,10 @@ fn a_heap_of_a_few_pages() {
 
 #[test]
 fn threads_hand_blocks_to_each_other() {
-    let allocator = &PoolAllocator::with_limit(512 << 20);
+    kinds().into_iter().for_each(|kind| hand_blocks_on(&kind.on_demand(512 << 20)));
+}
+
+fn hand_blocks_on(allocator: &PoolAllocator) {
     let random = Random::from_environment();
     thread::scope(|scope| {
         let (mut senders, mut receivers): (Vec<_>, Vec<_>) = (0..4).map(|_| channel::<Block>()).unzip();
@@ -174,7 +185,10 @@ fn threads_hand_blocks_to_each_other() {
 
 #[test]
 fn what_short_threads_had_is_had_again() {
-    let allocator = &PoolAllocator::with_limit(1 << 20);
+    kinds().into_iter().for_each(|kind| have_again(&kind.on_demand(1 << 20)));
+}
+
+fn have_again(allocator: &PoolAllocator) {
     for round in 0..1000 {
         let fill = round as u8;
         thread::scope(|scope| {
@@ -268,7 +282,9 @@ fn regions_of_the_caller() {
     let mut memory = vec![0xffu8; 1 << 20];
     for (skip, len) in [(0, 1 << 20), (1, (1 << 20) - 1), (4095, 500_000), (77, 300_001)] {
         // SAFETY: a part of the memory, which nobody uses otherwise while the allocator is there.
-        let allocator = unsafe { PoolAllocator::from_region(memory.as_mut_ptr().add(skip), len) }.expect("many pages");
+        let allocator =
+            unsafe { PoolAllocator::builder().checked(skip % 2 == 1).build_in(memory.as_mut_ptr().add(skip), len) }
+                .expect("many pages");
         churn(&allocator, &mut Random::from_environment(), 2000, Some);
         assert!(allocator.stats().limit <= len);
         assert_eq!(allocator.trim(), 0, "it is the caller's memory");

@@ -46,3 +46,36 @@ fn blocks_come_with_all_their_bytes() {
         unsafe { allocator.deallocate(block.cast(), layout) };
     }
 }
+
+#[test]
+fn what_is_not_live_is_not_moved() {
+    let allocator = PoolAllocator::builder().checked(true).on_demand(1 << 20);
+    let by = &allocator;
+    let layout = |size| std::alloc::Layout::from_size_align(size, 8).expect("a small one");
+    for (size, to) in [(100, 105), (100, 200), (200, 100), (70_000, 80_000)] {
+        let before = allocator.stats().refused_releases;
+        let block = by.allocate(layout(size)).expect("there is memory").cast();
+        let resize = |block, from, to| {
+            // SAFETY: the allocator checks that the block is live.
+            unsafe {
+                if to > from {
+                    by.grow(block, layout(from), layout(to))
+                } else {
+                    by.shrink(block, layout(from), layout(to))
+                }
+            }
+        };
+        // More than there is: the block stays.
+        assert!(resize(block, size, 1 << 30).is_err());
+        let moved = resize(block, size, to).expect("there is memory").cast();
+        assert_eq!(allocator.stats().refused_releases, before);
+        // SAFETY: a live block of this layout, used no more.
+        unsafe { by.deallocate(moved, layout(to)) };
+        assert!(resize(moved, to, size).is_err(), "it is gone");
+        // SAFETY: the allocator checks it.
+        unsafe { by.deallocate(moved, layout(to)) };
+        assert_eq!(allocator.stats().refused_releases, before + 2);
+    }
+    allocator.sweep();
+    assert_eq!(allocator.stats().free, allocator.stats().heap);
+}

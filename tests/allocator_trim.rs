@@ -4,10 +4,16 @@
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::fs;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
-use mempool::PoolAllocator;
+use mempool::{Budget, PoolAllocator, Sweeper};
 
 const MIB: usize = 1 << 20;
+
+/// One test at a time: what is resident is all of the process's.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// Bytes of this process that are in memory.
 fn resident() -> usize {
@@ -19,6 +25,7 @@ fn resident() -> usize {
 
 #[test]
 fn what_is_resident_falls_to_what_is_live() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let allocator = PoolAllocator::new();
     let small = Layout::new::<[u8; 100]>();
     let large = Layout::new::<[u8; 300_000]>();
@@ -64,4 +71,45 @@ fn what_is_resident_falls_to_what_is_live() {
     }
     release(&again, large);
     release(&kept, large);
+}
+
+/// The same by a sweeper, when what is free was so for long enough; no thread asks for it.
+#[test]
+fn a_sweeper_makes_it_fall() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    for (time, passes) in [(Duration::ZERO, 1), (Duration::from_nanos(1), 2)] {
+        let allocator = Arc::new(PoolAllocator::new());
+        // Passes only when they are waited for, each over everything.
+        let by_hand = Sweeper::builder().interval(Duration::MAX).budget(Budget::Bytes(usize::MAX));
+        let sweeper = by_hand.allocator(Arc::clone(&allocator)).trim_after(time).spawn().expect("a thread");
+        assert!(sweeper.wait_for_pass());
+        let before = resident();
+        let spike = || {
+            for layout in [Layout::new::<[u8; 100]>(), Layout::new::<[u8; 300_000]>()] {
+                let blocks = (0..50 * MIB / layout.size()).map(|_| {
+                    // SAFETY: the size is not 0.
+                    let block = unsafe { allocator.alloc(layout) };
+                    assert!(!block.is_null());
+                    // SAFETY: the block has so many bytes.
+                    unsafe { block.write_bytes(1, layout.size()) };
+                    block
+                });
+                let blocks: Vec<*mut u8> = blocks.collect();
+                // SAFETY: live blocks of this layout, given up here.
+                blocks.into_iter().for_each(|block| unsafe { allocator.dealloc(block, layout) });
+            }
+        };
+        // By a thread that is gone then.
+        thread::scope(|scope| scope.spawn(spike).join().expect("no panic"));
+        let at_most = resident();
+        assert!(at_most > before + 40 * MIB, "{before} {at_most}");
+        for pass in 0..passes {
+            assert!(resident() > before + 40 * MIB, "before pass {pass}");
+            assert!(sweeper.wait_for_pass());
+        }
+        let after = resident();
+        // The tables of the spike stay.
+        assert!(after < before + 6 * MIB, "{before} {at_most} {after} {sweeper:?} {}", allocator.stats());
+        assert!(sweeper.stats().trimmed > 40 << 20, "{sweeper:?}");
+    }
 }

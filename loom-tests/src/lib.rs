@@ -6,11 +6,13 @@
 #![cfg(loom)]
 
 mod heap;
+mod live;
 mod pool;
 mod runs;
 mod stack;
 
 pub use heap::{Failure, Heap, block, order};
+pub use live::Checked;
 pub use pool::{Address, Pool};
 pub use runs::{Hold, LONG, PAIR, Pages, Span, TRIPLE};
 pub use stack::Stack;

@@ -35,19 +35,28 @@ impl PoolAllocator {
     /// It is a live block of this allocator, asked for with a layout that it fits.
     unsafe fn move_slice(&self, block: NonNull<u8>, from: Layout, to: Layout, zeroed: bool) -> Option<NonNull<[u8]>> {
         let len = capacity(to);
-        let may_stay = from.size() != 0 && to.size() != 0 && from.align() == to.align();
+        if from.size() == 0 {
+            // Nothing is there.
+            return self.alloc_slice(to, zeroed);
+        }
+        let resizing = self.begin_resize(block.as_ptr(), from)?;
+        let may_stay = to.size() != 0 && from.align() == to.align();
         if may_stay && self.resize_in_place(block.as_ptr(), from, to) {
+            Self::end_resize(resizing, block.as_ptr());
             if zeroed {
                 // SAFETY: the block has `len` bytes now, of which the first were the caller's before.
                 unsafe { block.add(from.size()).write_bytes(0, len - from.size()) };
             }
             return Some(NonNull::slice_from_raw_parts(block, len));
         }
-        let new = self.alloc_slice(to, zeroed)?;
+        let Some(new) = self.alloc_slice(to, zeroed) else {
+            Self::end_resize(resizing, block.as_ptr());
+            return None;
+        };
         // SAFETY: both have so many bytes, and no two blocks overlap.
         unsafe { new.cast::<u8>().copy_from_nonoverlapping(block, from.size().min(to.size())) };
         // SAFETY: the caller vouches for the block.
-        unsafe { self.release_slice(block, from) };
+        unsafe { self.end_resize_elsewhere(resizing, block.as_ptr(), from) };
         Some(new)
     }
 

@@ -13,6 +13,7 @@ pub(super) struct Options {
     pub(super) huge_pages: bool,
     pub(super) prefault: bool,
     pub(super) lock: bool,
+    pub(super) checked: bool,
 }
 
 /// Builds a [`PoolAllocator`] that is not the default one.
@@ -35,11 +36,14 @@ pub struct AllocatorBuilder {
 
 impl AllocatorBuilder {
     pub(super) const fn new() -> Self {
-        Self { options: Options { limit: usize::MAX, huge_pages: false, prefault: false, lock: false } }
-    }
-
-    pub(super) const fn into_options(self) -> Options {
-        self.options
+        let options = Options {
+            limit: usize::MAX,
+            huge_pages: false,
+            prefault: false,
+            lock: false,
+            checked: cfg!(debug_assertions),
+        };
+        Self { options }
     }
 
     /// Asks the operating system for huge pages, where it has some: fewer misses of the address cache for large heaps, and more
@@ -61,6 +65,41 @@ impl AllocatorBuilder {
         self
     }
 
+    /// Whether each release is checked: that a live block begins at the address, and has the size that is said. In builds with
+    /// debug assertions it is unless set, else not.
+    ///
+    /// A checked allocator refuses what is wrong: a block that was released already, wherever it is now; an address inside a block,
+    /// of no block, of another allocator; a layout that the block does not have. Nothing is changed then, so that no block is ever
+    /// handed out twice, and [`AllocatorStats::refused_releases`](crate::AllocatorStats::refused_releases) counts it. Nothing panics,
+    /// or is written to a log: it may be the global allocator. The same goes for reallocations, which return null then. Of several
+    /// releases of one block, also racing ones, exactly one is not refused, until the address has been handed out again; then it is
+    /// that allocation's block.
+    ///
+    /// That takes 32 bytes for each page of 4 KiB that is used, and two atomic read-modify-writes for each block, so that a pair of
+    /// calls takes some 35 ns instead of 4. An allocator that does not check pays nothing for it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::alloc::{GlobalAlloc, Layout};
+    /// use mempool::PoolAllocator;
+    ///
+    /// static CHECKED: PoolAllocator = PoolAllocator::builder().checked(true).on_demand(1 << 20);
+    ///
+    /// let layout = Layout::new::<[u64; 8]>();
+    /// // SAFETY: the size is not 0; the block is released once, and a second time only because the allocator checks that.
+    /// unsafe {
+    ///     let block = CHECKED.alloc(layout);
+    ///     CHECKED.dealloc(block, layout);
+    ///     CHECKED.dealloc(block, layout);
+    /// }
+    /// assert_eq!(CHECKED.stats().refused_releases, 1);
+    /// ```
+    pub const fn checked(mut self, checked: bool) -> Self {
+        self.options.checked = checked;
+        self
+    }
+
     /// An allocator of `bytes` bytes of heap, mapped now; it does not grow.
     ///
     /// # Errors
@@ -74,6 +113,21 @@ impl AllocatorBuilder {
     pub fn build(mut self, bytes: usize) -> Result<PoolAllocator, MapError> {
         self.options.limit = bytes;
         Ok(PoolAllocator::started(Shared::map(Memory::Reserved(bytes), &self.options)?, self.options))
+    }
+
+    /// An allocator of memory that the caller has, as [`PoolAllocator::from_region`], with these options: but
+    /// [`huge_pages`](Self::huge_pages), [`prefault`](Self::prefault) and [`lock`](Self::lock) don't count.
+    ///
+    /// # Errors
+    ///
+    /// As [`PoolAllocator::from_region`].
+    ///
+    /// # Safety
+    ///
+    /// As [`PoolAllocator::from_region`].
+    pub unsafe fn build_in(mut self, base: *mut u8, len: usize) -> Result<PoolAllocator, MapError> {
+        self.options.limit = usize::MAX;
+        Ok(PoolAllocator::started(Shared::map(Memory::Given(base, len), &self.options)?, self.options))
     }
 
     /// An allocator that grows on demand up to `limit` bytes of heap, for a `static`. It maps its addresses at the first allocation,

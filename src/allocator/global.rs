@@ -51,7 +51,7 @@ unsafe impl GlobalAlloc for PoolAllocator {
     #[inline(always)]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         let class = class::of(layout);
-        if class < class::COUNT { self.release_small(class, block) } else { self.release_large(block) }
+        if class < class::COUNT { self.release_small(class, block) } else { self.release_large(block, layout.size()) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
@@ -72,17 +72,25 @@ unsafe impl GlobalAlloc for PoolAllocator {
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         // SAFETY: the caller vouches that the new size, rounded up to the alignment, fits an `isize`.
         let new = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
+        // Most often nothing is to be done.
+        if !self.is_checked() && capacity(layout) == capacity(new) {
+            return block;
+        }
+        let Some(resizing) = self.begin_resize(block, layout) else { return ptr::null_mut() };
         if self.resize_in_place(block, layout, new) {
+            Self::end_resize(resizing, block);
             return block;
         }
         // SAFETY: the layout's size is not 0, as the caller vouches.
         let moved = unsafe { self.alloc(new) };
-        if !moved.is_null() {
-            // SAFETY: both have so many bytes, and no two blocks overlap.
-            unsafe { moved.copy_from_nonoverlapping(block, layout.size().min(new_size)) };
-            // SAFETY: the caller vouches for the block.
-            unsafe { self.dealloc(block, layout) };
+        if moved.is_null() {
+            Self::end_resize(resizing, block);
+            return moved;
         }
+        // SAFETY: both have so many bytes, and no two blocks overlap.
+        unsafe { moved.copy_from_nonoverlapping(block, layout.size().min(new_size)) };
+        // SAFETY: the caller vouches for the block.
+        unsafe { self.end_resize_elsewhere(resizing, block, layout) };
         moved
     }
 }

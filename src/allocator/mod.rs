@@ -8,6 +8,8 @@
 //! | `depot` | magazines that go from cache to cache |
 //! | `cache` | a thread's blocks |
 //! | `shared` | all of that, in one mapping |
+//! | `round` | what a sweeper does |
+//! | `release` | the ways back, and what is checked there |
 //! | `builder`, `stats` | what users set and see |
 //! | `global`, `api` | Rust's allocator traits |
 //!
@@ -21,6 +23,8 @@ mod class;
 mod depot;
 mod global;
 mod region;
+mod release;
+mod round;
 mod shared;
 mod slab;
 mod stats;
@@ -32,7 +36,7 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-use crate::cache::{next_name, number, numbers, remember, remembered};
+use crate::cache::{number, numbers, remember, remembered};
 use crate::error::MapError;
 use crate::raw::Order;
 use crate::sync::{AtomicPtr, AtomicU64, Ordering};
@@ -94,10 +98,13 @@ const FEWEST_ADDRESSES: usize = 16 << 20;
 /// assert!(large.try_reserve(1 << 20).is_ok());
 /// ```
 pub struct PoolAllocator {
-    /// What caches are remembered by; 0 until there is something shared.
+    /// What the fast paths know caches by: the name of what is shared. 0 until there is that, and for ever if releases are checked: no
+    /// cache has that name, so that all calls take the slow paths, where the checks are, and nobody else pays for them.
     name: AtomicU64,
     shared: AtomicPtr<Shared>,
     options: Options,
+    /// Releases that were refused.
+    refused: AtomicU64,
     owns: PhantomData<Shared>,
 }
 
@@ -132,8 +139,8 @@ impl PoolAllocator {
     /// The `len` bytes from `base` on are readable and writable, and nobody uses them otherwise for as long as the allocator or one
     /// of its blocks is used.
     pub unsafe fn from_region(base: *mut u8, len: usize) -> Result<Self, MapError> {
-        let options = Options { limit: usize::MAX, ..Self::builder().into_options() };
-        Ok(Self::started(Shared::map(Memory::Given(base, len), &options)?, options))
+        // SAFETY: the caller vouches for the region.
+        unsafe { Self::builder().build_in(base, len) }
     }
 
     /// A builder, for other options.
@@ -142,11 +149,20 @@ impl PoolAllocator {
     }
 
     const fn with(options: Options) -> Self {
-        Self { name: AtomicU64::new(0), shared: AtomicPtr::new(core::ptr::null_mut()), options, owns: PhantomData }
+        let (shared, refused) = (AtomicPtr::new(core::ptr::null_mut()), AtomicU64::new(0));
+        Self { name: AtomicU64::new(0), shared, options, refused, owns: PhantomData }
     }
 
     fn started(shared: NonNull<Shared>, options: Options) -> Self {
-        Self { name: AtomicU64::new(next_name()), shared: AtomicPtr::new(shared.as_ptr()), options, owns: PhantomData }
+        let mut new = Self::with(options);
+        // SAFETY: it was mapped just now.
+        new.name = AtomicU64::new(new.fast_name(unsafe { shared.as_ref() }));
+        new.shared = AtomicPtr::new(shared.as_ptr());
+        new
+    }
+
+    fn fast_name(&self, shared: &Shared) -> u64 {
+        if self.options.checked { 0 } else { shared.name }
     }
 
     /// What it has now.
@@ -159,9 +175,11 @@ impl PoolAllocator {
     ///
     /// O(pages).
     pub fn stats(&self) -> AllocatorStats {
+        // Relaxed: a number.
+        let refused_releases = self.refused.load(Ordering::Relaxed);
         match self.started_shared() {
-            Some(shared) => shared.stats(),
-            None => AllocatorStats { limit: self.options.limit, ..AllocatorStats::default() },
+            Some(shared) => AllocatorStats { refused_releases, ..shared.stats() },
+            None => AllocatorStats { limit: self.options.limit, refused_releases, ..AllocatorStats::default() },
         }
     }
 
@@ -177,7 +195,7 @@ impl PoolAllocator {
     /// O(pages).
     pub fn sweep(&self) {
         if let Some(shared) = self.started_shared() {
-            shared.reclaim(self.cache(), numbers());
+            shared.reclaim(Self::own_cache(shared), numbers());
         }
     }
 
@@ -223,8 +241,9 @@ impl PoolAllocator {
             self.shared.compare_exchange(core::ptr::null_mut(), new.as_ptr(), Ordering::AcqRel, Ordering::Acquire);
         let shared = match stored {
             Ok(_) => {
-                // Release: pairs with the Acquire in `attach`.
-                self.name.store(next_name(), Ordering::Release);
+                // Relaxed: compared by each thread with what it has remembered itself.
+                // SAFETY: it lives as long as `self`.
+                self.name.store(self.fast_name(unsafe { new.as_ref() }), Ordering::Relaxed);
                 new
             }
             Err(first) => {
@@ -237,7 +256,7 @@ impl PoolAllocator {
         Some(unsafe { shared.as_ref() })
     }
 
-    /// The cache of the calling thread, if it used this allocator last.
+    /// The cache of the calling thread, if it used this allocator last, and releases are not checked.
     #[inline(always)]
     fn cache(&self) -> Option<&Cache> {
         // Relaxed: compared with what this thread stored in its own memory.
@@ -246,53 +265,48 @@ impl PoolAllocator {
         Some(unsafe { cache.cast::<Cache>().as_ref() })
     }
 
+    /// The cache of the calling thread, if it used this allocator last.
+    fn own_cache(shared: &Shared) -> Option<&Cache> {
+        // SAFETY: as in `cache`.
+        remembered(shared.name).map(|cache| unsafe { cache.cast::<Cache>().as_ref() })
+    }
+
     /// The cache of the calling thread, if it can have one now.
-    fn attach<'a>(&self, shared: &'a Shared) -> Option<&'a Cache> {
+    fn attach(shared: &Shared) -> Option<&Cache> {
         let (index, indices) = number()?;
         let cache = shared.cache(index)?;
-        // Relaxed: a name is never changed once it is there.
-        let name = self.name.load(Ordering::Relaxed);
-        if name == 0 || !cache.user.enter(indices.term(index)) {
+        if !cache.user.enter(indices.term(index)) {
             return None;
         }
-        remember(name, NonNull::from(cache).cast());
+        remember(shared.name, NonNull::from(cache).cast());
         Some(cache)
     }
 
-    fn cache_or_attach<'a>(&'a self, shared: &'a Shared) -> Option<&'a Cache> {
-        self.cache().or_else(|| self.attach(shared))
+    fn cache_or_attach(shared: &Shared) -> Option<&Cache> {
+        Self::own_cache(shared).or_else(|| Self::attach(shared))
     }
 
     /// A block of a class, when the cache had none, or there is no cache.
     #[cold]
     fn alloc_small_slow(&self, class: usize) -> Option<NonNull<u8>> {
         let shared = self.shared()?;
-        let cache = self.cache_or_attach(shared);
+        let cache = Self::cache_or_attach(shared);
         let first = match cache {
             Some(cache) => cache.pop(class).or_else(|| cache.pop_slow(class, shared)),
             None => shared.take_one(class),
         };
-        first.or_else(|| {
+        let block = first.or_else(|| {
             Self::make_room(shared, cache);
-            shared.take_one(class)
-        })
+            shared.insist(|| shared.take_one(class))
+        })?;
+        shared.region.hand_out(block.as_ptr());
+        Some(block)
     }
 
     /// For an allocation that would fail.
     fn make_room(shared: &Shared, own: Option<&Cache>) {
         shared.region.note_want();
         shared.reclaim(own, numbers());
-    }
-
-    #[cold]
-    fn release_small_slow(&self, class: usize, block: *mut u8) {
-        // There is something shared, since it handed out the block.
-        let Some(shared) = self.shared() else { return };
-        match self.cache_or_attach(shared) {
-            Some(cache) if cache.push(class, block) => {}
-            Some(cache) => cache.push_slow(class, block, shared),
-            None => shared.region.give_slots(class, &[block]),
-        }
     }
 
     /// A span of at least so many bytes, and whether it is known to be zero.
@@ -302,17 +316,12 @@ impl PoolAllocator {
         let pages = u32::try_from(size.div_ceil(PAGE).max(1)).ok()?;
         let align = Order::covering(align.div_ceil(PAGE))?;
         let span = shared.alloc_span(pages, align).or_else(|| {
-            Self::make_room(shared, self.cache());
-            shared.alloc_span(pages, align)
+            Self::make_room(shared, Self::own_cache(shared));
+            shared.insist(|| shared.alloc_span(pages, align))
         });
-        span.and_then(|(span, fresh)| Some((NonNull::new(span)?, fresh)))
-    }
-
-    #[cold]
-    fn release_large(&self, block: *mut u8) {
-        if let Some(shared) = self.shared() {
-            shared.region.release_span(block.addr());
-        }
+        let (span, fresh) = span?;
+        shared.region.hand_out(span);
+        Some((NonNull::new(span)?, fresh))
     }
 
     #[cold]
@@ -338,35 +347,11 @@ impl PoolAllocator {
         }
     }
 
-    /// Releases a block of which nobody knows the layout any more, as C's `free` does.
-    ///
-    /// # Safety
-    ///
-    /// It is a live block of this allocator, and nobody uses it any more.
-    ///
-    /// # Progress
-    ///
-    /// Lock-free.
-    pub unsafe fn release(&self, block: NonNull<u8>) {
-        match self.shared().map(|shared| shared.region.find(block.addr().get())) {
-            Some(Found::Run { class, .. }) => self.release_small(class, block.as_ptr()),
-            Some(Found::Span { .. }) => self.release_large(block.as_ptr()),
-            _ => {}
-        }
-    }
-
     #[inline(always)]
     fn alloc_small(&self, class: usize) -> Option<NonNull<u8>> {
         match self.cache().and_then(|cache| cache.pop(class)) {
             Some(block) => Some(block),
             None => self.alloc_small_slow(class),
-        }
-    }
-
-    #[inline(always)]
-    fn release_small(&self, class: usize, block: *mut u8) {
-        if !self.cache().is_some_and(|cache| cache.push(class, block)) {
-            self.release_small_slow(class, block);
         }
     }
 }

@@ -1,11 +1,17 @@
 //! A region of memory: the pages of `raw/runs` as addresses.
 
+use crate::error::ReleaseError;
 use crate::metadata::{Source, Unavailable};
 use crate::pages::discard;
-use crate::raw::runs::{Found, Part, Runs, STRIDE};
+use crate::raw::live::{Live, PLACES, Place};
+use crate::raw::runs::{Found, Part, Piece, Round, Runs, STRIDE};
 use crate::raw::{Order, Slots};
 
 use super::class::{COUNT, PAGE, SHAPES, SLOTS, size_of_class};
+
+/// Bytes between two places where a block may begin: the smallest class.
+const GRANULE: usize = PAGE / PLACES as usize;
+const _: () = assert!(GRANULE == size_of_class(0));
 
 /// Free blocks from this order on are worth a call of the operating system.
 const DISCARDED: Order = match Order::covering(8) {
@@ -20,6 +26,8 @@ pub(super) struct Region {
     /// Memory that nobody has used is zero.
     is_zero: bool,
     runs: Runs<COUNT>,
+    /// Where live blocks begin, if releases are checked.
+    live: Option<Live>,
 }
 
 // SAFETY: it owns its pages as a box does; `base` is for arithmetic.
@@ -29,14 +37,27 @@ unsafe impl Sync for Region {}
 
 impl Region {
     /// Bytes of tables for so many pages.
-    pub(super) const fn tables(pages: usize) -> usize {
-        Runs::<COUNT>::tables(pages)
+    pub(super) const fn tables(pages: usize, checked: bool) -> usize {
+        Runs::<COUNT>::tables(pages) + if checked { Live::tables(pages) } else { 0 }
     }
 
-    /// A region of at most `pages` pages from `base` on, which is the beginning of a page. `is_zero`: so is its memory.
-    pub(super) fn new(base: *mut u8, pages: u32, is_zero: bool, source: &mut Source) -> Result<Self, Unavailable> {
+    /// A region of at most `pages` pages from `base` on, which is the beginning of a page. `is_zero`: so is its memory. `checked`: it
+    /// knows which blocks are live.
+    pub(super) fn new(
+        base: *mut u8,
+        pages: u32,
+        is_zero: bool,
+        checked: bool,
+        source: &mut Source,
+    ) -> Result<Self, Unavailable> {
         let runs = Runs::in_source(pages, (base.addr() / PAGE) as u64, &SHAPES, source)?;
-        Ok(Self { base, is_zero, runs })
+        let live = if checked { Some(Live::in_source(pages, source)?) } else { None };
+        Ok(Self { base, is_zero, runs, live })
+    }
+
+    /// Are releases checked?
+    pub(super) fn is_checked(&self) -> bool {
+        self.live.is_some()
     }
 
     /// Bytes that it has.
@@ -78,14 +99,38 @@ impl Region {
     fn discard(&self, order: Order, all: bool) -> usize {
         let mut bytes = 0;
         if self.is_zero {
-            self.runs.discard(order, all, |page, pages| {
-                // SAFETY: free pages, which are this thread's until this returns.
-                let discarded = unsafe { discard(self.pointer(page), pages as usize * PAGE) };
-                bytes += discarded;
-                discarded == pages as usize * PAGE
-            });
+            // SAFETY: free pages, which are this thread's until this returns.
+            self.runs.discard(order, all, |page, pages| unsafe { self.discard_pages(page, pages, &mut bytes) });
         }
         bytes
+    }
+
+    /// Discards some pages, and counts the bytes; false, if not all were.
+    ///
+    /// # Safety
+    ///
+    /// They are the caller's.
+    unsafe fn discard_pages(&self, page: u32, pages: u32, bytes: &mut usize) -> bool {
+        let len = pages as usize * PAGE;
+        // SAFETY: the caller vouches for them.
+        let discarded = unsafe { discard(self.pointer(page), len) };
+        *bytes += discarded;
+        discarded == len
+    }
+
+    /// The next piece of a sweeper's round, and how many bytes it discarded. Of a region of the caller's, none are.
+    pub(super) fn sweep_piece(&self, round: &mut Round, pages: u32) -> (Piece, usize) {
+        let mut bytes = 0;
+        let piece = self.runs.sweep_piece(round, pages, |page, pages| {
+            // SAFETY: free pages, which are this thread's until this returns.
+            self.is_zero && unsafe { self.discard_pages(page, pages, &mut bytes) }
+        });
+        (piece, bytes)
+    }
+
+    /// How often threads had free pages in hand; see [`Runs::in_hand`].
+    pub(super) fn in_hand(&self) -> Option<u32> {
+        self.runs.in_hand()
     }
 
     /// Where a program's memory moves on, the one that it leaves goes back to the operating system.
@@ -113,6 +158,67 @@ impl Region {
     /// What begins, or lies, at an address.
     pub(super) fn find(&self, address: usize) -> Found {
         self.page_at(address).map_or(Found::Nothing, |page| self.runs.find(page))
+    }
+
+    /// A block that is the caller's is live from now on.
+    #[inline]
+    pub(super) fn hand_out(&self, block: *mut u8) {
+        if let Some(live) = &self.live
+            && let Some(place) = self.place_at(block.addr())
+        {
+            live.begin(place);
+        }
+    }
+
+    /// Takes the block that begins at an address out of the hands of its user, if it is live and `fits` says that it is what was
+    /// meant; only of a region in which releases are checked.
+    ///
+    /// # Errors
+    ///
+    /// When it is not. Nothing has changed.
+    pub(super) fn claim(&self, address: usize, fits: impl Fn(Found) -> bool) -> Result<Found, ReleaseError> {
+        let found = self
+            .live
+            .as_ref()
+            .zip(self.place_at(address))
+            .and_then(|(live, place)| live.claim(place, || self.runs.find(place.page), fits));
+        found.ok_or_else(|| self.why_not_live(address))
+    }
+
+    /// Why no live block begins at an address, or not the one that was meant.
+    #[cold]
+    fn why_not_live(&self, address: usize) -> ReleaseError {
+        let Some(page) = self.page_at(address) else { return ReleaseError::Foreign };
+        let within = match self.runs.find(page) {
+            Found::Run { class, head } => {
+                let start = self.pointer(head).addr();
+                let before = address.wrapping_sub(start) % size_of_class(class);
+                (before > 0).then(|| address - before)
+            }
+            Found::Span { .. } => {
+                let before = address.wrapping_sub(self.base.addr()) % PAGE;
+                (before > 0).then(|| address - before)
+            }
+            Found::Nothing => return self.runs.why_nothing(page).into(),
+        };
+        let live = self.live.as_ref();
+        let is_live = |address| live.zip(self.place_at(address)).is_some_and(|(live, place)| live.is_live(place));
+        if within.is_some_and(is_live) { ReleaseError::Interior } else { ReleaseError::NotLive }
+    }
+
+    /// Where in the heap a block may begin, if the address is one where it may.
+    fn place_at(&self, address: usize) -> Option<Place> {
+        let offset = address.wrapping_sub(self.base.addr());
+        let number = (offset % PAGE / GRANULE) as u32;
+        self.page_at(address).filter(|_| offset.is_multiple_of(GRANULE)).map(|page| Place { page, number })
+    }
+
+    /// What seems to begin at an address, in a region that does not know what is live.
+    pub(super) fn find_block(&self, address: usize) -> Result<Found, ReleaseError> {
+        match self.find(address) {
+            Found::Nothing => Err(self.why_not_live(address)),
+            found => Ok(found),
+        }
     }
 
     /// Allocates a span of `pages` pages, aligned to 2^`align` of them. The second value: it is known to be zero.

@@ -2,12 +2,12 @@
 
 use core::ptr::{self, NonNull};
 
-use crate::cache::{Indices, ThreadIndex};
+use crate::cache::{Indices, ThreadIndex, next_name};
 use crate::error::MapError;
 use crate::metadata::{Source, Table};
 use crate::pages::{self, Reservation};
 use crate::raw::Order;
-use crate::sync::{AtomicPtr, AtomicU32, Ordering};
+use crate::sync::{AtomicPtr, AtomicU32, Ordering, yield_now};
 
 use super::builder::Options;
 use super::cache::Cache;
@@ -30,6 +30,8 @@ const MOST_PAGES: usize = 1 << 28;
 const CACHES_PART: usize = 12;
 /// Bytes that one cache may hold, whatever the region.
 const MOST_CACHED: usize = 2 << 20;
+/// So often an allocation that would fail lets a thread go on that has pages in its hand.
+const PATIENCE: usize = 1000;
 /// Bytes that all caches together may hold of the smallest region.
 const LEAST_CACHED: usize = 544 << 10;
 
@@ -39,6 +41,8 @@ pub(super) struct Shared {
     pub(super) region: Region,
     pub(super) slab: Slab,
     pub(super) depots: Depots,
+    /// What threads remember their caches by. No other allocator or pool ever has it.
+    pub(super) name: u64,
     /// Pages that the region may grow to.
     limit: u32,
     /// How many caches there are.
@@ -76,7 +80,7 @@ impl Shared {
         // None of these overflows: the pages are few enough.
         let slab_bytes = (bytes / SLAB_PART).clamp(LEAST_SLAB, MOST_SLAB).next_multiple_of(PAGE);
         let caches = ThreadIndex::COUNT * size_of::<*mut Cache>() + 128;
-        let tables = Region::tables(pages) + Slab::tables(slab_bytes) + caches;
+        let tables = Region::tables(pages, options.checked) + Slab::tables(slab_bytes) + caches;
         let own = size_of::<Self>().next_multiple_of(PAGE);
         let before = (own + slab_bytes + tables).next_multiple_of(PAGE);
         let behind = if given.is_none() { pages * PAGE + ALIGN } else { 0 };
@@ -93,7 +97,7 @@ impl Shared {
         });
         let (is_own, bytes) = (given.is_none(), pages * PAGE);
         let slab = Slab::new(slab_base, slab_bytes, &mut source).map_err(|_| unavailable)?;
-        let region = Region::new(base, pages as u32, is_own, &mut source).map_err(|_| unavailable)?;
+        let region = Region::new(base, pages as u32, is_own, options.checked, &mut source).map_err(|_| unavailable)?;
         if is_own && options.huge_pages {
             pages::wish_huge(base, bytes);
         }
@@ -110,6 +114,7 @@ impl Shared {
             region,
             depots: Depots::new(&slab),
             slab,
+            name: next_name(),
             limit: u32::try_from(options.limit / PAGE).unwrap_or(u32::MAX),
             made: AtomicU32::new(0),
             caches: source.table(ThreadIndex::COUNT).map_err(|_| unavailable)?,
@@ -191,14 +196,33 @@ impl Shared {
         self.region.alloc_span(pages, align, self.limit)
     }
 
+    /// The last attempt of an allocation. While another thread has free pages in its hand, to merge them or to give the memory behind them
+    /// back, which takes the operating system a while, it has what this one does not find; then this one tries again, for a bounded time.
+    pub(super) fn insist<R>(&self, attempt: impl Fn() -> Option<R>) -> Option<R> {
+        for _ in 0..PATIENCE {
+            let before = self.region.in_hand();
+            let found = attempt();
+            if found.is_some() || (before.is_some() && before == self.region.in_hand()) {
+                return found;
+            }
+            yield_now();
+        }
+        None
+    }
+
     /// Resizes a span where it is; see [`Region::resize_span`].
     pub(super) fn resize_span(&self, address: usize, pages: u32) -> bool {
         self.region.resize_span(address, pages, self.limit)
     }
 
-    /// Gives back what can be had at once: by this thread, if it has a cache, in the depots, and by threads that are gone; and
-    /// merges what is free.
+    /// Gives back what can be had at once, and merges what is free.
     pub(super) fn reclaim(&self, own: Option<&Cache>, indices: &Indices) {
+        self.collect(own, indices);
+        self.region.sweep();
+    }
+
+    /// Gives back what can be had at once: by this thread, if it has a cache, in the depots, and by threads that are gone.
+    pub(super) fn collect(&self, own: Option<&Cache>, indices: &Indices) {
         if let Some(own) = own {
             own.flush(self);
         }
@@ -215,7 +239,6 @@ impl Shared {
                 self.region.give_slots(class, &magazine);
             }
         }
-        self.region.sweep();
     }
 
     /// Figures of now.
@@ -227,9 +250,10 @@ impl Shared {
             heap,
             free: self.region.free_bytes() + idle,
             idle,
-            metadata: size_of::<Self>() + self.slab.bytes() + Region::tables(heap / PAGE),
+            metadata: size_of::<Self>() + self.slab.bytes() + Region::tables(heap / PAGE, self.region.is_checked()),
             // Relaxed: a number.
             caches: self.made.load(Ordering::Relaxed) as usize,
+            refused_releases: 0,
         }
     }
 }

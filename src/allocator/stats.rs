@@ -20,15 +20,19 @@ pub struct AllocatorStats {
     pub metadata: usize,
     /// Caches of threads, also of such that are gone.
     pub caches: usize,
+    /// Releases and reallocations that it refused since it was made. A [checked](crate::AllocatorBuilder::checked) allocator refuses
+    /// all that are wrong; another one those of addresses at which it sees that nothing can be.
+    pub refused_releases: u64,
 }
 
 impl fmt::Display for AllocatorStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { limit, heap, free, idle, metadata, caches } = *self;
+        let Self { limit, heap, free, idle, metadata, caches, refused_releases } = *self;
         let [limit, heap, free, idle, metadata] = [limit, heap, free, idle, metadata].map(|bytes| Bytes(bytes as u64));
         write!(
             f,
             "heap {heap} (at most {limit}), free {free}, of that idle {idle}; metadata {metadata}; {caches} caches"
-        )
+        )?;
+        if refused_releases > 0 { write!(f, "; {refused_releases} releases refused") } else { Ok(()) }
     }
 }

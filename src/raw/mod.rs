@@ -6,7 +6,7 @@
 //! sweep), [`pieces`] (the same piece by piece), [`resize`] (grow and shrink in place), [`batch`] (many blocks for few atomic
 //! operations), [`scan`] (looking at the blocks), [`search`] (when an allocation may fail), [`seize`] (taking a heap out of
 //! use), [`spans`] (any number of units), [`group`] and [`groups`] (slots that are smaller than a unit), [`runs`] (pages, and
-//! spans of them that are cut into slots). The protocol as a whole is on the design page, `src/DESIGN.md`.
+//! spans of them that are cut into slots), [`live`] (where live blocks begin). The protocol as a whole is on the design page, `src/DESIGN.md`.
 #![forbid(unsafe_code)]
 
 pub mod batch;
@@ -16,6 +16,8 @@ pub mod group;
 #[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
 pub mod groups;
 mod hand;
+#[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
+pub mod live;
 pub mod merge;
 pub mod order;
 #[cfg(feature = "std")]

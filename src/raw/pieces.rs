@@ -54,7 +54,7 @@ impl Buddy {
 
     /// Where the block ends that `unit` is in without being its head; `unit` itself, if it is a head or there is no block, but
     /// one in transit. O(orders).
-    fn next_head(&self, unit: BlockIndex) -> u32 {
+    pub(super) fn next_head(&self, unit: BlockIndex) -> u32 {
         if self.states.at(unit).read().kind() != Kind::Inner {
             return unit.get();
         }

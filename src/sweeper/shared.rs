@@ -6,11 +6,12 @@
 
 extern crate std;
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::mem;
 use std::time::Duration;
 
-use super::{Source, SweeperStats};
+use super::{SweeperStats, Target};
 use crate::sync::{AtomicU8, AtomicU64, Condvar, Mutex, MutexGuard, Ordering, PoisonError};
 
 /// What the thread shares with who started it.
@@ -28,13 +29,14 @@ pub(super) struct Shared {
     pub early: AtomicU64,
     pub rounds: AtomicU64,
     pub merges: AtomicU64,
+    pub trimmed: AtomicU64,
 }
 
 /// What they tell each other.
 #[derive(Default)]
 pub(super) struct Messages {
-    /// Pools that were added since the last pass began.
-    pub added: Vec<Source>,
+    /// What was added since the last pass began.
+    pub added: Vec<Box<dyn Target>>,
     /// Was the thread woken since?
     pub is_woken: bool,
     /// Is it in the middle of a pass?
@@ -45,7 +47,7 @@ pub(super) struct Messages {
 
 /// For those who have the sweeper.
 impl Shared {
-    pub fn new(added: Vec<Source>) -> Self {
+    pub fn new(added: Vec<Box<dyn Target>>) -> Self {
         Self { messages: Mutex::new(Messages { added, ..Messages::default() }), ..Self::default() }
     }
 
@@ -81,15 +83,16 @@ impl Shared {
     pub fn stats(&self) -> SweeperStats {
         // Relaxed: statistics.
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let Self { passes, early, rounds, merges, .. } = self;
-        SweeperStats { passes: read(passes), early: read(early), rounds: read(rounds), merges: read(merges) }
+        let Self { passes, early, rounds, merges, trimmed, .. } = self;
+        let [passes, early, rounds, merges, trimmed] = [passes, early, rounds, merges, trimmed].map(read);
+        SweeperStats { passes, early, rounds, merges, trimmed }
     }
 }
 
 /// For the thread.
 impl Shared {
-    /// A pass begins; the pools that were added. Who tells something from now on tells the next pass.
-    pub fn begin_pass(&self) -> Vec<Source> {
+    /// A pass begins; what was added. Who tells something from now on tells the next pass.
+    pub fn begin_pass(&self) -> Vec<Box<dyn Target>> {
         let mut messages = self.lock();
         (messages.is_woken, messages.is_passing) = (false, true);
         mem::take(&mut messages.added)
@@ -119,7 +122,7 @@ impl Shared {
         }
     }
 
-    /// Was it woken, or was a pool added?
+    /// Was it woken, or was something added?
     pub fn is_asked_for_pass(&self) -> bool {
         self.lock().ask_for_pass()
     }

@@ -1,16 +1,15 @@
-//! What the thread of a sweeper does: passes over its pools, and the waits between them.
+//! What the thread of a sweeper does: passes over its targets, and the waits between them.
 
 extern crate std;
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use std::time::{Duration, Instant};
 
 use super::shared::Shared;
-use super::{Budget, Settings, Source};
-use crate::pool::{MemoryPool, Round};
-use crate::sync::{Ordering, current, park, park_timeout};
-use crate::wakers::Seat;
+use super::{Budget, Settings, Target};
+use crate::sync::{Ordering, park, park_timeout};
 
 /// Units of a piece, between two of which a sweeper looks whether it is to stop: at most a few tenths of a millisecond.
 const PIECE: u32 = 1 << 14;
@@ -25,19 +24,9 @@ const LEAST_PAUSE: Duration = Duration::from_millis(1);
 pub(super) struct Work {
     settings: Settings,
     shared: Arc<Shared>,
-    pools: Vec<Swept>,
-    /// The pool to begin the next pass with.
+    targets: Vec<Box<dyn Target>>,
+    /// The target to begin the next pass with.
     next: usize,
-}
-
-/// A pool that is swept.
-struct Swept {
-    source: Source,
-    round: Round,
-    /// What wakes this thread; `None`, if nothing shall, or there was no memory for it.
-    seat: Option<Seat>,
-    /// How many times allocations have called by the time that the last pass looked.
-    calls: u64,
 }
 
 /// What is left of a budget.
@@ -49,7 +38,7 @@ struct Left {
 
 impl Work {
     pub(super) fn new(settings: Settings, shared: Arc<Shared>) -> Self {
-        Self { settings, shared, pools: Vec::new(), next: 0 }
+        Self { settings, shared, targets: Vec::new(), next: 0 }
     }
 
     pub(super) fn run(self) {
@@ -67,58 +56,53 @@ impl Work {
             work.shared.end_pass();
             early = work.wait(begun.elapsed());
         }
-        for pool in work.pools {
-            if let Some(seat) = pool.seat {
-                pool.source.with(|pool| pool.wakers.leave(seat));
-            }
-        }
+        work.targets.iter_mut().for_each(|target| target.leave());
     }
 
-    fn take_added(&mut self, added: Vec<Source>) {
-        for source in added {
+    fn take_added(&mut self, added: Vec<Box<dyn Target>>) {
+        for mut target in added {
             // One that is gone already goes with the next pass.
-            let seat = |pool: &MemoryPool| self.settings.early.then(|| pool.wakers.enter(current()).ok()).flatten();
-            let known = source.with(|pool| (seat(pool), pool.wakers.calls()));
-            let (seat, calls) = known.unwrap_or_default();
-            self.pools.push(Swept { source, round: Round::new(), seat, calls });
+            target.enter(self.settings.early);
+            self.targets.push(target);
         }
     }
 
     fn pass(&mut self, early: bool, begun: Instant) {
-        let count = self.pools.len();
+        let count = self.targets.len();
         let turns = |first: usize| (0..count).map(move |turn| (first + turn) % count);
-        // A pool that called comes first, the others in turn.
-        let called = turns(self.next).find(|place| early && self.pools[*place].has_called());
+        // One that called comes first, the others in turn.
+        let called = turns(self.next).find(|place| early && self.targets[*place].has_called());
         let mut left = Left::new(self.settings.budget, begun);
         let mut gone = false;
         for place in turns(called.unwrap_or(self.next)) {
             self.next = place;
-            match self.sweep_pool(place, &mut left) {
+            match self.sweep(place, &mut left) {
                 Some(true) => self.next = (place + 1) % count,
                 Some(false) => break,
                 None => gone = true,
             }
         }
         if gone {
-            self.pools.retain(|pool| pool.source.with(|_| ()).is_some());
+            self.targets.retain(|target| target.is_there());
             self.next = 0;
         }
     }
 
-    /// Goes on with the round of a pool. True: it is over; false: the budget is, or the thread is to stop. `None`: the pool is gone.
-    fn sweep_pool(&mut self, place: usize, left: &mut Left) -> Option<bool> {
-        let pool = &mut self.pools[place];
+    /// Goes on with the round of a target. True: it is over; false: the budget is, or the thread is to stop. `None`: the target is gone.
+    fn sweep(&mut self, place: usize, left: &mut Left) -> Option<bool> {
+        let target = &mut self.targets[place];
         // Before the pieces, so that a call that comes meanwhile gets another pass.
-        pool.calls = pool.source.with(|pool| pool.wakers.calls())?;
+        target.begin_pass(&self.settings)?;
         loop {
             if left.is_over() || self.shared.is_stopped() {
                 return Some(false);
             }
             let units = left.units.min(PIECE as usize) as u32;
-            let piece = pool.source.with(|of| of.sweep_piece(&mut pool.round, units))?;
+            let piece = target.sweep_piece(units)?;
             left.spend(piece.units);
-            // Relaxed: statistics.
+            // Relaxed, both: statistics.
             self.shared.merges.fetch_add(piece.merges, Ordering::Relaxed);
+            self.shared.trimmed.fetch_add(piece.trimmed, Ordering::Relaxed);
             if piece.is_last {
                 self.shared.rounds.fetch_add(1, Ordering::Relaxed);
                 return Some(true);
@@ -132,7 +116,7 @@ impl Work {
         let end = Instant::now();
         // No deadline: later than a clock can tell.
         let (pause, deadline) = (end.checked_add(took.max(LEAST_PAUSE).min(*interval)), end.checked_add(*interval));
-        let has_called = || *early && self.pools.iter().any(Swept::has_called);
+        let has_called = || *early && self.targets.iter().any(|target| target.has_called());
         // First a pause in which allocations do not even try to wake this thread.
         shared.pause(|| left_until(pause));
         loop {
@@ -163,13 +147,6 @@ impl Drop for Over {
 /// The time until then, if that is not over, or no time at all.
 fn left_until(then: Option<Instant>) -> Option<Duration> {
     then?.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
-}
-
-impl Swept {
-    /// Has an allocation called since the last pass looked?
-    fn has_called(&self) -> bool {
-        self.source.with(|pool| pool.wakers.calls() != self.calls).unwrap_or_default()
-    }
 }
 
 impl Left {

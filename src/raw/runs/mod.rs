@@ -6,7 +6,10 @@
 //! To *close* a run is to take all of its slots, and then its pages are the closer's, who releases them. A run of which all
 //! slots are free may stay open, *idle*, so that its pages need not be cut up again soon.
 //!
-//! [`page`] has what the page map says, [`pages`] spans and growth, [`resident`] which pages have memory behind them.
+//! [`page`] has what the page map says, [`pages`] spans and growth, [`resident`] which pages have memory behind them, `round` what a
+//! sweeper does.
+
+use core::ops::Range;
 
 use crossbeam_utils::CachePadded;
 
@@ -21,11 +24,15 @@ use crate::sync::{AtomicU32, Ordering};
 mod page;
 mod pages;
 mod resident;
+#[cfg(not(all(loom, feature = "loom")))]
+mod round;
 
 use page::Entry;
 pub use page::Found;
 use pages::{GROWTH_PART, TIDIES};
 use resident::Resident;
+#[cfg(not(all(loom, feature = "loom")))]
+pub use round::{Discards, Piece, Round};
 
 /// Groups of one run, at most.
 #[cfg(not(all(loom, feature = "loom")))]
@@ -368,16 +375,21 @@ impl<const CLASSES: usize> Runs<CLASSES> {
         true
     }
 
-    /// Closes the runs that are idle, and merges what two releases at the same moment have missed. O(pages). Lock-free.
-    pub fn sweep(&self) {
-        let grown = self.grown();
-        for page in 0..grown {
+    /// Closes the runs that begin in these pages and that are open for nothing.
+    fn close_idle(&self, pages: Range<u32>) {
+        for page in pages {
             if let Found::Run { class, head } = self.find(page)
                 && head == page
             {
                 self.close(class, head, [false; PLANES as usize]);
             }
         }
+    }
+
+    /// Closes the runs that are idle, and merges what two releases at the same moment have missed. O(pages). Lock-free.
+    pub fn sweep(&self) {
+        let grown = self.grown();
+        self.close_idle(0..grown);
         self.buddy.sweep_first(grown, None);
     }
 }

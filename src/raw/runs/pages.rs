@@ -1,6 +1,8 @@
 //! Pages of a heap that grows, and spans of them.
 
 use super::{Entry, Found, Runs};
+#[cfg(not(all(loom, feature = "loom")))]
+use crate::raw::buddy::NotLive;
 use crate::raw::order::{BlockIndex, Order};
 use crate::sync::Ordering;
 
@@ -132,6 +134,13 @@ impl<const CLASSES: usize> Runs<CLASSES> {
         }
         self.set(head, Entry::span(pages));
         true
+    }
+
+    /// Why a page is neither of a run nor the first one of a span: is it in a span?
+    #[cfg(not(all(loom, feature = "loom")))]
+    pub fn why_nothing(&self, page: u32) -> NotLive {
+        // A block of a span other than its first begins there.
+        self.buddy.live_order(BlockIndex::new(page)).map_or_else(|why| why, |_| NotLive::Interior)
     }
 
     /// Free pages, but for idle runs. O(pages); while others allocate, about so many.

@@ -1,7 +1,7 @@
 //! Which pages have memory behind them, how many may have, and how free ones are made to have none.
 //!
-//! All of these are numbers that bound what is kept, and nothing else depends on them: each is read and written relaxed, and may be
-//! a little wrong while several threads count.
+//! All but the last two of these are numbers that bound what is kept, and nothing else depends on them: each is read and written relaxed, and
+//! may be a little wrong while several threads count.
 
 use core::ops::ControlFlow;
 
@@ -23,6 +23,12 @@ const STRETCHES: u32 = 16;
 const RISE_PART: u32 = 128;
 /// If it is so many pages at least.
 const LEAST_RISE: u32 = 8;
+/// To discard a page takes as long as to look at so many.
+#[cfg(not(all(loom, feature = "loom")))]
+const DISCARD_COST: u32 = 16;
+/// To call for that takes as long as to look at so many.
+#[cfg(not(all(loom, feature = "loom")))]
+const CALL_COST: u32 = 256;
 
 /// Counts of pages.
 #[derive(Debug)]
@@ -41,6 +47,10 @@ pub(super) struct Resident {
     level: AtomicU32,
     /// How often there was a rise.
     rises: AtomicU32,
+    /// How often threads began to take free pages in hand, for longer than it takes to allocate or to release some,
+    begun: AtomicU32,
+    /// and how often they were done.
+    ended: AtomicU32,
 }
 
 fn read(number: &AtomicU32) -> u32 {
@@ -68,6 +78,8 @@ impl Resident {
             slack: AtomicU32::new(LEAST_SLACK),
             level: AtomicU32::new(0),
             rises: AtomicU32::new(0),
+            begun: AtomicU32::new(0),
+            ended: AtomicU32::new(0),
         }
     }
 
@@ -121,7 +133,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
     /// Counts pages that were free as such that are not; returns how many of them are clean.
     pub(super) fn count_out(&self, head: u32, pages: u32) -> u32 {
         // Whoever released a page said before that it is dirty.
-        let clean = (head..head + pages).filter(|page| self.entry(*page) != Entry::DIRTY.0).count() as u32;
+        let clean = (head..head + pages).filter(|page| !self.is_dirty(*page)).count() as u32;
         // Relaxed, both: numbers.
         self.resident.out.fetch_add(pages, Ordering::Relaxed);
         self.resident.dirty.fetch_sub(pages - clean, Ordering::Relaxed);
@@ -136,6 +148,10 @@ impl<const CLASSES: usize> Runs<CLASSES> {
         // Relaxed, both: numbers.
         self.resident.out.fetch_sub(pages, Ordering::Relaxed);
         self.resident.dirty.fetch_add(pages, Ordering::Relaxed);
+    }
+
+    fn is_dirty(&self, page: u32) -> bool {
+        Entry(self.entry(page)).is_dirty()
     }
 
     /// Free pages that are dirty.
@@ -160,6 +176,27 @@ impl<const CLASSES: usize> Runs<CLASSES> {
         self.resident.rise();
     }
 
+    pub(super) fn begin_in_hand(&self) {
+        // Relaxed: published by the Release with which a block is taken in hand.
+        self.resident.begun.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn end_in_hand(&self) {
+        // Release: pairs with the Acquire in `in_hand`; who sees it finds what was in hand.
+        self.resident.ended.fetch_add(1, Ordering::Release);
+    }
+
+    /// How often threads that swept or discarded took free pages in hand; `None`, if one may have some now. Where two answers are the
+    /// same number none had any in between.
+    pub fn in_hand(&self) -> Option<u32> {
+        // Acquire: pairs with the Release in `end_in_hand`.
+        let ended = self.resident.ended.load(Ordering::Acquire);
+        // Relaxed: who has come upon a block in somebody's hand sees that it was taken in hand, by the Acquire with which states are read.
+        let begun = self.resident.begun.load(Ordering::Relaxed);
+        // None began between the two loads.
+        (begun == ended).then_some(begun)
+    }
+
     /// Hands free blocks of at least `order` with dirty pages to `discard`, which may discard what is in them, and says whether it
     /// did. `all` of them; else as long as there are many dirty pages, at the end of the heap first, which is used least. O(blocks).
     /// Lock-free.
@@ -167,7 +204,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
         let enough = if all { 0 } else { self.resident.most_dirty() / 2 };
         let mut visit = |block: BlockIndex, order: Order| {
             let pages = || block.get()..block.after(1, order).get();
-            let dirty = pages().filter(|page| self.entry(*page) == Entry::DIRTY.0).count() as u32;
+            let dirty = pages().filter(|page| self.is_dirty(*page)).count() as u32;
             if dirty > 0 && discard(block.get(), order.units()) {
                 pages().for_each(|page| self.set(page, Entry::DISCARDED));
                 // Relaxed: a number.
@@ -175,6 +212,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
             }
             if self.dirty() > enough { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
+        self.begin_in_hand();
         // What begins in a stretch is visited from its beginning to its end.
         let (mut end, stretch) = (self.grown(), (self.grown() / STRETCHES).max(1));
         while end > 0 {
@@ -184,8 +222,61 @@ impl<const CLASSES: usize> Runs<CLASSES> {
             }
             end = start;
         }
+        self.end_in_hand();
         if all {
             write(&self.resident.most_out, self.resident.out());
         }
+    }
+
+    /// Discards, as `discard` does, pages that are free and dirty, from page `from` of `first` on, or from the block behind that: `all`
+    /// of them, or only those that were so already when this came by before; the others are marked as such. At most so many pages, or
+    /// what takes as long; returns where to go on, and how much it was. `None`: it came to the end. Lock-free.
+    #[cfg(not(all(loom, feature = "loom")))]
+    pub(super) fn discard_piece(
+        &self,
+        first: BlockIndex,
+        from: u32,
+        pages: u32,
+        all: bool,
+        mut discard: impl FnMut(u32, u32) -> bool,
+    ) -> Option<(BlockIndex, u32, u32)> {
+        let (mut left, mut next) = (pages, None);
+        let is_due = |page: u32| match Entry(self.entry(page)) {
+            Entry(entry) if entry == Entry::OLD.0 => true,
+            entry => all && entry.is_dirty(),
+        };
+        let visit = |block: BlockIndex, order: Order| {
+            let (mut at, end) = (block.get().max(from), block.after(1, order).get());
+            while at < end {
+                if left == 0 {
+                    next = Some((block, at, pages));
+                    return ControlFlow::Break(());
+                }
+                let most = (left / DISCARD_COST).clamp(1, end - at);
+                let due = (at..at + most).take_while(|page| is_due(*page)).count() as u32;
+                if due > 0 && discard(at, due) {
+                    (at..at + due).for_each(|page| self.set(page, Entry::DISCARDED));
+                    // Relaxed: a number.
+                    self.resident.dirty.fetch_sub(due, Ordering::Relaxed);
+                }
+                if due == 0 && Entry(self.entry(at)).is_dirty() {
+                    self.set(at, Entry::OLD);
+                }
+                let cost = if due == 0 { 1 } else { CALL_COST + due * DISCARD_COST };
+                left = left.saturating_sub(cost);
+                at += due.max(1);
+            }
+            ControlFlow::Continue(())
+        };
+        let (grown, end) = (self.grown(), first.get().max(from).saturating_add(pages));
+        if self.buddy.visit_free(first.get()..end.min(grown), Order::ZERO, visit).is_continue() {
+            // Not inside of a block, which was visited to its end.
+            let end = if end < grown { self.buddy.next_head(BlockIndex::new(end)) } else { grown };
+            next = (end < grown).then_some((BlockIndex::new(end), end, pages));
+        }
+        if next.is_none() && all {
+            write(&self.resident.most_out, self.resident.out());
+        }
+        next
     }
 }

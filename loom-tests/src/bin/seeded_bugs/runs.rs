@@ -1,10 +1,11 @@
-//! Bugs in runs: the words of groups, their stacks, and how runs are opened and closed.
+//! Bugs in runs: the words of groups, their stacks, how runs are opened and closed; and where live blocks begin.
 
 use crate::bug::Bug;
 
 const GROUP: &str = "raw/group.rs";
 const GROUPS: &str = "raw/groups.rs";
 const RUNS: &str = "raw/runs/mod.rs";
+const LIVE: &str = "raw/live.rs";
 
 pub(crate) const BUGS: &[Bug] = &[
     Bug {
@@ -209,5 +210,54 @@ pub(crate) const BUGS: &[Bug] = &[
         find: "(grown / SWEEP_PART).max(1)",
         replace: "grown / SWEEP_PART",
         models: &["runs::reopen_take"],
+    },
+    Bug {
+        name: "a block is handed out without Release",
+        source: LIVE,
+        find: "word.fetch_or(bit, Ordering::Release);",
+        replace: "word.fetch_or(bit, Ordering::Relaxed);",
+        models: &["live::claim_reopen"],
+    },
+    Bug {
+        name: "a block is claimed without Acquire",
+        source: LIVE,
+        find: "word.fetch_and(!bit, Ordering::Acquire) & bit != 0",
+        replace: "word.fetch_and(!bit, Ordering::Relaxed) & bit != 0",
+        models: &["live::claim_reopen"],
+    },
+    Bug {
+        name: "a block is claimed by a load and a store",
+        source: LIVE,
+        find: "word.fetch_and(!bit, Ordering::Acquire) & bit != 0",
+        replace: "{ let old = word.load(Ordering::Acquire); word.store(old & !bit, Ordering::Release); old & bit != 0 }",
+        models: &["live::claim_claim"],
+    },
+    Bug {
+        name: "nobody has a block that is claimed",
+        source: LIVE,
+        find: "word.fetch_and(!bit, Ordering::Acquire) & bit != 0",
+        replace: "word.fetch_and(!bit, Ordering::Acquire) & bit == u64::MAX",
+        models: &["live::claim_claim"],
+    },
+    Bug {
+        name: "what a block is is not asked before it is claimed",
+        source: LIVE,
+        find: "if !fits(find()) || !self.end(place) {",
+        replace: "if !self.end(place) {",
+        models: &["live::claim_wrong_class"],
+    },
+    Bug {
+        name: "what a block is is not asked after it was claimed",
+        source: LIVE,
+        find: "if fits(found) {",
+        replace: "if fits(found) || place.number == 0 {",
+        models: &["live::claim_what_was_meant"],
+    },
+    Bug {
+        name: "a block that was claimed by mistake is lost",
+        source: LIVE,
+        find: "        self.begin(place);\n        None",
+        replace: "        None",
+        models: &["live::claim_what_was_meant"],
     },
 ];

@@ -1,0 +1,67 @@
+//! A heap of pages that knows which of its slots are live, so that it can be told to release any address.
+
+use std::sync::Arc;
+
+use mempool::raw::Slots;
+use mempool::raw::live::{Live, Place};
+use mempool::raw::runs::{Found, Part};
+
+use crate::{Hold, Pages};
+
+/// A heap of pages, and where its live blocks begin.
+#[derive(Debug)]
+pub struct Checked {
+    /// The heap.
+    pub pages: Arc<Pages>,
+    live: Live,
+}
+
+impl Checked {
+    /// A heap that may grow to so many pages.
+    ///
+    /// # Panics
+    ///
+    /// When there is no memory for its tables.
+    pub fn new(pages: u32) -> Arc<Self> {
+        Arc::new(Self { pages: Pages::new(pages), live: Live::new(pages).expect("a few bytes") })
+    }
+
+    /// Takes so many slots of one group, the first of its page among them.
+    pub fn take(&self, class: usize, count: u32) -> Hold {
+        let hold = self.pages.take_in_one(class, count);
+        assert_eq!(hold.slots.lowest(1), Slots::one(0));
+        hold
+    }
+
+    /// Hands out the first slot of a page. All others are not what these models are about.
+    pub fn hand_out(&self, slot: Hold) {
+        self.live.begin(Self::place(slot));
+    }
+
+    /// Takes what is live at an address, if its class is what `fits`.
+    pub fn claim(&self, at: Hold, fits: impl Fn(usize) -> bool) -> Option<Hold> {
+        let found = self.live.claim(
+            Self::place(at),
+            || self.pages.raw.find(at.part.head),
+            |found| matches!(found, Found::Run { class, .. } if fits(class)),
+        );
+        let Found::Run { class, head } = found? else { return None };
+        Some(Hold { class, part: Part { head, plane: 0 }, slots: Slots::one(0) })
+    }
+
+    /// Claims what is live at an address and gives it back; false, if there was nothing.
+    pub fn release(&self, at: Hold, fits: impl Fn(usize) -> bool) -> bool {
+        let claimed = self.claim(at, fits);
+        claimed.into_iter().for_each(|hold| self.pages.give(hold));
+        claimed.is_some()
+    }
+
+    /// The end of a model; see [`Pages::end`].
+    pub fn end(&self, out: &[Hold]) {
+        self.pages.end(out, &[]);
+    }
+
+    fn place(hold: Hold) -> Place {
+        Place { page: hold.part.head, number: 0 }
+    }
+}

@@ -1,0 +1,239 @@
+//! The ways back: releases, and what moves a block. The fast path is in a thread's cache; the slow ones check what they are told, if
+//! the allocator is a checked one.
+//!
+//! To check a release is to *claim* the block: of all who want it back one has it (`raw/live`). Who resizes a block has claimed it
+//! meanwhile.
+
+use core::alloc::Layout;
+use core::ptr::NonNull;
+
+use crate::error::ReleaseError;
+use crate::raw::runs::Found;
+use crate::sync::Ordering;
+
+use super::PoolAllocator;
+use super::class::{self, PAGE};
+use super::shared::Shared;
+
+/// What the caller says that a block is.
+#[derive(Clone, Copy, Debug)]
+enum Meant {
+    Slot(usize),
+    /// Of so many pages, if that is known.
+    Span(Option<usize>),
+    Block,
+}
+
+impl Meant {
+    fn of(layout: Layout) -> Self {
+        match class::of(layout) {
+            class if class < class::COUNT => Self::Slot(class),
+            _ => Self::large(layout.size()),
+        }
+    }
+
+    /// A span of so many bytes.
+    fn large(bytes: usize) -> Self {
+        Self::Span(Some(bytes.div_ceil(PAGE).max(1)))
+    }
+
+    fn is(self, found: Found) -> bool {
+        match (self, found) {
+            (Self::Block, Found::Run { .. } | Found::Span { .. }) | (Self::Span(None), Found::Span { .. }) => true,
+            (Self::Slot(meant), Found::Run { class, .. }) => meant == class,
+            (Self::Span(Some(meant)), Found::Span { pages }) => meant == pages as usize,
+            _ => false,
+        }
+    }
+}
+
+/// A block that is being resized. In a checked allocator it is live no more until that is over.
+#[derive(Debug)]
+#[must_use = "a block that was claimed is to be handed out again, or to be given back"]
+pub(super) struct Resizing<'a>(Option<(&'a Shared, Found)>);
+
+impl PoolAllocator {
+    /// Releases a block of which nobody knows the layout any more, as C's `free` does.
+    ///
+    /// # Safety
+    ///
+    /// It is a live block of this allocator, and nobody uses it any more; but a [checked](super::AllocatorBuilder::checked) allocator
+    /// refuses what is no live block of its own.
+    ///
+    /// # Progress
+    ///
+    /// Lock-free.
+    pub unsafe fn release(&self, block: NonNull<u8>) {
+        match self.shared().map(|shared| shared.region.find(block.addr().get())) {
+            Some(Found::Run { class, .. }) => self.release_small(class, block.as_ptr()),
+            Some(Found::Span { .. }) => self.release_span(block.as_ptr(), Meant::Span(None)),
+            _ => self.count_refused(),
+        }
+    }
+
+    /// Releases a block as [`release`](Self::release) does, and says why, if it is refused.
+    ///
+    /// # Errors
+    ///
+    /// When no live block begins there, in a [checked](super::AllocatorBuilder::checked) allocator; another one sees that only where
+    /// no block can be. Nothing is changed then.
+    ///
+    /// # Safety
+    ///
+    /// As [`release`](Self::release).
+    ///
+    /// # Progress
+    ///
+    /// Lock-free.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::alloc::{GlobalAlloc, Layout};
+    /// use std::ptr::NonNull;
+    /// use mempool::{PoolAllocator, ReleaseError};
+    ///
+    /// let allocator = PoolAllocator::builder().checked(true).build(1 << 20)?;
+    /// // SAFETY: the size is not 0; nobody uses the block, and the allocator checks each release.
+    /// unsafe {
+    ///     let block = NonNull::new(allocator.alloc(Layout::new::<[u64; 8]>())).expect("there is room");
+    ///     assert_eq!(allocator.try_release(block.add(16)), Err(ReleaseError::Interior));
+    ///     assert_eq!(allocator.try_release(block), Ok(()));
+    ///     assert_eq!(allocator.try_release(block), Err(ReleaseError::NotLive));
+    ///     assert_eq!(allocator.try_release(NonNull::dangling()), Err(ReleaseError::Foreign));
+    /// }
+    /// # Ok::<(), mempool::MapError>(())
+    /// ```
+    pub unsafe fn try_release(&self, block: NonNull<u8>) -> Result<(), ReleaseError> {
+        if self.is_checked() {
+            return self.release_checked(block.as_ptr(), Meant::Block);
+        }
+        let found = self.started_shared().map(|shared| shared.region.find_block(block.addr().get()));
+        match found.unwrap_or(Err(ReleaseError::Foreign)) {
+            Ok(_) => {
+                // SAFETY: the caller vouches for the block.
+                unsafe { self.release(block) };
+                Ok(())
+            }
+            Err(why) => {
+                self.count_refused();
+                Err(why)
+            }
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn release_small(&self, class: usize, block: *mut u8) {
+        if !self.cache().is_some_and(|cache| cache.push(class, block)) {
+            self.release_small_slow(class, block);
+        }
+    }
+
+    #[cold]
+    fn release_small_slow(&self, class: usize, block: *mut u8) {
+        if self.is_checked() {
+            // Whoever wants to know why it is refused calls `try_release`.
+            _ = self.release_checked(block, Meant::Slot(class));
+        } else if let Some(shared) = self.shared() {
+            // There is something shared, since it handed out the block.
+            Self::give_slot(shared, class, block);
+        }
+    }
+
+    /// Gives a slot back that is the caller's.
+    fn give_slot(shared: &Shared, class: usize, block: *mut u8) {
+        match Self::cache_or_attach(shared) {
+            Some(cache) if cache.push(class, block) => {}
+            Some(cache) => cache.push_slow(class, block, shared),
+            None => shared.region.give_slots(class, &[block]),
+        }
+    }
+
+    /// Releases a block of so many bytes that is too large for a class.
+    #[cold]
+    pub(super) fn release_large(&self, block: *mut u8, bytes: usize) {
+        self.release_span(block, Meant::large(bytes));
+    }
+
+    #[cold]
+    fn release_span(&self, block: *mut u8, meant: Meant) {
+        if self.is_checked() {
+            _ = self.release_checked(block, meant);
+        } else if !self.started_shared().is_some_and(|shared| shared.region.release_span(block.addr())) {
+            self.count_refused();
+        }
+    }
+
+    /// Null is fine, and does nothing.
+    #[cold]
+    fn release_checked(&self, block: *mut u8, meant: Meant) -> Result<(), ReleaseError> {
+        if !block.is_null() {
+            let (shared, found) = self.claim(block, meant)?;
+            Self::give_back(shared, found, block);
+        }
+        Ok(())
+    }
+
+    /// Takes a block out of the hands of its user, or counts that it is none, or not what was meant.
+    fn claim(&self, block: *mut u8, meant: Meant) -> Result<(&Shared, Found), ReleaseError> {
+        let claimed = match self.started_shared() {
+            Some(shared) => shared.region.claim(block.addr(), |found| meant.is(found)).map(|found| (shared, found)),
+            None => Err(ReleaseError::Foreign),
+        };
+        claimed.inspect_err(|_| self.count_refused())
+    }
+
+    /// Gives a block back that was claimed.
+    fn give_back(shared: &Shared, found: Found, block: *mut u8) {
+        match found {
+            Found::Run { class, .. } => Self::give_slot(shared, class, block),
+            // What was claimed is a span, so that this does not fail.
+            Found::Span { .. } | Found::Nothing => _ = shared.region.release_span(block.addr()),
+        }
+    }
+
+    #[cold]
+    fn count_refused(&self) {
+        // Relaxed: a number.
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    #[inline(always)]
+    pub(super) fn is_checked(&self) -> bool {
+        self.options.checked
+    }
+
+    /// A block is about to be resized. `None`: it is none, or not of this layout, and that was counted.
+    #[inline(always)]
+    pub(super) fn begin_resize(&self, block: *mut u8, layout: Layout) -> Option<Resizing<'_>> {
+        if self.is_checked() { self.begin_resize_checked(block, layout) } else { Some(Resizing(None)) }
+    }
+
+    #[cold]
+    fn begin_resize_checked(&self, block: *mut u8, layout: Layout) -> Option<Resizing<'_>> {
+        let claimed = self.claim(block, Meant::of(layout));
+        Some(Resizing(Some(claimed.ok()?)))
+    }
+
+    /// The block stays where it is.
+    #[inline(always)]
+    pub(super) fn end_resize(resizing: Resizing<'_>, block: *mut u8) {
+        if let Resizing(Some((shared, _))) = resizing {
+            shared.region.hand_out(block);
+        }
+    }
+
+    /// What was in the block has moved, and nobody uses it any more.
+    ///
+    /// # Safety
+    ///
+    /// It has this layout.
+    #[inline(always)]
+    pub(super) unsafe fn end_resize_elsewhere(&self, resizing: Resizing<'_>, block: *mut u8, layout: Layout) {
+        match resizing {
+            // SAFETY: the caller vouches for it.
+            Resizing(None) => unsafe { core::alloc::GlobalAlloc::dealloc(self, block, layout) },
+            Resizing(Some((shared, found))) => Self::give_back(shared, found, block),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! What a sweeper sweeps: pools, and allocators.
+
+use alloc::boxed::Box;
+use alloc::sync::Weak;
+use core::ops::Deref;
+
+use super::Settings;
+use crate::pool::{MemoryPool, Round};
+use crate::sync::current;
+use crate::wakers::Seat;
+
+#[cfg(all(feature = "allocator", unix))]
+pub(super) use of_allocator::OfAllocator;
+
+/// Something to be swept in pieces.
+pub(super) trait Target: Send {
+    /// The calling thread sweeps it from now on. `early`: it wants to be woken.
+    fn enter(&mut self, early: bool);
+
+    /// It does so no more.
+    fn leave(&mut self);
+
+    /// Is it still there?
+    fn is_there(&self) -> bool;
+
+    /// Has an allocation called since the last pass began?
+    fn has_called(&self) -> bool;
+
+    /// A pass begins here. `None`: it is gone.
+    fn begin_pass(&mut self, settings: &Settings) -> Option<()>;
+
+    /// The next piece of its round, of so many units at most. `None`: it is gone.
+    fn sweep_piece(&mut self, units: u32) -> Option<Piece>;
+}
+
+/// What a piece was.
+pub(super) struct Piece {
+    /// Units that it passed over.
+    pub units: u32,
+    /// Pairs of buddies that it merged.
+    pub merges: u64,
+    /// Bytes that it gave back to the operating system.
+    pub trimmed: u64,
+    /// The round is over; the next piece begins another one.
+    pub is_last: bool,
+}
+
+/// Where a pool is.
+pub(super) enum Source {
+    Shared(Box<dyn Deref<Target = MemoryPool> + Send>),
+    Weak(Weak<MemoryPool>),
+}
+
+impl Source {
+    /// Does something with the pool, if it is still there.
+    fn with<R>(&self, run: impl FnOnce(&MemoryPool) -> R) -> Option<R> {
+        match self {
+            Self::Shared(pool) => Some(run(pool)),
+            Self::Weak(pool) => pool.upgrade().map(|pool| run(&pool)),
+        }
+    }
+}
+
+/// A pool that is swept.
+pub(super) struct OfPool {
+    source: Source,
+    round: Round,
+    /// What wakes this thread; `None`, if nothing shall, or there was no memory for it.
+    seat: Option<Seat>,
+    /// How many times allocations have called by the time that the last pass looked.
+    calls: u64,
+}
+
+impl OfPool {
+    pub fn new(source: Source) -> Self {
+        Self { source, round: Round::new(), seat: None, calls: 0 }
+    }
+}
+
+impl Target for OfPool {
+    fn enter(&mut self, early: bool) {
+        let seat = |pool: &MemoryPool| early.then(|| pool.wakers.enter(current()).ok()).flatten();
+        let known = self.source.with(|pool| (seat(pool), pool.wakers.calls()));
+        (self.seat, self.calls) = known.unwrap_or_default();
+    }
+
+    fn leave(&mut self) {
+        if let Some(seat) = self.seat.take() {
+            self.source.with(|pool| pool.wakers.leave(seat));
+        }
+    }
+
+    fn is_there(&self) -> bool {
+        self.source.with(|_| ()).is_some()
+    }
+
+    fn has_called(&self) -> bool {
+        self.source.with(|pool| pool.wakers.calls() != self.calls).unwrap_or_default()
+    }
+
+    fn begin_pass(&mut self, _: &Settings) -> Option<()> {
+        self.calls = self.source.with(|pool| pool.wakers.calls())?;
+        Some(())
+    }
+
+    fn sweep_piece(&mut self, units: u32) -> Option<Piece> {
+        let piece = self.source.with(|pool| pool.sweep_piece(&mut self.round, units))?;
+        Some(Piece { units: piece.units, merges: piece.merges, trimmed: 0, is_last: piece.is_last })
+    }
+}
+
+#[cfg(all(feature = "allocator", unix))]
+mod of_allocator {
+    extern crate std;
+
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::allocator::PoolAllocator;
+    use crate::raw::runs::{Discards, Round};
+
+    /// An allocator that is swept.
+    pub struct OfAllocator {
+        source: Box<dyn Deref<Target = PoolAllocator> + Send>,
+        round: Round,
+        trim_after: Option<Duration>,
+        /// When a round was done that looked which pages were free.
+        looked: Option<Instant>,
+        /// Does the one that has begun?
+        looks: bool,
+    }
+
+    impl OfAllocator {
+        pub fn new(source: Box<dyn Deref<Target = PoolAllocator> + Send>) -> Self {
+            Self { source, round: Round::new(), trim_after: None, looked: None, looks: false }
+        }
+    }
+
+    /// What a round that begins now gives back: if it is so much later than the end of the last one that looked, what that one has seen
+    /// free, and what has been so since.
+    fn discards(trim_after: Option<Duration>, looked: Option<Instant>) -> Discards {
+        match trim_after {
+            None => Discards::Nothing,
+            Some(Duration::ZERO) => Discards::All,
+            Some(time) if looked.is_some_and(|looked| looked.elapsed() < time) => Discards::Nothing,
+            Some(_) => Discards::Old,
+        }
+    }
+
+    impl Target for OfAllocator {
+        fn enter(&mut self, _: bool) {}
+
+        fn leave(&mut self) {}
+
+        fn is_there(&self) -> bool {
+            true
+        }
+
+        fn has_called(&self) -> bool {
+            false
+        }
+
+        fn begin_pass(&mut self, settings: &Settings) -> Option<()> {
+            self.trim_after = settings.trim_after;
+            Some(())
+        }
+
+        fn sweep_piece(&mut self, units: u32) -> Option<Piece> {
+            let Self { source, round, trim_after, looked, looks } = self;
+            let (piece, trimmed) = source.sweep_piece(round, units, || {
+                let discards = discards(*trim_after, *looked);
+                *looks = discards == Discards::Old;
+                discards
+            });
+            if piece.is_last && *looks {
+                (*looked, *looks) = (Some(Instant::now()), false);
+            }
+            Some(Piece { units: piece.pages, merges: piece.merges, trimmed: trimmed as u64, is_last: piece.is_last })
+        }
+    }
+}
