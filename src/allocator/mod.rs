@@ -177,7 +177,7 @@ impl PoolAllocator {
     /// O(pages).
     pub fn sweep(&self) {
         if let Some(shared) = self.started_shared() {
-            shared.reclaim(self.cache(), numbers());
+            shared.reclaim(self.cache_or_attach(shared), numbers());
         }
     }
 
@@ -259,6 +259,7 @@ impl PoolAllocator {
         Some(cache)
     }
 
+    /// The same, if the thread has one here, though it used another allocator last.
     fn cache_or_attach<'a>(&'a self, shared: &'a Shared) -> Option<&'a Cache> {
         self.cache().or_else(|| self.attach(shared))
     }
@@ -302,7 +303,7 @@ impl PoolAllocator {
         let pages = u32::try_from(size.div_ceil(PAGE).max(1)).ok()?;
         let align = Order::covering(align.div_ceil(PAGE))?;
         let span = shared.alloc_span(pages, align).or_else(|| {
-            Self::make_room(shared, self.cache());
+            Self::make_room(shared, self.cache_or_attach(shared));
             shared.alloc_span(pages, align)
         });
         span.and_then(|(span, fresh)| Some((NonNull::new(span)?, fresh)))
