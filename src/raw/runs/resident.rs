@@ -85,8 +85,10 @@ impl Resident {
     /// How many dirty pages there may be.
     fn most_dirty(&self) -> u32 {
         let most = read(&self.most_out);
-        let resident = most.saturating_add(most / PARTS * read(&self.slack)).saturating_add(LEAST_DIRTY);
-        resident.saturating_sub(self.out())
+        // Multiplied first: also heaps of fewer pages than there are parts have some.
+        let slack = u64::from(most) * u64::from(read(&self.slack)) / u64::from(PARTS);
+        let resident = u64::from(most) + slack + u64::from(LEAST_DIRTY);
+        u32::try_from(resident).unwrap_or(u32::MAX).saturating_sub(self.out())
     }
 
     fn rise(&self) {
