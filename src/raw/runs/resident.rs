@@ -85,10 +85,9 @@ impl Resident {
     /// How many dirty pages there may be.
     fn most_dirty(&self) -> u32 {
         let most = read(&self.most_out);
-        // Multiplied first: also heaps of fewer pages than there are parts have some.
-        let slack = u64::from(most) * u64::from(read(&self.slack)) / u64::from(PARTS);
-        let resident = u64::from(most) + slack + u64::from(LEAST_DIRTY);
-        u32::try_from(resident).unwrap_or(u32::MAX).saturating_sub(self.out())
+        // Whole parts, and one at least: heaps of fewer pages than there are parts keep some, too.
+        let slack = (most / PARTS).max(1).saturating_mul(read(&self.slack)).min(most);
+        most.saturating_add(slack).saturating_add(LEAST_DIRTY).saturating_sub(self.out())
     }
 
     fn rise(&self) {
