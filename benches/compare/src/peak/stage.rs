@@ -242,7 +242,9 @@ impl<A: GlobalAlloc + Sync + 'static> Stage<A> {
         play.meter.look().expect("the kernel tells what is resident");
         if self.how.asks_for_mapping {
             // By the first block. Later ones of the slot may have mappings of their own.
-            if play.heap.is_none() && let Some(first) = play.blocks.address(0) {
+            if play.heap.is_none()
+                && let Some(first) = play.blocks.address(0)
+            {
                 let heap = first / HEAP_ALIGN * HEAP_ALIGN;
                 play.meter.part_at(heap).expect("the kernel tells what is mapped");
                 play.heap = Some(heap);
@@ -402,7 +404,10 @@ mod tests {
                     (first, Exit),
                 ]
             );
-            assert!(measured.time > Duration::ZERO && measured.mapping.is_some_and(|parts| parts.sum() > 0), "{measured:?}");
+            assert!(
+                measured.time > Duration::ZERO && measured.mapping.is_some_and(|parts| parts.sum() > 0),
+                "{measured:?}"
+            );
         }
     }
 
