@@ -311,6 +311,23 @@ fn two_allocators_in_turn_and_their_ends() {
 }
 
 #[test]
+fn what_a_thread_has_cached_is_given_back_after_it_used_another_allocator() {
+    let (first, other) = (PoolAllocator::with_capacity(1 << 20), PoolAllocator::with_capacity(1 << 20));
+    let (first, other) = (first.expect("a MiB"), other.expect("a MiB"));
+    let use_and_leave = || {
+        let blocks: Vec<Block> = std::iter::from_fn(|| Block::new(&first, layout(500, 8), false, 1)).collect();
+        assert!(blocks.len() > 1800);
+        blocks.into_iter().for_each(|block| block.release(&first, true));
+        Block::new(&other, layout(500, 8), false, 2).expect("there is room").release(&other, true);
+    };
+    use_and_leave();
+    is_free(&first);
+    use_and_leave();
+    // All of it.
+    Block::new(&first, layout(1 << 20, 8), false, 3).expect("there is room").release(&first, true);
+}
+
+#[test]
 fn wrong_sizes_are_errors() {
     assert_eq!(PoolAllocator::with_capacity(0).map(drop), Err(MapError::TooSmall { bytes: 0, page: 4096 }));
     assert!(matches!(PoolAllocator::with_capacity(usize::MAX).map(drop), Err(MapError::TooLarge { .. })));

@@ -23,6 +23,42 @@ fn resident() -> usize {
     pages * unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize
 }
 
+/// How often this thread waited for a page.
+fn faults() -> i64 {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::uninit();
+    // SAFETY: the usage is where it is written to, which it is if there is no error.
+    unsafe {
+        assert_eq!(libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr()), 0);
+        usage.assume_init().ru_minflt
+    }
+}
+
+#[test]
+fn a_small_heap_that_stays_as_large_soon_faults_no_more() {
+    let allocator = PoolAllocator::new();
+    // As tables that grow, with what they had moved each time.
+    let grow = || {
+        let mut block: Option<(*mut u8, Layout)> = None;
+        for size in [70_000, 120_000, 230_000].map(|size| Layout::array::<u8>(size).expect("a small one")) {
+            // SAFETY: the size is not 0.
+            let new = unsafe { allocator.alloc(size) };
+            // SAFETY: the block has so many bytes.
+            unsafe { new.write_bytes(1, size.size()) };
+            if let Some((old, size)) = block.replace((new, size)) {
+                // SAFETY: a live block of this layout, given up here.
+                unsafe { allocator.dealloc(old, size) };
+            }
+        }
+        // SAFETY: as above.
+        block.into_iter().for_each(|(block, size)| unsafe { allocator.dealloc(block, size) });
+    };
+    (0..500).for_each(|_| grow());
+    let before = faults();
+    (0..500).for_each(|_| grow());
+    let faults = faults() - before;
+    assert!(faults < 50, "{faults} faults, {}", allocator.stats());
+}
+
 #[test]
 fn what_is_resident_falls_to_what_is_live() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);

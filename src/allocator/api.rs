@@ -13,7 +13,9 @@ fn dangling(layout: Layout) -> NonNull<u8> {
 }
 
 impl PoolAllocator {
-    /// A block with all the bytes that it really has; `zeroed`: all of these are zero.
+    /// A block with all the bytes that it really has; `zeroed`: all of these are zero. Inlined, so that the class of a type's layout is
+    /// a constant.
+    #[inline]
     fn alloc_slice(&self, layout: Layout, zeroed: bool) -> Option<NonNull<[u8]>> {
         let len = capacity(layout);
         if layout.size() == 0 {
@@ -63,6 +65,7 @@ impl PoolAllocator {
     /// # Safety
     ///
     /// As `move_slice`, and nobody uses it any more.
+    #[inline]
     unsafe fn release_slice(&self, block: NonNull<u8>, layout: Layout) {
         if layout.size() != 0 {
             // SAFETY: the caller vouches for it.

@@ -13,6 +13,7 @@ fn pointer(block: Option<NonNull<u8>>) -> *mut u8 {
 }
 
 /// Bytes that a block of this layout has.
+#[inline]
 pub(super) const fn capacity(layout: Layout) -> usize {
     let class = class::of(layout);
     if class < class::COUNT {

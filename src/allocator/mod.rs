@@ -195,7 +195,7 @@ impl PoolAllocator {
     /// O(pages).
     pub fn sweep(&self) {
         if let Some(shared) = self.started_shared() {
-            shared.reclaim(Self::own_cache(shared), numbers());
+            shared.reclaim(Self::cache_or_attach(shared), numbers());
         }
     }
 
@@ -282,6 +282,7 @@ impl PoolAllocator {
         Some(cache)
     }
 
+    /// The same, if the thread has one here, though it used another allocator last.
     fn cache_or_attach(shared: &Shared) -> Option<&Cache> {
         Self::own_cache(shared).or_else(|| Self::attach(shared))
     }
@@ -316,7 +317,7 @@ impl PoolAllocator {
         let pages = u32::try_from(size.div_ceil(PAGE).max(1)).ok()?;
         let align = Order::covering(align.div_ceil(PAGE))?;
         let span = shared.alloc_span(pages, align).or_else(|| {
-            Self::make_room(shared, Self::own_cache(shared));
+            Self::make_room(shared, Self::cache_or_attach(shared));
             shared.insist(|| shared.alloc_span(pages, align))
         });
         let (span, fresh) = span?;

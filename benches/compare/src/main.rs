@@ -6,6 +6,7 @@
 //! cargo run --release -p compare -- --quick --threads 2 --workload larson,mixed --subject heapmaster,talc
 //! cargo run --release -p compare -- fit
 //! cargo run --release -p compare -- peak
+//! cargo run --release -p compare -- collections
 //! cargo run --release -p compare --features snmalloc -- --json figures.json --svg figures.svg
 //! ```
 //!
@@ -24,6 +25,7 @@
 #![allow(clippy::disallowed_types, reason = "the lint is for the library, whose atomics are loom's in its models")]
 #![cfg_attr(all(test, feature = "nightly"), feature(allocator_api))]
 
+mod collections;
 mod fit;
 mod json;
 mod machine;
@@ -57,7 +59,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::measure::Plan;
+use crate::measure::{Plan, interleave};
 use crate::results::{Cell, Pick, Results};
 use crate::subjects::{ALL, Entry, Measured};
 use crate::workloads::{Inputs, Kind, Program};
@@ -108,6 +110,7 @@ struct Options {
 enum Command {
     Fit(fit::Options),
     Peak(peak::Options),
+    Collections(collections::Options),
 }
 
 fn keys() -> PossibleValuesParser {
@@ -135,6 +138,10 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             notes();
             return peak::run(options, &progress_bar()?);
         }
+        Some(Command::Collections(options)) => {
+            note_build();
+            return collections::run(options, &progress_bar()?);
+        }
         None => {}
     }
     let inputs = Inputs { program: Program::read(options.trace.as_deref())? };
@@ -161,9 +168,7 @@ fn write(path: &Path, text: String) -> Result<(), String> {
 
 /// What whoever looks at the figures should know.
 fn notes() {
-    if cfg!(debug_assertions) {
-        eprintln!("note: the figures of a build without --release tell nothing");
-    }
+    note_build();
     if !cfg!(feature = "snmalloc") {
         let found = std::env::var_os("PATH")
             .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join("cmake").is_file()));
@@ -172,6 +177,12 @@ fn notes() {
             "note: snmalloc is left out, because its build needs cmake, which {cmake}; to add it: \
              cargo run --release -p compare --features snmalloc"
         );
+    }
+}
+
+fn note_build() {
+    if cfg!(debug_assertions) {
+        eprintln!("note: the figures of a build without --release tell nothing");
     }
 }
 
@@ -197,17 +208,13 @@ fn measure_all(options: &Options, inputs: &Inputs, timed: Duration, progress: &P
     let mut cells = Vec::new();
     for threads in &threads {
         for workload in &workloads {
-            let mut figures = vec![Vec::with_capacity(rounds); subjects.len()];
-            for round in 0..rounds {
-                for place in 0..subjects.len() {
-                    // Another one first in each round, in case that the first has it better or worse.
-                    let subject = (place + round) % subjects.len();
-                    progress.set_message(format!("{}, {threads} ×, {}", workload.label(), entries[subject].label));
-                    let plan = Plan::new(*threads, timed);
-                    figures[subject].push(subjects[subject].round(*workload, &plan, inputs));
-                    progress.inc(1);
-                }
-            }
+            let plan = Plan::new(*threads, timed);
+            let figures = interleave(rounds, subjects.len(), |subject| {
+                progress.set_message(format!("{}, {threads} ×, {}", workload.label(), entries[subject].label));
+                let figure = subjects[subject].round(*workload, &plan, inputs);
+                progress.inc(1);
+                figure
+            });
             cells.extend(entries.iter().zip(figures).map(|(entry, rounds)| Cell {
                 threads: *threads,
                 workload: *workload,

@@ -32,6 +32,20 @@ impl Plan {
     }
 }
 
+/// The figures of each of so many subjects, of all rounds: one subject after the other in each round, so that a machine that is slow
+/// for a while is slow for all.
+pub fn interleave(rounds: usize, subjects: usize, mut round_of: impl FnMut(usize) -> f64) -> Vec<Vec<f64>> {
+    let mut figures = vec![Vec::with_capacity(rounds); subjects];
+    for round in 0..rounds {
+        for place in 0..subjects {
+            // Another one first in each round, in case that the first has it better or worse.
+            let subject = (place + round) % subjects;
+            figures[subject].push(round_of(subject));
+        }
+    }
+    figures
+}
+
 /// What one thread did.
 #[derive(Clone, Copy, Debug)]
 struct Done {
@@ -87,6 +101,13 @@ fn round<W: Workload, S: Subject>(workload: &W, subject: &S, plan: &Plan) -> f64
     pair_time(&done)
 }
 
+/// This thread does one round; nanoseconds of one of what `step` counts.
+pub fn alone(plan: &Plan, mut step: impl FnMut() -> u64) -> f64 {
+    work_for(plan.warm_up, &mut step);
+    let Done { elapsed, calls } = work_for(plan.timed, step);
+    elapsed.as_secs_f64() * 1e9 / calls as f64
+}
+
 fn work_for(time: Duration, mut step: impl FnMut() -> u64) -> Done {
     let begun = Instant::now();
     let mut calls = 0;
@@ -111,6 +132,17 @@ mod tests {
         assert_eq!(pair_time(&[done(10, 2000), done(10, 2000)]), 10_000.0);
         // One allocates, the other one releases: both were at it for the whole time.
         assert_eq!(pair_time(&[done(10, 1000), done(10, 1000)]), 20_000.0);
+    }
+
+    #[test]
+    fn each_subject_has_each_round_and_each_is_first() {
+        let mut order = Vec::new();
+        let figures = interleave(3, 2, |subject| {
+            order.push(subject);
+            order.len() as f64
+        });
+        assert_eq!(order, [0, 1, 1, 0, 0, 1]);
+        assert_eq!(figures, [[1.0, 4.0, 5.0], [2.0, 3.0, 6.0]]);
     }
 
     /// Has nothing.

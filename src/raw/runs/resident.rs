@@ -97,8 +97,9 @@ impl Resident {
     /// How many dirty pages there may be.
     fn most_dirty(&self) -> u32 {
         let most = read(&self.most_out);
-        let resident = most.saturating_add(most / PARTS * read(&self.slack)).saturating_add(LEAST_DIRTY);
-        resident.saturating_sub(self.out())
+        // Whole parts, and one at least: heaps of fewer pages than there are parts keep some, too.
+        let slack = (most / PARTS).max(1).saturating_mul(read(&self.slack)).min(most);
+        most.saturating_add(slack).saturating_add(LEAST_DIRTY).saturating_sub(self.out())
     }
 
     fn rise(&self) {

@@ -87,8 +87,8 @@ pub fn run(options: &Options, progress: &ProgressBar) -> Result<(), Box<dyn Erro
     progress.finish_and_clear();
     println!(
         "Peak: the most resident memory that a program's allocations bring, as a multiple of its most live requested bytes, \
-         and in\nbytes. Time: of an event, as a multiple of {AGAINST}'s, and in nanoseconds. Of {} processes each the largest \
-         peak and\nthe shortest time.",
+         and in\nbytes. Metadata: what is resident of it then, in parts of what is resident of the heap. Time: of an event, as \
+         a multiple of\n{AGAINST}'s, and in nanoseconds. Of {} processes each the largest peak and the shortest time.",
         options.rounds
     );
     for program in &programs {
@@ -125,6 +125,8 @@ struct Row {
     peak: u64,
     /// The same of the mapping that it has everything in.
     mapping: Option<u64>,
+    /// Those of them that are metadata.
+    metadata: Option<u64>,
     /// Most bytes in huge pages.
     huge: u64,
     seconds: f64,
@@ -149,14 +151,18 @@ impl Program {
                 progress.inc(1);
             }
         }
-        let row = |(key, rounds): (&&'static str, Vec<Report>)| Row {
-            subject: key,
-            peak: rounds.iter().map(|report| report.peak).max().unwrap_or(0),
-            mapping: rounds.iter().filter_map(|report| report.mapping).max(),
-            huge: rounds.iter().map(|report| report.huge).max().unwrap_or(0),
-            seconds: rounds.iter().map(|report| report.seconds).fold(f64::INFINITY, f64::min),
-            exact: rounds.iter().all(|report| report.exact),
-            rounds,
+        let row = |(key, rounds): (&&'static str, Vec<Report>)| {
+            let (mapping, metadata) = rounds.iter().map(|report| (report.mapping, report.metadata)).max().unzip();
+            Row {
+                subject: key,
+                peak: rounds.iter().map(|report| report.peak).max().unwrap_or(0),
+                mapping: mapping.flatten(),
+                metadata: metadata.flatten(),
+                huge: rounds.iter().map(|report| report.huge).max().unwrap_or(0),
+                seconds: rounds.iter().map(|report| report.seconds).fold(f64::INFINITY, f64::min),
+                exact: rounds.iter().all(|report| report.exact),
+                rounds,
+            }
         };
         Ok(Self {
             program: trace.program.clone(),
@@ -183,7 +189,8 @@ impl Program {
 
     fn table(&self) -> String {
         let reference = self.rows.iter().find(|row| row.subject == AGAINST).map(|row| row.seconds);
-        let mut lines = vec![["allocator", "peak", "peak (bytes)", "time", "time (ns)"].map(String::from).to_vec()];
+        let heading = ["allocator", "peak", "peak (bytes)", "metadata", "time", "time (ns)"];
+        let mut lines = vec![heading.map(String::from).to_vec()];
         let multiple = |bytes: u64| number(Some(bytes as f64 / self.live.max(1) as f64), 3);
         for row in &self.rows {
             let label = row.label();
@@ -191,12 +198,17 @@ impl Program {
                 label.into(),
                 multiple(row.peak),
                 row.peak.to_string(),
+                String::new(),
                 number(reference.map(|reference| row.seconds / reference), 2),
                 number(Some(row.seconds * 1e9 / self.events.max(1) as f64), 1),
             ]);
             if let Some(mapping) = row.mapping {
                 let label = format!("{label}, its mapping alone");
-                lines.push(vec![label, multiple(mapping), mapping.to_string(), String::new(), String::new()]);
+                let metadata = row.metadata.map_or_else(String::new, |metadata| {
+                    format!("{} %", number(Some(metadata as f64 * 100.0 / (mapping - metadata).max(1) as f64), 1))
+                });
+                let empty = String::new;
+                lines.push(vec![label, multiple(mapping), mapping.to_string(), metadata, empty(), empty()]);
             }
         }
         markdown(&lines)
@@ -238,22 +250,22 @@ mod tests {
     use super::*;
 
     fn row(subject: &'static str, peak: u64, seconds: f64) -> Row {
-        Row { subject, peak, mapping: None, huge: 0, seconds, exact: true, rounds: Vec::new() }
+        Row { subject, peak, mapping: None, metadata: None, huge: 0, seconds, exact: true, rounds: Vec::new() }
     }
 
     #[test]
     fn the_table_has_multiples_of_what_is_live_and_of_the_time_of_one() {
-        let pool = Row { mapping: Some(1250), ..row("pool-allocator", 1300, 3e-6) };
+        let pool = Row { mapping: Some(1250), metadata: Some(50), ..row("pool-allocator", 1300, 3e-6) };
         let other = Row { huge: 2 << 20, ..row("mimalloc", 2000, 2e-6) };
         let program = Program { program: "a, b".into(), events: 100, threads: 1, live: 1000, rows: vec![pool, other] };
         assert_eq!(program.heading(), "a, b: 100 events of 1 thread, 1000 B live");
         assert_eq!(
             program.table(),
-            "| allocator                        |  peak | peak (bytes) | time | time (ns) |\n\
-             |----------------------------------|------:|-------------:|-----:|----------:|\n\
-             | PoolAllocator                    | 1.300 |         1300 | 1.50 |      30.0 |\n\
-             | PoolAllocator, its mapping alone | 1.250 |         1250 |      |           |\n\
-             | mimalloc                         | 2.000 |         2000 | 1.00 |      20.0 |"
+            "| allocator                        |  peak | peak (bytes) | metadata | time | time (ns) |\n\
+             |----------------------------------|------:|-------------:|---------:|-----:|----------:|\n\
+             | PoolAllocator                    | 1.300 |         1300 |          | 1.50 |      30.0 |\n\
+             | PoolAllocator, its mapping alone | 1.250 |         1250 |    4.2 % |      |           |\n\
+             | mimalloc                         | 2.000 |         2000 |          | 1.00 |      20.0 |"
         );
         assert_eq!(program.huge().unwrap(), "In huge pages: mimalloc 2.00 MiB.");
     }

@@ -5,7 +5,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use super::resident::AtStart;
+use super::resident::{AtStart, Parts};
 use super::script::Script;
 use super::stage::{self, How, Measured};
 use crate::subjects::general;
@@ -23,6 +23,8 @@ pub struct Report {
     pub huge: u64,
     /// Most resident bytes of the mapping that has all of the allocator, if it has one.
     pub mapping: Option<u64>,
+    /// Those of them that are metadata.
+    pub metadata: Option<u64>,
     /// The peak is the kernel's; else it is the most of some hundred looks.
     pub exact: bool,
 }
@@ -60,7 +62,15 @@ pub fn run(key: &str) -> Result<(), Box<dyn Error>> {
     let at_start = AtStart::note()?;
     let script: &'static Script = Box::leak(Box::new(Script::read(&mut io::stdin().lock())?));
     let Measured { time, peak, kept, huge, mapping } = (contender.play)(script, at_start)?;
-    let report = Report { seconds: time.as_secs_f64(), peak, live: script.live, huge, mapping, exact: kept };
+    let report = Report {
+        seconds: time.as_secs_f64(),
+        peak,
+        live: script.live,
+        huge,
+        mapping: mapping.map(Parts::sum),
+        metadata: mapping.map(|parts| parts.metadata),
+        exact: kept,
+    };
     println!("{}", serde_json::to_string(&report)?);
     Ok(())
 }

@@ -88,14 +88,27 @@ pub struct Meter {
     /// The most that was seen.
     seen: u64,
     huge: u64,
-    mapping: u64,
+    mapping: Parts,
+}
+
+/// What is resident of an allocator that has everything in one mapping, its metadata first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Parts {
+    pub metadata: u64,
+    pub heap: u64,
+}
+
+impl Parts {
+    pub fn sum(self) -> u64 {
+        self.metadata + self.heap
+    }
 }
 
 impl Meter {
     /// Takes memory for what it reads.
     pub fn new(at_start: AtStart) -> Self {
         // Written, so that it is resident.
-        Self { text: vec![1; TEXT], at_start, before: 0, kept: false, seen: 0, huge: 0, mapping: 0 }
+        Self { text: vec![1; TEXT], at_start, before: 0, kept: false, seen: 0, huge: 0, mapping: Parts::default() }
     }
 
     /// Takes what is resident now. From here on the caller allocates nothing but what is to be measured.
@@ -107,7 +120,7 @@ impl Meter {
         // 1 sets all pages to unused, and 5 the peak to what is resident now.
         let clear = |what| fs::write("/proc/self/clear_refs", what).is_ok();
         self.kept = clear("1") && clear("5");
-        (self.seen, self.huge, self.mapping) = (0, 0, 0);
+        (self.seen, self.huge, self.mapping) = (0, 0, Parts::default());
         self.look()?;
         self.before = self.seen;
         Ok(())
@@ -122,10 +135,26 @@ impl Meter {
         Ok(())
     }
 
-    /// Looks at what is resident of the mapping that `address` is in.
-    pub fn look_at(&mut self, address: usize) -> io::Result<()> {
+    /// Makes two mappings of the one that `border` is in, so that what is before it is looked at apart.
+    pub fn part_at(&mut self, border: usize) -> io::Result<()> {
         let text = read("/proc/self/smaps", &mut self.text)?;
-        self.mapping = self.mapping.max(value_at(text, address, "Rss:").unwrap_or(0));
+        let found = text.lines().filter_map(mapping).find(|(addresses, _)| addresses.contains(&border));
+        if let Some((addresses, _)) = found {
+            // By what the kernel is told about it, it stays apart from what is beside it, before it too.
+            // SAFETY: it is only about children, and this process has none.
+            unsafe { libc::madvise(pointer(addresses.start), border - addresses.start, libc::MADV_DONTFORK) };
+        }
+        Ok(())
+    }
+
+    /// Looks at what is resident before a border and behind it, each as far as one mapping goes.
+    pub fn look_at(&mut self, border: usize) -> io::Result<()> {
+        let text = read("/proc/self/smaps", &mut self.text)?;
+        let resident = |address: usize| value_at(text, address, "Rss:").unwrap_or(0);
+        let parts = Parts { metadata: resident(border.wrapping_sub(1)), heap: resident(border) };
+        if parts.sum() > self.mapping.sum() {
+            self.mapping = parts;
+        }
         Ok(())
     }
 
@@ -158,8 +187,8 @@ impl Meter {
         self.huge
     }
 
-    /// The most that was resident of a mapping.
-    pub fn mapping(&self) -> u64 {
+    /// The most that was resident on both sides of the border.
+    pub fn mapping(&self) -> Parts {
         self.mapping
     }
 }
@@ -261,12 +290,16 @@ pub mod tests {
         let mut meter = Meter::new(AtStart(Vec::new()));
         meter.begin().unwrap();
         let block = vec![1u8; BYTES];
-        meter.look_at(block.as_ptr().addr()).unwrap();
+        let border = (block.as_ptr().addr() + BYTES / 4).next_multiple_of(TEXT);
+        meter.part_at(border).unwrap();
+        meter.look_at(border).unwrap();
         drop(black_box(block));
         // What other tests give back meanwhile is missing.
         let peak = meter.peak().unwrap();
         assert!(peak >= BYTES as u64 / 2, "{peak}");
-        assert!(meter.is_kept() && meter.mapping() >= BYTES as u64, "{meter:?}");
+        let Parts { metadata, heap } = meter.mapping();
+        assert!(meter.is_kept() && metadata >= BYTES as u64 / 4 && heap >= BYTES as u64 / 2, "{metadata} {heap}");
+        assert!(metadata < BYTES as u64 / 2 && metadata + heap >= BYTES as u64, "{metadata} {heap}");
     }
 
     #[test]

@@ -16,18 +16,21 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::blocks::{Blocks, PAGE};
-use super::resident::{AtStart, Meter, bring_files_in};
+use super::resident::{AtStart, Meter, Parts, bring_files_in};
 use super::script::Script;
 
 /// Bytes of the stack of a thread.
 const STACK: usize = 64 * PAGE;
+/// Where a heap begins that comes behind its metadata.
+const HEAP_ALIGN: usize = 2 << 20;
 /// So often, at even distances, the resident memory is looked at.
 const LOOKS: usize = 256;
 
 /// How an allocator is measured.
 #[derive(Clone, Copy, Debug)]
 pub struct How {
-    /// It has everything in one mapping, so that this can be looked at alone.
+    /// It has everything in one mapping, so that this can be looked at alone. First its metadata, then, from a multiple of
+    /// [`HEAP_ALIGN`] on, a heap, whose beginning is used first.
     pub asks_for_mapping: bool,
     /// Threads are started by the `pthread_create` that the program is linked with, and not by that of the C library. The
     /// first is rpmalloc's, which gives memory to each thread at its start.
@@ -46,7 +49,7 @@ pub struct Measured {
     /// Most bytes in huge pages, from looks.
     pub huge: u64,
     /// Most resident bytes of the mapping that the first block is in, if that was asked for; from looks.
-    pub mapping: Option<u64>,
+    pub mapping: Option<Parts>,
 }
 
 /// What goes from thread to thread.
@@ -63,8 +66,8 @@ struct Play {
     /// The processor's time for the calls, without that for changes of thread.
     time: Duration,
     meter: Meter,
-    /// A block that there was, if the mapping of the allocator is asked for.
-    address: Option<usize>,
+    /// Where the heap begins, if the mapping of the allocator is asked for, and there was a block.
+    heap: Option<usize>,
 }
 
 /// Everything that the threads share.
@@ -145,7 +148,7 @@ impl<A: GlobalAlloc + Sync + 'static> Stage<A> {
                 threads: vec![None; script.threads.max(1)],
                 time: Duration::ZERO,
                 meter: Meter::new(at_start),
-                address: None,
+                heap: None,
             }),
         });
         let itself = ptr::from_ref(&*stage);
@@ -238,9 +241,15 @@ impl<A: GlobalAlloc + Sync + 'static> Stage<A> {
     fn look(&self, play: &mut Play) {
         play.meter.look().expect("the kernel tells what is resident");
         if self.how.asks_for_mapping {
-            // Of the first block. Later ones of the slot may have mappings of their own.
-            play.address = play.address.or_else(|| play.blocks.address(0));
-            play.meter.look_at(play.address.unwrap_or(0)).expect("the kernel tells what is mapped");
+            // By the first block. Later ones of the slot may have mappings of their own.
+            if play.heap.is_none()
+                && let Some(first) = play.blocks.address(0)
+            {
+                let heap = first / HEAP_ALIGN * HEAP_ALIGN;
+                play.meter.part_at(heap).expect("the kernel tells what is mapped");
+                play.heap = Some(heap);
+            }
+            play.meter.look_at(play.heap.unwrap_or(0)).expect("the kernel tells what is mapped");
         }
     }
 }
@@ -395,7 +404,10 @@ mod tests {
                     (first, Exit),
                 ]
             );
-            assert!(measured.time > Duration::ZERO && measured.mapping.is_some_and(|bytes| bytes > 0), "{measured:?}");
+            assert!(
+                measured.time > Duration::ZERO && measured.mapping.is_some_and(|parts| parts.sum() > 0),
+                "{measured:?}"
+            );
         }
     }
 

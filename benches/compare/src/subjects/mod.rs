@@ -2,7 +2,7 @@
 
 pub mod general;
 mod pool;
-mod regions;
+pub mod regions;
 
 use pool::Pool;
 #[cfg(test)]

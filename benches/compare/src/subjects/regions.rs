@@ -23,7 +23,10 @@ pub fn region(size: usize) -> (*mut u8, usize) {
 }
 
 /// talc behind a spin lock, as its documentation shows it for several threads.
-pub fn talc(size: usize) -> Global<&'static TalcLock<RawSpinlock, Manual>> {
+pub type Talc = Global<&'static TalcLock<RawSpinlock, Manual>>;
+
+/// One with a region of so many bytes.
+pub fn talc(size: usize) -> Talc {
     let heap = Box::leak(Box::new(TalcLock::new(Manual)));
     let (base, size) = region(size);
     // SAFETY: the region is readable and writable, nobody else's, and never freed.
