@@ -180,11 +180,29 @@ fn merge_run_alloc_inside() {
 /// Seeded bugs: both take nodes in hand at the same time; the tables are handed over Relaxed.
 #[test]
 fn merge_run_two_sweeps() {
-    model("merge_run_two_sweeps", Some(2), || {
+    model("merge_run_two_sweeps", Some(1), || {
         let heap = Heap::in_units(2);
         let other = start(&heap, |heap| heap.raw.sweep(None).merges);
         let merges = heap.raw.sweep(None).merges;
         assert!(merges + join(other) <= 3);
         heap.end(&[]);
+    });
+}
+
+/// The same where all that there is to merge is a pair: with less to explore, one more preemption.
+///
+/// Seeded bugs: as above.
+#[test]
+fn merge_pair_two_sweeps() {
+    model("merge_pair_two_sweeps", Some(2), || {
+        let heap = Heap::new(4, 0, 2);
+        let [lower, upper] = [0, 0].map(|size| heap.alloc(size).expect("free"));
+        let live = heap.alloc(1).expect("free");
+        heap.release(upper, 0);
+        heap.release(lower, 0);
+        let other = start(&heap, |heap| heap.raw.sweep(None).merges);
+        let merges = heap.raw.sweep(None).merges;
+        assert!(merges + join(other) <= 1);
+        heap.end(&[(live, 1)]);
     });
 }

@@ -184,14 +184,14 @@ pub(crate) const BUGS: &[Bug] = &[
         source: HAND,
         find: "if taken.swap(1, Ordering::Acquire) != 0 {",
         replace: "if taken.swap(1, Ordering::Acquire) > 1 {",
-        models: &["merge::merge_run_two_sweeps"],
+        models: &["merge::merge_run_two_sweeps", "merge::merge_pair_two_sweeps"],
     },
     Bug {
         name: "the tables are handed over Relaxed",
         source: HAND,
         find: "self.heap.hand.taken.store(0, Ordering::Release);",
         replace: "self.heap.hand.taken.store(0, Ordering::Relaxed);",
-        models: &["merge::merge_run_two_sweeps"],
+        models: &["merge::merge_run_two_sweeps", "merge::merge_pair_two_sweeps"],
     },
     Bug {
         name: "grow: the exchange before the buddies",
