@@ -15,6 +15,15 @@ pub(crate) fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
+/// How copies are compiled: for each bug only what it changes, and optimised little, for models spend their time in loom, which is
+/// compiled once.
+const PROFILE: [&str; 4] = [
+    "profile.release.debug=0",
+    "profile.release.incremental=true",
+    "profile.release.opt-level=1",
+    "profile.release.package.'*'.opt-level=3",
+];
+
 /// A copy of the workspace, without what no model needs. Each has a target folder of its own: cargo names what it builds
 /// for a member of a workspace alike in all of them. These stay, so that loom is built once for each.
 #[derive(Debug)]
@@ -47,10 +56,11 @@ impl Copy {
     pub(crate) fn compile(&self, file: &str) -> Command {
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command.args(["test", "--release", "-p", "loom-tests", "--no-run", "--test", file]);
+        command.args(PROFILE.iter().flat_map(|setting| ["--config", setting]));
         command.current_dir(&self.folder);
         command.env("RUSTFLAGS", "--cfg loom").env_remove("CARGO_ENCODED_RUSTFLAGS");
         command.env("CARGO_TARGET_DIR", &self.target);
-        command.env("CARGO_PROFILE_RELEASE_DEBUG", "0").env("CARGO_TERM_COLOR", "never");
+        command.env("CARGO_TERM_COLOR", "never").env_remove("CARGO_INCREMENTAL");
         command
     }
 }
