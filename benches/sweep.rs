@@ -249,6 +249,9 @@ fn slowest_of_first(heap: &Full) -> Duration {
     first.iter().map(|(_, took)| *took).max().unwrap_or_default()
 }
 
+/// How long another thread works alone, before the heap is swept beside it.
+const ALONE: Duration = Duration::from_millis(100);
+
 /// What another thread does while the heap is swept.
 #[derive(Clone, Copy, Debug)]
 enum Work {
@@ -259,9 +262,11 @@ enum Work {
 }
 
 impl Work {
-    /// Does it until told to stop; tells when it is under way, and returns how many allocations there were, and when.
-    fn run(self, pool: &MemoryPool, stop: &AtomicBool, started: Sender<()>) -> Vec<Done> {
+    /// Does it until told to stop; tells when it has done so for [`ALONE`], after a few for a start, and since when; and returns how many
+    /// allocations there were, and when.
+    fn run(self, pool: &MemoryPool, stop: &AtomicBool, tell: Sender<Instant>) -> Vec<Done> {
         let mut done = vec![Done::now(0)];
+        let mut alone = None;
         let mut count = 0;
         let mut blocks = Vec::with_capacity(1000);
         while !stop.load(Ordering::Relaxed) {
@@ -274,9 +279,13 @@ impl Work {
                 }
                 count += burst;
             }
-            done.push(Done::now(count));
+            let now = Done::now(count);
+            done.push(now);
             if done.len() == 20 {
-                _ = started.send(());
+                alone = Some(now.at);
+            }
+            if let Some(begin) = alone.take_if(|begin| now.at - *begin >= ALONE) {
+                _ = tell.send(begin);
             }
         }
         done
@@ -355,17 +364,14 @@ fn beside(group: &mut BenchmarkGroup<'_, WallTime>, by: By, kind: &str, cache: O
 fn sweep_beside(pool: &MemoryPool, work: Work) -> (Duration, [f64; 2]) {
     let stop = AtomicBool::new(false);
     let (done, [begin, sweep, swept]) = thread::scope(|scope| {
-        let (started, has_started) = channel();
+        let (tell, has_been_alone) = channel();
         let stop = &stop;
         let other = scope.spawn(move || {
-            let done = work.run(pool, stop, started);
+            let done = work.run(pool, stop, tell);
             pool.flush_thread_cache();
             done
         });
-        has_started.recv().expect("it works");
-        let begin = Instant::now();
-        // For so long it is alone.
-        thread::sleep(Duration::from_millis(100));
+        let begin = has_been_alone.recv().expect("it works");
         let sweep = Instant::now();
         pool.sweep();
         let swept = Instant::now();

@@ -20,6 +20,7 @@ use std::io;
 use std::process;
 use std::time::Duration;
 
+pub use shared::SweeperStats;
 use shared::{Messages, Shared};
 use target::{OfPool, Source, Target};
 use work::Work;
@@ -40,22 +41,6 @@ pub enum Budget {
     Bytes(usize),
     /// So much time.
     Time(Duration),
-}
-
-/// What a [`Sweeper`] has done so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SweeperStats {
-    /// Passes.
-    pub passes: u64,
-    /// Passes before their time, because an allocation had to sweep by itself.
-    pub early: u64,
-    /// Times that it came through all heaps of a pool; those count in which nothing was left to do.
-    pub rounds: u64,
-    /// Pairs of buddies that it merged.
-    pub merges: u64,
-    /// Bytes that it gave back to the operating system; see [`SweeperBuilder::trim_after`].
-    pub trimmed: u64,
 }
 
 /// A thread in the background that merges the free blocks of one pool or many, so that allocations of large blocks find them

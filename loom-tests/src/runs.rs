@@ -169,6 +169,20 @@ impl Pages {
         });
     }
 
+    /// Discards what is in each free block.
+    pub fn discard(&self) {
+        self.raw.discard(Order::ZERO, true, |head, pages| {
+            let span = Span { head, pages };
+            self.write_span(span, true, false);
+            self.write_span(span, false, false);
+            for cell in head * self.cells..(head + pages) * self.cells {
+                // SAFETY: loom keeps a happens-before between this and each other access, else it reports the race.
+                self.memory[cell as usize].with_mut(|was| unsafe { (*was).used = false });
+            }
+            true
+        });
+    }
+
     fn own(&self, hold: Hold) {
         let Hold { class, part: Part { head, .. }, .. } = hold;
         for page in head..head + SHAPES[class].pages {

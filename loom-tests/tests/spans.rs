@@ -217,6 +217,26 @@ fn visit_alloc() {
     });
 }
 
+/// What is in a free page is discarded, against an allocation of it: it has the page, or is told that another thread had pages in its
+/// hand. And a page that it gets as a clean one is clean.
+///
+/// Seeded bugs: it does not look whether one had any meanwhile; one says that it has none while it has; who sees that one has none
+/// any more does not see the page.
+#[test]
+fn discard_alloc() {
+    model("discard_alloc", Some(3), || {
+        let pages = Pages::new(1);
+        let span = pages.alloc(1).expect("the heap may grow");
+        pages.release(span);
+        // Twice: what the first one comes upon in a hand, the second one may find in a stack.
+        let other = start(&pages, |pages| (0..2).find_map(|_| pages.raw.attempt(|| pages.alloc(1))));
+        pages.discard();
+        let result = join(other);
+        assert_ne!(result, Some(None), "the page is always free, or in a hand");
+        pages.end(&[], &Vec::from_iter(result.flatten()));
+    });
+}
+
 /// Two threads let a heap grow: there is a page for each.
 ///
 /// Seeded bugs: the heap grows by a store; what is added is published more than once.

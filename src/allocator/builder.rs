@@ -76,7 +76,7 @@ impl AllocatorBuilder {
     /// that allocation's block.
     ///
     /// That takes 32 bytes for each page of 4 KiB that is used, and two atomic read-modify-writes for each block, so that a pair of
-    /// calls takes some 35 ns instead of 4. An allocator that does not check pays nothing for it.
+    /// calls takes several times as long. An allocator that does not check pays nothing for it.
     ///
     /// # Examples
     ///

@@ -265,12 +265,6 @@ impl PoolAllocator {
         Some(unsafe { cache.cast::<Cache>().as_ref() })
     }
 
-    /// The cache of the calling thread, if it used this allocator last.
-    fn own_cache(shared: &Shared) -> Option<&Cache> {
-        // SAFETY: as in `cache`.
-        remembered(shared.name).map(|cache| unsafe { cache.cast::<Cache>().as_ref() })
-    }
-
     /// The cache of the calling thread, if it can have one now.
     fn attach(shared: &Shared) -> Option<&Cache> {
         let (index, indices) = number()?;
@@ -282,9 +276,13 @@ impl PoolAllocator {
         Some(cache)
     }
 
-    /// The same, if the thread has one here, though it used another allocator last.
+    /// The same, which is faster if it used this allocator last.
     fn cache_or_attach(shared: &Shared) -> Option<&Cache> {
-        Self::own_cache(shared).or_else(|| Self::attach(shared))
+        match remembered(shared.name) {
+            // SAFETY: as in `cache`.
+            Some(cache) => Some(unsafe { cache.cast::<Cache>().as_ref() }),
+            None => Self::attach(shared),
+        }
     }
 
     /// A block of a class, when the cache had none, or there is no cache.

@@ -128,9 +128,9 @@ impl Region {
         (piece, bytes)
     }
 
-    /// How often threads had free pages in hand; see [`Runs::in_hand`].
-    pub(super) fn in_hand(&self) -> Option<u32> {
-        self.runs.in_hand()
+    /// An attempt to allocate; see [`Runs::attempt`].
+    pub(super) fn attempt<R>(&self, attempt: impl FnOnce() -> Option<R>) -> Option<Option<R>> {
+        self.runs.attempt(attempt)
     }
 
     /// Where a program's memory moves on, the one that it leaves goes back to the operating system.

@@ -199,15 +199,13 @@ impl Shared {
     /// The last attempt of an allocation. While another thread has free pages in its hand, to merge them or to give the memory behind them
     /// back, which takes the operating system a while, it has what this one does not find; then this one tries again, for a bounded time.
     pub(super) fn insist<R>(&self, attempt: impl Fn() -> Option<R>) -> Option<R> {
-        for _ in 0..PATIENCE {
-            let before = self.region.in_hand();
-            let found = attempt();
-            if found.is_some() || (before.is_some() && before == self.region.in_hand()) {
-                return found;
+        let attempts = (0..PATIENCE).find_map(|number| {
+            if number > 0 {
+                yield_now();
             }
-            yield_now();
-        }
-        None
+            self.region.attempt(&attempt)
+        });
+        attempts.flatten()
     }
 
     /// Resizes a span where it is; see [`Region::resize_span`].

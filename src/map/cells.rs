@@ -172,26 +172,26 @@ mod tests {
     #[test]
     fn cells_add_up_to_the_statistics() {
         // 1 000 units from an odd address on, of which a mixture is live.
-        let pool = MemoryPool::builder().min_block(16).build().unwrap();
-        pool.add_heap(ptr::without_provenance_mut(0x12345), 16_100).unwrap();
+        let pool = MemoryPool::builder().min_block(16).build().expect("a power of two");
+        pool.add_heap(ptr::without_provenance_mut(0x12345), 16_100).expect("it is the only heap");
         let mut random = 1u32;
         let mut live = Vec::new();
         for _ in 0..400 {
             random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             match random >> 24 {
                 0..160 => live.push(pool.hl_alloc(1 << (random >> 20 & 7))),
-                _ => pool.hl_release(live.pop().unwrap_or(ptr::null_mut())).unwrap(),
+                _ => pool.hl_release(live.pop().unwrap_or(ptr::null_mut())).expect("it is live, or null"),
             }
             let stats = pool.stats();
             let pinned = pool.heap_map().heaps.pin();
-            let heap = pinned.view().by_age().next().unwrap();
+            let heap = pinned.view().by_age().next().expect("there is a heap");
             for most in [1, 2, 3, 10, 64, 1000, u64::MAX] {
                 let mut cells = Cells::new(heap, 4, most);
                 let runs: Vec<_> = cells.by_ref().collect();
                 let count: u64 = runs.iter().map(|run| run.cells).sum();
                 assert_eq!(count, (stats.capacity as u64).div_ceil(cells.cell_size()));
                 assert!(count <= most && (cells.cell_size() == 16 || count * 2 > most));
-                let (last, before) = runs.split_last().unwrap();
+                let (last, before) = runs.split_last().expect("there is a cell");
                 assert!(before.iter().all(|run| run.shares.total() == cells.cell_size()));
                 assert!(last.shares.total() <= cells.cell_size());
                 let sum: Shares = runs.iter().flat_map(|run| (0..run.cells).map(|_| run.shares)).sum();

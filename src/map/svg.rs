@@ -341,7 +341,7 @@ mod tests {
     fn pool_of(heaps: impl IntoIterator<Item = (usize, usize)>) -> MemoryPool {
         let pool = MemoryPool::new();
         for (base, size) in heaps {
-            pool.add_heap(ptr::without_provenance_mut(base), size).unwrap();
+            pool.add_heap(ptr::without_provenance_mut(base), size).expect("heaps lie apart");
         }
         pool
     }
@@ -350,8 +350,8 @@ mod tests {
     fn area(svg: &str, fill: &str) -> f64 {
         let paths =
             svg.lines().filter(|line| line.starts_with("<path") && line.contains(fill) && !line.contains("80v-5h6"));
-        let rectangles = paths.flat_map(|line| line.split_once("d=\"").unwrap().1.split('z'));
-        let side = |text: &str| text.parse::<f64>().unwrap();
+        let rectangles = paths.flat_map(|line| line.split_once("d=\"").expect("a path").1.split('z'));
+        let side = |text: &str| text.parse::<f64>().expect("a number");
         let area = |rectangle: &str| {
             let (_, sides) = rectangle.split_once('h')?;
             let (width, sides) = sides.split_once('v')?;
@@ -367,7 +367,7 @@ mod tests {
         let blocks: Vec<_> = (0..10_000).map(|_| pool.hl_alloc(64)).collect();
         for (number, block) in blocks.iter().enumerate() {
             if number % 3 == 0 {
-                pool.hl_release(*block).unwrap();
+                pool.hl_release(*block).expect("it is live");
             }
         }
         let stats = pool.stats();
@@ -383,7 +383,7 @@ mod tests {
         let pool = pool_of((1..=40).map(|number| (number << 20, 1 << 16)));
         let blocks: Vec<_> = (0..40 * 1024).map(|_| pool.hl_alloc(64)).collect();
         for block in blocks.iter().step_by(2) {
-            pool.hl_release(*block).unwrap();
+            pool.hl_release(*block).expect("it is live");
         }
         let svg = pool.heap_map().svg().to_string();
         assert!(svg.len() < 1_000_000, "{} bytes", svg.len());
@@ -402,8 +402,8 @@ mod tests {
             let svg = pool.heap_map().svg().to_string();
             assert!(svg.len() < 20_000 && svg.ends_with("</svg>\n"));
         }
-        let huge = MemoryPool::builder().min_block(4096).build().unwrap();
-        huge.add_heap(ptr::without_provenance_mut(1 << 40), 1 << 40).unwrap();
+        let huge = MemoryPool::builder().min_block(4096).build().expect("a power of two");
+        huge.add_heap(ptr::without_provenance_mut(1 << 40), 1 << 40).expect("it is the only heap");
         assert!(huge.heap_map().svg().to_string().contains(">1 TiB</text>"));
     }
 

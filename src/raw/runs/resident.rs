@@ -187,15 +187,24 @@ impl<const CLASSES: usize> Runs<CLASSES> {
         self.resident.ended.fetch_add(1, Ordering::Release);
     }
 
-    /// How often threads that swept or discarded took free pages in hand; `None`, if one may have some now. Where two answers are the
-    /// same number none had any in between.
-    pub fn in_hand(&self) -> Option<u32> {
+    /// How often threads took free pages in hand for long; `None`, if one may have some now. Where two answers are the same number none
+    /// had any in between.
+    fn in_hand(&self) -> Option<u32> {
         // Acquire: pairs with the Release in `end_in_hand`.
         let ended = self.resident.ended.load(Ordering::Acquire);
         // Relaxed: who has come upon a block in somebody's hand sees that it was taken in hand, by the Acquire with which states are read.
         let begun = self.resident.begun.load(Ordering::Relaxed);
         // None began between the two loads.
         (begun == ended).then_some(begun)
+    }
+
+    /// An attempt to allocate. `None`: it failed, but another thread may have had free pages in hand for long, so that it is to be made
+    /// again.
+    pub fn attempt<R>(&self, attempt: impl FnOnce() -> Option<R>) -> Option<Option<R>> {
+        let before = self.in_hand();
+        let found = attempt();
+        let is_certain = found.is_some() || (before.is_some() && before == self.in_hand());
+        is_certain.then_some(found)
     }
 
     /// Hands free blocks of at least `order` with dirty pages to `discard`, which may discard what is in them, and says whether it

@@ -5,6 +5,7 @@ use crate::bug::Bug;
 const STATE: &str = "raw/state.rs";
 const SPANS: &str = "raw/spans.rs";
 const PAGES: &str = "raw/runs/pages.rs";
+const RESIDENT: &str = "raw/runs/resident.rs";
 
 pub(crate) const BUGS: &[Bug] = &[
     Bug {
@@ -125,5 +126,33 @@ pub(crate) const BUGS: &[Bug] = &[
         find: "Some((head, self.count_out(head, pages) == pages))",
         replace: "Some((head, self.count_out(head, pages) <= pages))",
         models: &["spans::fresh"],
+    },
+    Bug {
+        name: "an allocation does not look whether pages were in a hand meanwhile",
+        source: RESIDENT,
+        find: "(before.is_some() && before == self.in_hand())",
+        replace: "before.is_some()",
+        models: &["spans::discard_alloc"],
+    },
+    Bug {
+        name: "pages are in a hand that says that it has none",
+        source: RESIDENT,
+        find: "self.begin_in_hand();\n        // What begins",
+        replace: "self.begin_in_hand();\n        self.end_in_hand();\n        // What begins",
+        models: &["spans::discard_alloc"],
+    },
+    Bug {
+        name: "pages are no longer in a hand, Relaxed",
+        source: RESIDENT,
+        find: "self.resident.ended.fetch_add(1, Ordering::Release);",
+        replace: "self.resident.ended.fetch_add(1, Ordering::Relaxed);",
+        models: &["spans::discard_alloc"],
+    },
+    Bug {
+        name: "whether pages are no longer in a hand is read Relaxed",
+        source: RESIDENT,
+        find: "let ended = self.resident.ended.load(Ordering::Acquire);",
+        replace: "let ended = self.resident.ended.load(Ordering::Relaxed);",
+        models: &["spans::discard_alloc"],
     },
 ];
