@@ -33,6 +33,8 @@ const EMPTY: u8 = 1;
 const FULL: u8 = 2;
 /// A bin had no block since the heap rose.
 const NEEDED: u8 = 4;
+/// A bin left a magazine since it grew.
+const SENT: u8 = 8;
 
 /// One bin. Null pointers for one that was never used: empty, and without room.
 #[derive(Debug)]
@@ -116,19 +118,21 @@ impl Cache {
     /// Fills an empty bin, and takes a block of it. `None`: there is no memory within the limit.
     #[cold]
     pub(super) fn pop_slow(&self, class: usize, shared: &Shared) -> Option<NonNull<u8>> {
-        self.grow(class, EMPTY, shared);
+        // Where others leave magazines, blocks go round: the bin is to hold more.
+        let goes_round = shared.depots.count(class) > 0;
+        self.grow(class, if goes_round { EMPTY | FULL } else { EMPTY }, shared);
         let bin = &self.bins[class];
         let capacity = bin.capacity();
-        if capacity >= MAGAZINE {
-            let bottom = NonNull::new(bin.bottom.get())?;
-            // SAFETY: the bin is empty, and has room for a magazine.
-            if unsafe { shared.depots.take(class, bottom, &shared.slab) } {
-                bin.set_len(MAGAZINE);
-                return self.pop(class);
-            }
-        }
         if capacity == 0 {
             return shared.take_one(class);
+        }
+        if goes_round && capacity >= MAGAZINE {
+            // SAFETY: places of the array, which is this thread's, and as a piece of the slab initialised.
+            let places = unsafe { &mut *bin.bottom.get().cast::<[*mut u8; MAGAZINE]>() };
+            bin.set_len(shared.depots.take(class, places, &shared.slab));
+            if let Some(block) = self.pop(class) {
+                return Some(block);
+            }
         }
         let batch = (BATCH_BYTES / size_of_class(class)).clamp(1, BATCH);
         let wanted = capacity.div_ceil(2).max(capacity.min(batch)).min(BATCH);
@@ -141,18 +145,22 @@ impl Cache {
     /// Keeps a block for which there was no room: in a bin that may hold more now, or without its older half.
     #[cold]
     pub(super) fn push_slow(&self, class: usize, block: *mut u8, shared: &Shared) {
-        self.grow(class, FULL, shared);
+        // Where others took what this bin left, blocks go round: it is to hold more.
+        let goes_round = self.missed[class].get() & SENT != 0 && shared.depots.count(class) == 0;
+        self.grow(class, if goes_round { EMPTY | FULL } else { FULL }, shared);
         if self.push(class, block) {
             return;
         }
-        self.shed(class, self.bins[class].capacity().div_ceil(2), shared);
+        let most = shared.depots_limit();
+        self.missed[class].set(self.missed[class].get() | SENT);
+        self.shed(class, self.bins[class].capacity().div_ceil(2), most, shared);
         if !self.push(class, block) {
             shared.region.give_slots(class, &[block]);
         }
     }
 
-    /// Takes the oldest blocks out of a bin: to the depot, magazine by magazine, or else to their runs.
-    fn shed(&self, class: usize, count: usize, shared: &Shared) {
+    /// Takes the oldest blocks out of a bin: to the depot, while all depots have no more than `most` bytes, or else to their runs.
+    fn shed(&self, class: usize, count: usize, most: usize, shared: &Shared) {
         let bin = &self.bins[class];
         let (len, count) = (bin.len(), count.min(bin.len()));
         if count == 0 {
@@ -161,14 +169,11 @@ impl Cache {
         let bottom = bin.bottom.get();
         // SAFETY: the first `len` places of the array, where this thread wrote blocks; nobody else uses them meanwhile.
         let oldest = unsafe { core::slice::from_raw_parts(bottom, count) };
-        let (magazines, rest) = oldest.as_chunks::<MAGAZINE>();
-        let most = shared.most_magazines(class);
-        for magazine in magazines {
+        for magazine in oldest.chunks(MAGAZINE) {
             if !shared.depots.put(class, magazine, most, &shared.slab) {
                 shared.region.give_slots(class, magazine);
             }
         }
-        shared.region.give_slots(class, rest);
         // SAFETY: both are within the places that have blocks.
         unsafe { bottom.copy_from(bottom.add(count), len - count) };
         bin.set_len(len - count);
@@ -182,7 +187,7 @@ impl Cache {
         self.look_at_next(shared);
         let limit = self.limit(shared);
         let (bin, size) = (&self.bins[class], size_of_class(class));
-        let misses = self.missed[class].get() | miss | if miss == EMPTY { NEEDED } else { 0 };
+        let misses = self.missed[class].get() | miss | if miss & EMPTY != 0 { NEEDED } else { 0 };
         self.missed[class].set(misses);
         let has = bin.capacity();
         let batch = (BATCH_BYTES / size).min(BATCH);
@@ -221,7 +226,7 @@ impl Cache {
                 self.keep(class, self.bins[class].capacity() * tight / has, shared);
             }
             if missed & NEEDED == 0 {
-                self.shed(class, self.bins[class].len().div_ceil(2), shared);
+                self.shed(class, self.bins[class].len().div_ceil(2), 0, shared);
             }
         }
         tight
@@ -229,7 +234,7 @@ impl Cache {
 
     /// Lets a bin hold `capacity` blocks, which is fewer than it might.
     fn keep(&self, class: usize, capacity: usize, shared: &Shared) {
-        self.shed(class, self.bins[class].len().saturating_sub(capacity), shared);
+        self.shed(class, self.bins[class].len().saturating_sub(capacity), 0, shared);
         self.resize(class, capacity, shared);
     }
 

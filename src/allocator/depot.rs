@@ -1,15 +1,15 @@
-//! Depots: for each class, full magazines that go from cache to cache, each by one compare-exchange and without a visit to any
+//! Depots: for each class, magazines that go from cache to cache, each by one compare-exchange and without a visit to any
 //! of its blocks (Bonwick and Adams, Magazines and Vmem, 2001).
 
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 
 use crate::raw::stack::FreeStack;
-use crate::sync::{AtomicU32, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
-use super::class;
+use super::class::{self, size_of_class};
 use super::slab::{PieceSize, Slab};
 
-/// Blocks of a magazine.
+/// Most blocks of a magazine.
 pub(super) const MAGAZINE: usize = 64;
 const SIZE: PieceSize = PieceSize::covering(MAGAZINE * size_of::<*mut u8>());
 
@@ -19,47 +19,66 @@ pub(super) struct Depots {
     full: [FreeStack; class::COUNT],
     /// How many magazines of each class there are, or are about to be.
     counts: [AtomicU32; class::COUNT],
+    /// Bytes of all their blocks.
+    bytes: AtomicU64,
 }
 
 impl Depots {
     /// Without magazines, which are pieces of `slab`.
     pub(super) fn new(slab: &Slab) -> Self {
-        Self { full: core::array::from_fn(|_| slab.stack()), counts: [const { AtomicU32::new(0) }; class::COUNT] }
+        Self { full: core::array::from_fn(|_| slab.stack()), counts: [const { AtomicU32::new(0) }; class::COUNT], bytes: AtomicU64::new(0) }
     }
 
-    /// Leaves a magazine, unless there are `most` already, or there is no memory for it.
-    pub(super) fn put(&self, class: usize, blocks: &[*mut u8; MAGAZINE], most: u32, slab: &Slab) -> bool {
+    /// How many magazines of a class there are, as far as one can tell.
+    pub(super) fn count(&self, class: usize) -> u32 {
+        // Relaxed: a hint.
+        self.counts[class].load(Ordering::Relaxed)
+    }
+
+    /// Leaves a magazine of a few blocks, unless all magazines together would have more than `most` bytes then, or those of
+    /// this class more than a quarter of that, or there is no memory for it.
+    pub(super) fn put(&self, class: usize, blocks: &[*mut u8], most: usize, slab: &Slab) -> bool {
         let (full, count) = (&self.full[class], &self.counts[class]);
+        let bytes = blocks.len() * size_of_class(class);
         // Relaxed, all: a bound that nothing depends on.
-        if count.load(Ordering::Relaxed) >= most {
+        if blocks.len() > MAGAZINE
+            || self.bytes.load(Ordering::Relaxed) as usize + bytes > most
+            || (count.load(Ordering::Relaxed) as usize + 1) * bytes > most / 4
+        {
             return false;
         }
         let Some(magazine) = slab.alloc(SIZE) else { return false };
-        // SAFETY: a piece of this size, which is this thread's alone.
-        unsafe { magazine.cast().write(*blocks) };
+        let places = magazine.cast::<*mut u8>();
+        // SAFETY: a piece of this size, which is this thread's alone; there are no more blocks than it has places.
+        unsafe {
+            places.copy_from_nonoverlapping(NonNull::from(blocks).cast(), blocks.len());
+            if blocks.len() < MAGAZINE {
+                places.add(blocks.len()).write(ptr::null_mut());
+            }
+        }
         count.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         // The Release of the push pairs with the Acquire of the pop; makes the blocks visible to who takes the magazine.
         slab.push(full, magazine);
         true
     }
 
-    /// Takes a magazine to `out`; false, if there is none.
-    ///
-    /// # Safety
-    ///
-    /// `out` has room for a magazine.
-    pub(super) unsafe fn take(&self, class: usize, out: NonNull<*mut u8>, slab: &Slab) -> bool {
-        let (full, count) = (&self.full[class], &self.counts[class]);
-        // Relaxed: a hint; who has left a magazine has counted it before.
-        if count.load(Ordering::Relaxed) == 0 {
-            return false;
+    /// Takes a magazine to `out`; returns how many blocks it had, 0 if there is none.
+    pub(super) fn take(&self, class: usize, out: &mut [*mut u8; MAGAZINE], slab: &Slab) -> usize {
+        // Who has left a magazine has counted it before.
+        if self.count(class) == 0 {
+            return 0;
         }
-        let Some(magazine) = slab.pop(full) else { return false };
+        let Some(magazine) = slab.pop(&self.full[class]) else { return 0 };
         // Relaxed: as in `put`.
-        count.fetch_sub(1, Ordering::Relaxed);
-        // SAFETY: `put` wrote it, and it is this thread's now; the caller vouches for `out`.
-        unsafe { magazine.cast::<[*mut u8; MAGAZINE]>().copy_to_nonoverlapping(out.cast(), 1) };
+        self.counts[class].fetch_sub(1, Ordering::Relaxed);
+        // SAFETY: `put` wrote it up to a null, if that is not its whole length, and it is this thread's now.
+        let blocks = unsafe { magazine.cast::<[*mut u8; MAGAZINE]>().as_ref() };
+        let count = blocks.iter().position(|block| block.is_null()).unwrap_or(MAGAZINE);
+        out[..count].copy_from_slice(&blocks[..count]);
+        // Relaxed: as in `put`.
+        self.bytes.fetch_sub((count * size_of_class(class)) as u64, Ordering::Relaxed);
         slab.free(magazine, SIZE);
-        true
+        count
     }
 }

@@ -11,7 +11,7 @@ use crate::sync::{AtomicPtr, AtomicU32, Ordering, yield_now};
 
 use super::builder::Options;
 use super::cache::Cache;
-use super::class::{self, PAGE, size_of_class};
+use super::class::{self, PAGE};
 use super::depot::{Depots, MAGAZINE};
 use super::region::Region;
 use super::slab::Slab;
@@ -30,6 +30,10 @@ const MOST_PAGES: usize = 1 << 28;
 const CACHES_PART: usize = 12;
 /// Bytes that one cache may hold, whatever the region.
 const MOST_CACHED: usize = 2 << 20;
+/// Bytes that all depots together may have, once there are two caches: this part of the region.
+const DEPOTS_PART: usize = 64;
+/// And of the smallest one.
+const LEAST_IN_DEPOTS: usize = 128 << 10;
 /// So often an allocation that would fail lets a thread go on that has pages in its hand.
 const PATIENCE: usize = 1000;
 /// Bytes that all caches together may hold of the smallest region.
@@ -173,10 +177,10 @@ impl Shared {
         ((self.region.bytes() / CACHES_PART).max(LEAST_CACHED) / caches).min(MOST_CACHED)
     }
 
-    /// Magazines of a class that the depot may have.
-    pub(super) fn most_magazines(&self, class: usize) -> u32 {
-        let magazine = MAGAZINE * size_of_class(class);
-        (self.region.bytes() / 64 / magazine).clamp(1, 32) as u32
+    /// Bytes of blocks that may go from cache to cache in magazines.
+    pub(super) fn depots_limit(&self) -> usize {
+        // Relaxed: a number.
+        if self.made.load(Ordering::Relaxed) < 2 { 0 } else { (self.region.bytes() / DEPOTS_PART).max(LEAST_IN_DEPOTS) }
     }
 
     /// Takes blocks of a class past the caches; returns how many.
@@ -232,9 +236,8 @@ impl Shared {
         }
         let mut magazine = [ptr::null_mut(); MAGAZINE];
         for class in 0..class::COUNT {
-            // SAFETY: there is room for a magazine.
-            while unsafe { self.depots.take(class, NonNull::from(&mut magazine).cast(), &self.slab) } {
-                self.region.give_slots(class, &magazine);
+            while let count @ 1.. = self.depots.take(class, &mut magazine, &self.slab) {
+                self.region.give_slots(class, &magazine[..count]);
             }
         }
     }

@@ -1,9 +1,9 @@
 //! Blocks that are handed to other threads.
 
 use std::sync::{Barrier, Mutex};
-use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_utils::Backoff;
 
 use super::{Block, Burst, Workload, give_back, take};
 use crate::random::Random;
@@ -32,8 +32,8 @@ impl ProducerAndConsumer {
     const BATCH: usize = 256;
     /// Batches on the way, at most, for each producer.
     const AHEAD: usize = 8;
-    /// How long a thread waits for another one that may have stopped.
-    const PATIENCE: Duration = Duration::from_micros(200);
+    /// How often a thread looks for a batch before it looks at its clock: the other one may have stopped.
+    const PATIENCE: usize = 1000;
 
     pub fn new(threads: usize) -> Self {
         let batches = threads.div_ceil(2) * Self::AHEAD;
@@ -52,8 +52,17 @@ impl ProducerAndConsumer {
         batch.drain(..).for_each(|block| give_back(subject, block));
     }
 
+    /// Without falling asleep: to be woken takes longer than all that is done with a batch, and who would wait for it, and how
+    /// often, would be chance.
     fn receive(channel: &Receiver<Batch>) -> Option<Batch> {
-        channel.try_recv().ok().or_else(|| channel.recv_timeout(Self::PATIENCE).ok())
+        let backoff = Backoff::new();
+        (0..Self::PATIENCE).find_map(|_| {
+            let batch = channel.try_recv().ok();
+            if batch.is_none() {
+                backoff.snooze();
+            }
+            batch
+        })
     }
 
     fn send(channel: &Sender<Batch>, batch: Batch) {
