@@ -3,6 +3,8 @@
 
 use core::ptr::{self, NonNull};
 
+use crossbeam_utils::CachePadded;
+
 use crate::raw::stack::FreeStack;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
@@ -16,7 +18,7 @@ const SIZE: PieceSize = PieceSize::covering(MAGAZINE * size_of::<*mut u8>());
 /// The depots of all classes.
 #[derive(Debug)]
 pub(super) struct Depots {
-    full: [FreeStack; class::COUNT],
+    full: [CachePadded<FreeStack>; class::COUNT],
     /// How many magazines of each class there are, or are about to be.
     counts: [AtomicU32; class::COUNT],
     /// Bytes of all their blocks.
@@ -24,9 +26,9 @@ pub(super) struct Depots {
 }
 
 impl Depots {
-    /// Without magazines, which are pieces of `slab`.
-    pub(super) fn new(slab: &Slab) -> Self {
-        Self { full: core::array::from_fn(|_| slab.stack()), counts: [const { AtomicU32::new(0) }; class::COUNT], bytes: AtomicU64::new(0) }
+    /// Without magazines.
+    pub(super) fn new() -> Self {
+        Self { full: core::array::from_fn(|_| CachePadded::default()), counts: [const { AtomicU32::new(0) }; class::COUNT], bytes: AtomicU64::new(0) }
     }
 
     /// How many magazines of a class there are, as far as one can tell.

@@ -116,7 +116,7 @@ impl Shared {
         }
         let shared = Self {
             region,
-            depots: Depots::new(&slab),
+            depots: Depots::new(),
             slab,
             name: next_name(),
             limit: u32::try_from(options.limit / PAGE).unwrap_or(u32::MAX),

@@ -3,6 +3,8 @@
 
 use core::ptr::NonNull;
 
+use crossbeam_utils::CachePadded;
+
 use crate::metadata::{Source, Unavailable};
 use crate::raw::BlockIndex;
 use crate::raw::stack::{Chain, FreeStack, Links};
@@ -39,7 +41,7 @@ pub(super) struct Slab {
     /// The first granule that was never used.
     next: AtomicU32,
     links: Links,
-    free: [FreeStack; SIZES],
+    free: [CachePadded<FreeStack>; SIZES],
 }
 
 // SAFETY: it owns its memory as a box does.
@@ -61,7 +63,7 @@ impl Slab {
             granules,
             next: AtomicU32::new(0),
             links: Links::of(granules, source)?,
-            free: core::array::from_fn(|_| FreeStack::of(granules)),
+            free: core::array::from_fn(|_| CachePadded::default()),
         })
     }
 
@@ -113,10 +115,5 @@ impl Slab {
         let piece = stack.pop(&self.links)?;
         // SAFETY: a granule of the slab.
         Some(unsafe { self.base.add(piece.slot() * GRANULE) })
-    }
-
-    /// An empty stack for pieces.
-    pub(super) fn stack(&self) -> FreeStack {
-        FreeStack::of(self.granules)
     }
 }

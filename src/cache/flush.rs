@@ -3,7 +3,7 @@
 use core::{iter, ptr};
 
 use crate::heap::Heap;
-use crate::raw::{Batch, BlockIndex, Order};
+use crate::raw::{Batch, BlockIndex, Lane, Order};
 
 use super::bin::{BinIndex, Entry};
 use super::cache::{Cache, Owner, add};
@@ -84,7 +84,7 @@ impl Reach<'_> {
                 continue;
             };
             if let Some(heap) = heap {
-                batch = Some((heap, heap.buddy().release_batch()));
+                batch = Some((heap, heap.buddy().release_batch(Lane::here())));
             }
             if let Some((_, batch)) = &mut batch {
                 batch.flush(block, order);

@@ -10,7 +10,7 @@ use crate::error::AllocError;
 use crate::heap::{Heap, HeapId};
 use crate::heaps::Pinned;
 use crate::raw::search::{Outcome, is_enough};
-use crate::raw::{self, BlockIndex, Buddy, Exhausted, LastFailure, Order, State};
+use crate::raw::{self, BlockIndex, Buddy, Exhausted, Lane, LastFailure, Order, State};
 use crate::sync::yield_now;
 
 /// Blocks of a batch that are in hand at once.
@@ -216,7 +216,7 @@ impl MemoryPool {
         H: Iterator<Item = &'a Heap> + Clone,
     {
         let open = || heaps.clone().filter(|heap| !heap.buddy().is_closed());
-        let stacks = |want: Order| open().find_map(|heap| Some(heap.pointer(heap.buddy().alloc(want)?)));
+        let stacks = |want: Order| open().find_map(|heap| Some(heap.pointer(heap.buddy().alloc(want, Lane::here())?)));
         if let Some(block) = want.and_then(stacks) {
             return Ok(block);
         }
@@ -299,7 +299,7 @@ fn fill(heap: &Heap, order: Order, blocks: &mut [*mut u8]) -> usize {
     let mut filled = 0;
     for chunk in blocks.chunks_mut(BATCH) {
         let mut indices = [BlockIndex::new(0); BATCH];
-        let count = heap.buddy().alloc_batch(State::live(order), &mut indices[..chunk.len()]);
+        let count = heap.buddy().alloc_batch(State::live(order), Lane::here(), &mut indices[..chunk.len()]);
         for (place, index) in chunk.iter_mut().zip(&indices[..count]) {
             *place = heap.pointer(*index).as_ptr();
         }

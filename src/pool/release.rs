@@ -7,7 +7,7 @@ use crate::cache::current;
 use crate::error::{ReleaseBatchError, ReleaseError};
 use crate::heap::Heap;
 use crate::heaps::View;
-use crate::raw::Batch;
+use crate::raw::{Batch, Lane};
 
 impl MemoryPool {
     /// Releases the block at `block`. Null is fine, and does nothing.
@@ -89,7 +89,7 @@ impl MemoryPool {
         let (heap, block) = pinned.view().locate(address)?;
         match self.cache() {
             Some(cache) => cache.push_slow(heap, block, &self.reach(&pinned)),
-            None => heap.buddy().release(block).map(drop).map_err(ReleaseError::from),
+            None => heap.buddy().release(block, Lane::here()).map(drop).map_err(ReleaseError::from),
         }
     }
 
@@ -156,7 +156,7 @@ fn release_into<'a>(
     let (heap, block) = heaps.locate(address)?;
     match batch {
         Some((current, batch)) if current.id == heap.id => batch.release(block)?,
-        _ => batch.insert((heap, heap.buddy().release_batch())).1.release(block)?,
+        _ => batch.insert((heap, heap.buddy().release_batch(Lane::here()))).1.release(block)?,
     };
     Ok(())
 }

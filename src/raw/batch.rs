@@ -3,6 +3,7 @@
 use core::mem;
 
 use super::buddy::{Buddy, NotLive};
+use super::lanes::Lane;
 use super::order::{BlockIndex, Order};
 use super::stack::Chain;
 use super::state::{Node, State};
@@ -13,10 +14,10 @@ const POPS: usize = 8;
 impl Buddy {
     /// Takes up to `out.len()` blocks from the stacks, to be what `to` says, and returns how many. Blocks of that order are
     /// popped together; for the rest, a larger block is carved, so that they are neighbours. Lock-free.
-    pub fn alloc_batch(&self, to: State, out: &mut [BlockIndex]) -> usize {
-        let mut filled = self.pop_take_batch(to, out);
+    pub fn alloc_batch(&self, to: State, lane: Lane, out: &mut [BlockIndex]) -> usize {
+        let mut filled = self.pop_take_batch(to, lane, out);
         while filled < out.len() {
-            match self.carve(to, &mut out[filled..]) {
+            match self.carve(to, lane, &mut out[filled..]) {
                 0 => break,
                 carved => filled += carved,
             }
@@ -25,30 +26,32 @@ impl Buddy {
     }
 
     /// The first half of that: only blocks that are of this order.
-    pub fn pop_take_batch(&self, to: State, out: &mut [BlockIndex]) -> usize {
+    pub fn pop_take_batch(&self, to: State, lane: Lane, out: &mut [BlockIndex]) -> usize {
         let want = to.order();
         let mut filled = 0;
-        for _ in 0..POPS {
-            let rest = &mut out[filled..];
-            let popped = self.stacks[want.slot()].pop_batch(&self.links, rest);
-            if popped == 0 {
-                break;
-            }
-            let mut kept = 0;
-            for place in 0..popped {
-                let block = rest[place];
-                if self.settle(block, want, to) {
-                    rest[kept] = block;
-                    kept += 1;
+        for stack in self.lanes.all(lane, want) {
+            for _ in 0..POPS {
+                let rest = &mut out[filled..];
+                let popped = stack.pop_batch(&self.links, rest);
+                if popped == 0 {
+                    break;
                 }
+                let mut kept = 0;
+                for place in 0..popped {
+                    let block = rest[place];
+                    if self.settle(block, want, to, lane) {
+                        rest[kept] = block;
+                        kept += 1;
+                    }
+                }
+                filled += kept;
             }
-            filled += kept;
         }
         filled
     }
 
     /// The second half: takes one larger block and cuts as much of it as is wanted into blocks like `to`; returns how many.
-    pub fn carve(&self, to: State, out: &mut [BlockIndex]) -> usize {
+    pub fn carve(&self, to: State, lane: Lane, out: &mut [BlockIndex]) -> usize {
         let (want, max) = (to.order(), self.geometry.max_order());
         let Some(above) = want.up().filter(|above| *above <= max) else { return 0 };
         // As large as all of them together, if there is such an order.
@@ -56,7 +59,7 @@ impl Buddy {
         let ideal = ideal.max(above).min(max);
         // One that is large enough, best fit first; else the largest of the ones that are not.
         let mut orders = ideal.through(max).chain(above.until(ideal).rev());
-        let Some((block, from)) = orders.find_map(|from| Some((self.pop_take(from, to)?, from))) else { return 0 };
+        let Some((block, from)) = orders.find_map(|from| Some((self.pop_take(from, to, lane)?, from))) else { return 0 };
 
         let parts = from.units() >> want.get();
         let count = parts.min(u32::try_from(out.len()).unwrap_or(u32::MAX));
@@ -65,19 +68,19 @@ impl Buddy {
             let place = block.after(part, want);
             if part > 0 && self.states.at(place).claim(to) == Node::Elsewhere && to == State::held(want) {
                 // A cache holds only blocks whose nodes are idle.
-                self.publish(place, want);
+                self.publish(place, want, lane);
                 continue;
             }
             out[filled] = place;
             filled += 1;
         }
-        self.publish_range(block.after(count, want).get()..block.after(1, from).get());
+        self.publish_range(block.after(count, want).get()..block.after(1, from).get(), lane);
         filled
     }
 
     /// Begins a batch of releases.
-    pub fn release_batch(&self) -> Batch<'_> {
-        Batch { heap: self, chain: None, displaced: false }
+    pub fn release_batch(&self, lane: Lane) -> Batch<'_> {
+        Batch { heap: self, lane, chain: None, displaced: false }
     }
 }
 
@@ -87,6 +90,7 @@ impl Buddy {
 #[derive(Debug)]
 pub struct Batch<'a> {
     heap: &'a Buddy,
+    lane: Lane,
     chain: Option<(Order, Chain)>,
     displaced: bool,
 }
@@ -121,7 +125,7 @@ impl Batch<'_> {
 
     fn push(&mut self) {
         if let Some((order, chain)) = self.chain.take() {
-            self.heap.stacks[order.slot()].push(&self.heap.links, chain);
+            self.heap.push(chain, order, self.lane);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use core::ops::Range;
 
+use super::lanes::{Lane, Lanes};
 use super::order::{BlockIndex, Geometry, Order};
 use super::stack::{Chain, FreeStack, Links};
 use super::state::{Kind, Node, State};
@@ -27,13 +28,13 @@ pub enum NotLive {
     Vacant,
 }
 
-/// One heap: its geometry, the state and the link of each unit, and a free stack for each order.
+/// One heap: its geometry, the state and the link of each unit, and in each lane a free stack for each order.
 #[derive(Debug)]
 pub struct Buddy {
     pub(super) geometry: Geometry,
     pub(super) states: States,
     pub(super) links: Links,
-    pub(super) stacks: [FreeStack; Order::COUNT],
+    pub(super) lanes: Lanes,
     /// Counts what left a node in a stack that its state does not fit, or may have hidden a block in one. A sweep
     /// tidies the stacks where this has grown, and a failing allocation counts it as publications.
     displaced: AtomicU64,
@@ -52,17 +53,29 @@ impl Buddy {
     ///
     /// When the tables, 6 bytes and a bit for each unit, were not to be had.
     pub fn new(geometry: Geometry) -> Result<Self, Unavailable> {
-        let heap = Self::empty(geometry, &mut Source::Global)?;
-        heap.publish_range(0..geometry.units());
+        let heap = Self::empty(geometry, usize::MAX, &mut Source::Global)?;
+        heap.publish_range(0..geometry.units(), Lane::FIRST);
         Ok(heap)
     }
 
-    /// A heap of `geometry` in which nothing was published yet.
-    pub(crate) fn empty(geometry: Geometry, source: &mut Source) -> Result<Self, Unavailable> {
+    /// The same with so many lanes, however small it is. For models.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    #[cfg(all(loom, feature = "loom"))]
+    pub fn with_lanes(geometry: Geometry, lanes: usize) -> Result<Self, Unavailable> {
+        let heap = Self { lanes: Lanes::of(lanes), ..Self::empty(geometry, 1, &mut Source::Global)? };
+        heap.publish_range(0..geometry.units(), Lane::FIRST);
+        Ok(heap)
+    }
+
+    /// A heap of `geometry`, of at most so many lanes, in which nothing was published yet.
+    pub(crate) fn empty(geometry: Geometry, lanes: usize, source: &mut Source) -> Result<Self, Unavailable> {
         Ok(Self {
             states: States::new(&geometry, source)?,
             links: Links::of(geometry.units(), source)?,
-            stacks: core::array::from_fn(|_| FreeStack::new(&geometry)),
+            lanes: Lanes::new(&geometry, lanes),
             displaced: AtomicU64::new(0),
             tidied: AtomicU64::new(0),
             hand: HandTables::new(&geometry, source)?,
@@ -86,40 +99,47 @@ impl Buddy {
     /// Allocates a block of `want` from the stacks, best fit first. `None` says only that the stacks did not have
     /// it. Lock-free; at most one split for each order above.
     #[inline]
-    pub fn alloc(&self, want: Order) -> Option<BlockIndex> {
-        match self.pop_take(want, State::live(want)) {
+    pub fn alloc(&self, want: Order, lane: Lane) -> Option<BlockIndex> {
+        match self.pop_take(want, State::live(want), lane) {
             Some(block) => Some(block),
-            None => self.alloc_larger_slow(want),
+            None => self.alloc_larger_slow(want, lane),
         }
     }
 
     #[cold]
-    fn alloc_larger_slow(&self, want: Order) -> Option<BlockIndex> {
+    fn alloc_larger_slow(&self, want: Order, lane: Lane) -> Option<BlockIndex> {
         let mut larger = want.through(self.geometry.max_order()).skip(1);
         larger.find_map(|from| {
-            let block = self.pop_take(from, State::live(want))?;
-            self.split(block, from, want);
+            let block = self.pop_take(from, State::live(want), lane)?;
+            self.split(block, from, want, lane);
             Some(block)
         })
     }
 
-    /// Takes a block from the stack of `from`, to be what `to` says. The caller publishes the rest of it.
+    /// Takes a block from a stack of `from`, to be what `to` says. The caller publishes the rest of it.
     #[inline]
-    pub(super) fn pop_take(&self, from: Order, to: State) -> Option<BlockIndex> {
+    pub(super) fn pop_take(&self, from: Order, to: State, lane: Lane) -> Option<BlockIndex> {
+        self.pop_take_of(self.lanes.own(lane, from), from, to, lane)
+            .or_else(|| self.lanes.others(lane, from).find_map(|stack| self.pop_take_of(stack, from, to, lane)))
+    }
+
+    /// The same from this stack.
+    #[inline]
+    fn pop_take_of(&self, stack: &FreeStack, from: Order, to: State, lane: Lane) -> Option<BlockIndex> {
         for _ in 0..STALE_LIMIT {
-            let block = self.stacks[from.slot()].pop(&self.links)?;
-            if self.settle(block, from, to) {
+            let block = stack.pop(&self.links)?;
+            if self.settle(block, from, to, lane) {
                 return Some(block);
             }
         }
         None
     }
 
-    /// Decides what becomes of a node that the caller took off the stack of `from`. True: the block was `Free` of
+    /// Decides what becomes of a node that the caller took off a stack of `from`. True: the block was `Free` of
     /// that order and is the caller's now, and what `to` says. False: the entry was stale, and the node is idle or in the
     /// stack where it belongs.
     #[inline]
-    pub(super) fn settle(&self, block: BlockIndex, from: Order, to: State) -> bool {
+    pub(super) fn settle(&self, block: BlockIndex, from: Order, to: State, lane: Lane) -> bool {
         let word = self.states.at(block);
         let mut seen = word.read();
         while seen.is_free(from) {
@@ -131,7 +151,7 @@ impl Buddy {
         if let Some(order) = self.put_away_slow(block) {
             // It was merged or split since. Its state may change again before the push; then this is a stale entry
             // once more.
-            self.stacks[order.slot()].push(&self.links, Chain::new(block));
+            self.push(Chain::new(block), order, lane);
         }
         false
     }
@@ -154,26 +174,32 @@ impl Buddy {
 
     /// Publishes the upper halves of a block of `from`, down to `to`. The caller owns the whole, and keeps the rest.
     #[inline]
-    pub(super) fn split(&self, block: BlockIndex, from: Order, to: Order) {
+    pub(super) fn split(&self, block: BlockIndex, from: Order, to: Order, lane: Lane) {
         for order in to.until(from).rev() {
-            self.publish(block.after(1, order), order);
+            self.publish(block.after(1, order), order, lane);
         }
     }
 
     /// In transit → `Free(order)`: makes a block that the caller owns available to all.
     #[inline]
-    pub(super) fn publish(&self, block: BlockIndex, order: Order) {
+    pub(super) fn publish(&self, block: BlockIndex, order: Order, lane: Lane) {
         match self.states.at(block).publish(order) {
-            Node::Idle => self.stacks[order.slot()].push(&self.links, Chain::new(block)),
+            Node::Idle => self.push(Chain::new(block), order, lane),
             Node::Elsewhere => self.note_displaced(),
         }
     }
 
     /// Publishes a range of units that the caller owns, as the fewest blocks.
-    pub(super) fn publish_range(&self, range: Range<u32>) {
+    pub(super) fn publish_range(&self, range: Range<u32>, lane: Lane) {
         for (block, order) in self.geometry.blocks(range) {
-            self.publish(block, order);
+            self.publish(block, order, lane);
         }
+    }
+
+    /// Pushes nodes that are in the caller's hand, where blocks of this order belong.
+    #[inline]
+    pub(super) fn push(&self, chain: Chain, order: Order, lane: Lane) {
+        self.lanes.own(lane, order).push(&self.links, chain);
     }
 
     /// `Live` → `Free`: releases the block, and returns its order. Lock-free; no merging.
@@ -183,10 +209,10 @@ impl Buddy {
     /// When no `Live` block begins there; then nothing changed. Exactly one of several racing releases of a block
     /// succeeds.
     #[inline]
-    pub fn release(&self, block: BlockIndex) -> Result<Order, NotLive> {
+    pub fn release(&self, block: BlockIndex, lane: Lane) -> Result<Order, NotLive> {
         let (order, node) = self.release_state(block)?;
         match node {
-            Node::Idle => self.stacks[order.slot()].push(&self.links, Chain::new(block)),
+            Node::Idle => self.push(Chain::new(block), order, lane),
             Node::Elsewhere => self.note_displaced(),
         }
         Ok(order)
@@ -239,7 +265,7 @@ impl Buddy {
     /// The sum of counters that only grow: a later reading finds each as large or larger, so that equal sums mean
     /// equal counters.
     pub fn version(&self) -> u64 {
-        let pushes = self.stacks.iter().take(self.geometry.max_order().slot() + 1).map(FreeStack::pushes);
+        let pushes = self.lanes.through(self.geometry.max_order()).map(|stack| stack.pushes(&self.links));
         // Acquire: pairs with the Release in `note_displaced`; as with `pushes`.
         pushes.fold(self.displaced.load(Ordering::Acquire), u64::wrapping_add)
     }
@@ -269,10 +295,10 @@ impl Buddy {
         wanted
     }
 
-    /// The nodes in the stack of `order`, from the top. For a model to look at when its threads are done.
+    /// The nodes in the stacks of `order`, from the tops. For a model to look at when its threads are done.
     #[cfg(all(loom, feature = "loom"))]
     pub fn nodes(&self, order: Order) -> impl Iterator<Item = BlockIndex> {
-        self.stacks[order.slot()].nodes(&self.links)
+        self.lanes.all(Lane::FIRST, order).flat_map(|stack| stack.nodes(&self.links))
     }
 
     /// The state of any unit. For models.

@@ -5,6 +5,8 @@
 //! the stacks are hints: a group that was closed and opened again with another class stands in the stack of the old one until
 //! somebody comes upon it there.
 
+use crossbeam_utils::CachePadded;
+
 use super::group::{Given, GroupWord, Slots, Taken};
 use super::order::BlockIndex;
 use super::stack::{Chain, FreeStack, Links};
@@ -33,7 +35,7 @@ pub struct Outcome {
 pub struct Groups<const CLASSES: usize> {
     words: Table<AtomicU64>,
     links: Links,
-    partial: [FreeStack; CLASSES],
+    partial: [CachePadded<FreeStack>; CLASSES],
 }
 
 impl<const CLASSES: usize> Groups<CLASSES> {
@@ -42,7 +44,7 @@ impl<const CLASSES: usize> Groups<CLASSES> {
         Ok(Self {
             words: source.table(groups as usize)?,
             links: Links::of(groups, source)?,
-            partial: core::array::from_fn(|_| FreeStack::of(groups)),
+            partial: core::array::from_fn(|_| CachePadded::default()),
         })
     }
 

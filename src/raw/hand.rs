@@ -2,6 +2,7 @@
 //! disappears, and put back when it is done, each onto the stack where its block belongs.
 
 use super::buddy::Buddy;
+use super::lanes::{Lane, Lanes};
 use super::order::{BlockIndex, Order};
 use super::stack::{Chain, FreeStack};
 use super::walk::{Bits, HandTables, Ways};
@@ -57,7 +58,7 @@ impl Buddy {
         }
         let (share, most) = RESERVE;
         let reserve = most.min(self.geometry.units() / share);
-        let mut ways = Ways { links: &self.links, end: self.stacks[0].end(), tops: [None; Order::COUNT] };
+        let mut ways = Ways { links: &self.links, end: self.links.end(), tops: [None; Lanes::STACKS] };
         for (stack, top) in self.used_stacks().zip(&mut ways.tops) {
             *top = self.detach_but(stack, reserve, nodes);
         }
@@ -76,14 +77,14 @@ impl Buddy {
     }
 
     fn used_stacks(&self) -> impl Iterator<Item = &FreeStack> {
-        self.stacks.iter().take(self.geometry.max_order().slot() + 1)
+        self.lanes.through(self.geometry.max_order())
     }
 
     /// Takes all nodes but so many out of a stack, and marks the ones that stay. Returns the first of the others, which are in the
     /// caller's hand.
     fn detach_but(&self, stack: &FreeStack, reserve: u32, marks: &Bits) -> Option<BlockIndex> {
         if reserve == 0 {
-            return stack.detach_top();
+            return stack.detach_top(&self.links);
         }
         let mut chain: Option<Chain> = None;
         // One by one, as allocations do: more of them together would hardly ever be had while those go on.
@@ -122,8 +123,10 @@ impl Buddy {
         // Descending: a node moves to the stack of a larger order as a rule, and is not visited again there.
         for order in Order::ZERO.through(self.geometry.max_order()).rev() {
             let mut chains = Chains::new(self);
-            for block in self.stacks[order.slot()].detach(&self.links) {
-                dropped += chains.put(block);
+            for stack in self.lanes.all(Lane::FIRST, order) {
+                for block in stack.detach(&self.links) {
+                    dropped += chains.put(block);
+                }
             }
         }
         dropped
@@ -195,9 +198,9 @@ impl<'a> Chains<'a> {
 
     fn push(&mut self) {
         self.count = 0;
-        for (stack, chain) in self.heap.stacks.iter().zip(&mut self.of_order) {
+        for (order, chain) in Order::ZERO.through(Order::MAX).zip(&mut self.of_order) {
             if let Some(chain) = chain.take() {
-                stack.push(&self.heap.links, chain);
+                self.heap.push(chain, order, Lane::FIRST);
             }
         }
     }

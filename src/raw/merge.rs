@@ -4,6 +4,7 @@ use core::ops::Range;
 
 use super::buddy::Buddy;
 use super::hand::Hand;
+use super::lanes::Lane;
 use super::order::{BlockIndex, Order};
 use super::quiet::Quiet;
 use super::stack::Chain;
@@ -174,7 +175,7 @@ impl<'a> Pass<'a> {
         }
         // Its node stays behind in a stack, or in hand.
         self.heap.note_displaced();
-        self.heap.split(block, order, want);
+        self.heap.split(block, order, want, Lane::FIRST);
         self.has_taken(block);
         block.after(1, want).get()
     }
@@ -239,7 +240,7 @@ impl<'a> Pass<'a> {
         let merged = if is_raised { 1 << orders } else { 1 };
         let rest = head.after(merged, order).get()..head.after(1 + absorbed, order).get();
         let published = heap.geometry.blocks(rest.clone()).count();
-        heap.publish_range(rest);
+        heap.publish_range(rest, Lane::FIRST);
         self.sweep.unsettled |= !is_raised || 1 + absorbed < count;
         self.sweep.merges += u64::from(absorbed) - published as u64;
         if !is_raised {
@@ -273,7 +274,7 @@ impl<'a> Pass<'a> {
         let keep = self.want == Some(up);
         let raised = if keep { word.raise_and_take(order, up) } else { word.raise(order, up) };
         if raised.is_err() {
-            heap.publish(upper, order);
+            heap.publish(upper, order, Lane::FIRST);
             self.sweep.unsettled = true;
             return None;
         }
@@ -290,10 +291,11 @@ impl<'a> Pass<'a> {
     /// finds the stacks empty would begin a sweep of its own.
     fn offer(&mut self, block: BlockIndex, order: Order) {
         let Some(hand) = self.hand.as_mut().filter(|hand| hand.has(block)) else { return };
-        let mut larger = order.through(self.heap.geometry.max_order());
-        if larger.all(|order| self.heap.stacks[order.slot()].is_empty()) {
+        let heap = self.heap;
+        let mut larger = order.through(heap.geometry.max_order()).flat_map(|order| heap.lanes.all(Lane::FIRST, order));
+        if larger.all(|stack| stack.is_empty(&heap.links)) {
             hand.let_go(block);
-            self.heap.stacks[order.slot()].push(&self.heap.links, Chain::new(block));
+            heap.push(Chain::new(block), order, Lane::FIRST);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The lock-free buddy core of one heap, in indices only: no pointer, no unsafe code.
 //!
 //! A file uses only the ones before it: [`order`] (sizes and buddy arithmetic), [`state`] (the state word), [`states`] (the table
-//! of them), [`stack`] (the free stacks), [`walk`] (walking along them on many paths), [`buddy`] (publish, take, split, release),
+//! of them), [`stack`] (the free stacks), [`lanes`] (how many of them there are), [`walk`] (walking along them on many paths), [`buddy`] (publish, take, split, release),
 //! `quiet` (passing over what there is nothing to do about), `hand` (the nodes that a sweep has in hand), [`merge`] (the pass of a
 //! sweep), [`pieces`] (the same piece by piece), [`resize`] (grow and shrink in place), [`batch`] (many blocks for few atomic
 //! operations), [`scan`] (looking at the blocks), [`search`] (when an allocation may fail), [`seize`] (taking a heap out of
@@ -16,6 +16,7 @@ pub mod group;
 #[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
 pub mod groups;
 mod hand;
+pub mod lanes;
 #[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
 pub mod live;
 pub mod merge;
@@ -40,6 +41,7 @@ pub use batch::Batch;
 pub use buddy::{Buddy, NotLive};
 #[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
 pub use group::Slots;
+pub use lanes::Lane;
 pub use merge::Sweep;
 pub use order::{BlockIndex, Geometry, Order};
 pub use resize::CantResize;

@@ -73,15 +73,16 @@ impl Buddy {
 #[cfg(all(test, not(all(loom, feature = "loom"))))]
 mod tests {
     use super::super::{Geometry, State};
+    use super::super::lanes::Lane;
     use super::*;
 
     /// A heap of single units, all of them free but for the ones that `keep` says.
     fn in_units(units: u32, first_unit: u64, keep: impl Fn(u32) -> bool) -> Buddy {
         let heap = Buddy::new(Geometry::new(units, first_unit, Order::MAX)).expect("a few bytes");
-        let blocks = [(); 300].map(|()| heap.alloc(Order::ZERO));
+        let blocks = [(); 300].map(|()| heap.alloc(Order::ZERO, Lane::FIRST));
         assert_eq!(blocks.iter().flatten().count(), units as usize);
         for block in blocks.into_iter().flatten().filter(|block| !keep(block.get())) {
-            heap.release(block).expect("it is live");
+            heap.release(block, Lane::FIRST).expect("it is live");
         }
         heap
     }

@@ -3,6 +3,7 @@
 use core::cmp;
 
 use super::buddy::{Buddy, NotLive};
+use super::lanes::Lane;
 use super::order::{BlockIndex, Order};
 use super::state::Kind;
 
@@ -26,16 +27,16 @@ impl Buddy {
     /// # Errors
     ///
     /// When there is no such block, or no room; then nothing changed.
-    pub fn resize(&self, block: BlockIndex, to: Order) -> Result<Order, CantResize> {
+    pub fn resize(&self, block: BlockIndex, to: Order, lane: Lane) -> Result<Order, CantResize> {
         let from = self.live_order(block).map_err(CantResize::NotLive)?;
         match to.cmp(&from) {
             cmp::Ordering::Equal => Ok(from),
-            cmp::Ordering::Less => self.shrink(block, to),
+            cmp::Ordering::Less => self.shrink(block, to, lane),
             cmp::Ordering::Greater => self.grow(block, from, to),
         }
     }
 
-    fn shrink(&self, block: BlockIndex, to: Order) -> Result<Order, CantResize> {
+    fn shrink(&self, block: BlockIndex, to: Order, lane: Lane) -> Result<Order, CantResize> {
         let word = self.states.at(block);
         let mut seen = word.read();
         loop {
@@ -51,7 +52,7 @@ impl Buddy {
             // this thread's.
             match word.resize(seen, to) {
                 Ok(()) => {
-                    self.split(block, from, to);
+                    self.split(block, from, to, lane);
                     return Ok(from);
                 }
                 Err(now) => seen = now,
@@ -103,7 +104,7 @@ impl Buddy {
     /// Publishes what a growth that failed had taken: the buddies of the orders from `from` up to and without `to`.
     fn publish_absorbed(&self, block: BlockIndex, from: Order, to: Order) {
         for order in from.until(to) {
-            self.publish(block.after(1, order), order);
+            self.publish(block.after(1, order), order, Lane::FIRST);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Taking a whole heap out of use.
 
 use super::buddy::Buddy;
+use super::lanes::Lane;
 use crate::sync::Ordering;
 
 impl Buddy {
@@ -31,7 +32,7 @@ impl Buddy {
     pub fn seize(&self) -> bool {
         for (block, order) in self.geometry.blocks(0..self.geometry.units()) {
             if self.states.at(block).absorb(order).is_err() {
-                self.publish_range(0..block.get());
+                self.publish_range(0..block.get(), Lane::FIRST);
                 return false;
             }
         }
@@ -40,6 +41,6 @@ impl Buddy {
 
     /// Publishes all of a heap that was seized.
     pub fn give_back(&self) {
-        self.publish_range(0..self.geometry.units());
+        self.publish_range(0..self.geometry.units(), Lane::FIRST);
     }
 }

@@ -7,6 +7,7 @@
 use core::ops::{ControlFlow, Range};
 
 use super::buddy::Buddy;
+use super::lanes::Lane;
 use super::order::{BlockIndex, Order};
 use super::state::{Kind, Node, State};
 
@@ -15,7 +16,7 @@ impl Buddy {
     /// `None` says only that the stacks did not have a block that large. Lock-free.
     pub fn alloc_span(&self, units: u32, align: Order) -> Option<BlockIndex> {
         let order = Order::covering(units as usize)?.max(align);
-        let block = self.alloc(order)?;
+        let block = self.alloc(order, Lane::FIRST)?;
         self.cut(block, order, units);
         Some(block)
     }
@@ -38,7 +39,7 @@ impl Buddy {
                 let (Node::Idle | Node::Elsewhere) = word.claim(State::live(size));
             }
         }
-        self.publish_range(block.get() + units..block.after(1, order).get());
+        self.publish_range(block.get() + units..block.after(1, order).get(), Lane::FIRST);
     }
 
     /// Releases a span that the caller owns, and merges it with what is free around it. Lock-free.
@@ -68,7 +69,7 @@ impl Buddy {
     pub fn grow_span(&self, block: BlockIndex, from: u32, to: u32) -> bool {
         let (behind, end) = (block.get() + from, block.get() + to);
         let Some(taken) = self.absorb_stretch(behind, end) else { return false };
-        self.publish_range(end..taken);
+        self.publish_range(end..taken, Lane::FIRST);
         for (part, _) in self.geometry.blocks(Self::span(block, from)) {
             self.states.at(part).withdraw();
         }
@@ -99,8 +100,8 @@ impl Buddy {
             let (block, end) = (BlockIndex::new(start as u32), start as u32 + units);
             match self.absorb_stretch(stretch, end) {
                 Some(taken) => {
-                    self.publish_range(stretch..block.get());
-                    self.publish_range(end..taken);
+                    self.publish_range(stretch..block.get(), Lane::FIRST);
+                    self.publish_range(end..taken, Lane::FIRST);
                     self.claim_span(block, units);
                     return Some(block);
                 }
@@ -118,7 +119,7 @@ impl Buddy {
             let next = BlockIndex::new(at);
             let seen = self.states.at(next).read();
             if seen.kind() != Kind::Free || self.states.at(next).absorb(seen.order()).is_err() {
-                self.publish_range(start..at);
+                self.publish_range(start..at, Lane::FIRST);
                 return None;
             }
             self.note_displaced();
@@ -151,7 +152,7 @@ impl Buddy {
             let size = if seen.kind() == Kind::Inner { Order::ZERO } else { seen.order() };
             if seen.kind() == Kind::Free && size >= order && self.states.at(block).absorb(size).is_ok() {
                 let next = with(block, size);
-                self.publish(block, size);
+                self.publish(block, size, Lane::FIRST);
                 next?;
             }
             at = block.after(1, size).get();
@@ -181,7 +182,7 @@ impl Buddy {
             self.note_displaced();
             (head, size) = (head.min(buddy), up);
         }
-        self.publish(head, size);
+        self.publish(head, size, Lane::FIRST);
     }
 
     /// The buddy of a block, and the order of both together, if the heap has them.
@@ -197,6 +198,6 @@ impl Buddy {
 
     /// Publishes units that no block was in so far.
     pub fn extend(&self, units: Range<u32>) {
-        self.publish_range(units);
+        self.publish_range(units, Lane::FIRST);
     }
 }

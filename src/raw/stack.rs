@@ -6,16 +6,16 @@
 //!
 //! | bits of the head | meaning |
 //! |---|---|
-//! | 0 to b−1 | index of the top, all ones for none; b is as many bits as the number of units has |
+//! | 0 to b−1 | inverse of the index of the top, zero for none; b is as many bits as the number of units has |
 //! | b to 63 | tag: how many times something was pushed |
 //!
 //! The tag makes a pop fail whose top was popped and pushed again since (ABA). At 3 ns a push, the 39 bits that 2^24
 //! units leave wrap in half an hour, the 32 bits of the largest heap in 12 s, within which a thread would have to
 //! stand still between the two instructions of one pop and go on at the very tag.
 
-use crossbeam_utils::CachePadded;
-
-use super::order::{BlockIndex, Geometry};
+use super::order::BlockIndex;
+#[cfg(all(loom, feature = "loom"))]
+use super::order::Geometry;
 use crate::metadata::{Source, Table, Unavailable};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
@@ -28,7 +28,11 @@ const TAG_BITS: u32 = 4;
 
 /// The links of a heap: for each unit, the next one in the stack that its node stands in.
 #[derive(Debug)]
-pub struct Links(Table<AtomicU32>);
+pub struct Links {
+    next: Table<AtomicU32>,
+    /// All ones where a head has its index.
+    index_mask: u64,
+}
 
 impl Links {
     /// The links of a heap in which nothing was published yet. For models.
@@ -43,7 +47,36 @@ impl Links {
 
     /// The links of so many nodes.
     pub(crate) fn of(nodes: u32, source: &mut Source) -> Result<Self, Unavailable> {
-        source.table(nodes as usize).map(Self)
+        let index_bits = u32::BITS - nodes.leading_zeros();
+        Ok(Self { next: source.table(nodes as usize)?, index_mask: (1 << index_bits) - 1 })
+    }
+
+    /// What stands for a link that leads nowhere.
+    #[inline]
+    pub fn end(&self) -> u32 {
+        self.index_mask as u32
+    }
+
+    /// All ones where a head has its tag.
+    #[inline]
+    fn tag_mask(&self) -> u64 {
+        match TAG_BITS {
+            u64::BITS => !self.index_mask,
+            bits => ((1 << bits) - 1) * (self.index_mask + 1),
+        }
+    }
+
+    /// The top that a head names, as a link.
+    #[inline]
+    fn top(&self, head: u64) -> u32 {
+        (head & self.index_mask ^ self.index_mask) as u32
+    }
+
+    /// A head with this top, and the tag of another one, or the one after that.
+    #[inline]
+    fn head(&self, before: u64, is_push: bool, top: u32) -> u64 {
+        let tag = if is_push { before.wrapping_add(self.index_mask + 1) } else { before };
+        tag & self.tag_mask() | u64::from(top) ^ self.index_mask
     }
 
     /// What follows `block`, as the index bits of a head. Garbage, though a valid index, if the node was moved.
@@ -51,14 +84,14 @@ impl Links {
     pub(super) fn after(&self, block: BlockIndex) -> u32 {
         // Relaxed: the Acquire of the head made the links visible that were written before it; one that was written
         // since may be read instead, but then the head has changed, and the compare-exchange fails.
-        self.0[block.slot()].load(Ordering::Relaxed)
+        self.next[block.slot()].load(Ordering::Relaxed)
     }
 
     /// The caller has the node of `block` in hand.
     #[inline]
     fn set(&self, block: BlockIndex, next: u32) {
         // Relaxed: published by the Release of the push.
-        self.0[block.slot()].store(next, Ordering::Relaxed);
+        self.next[block.slot()].store(next, Ordering::Relaxed);
     }
 }
 
@@ -91,53 +124,30 @@ impl Chain {
     }
 }
 
-/// One free stack.
-#[derive(Debug)]
-pub struct FreeStack(CachePadded<Head>);
-
-#[derive(Debug)]
-struct Head {
-    word: AtomicU64,
-    /// All ones where a head has its index. It shares the cache line that every operation needs anyway.
-    index_mask: u64,
-    tag_mask: u64,
-}
+/// One free stack, empty at first. Its nodes are those of the links that each call is given, always the same ones.
+#[derive(Debug, Default)]
+pub struct FreeStack(AtomicU64);
 
 impl FreeStack {
-    /// An empty stack.
-    pub fn new(geometry: &Geometry) -> Self {
-        Self::of(geometry.units())
-    }
-
-    /// An empty stack for any of so many nodes.
-    pub(crate) fn of(nodes: u32) -> Self {
-        let index_bits = u32::BITS - nodes.leading_zeros();
-        let index_mask = (1 << index_bits) - 1;
-        let tag_bits = if TAG_BITS < 64 - index_bits { TAG_BITS } else { 64 - index_bits };
-        let tag_mask = u64::MAX.checked_shr(64 - tag_bits).unwrap_or(0) << index_bits;
-        Self(CachePadded::new(Head { word: AtomicU64::new(index_mask), index_mask, tag_mask }))
-    }
-
     /// How many pushes there were.
     #[inline]
-    pub fn pushes(&self) -> u64 {
+    pub fn pushes(&self, links: &Links) -> u64 {
         // Acquire: pairs with the Release in `push`; whoever counts a push sees the state that was published
         // before it.
-        (self.0.word.load(Ordering::Acquire) & self.0.tag_mask) >> self.0.index_mask.trailing_ones()
+        (self.0.load(Ordering::Acquire) & links.tag_mask()) >> links.index_mask.trailing_ones()
     }
 
     /// Pushes a chain of nodes that are in the caller's hand. Lock-free.
     #[inline]
     pub fn push(&self, links: &Links, chain: Chain) {
-        let Head { word, index_mask, tag_mask } = &*self.0;
         // Relaxed: nothing is read through the old head.
-        let mut head = word.load(Ordering::Relaxed);
+        let mut head = self.0.load(Ordering::Relaxed);
         loop {
-            links.set(chain.last, (head & index_mask) as u32);
-            let new = head.wrapping_add(index_mask + 1) & tag_mask | u64::from(chain.first.get());
+            links.set(chain.last, links.top(head));
+            let new = links.head(head, true, chain.first.get());
             // Release: pairs with the Acquire loads of the head; makes the links of the chain visible, and to
             // `pushes` the states. Relaxed on failure: as above.
-            match word.compare_exchange_weak(head, new, Ordering::Release, Ordering::Relaxed) {
+            match self.0.compare_exchange_weak(head, new, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(now) => head = now,
             }
@@ -147,7 +157,7 @@ impl FreeStack {
     /// Pops the top: its node is in the caller's hand then. Lock-free.
     #[inline]
     pub fn pop(&self, links: &Links) -> Option<BlockIndex> {
-        self.swing(|top| links.after(top))
+        self.swing(links, |top| links.after(top))
     }
 
     /// Pops up to `out.len()` nodes with one compare-exchange, and returns how many. Lock-free; the walk is bounded
@@ -156,9 +166,9 @@ impl FreeStack {
         if out.is_empty() {
             return 0;
         }
-        let end = self.end();
+        let end = links.end();
         let mut popped = 0;
-        let swung = self.swing(|top| {
+        let swung = self.swing(links, |top| {
             let mut next = top.get();
             popped = 0;
             for place in out.iter_mut() {
@@ -177,7 +187,7 @@ impl FreeStack {
     /// Empties the stack with one compare-exchange, and returns its nodes, all in the caller's hand then, from the
     /// top. Lock-free.
     pub fn detach<'a>(&self, links: &'a Links) -> impl Iterator<Item = BlockIndex> + use<'a> {
-        let (end, mut next) = (self.end(), self.detach_top());
+        let (end, mut next) = (links.end(), self.detach_top(links));
         core::iter::from_fn(move || {
             let block = next?;
             // The node's link is read before the caller of the iterator may write it.
@@ -187,72 +197,60 @@ impl FreeStack {
     }
 
     /// The same; returns the top, from which the links lead to the others.
-    pub fn detach_top(&self) -> Option<BlockIndex> {
-        self.swing(|_| self.end())
+    pub fn detach_top(&self, links: &Links) -> Option<BlockIndex> {
+        self.swing(links, |_| links.end())
     }
 
     /// Pushes a chain of nodes that are in the caller's hand, and takes out all that was there before, with one compare-exchange, so
     /// that others never find the stack empty. Returns the old top. Lock-free.
     pub fn replace(&self, links: &Links, chain: Chain) -> Option<BlockIndex> {
-        let Head { word, index_mask, tag_mask } = &*self.0;
-        links.set(chain.last, self.end());
+        links.set(chain.last, links.end());
         // Acquire: as in `swing`.
-        let mut old = word.load(Ordering::Acquire);
+        let mut old = self.0.load(Ordering::Acquire);
         loop {
-            let new = old.wrapping_add(index_mask + 1) & tag_mask | u64::from(chain.first.get());
+            let new = links.head(old, true, chain.first.get());
             // Release: as in `push`. Acquire on failure: as in `swing`; as there, what was acquired is the value that was
             // replaced.
-            match word.compare_exchange_weak(old, new, Ordering::Release, Ordering::Acquire) {
-                Ok(_) => {
-                    return Some(old & index_mask)
-                        .filter(|top| top != index_mask)
-                        .map(|top| BlockIndex::new(top as u32));
-                }
+            match self.0.compare_exchange_weak(old, new, Ordering::Release, Ordering::Acquire) {
+                Ok(_) => return Some(links.top(old)).filter(|top| *top != links.end()).map(BlockIndex::new),
                 Err(now) => old = now,
             }
         }
     }
 
-    /// What stands for a link that leads nowhere, in all stacks of a heap.
-    #[inline]
-    pub fn end(&self) -> u32 {
-        self.0.index_mask as u32
-    }
-
     /// Has it nothing, as far as one can tell?
-    pub fn is_empty(&self) -> bool {
+    pub fn is_empty(&self, links: &Links) -> bool {
         // Relaxed: a hint.
-        self.0.word.load(Ordering::Relaxed) as u32 & self.end() == self.end()
+        links.top(self.0.load(Ordering::Relaxed)) == links.end()
     }
 
     /// The nodes in the stack, from the top. For a model to look at when its threads are done.
     #[cfg(all(loom, feature = "loom"))]
     pub fn nodes<'a>(&self, links: &'a Links) -> impl Iterator<Item = BlockIndex> + use<'a> {
-        let end = self.end();
+        let end = links.end();
         let node = move |link: u32| (link != end).then(|| BlockIndex::new(link));
         // Acquire: as in `swing`.
-        let top = node(self.0.word.load(Ordering::Acquire) as u32 & end);
+        let top = node(links.top(self.0.load(Ordering::Acquire)));
         core::iter::successors(top, move |block| node(links.after(*block)))
     }
 
     /// Swings the head from the top to what `beyond` names, and returns the old top.
     #[inline]
-    fn swing(&self, mut beyond: impl FnMut(BlockIndex) -> u32) -> Option<BlockIndex> {
-        let Head { word, index_mask, tag_mask } = &*self.0;
+    fn swing(&self, links: &Links, mut beyond: impl FnMut(BlockIndex) -> u32) -> Option<BlockIndex> {
         // Acquire: pairs with the Release in `push`; makes the links of all that was pushed visible, because each
         // change of the head is a read-modify-write and goes on the release sequences of the ones before it.
-        let mut head = word.load(Ordering::Acquire);
+        let mut head = self.0.load(Ordering::Acquire);
         loop {
-            let top = head & index_mask;
-            if top == *index_mask {
+            let top = links.top(head);
+            if top == links.end() {
                 return None;
             }
-            let top = BlockIndex::new(top as u32);
-            let new = head & tag_mask | u64::from(beyond(top));
+            let top = BlockIndex::new(top);
+            let new = links.head(head, false, beyond(top));
             // Acquire on failure: as above. Relaxed on success: the tag says that `head` is still the very value
             // that was acquired; nothing is published, the popped nodes go on to others by a push or by `unlist`,
             // both Release.
-            match word.compare_exchange_weak(head, new, Ordering::Relaxed, Ordering::Acquire) {
+            match self.0.compare_exchange_weak(head, new, Ordering::Relaxed, Ordering::Acquire) {
                 Ok(_) => return Some(top),
                 Err(now) => head = now,
             }

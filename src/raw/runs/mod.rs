@@ -147,7 +147,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
             resident: CachePadded::new(Resident::new()),
             idle: AtomicU32::new(0),
             taken: AtomicU32::new(0),
-            buddy: Buddy::empty(Geometry::new(pages, first_page, Order::MAX), source)?,
+            buddy: Buddy::empty(Geometry::new(pages, first_page, Order::MAX), 1, source)?,
             map: source.table(pages as usize)?,
             groups: Groups::in_source(pages * PLANES, source)?,
         })
