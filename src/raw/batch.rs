@@ -29,7 +29,7 @@ impl Buddy {
     pub fn pop_take_batch(&self, to: State, lane: Lane, out: &mut [BlockIndex]) -> usize {
         let want = to.order();
         let mut filled = 0;
-        for stack in self.lanes.all(lane, want) {
+        for stack in self.lanes.all(lane, want.slot()) {
             for _ in 0..POPS {
                 let rest = &mut out[filled..];
                 let popped = stack.pop_batch(&self.links, rest);

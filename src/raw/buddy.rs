@@ -34,7 +34,7 @@ pub struct Buddy {
     pub(super) geometry: Geometry,
     pub(super) states: States,
     pub(super) links: Links,
-    pub(super) lanes: Lanes,
+    pub(super) lanes: Lanes<{ Order::COUNT }>,
     /// Counts what left a node in a stack that its state does not fit, or may have hidden a block in one. A sweep
     /// tidies the stacks where this has grown, and a failing allocation counts it as publications.
     displaced: AtomicU64,
@@ -53,7 +53,7 @@ impl Buddy {
     ///
     /// When the tables, 6 bytes and a bit for each unit, were not to be had.
     pub fn new(geometry: Geometry) -> Result<Self, Unavailable> {
-        let heap = Self::empty(geometry, usize::MAX, &mut Source::Global)?;
+        let heap = Self::empty(geometry, &mut Source::Global)?;
         heap.publish_range(0..geometry.units(), Lane::FIRST);
         Ok(heap)
     }
@@ -65,17 +65,17 @@ impl Buddy {
     /// As there.
     #[cfg(all(loom, feature = "loom"))]
     pub fn with_lanes(geometry: Geometry, lanes: usize) -> Result<Self, Unavailable> {
-        let heap = Self { lanes: Lanes::of(lanes), ..Self::empty(geometry, 1, &mut Source::Global)? };
+        let heap = Self { lanes: Lanes::of(lanes), ..Self::empty(geometry, &mut Source::Global)? };
         heap.publish_range(0..geometry.units(), Lane::FIRST);
         Ok(heap)
     }
 
-    /// A heap of `geometry`, of at most so many lanes, in which nothing was published yet.
-    pub(crate) fn empty(geometry: Geometry, lanes: usize, source: &mut Source) -> Result<Self, Unavailable> {
+    /// A heap of `geometry` in which nothing was published yet.
+    pub(crate) fn empty(geometry: Geometry, source: &mut Source) -> Result<Self, Unavailable> {
         Ok(Self {
             states: States::new(&geometry, source)?,
             links: Links::of(geometry.units(), source)?,
-            lanes: Lanes::new(&geometry, lanes),
+            lanes: Lanes::for_units(geometry.units()),
             displaced: AtomicU64::new(0),
             tidied: AtomicU64::new(0),
             hand: HandTables::new(&geometry, source)?,
@@ -119,8 +119,8 @@ impl Buddy {
     /// Takes a block from a stack of `from`, to be what `to` says. The caller publishes the rest of it.
     #[inline]
     pub(super) fn pop_take(&self, from: Order, to: State, lane: Lane) -> Option<BlockIndex> {
-        self.pop_take_of(self.lanes.own(lane, from), from, to, lane)
-            .or_else(|| self.lanes.others(lane, from).find_map(|stack| self.pop_take_of(stack, from, to, lane)))
+        self.pop_take_of(self.lanes.own(lane, from.slot()), from, to, lane)
+            .or_else(|| self.lanes.others(lane, from.slot()).find_map(|stack| self.pop_take_of(stack, from, to, lane)))
     }
 
     /// The same from this stack.
@@ -199,7 +199,7 @@ impl Buddy {
     /// Pushes nodes that are in the caller's hand, where blocks of this order belong.
     #[inline]
     pub(super) fn push(&self, chain: Chain, order: Order, lane: Lane) {
-        self.lanes.own(lane, order).push(&self.links, chain);
+        self.lanes.own(lane, order.slot()).push(&self.links, chain);
     }
 
     /// `Live` → `Free`: releases the block, and returns its order. Lock-free; no merging.
@@ -265,7 +265,7 @@ impl Buddy {
     /// The sum of counters that only grow: a later reading finds each as large or larger, so that equal sums mean
     /// equal counters.
     pub fn version(&self) -> u64 {
-        let pushes = self.lanes.through(self.geometry.max_order()).map(|stack| stack.pushes(&self.links));
+        let pushes = self.lanes.through(self.geometry.max_order().slot()).map(|stack| stack.pushes(&self.links));
         // Acquire: pairs with the Release in `note_displaced`; as with `pushes`.
         pushes.fold(self.displaced.load(Ordering::Acquire), u64::wrapping_add)
     }
@@ -298,7 +298,7 @@ impl Buddy {
     /// The nodes in the stacks of `order`, from the tops. For a model to look at when its threads are done.
     #[cfg(all(loom, feature = "loom"))]
     pub fn nodes(&self, order: Order) -> impl Iterator<Item = BlockIndex> {
-        self.lanes.all(Lane::FIRST, order).flat_map(|stack| stack.nodes(&self.links))
+        self.lanes.all(Lane::FIRST, order.slot()).flat_map(|stack| stack.nodes(&self.links))
     }
 
     /// The state of any unit. For models.

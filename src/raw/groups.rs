@@ -1,15 +1,14 @@
 //! Groups of slots: what small blocks are handed out from, many at a time.
 //!
 //! A *run* is a span of units that is cut into equal slots; its slots are in one group or several, of at most 63. For each class of
-//! sizes there is a stack of the groups that may have a free slot. As with blocks, the words of the groups are the truth, and
+//! sizes there is a stack, in each lane, of the groups that may have a free slot. As with blocks, the words of the groups are the truth, and
 //! the stacks are hints: a group that was closed and opened again with another class stands in the stack of the old one until
 //! somebody comes upon it there.
 
-use crossbeam_utils::CachePadded;
-
 use super::group::{Given, GroupWord, Slots, Taken};
+use super::lanes::{Lane, Lanes};
 use super::order::BlockIndex;
-use super::stack::{Chain, FreeStack, Links};
+use super::stack::{Chain, Links};
 use crate::metadata::{Source, Table, Unavailable};
 use crate::sync::AtomicU64;
 
@@ -30,12 +29,12 @@ pub struct Outcome {
     pub closed: bool,
 }
 
-/// The groups of a heap, with a stack for each of `CLASSES` classes.
+/// The groups of a heap, with a stack for each of `CLASSES` classes in each lane.
 #[derive(Debug)]
 pub struct Groups<const CLASSES: usize> {
     words: Table<AtomicU64>,
     links: Links,
-    partial: [CachePadded<FreeStack>; CLASSES],
+    partial: Lanes<CLASSES>,
 }
 
 impl<const CLASSES: usize> Groups<CLASSES> {
@@ -44,7 +43,7 @@ impl<const CLASSES: usize> Groups<CLASSES> {
         Ok(Self {
             words: source.table(groups as usize)?,
             links: Links::of(groups, source)?,
-            partial: core::array::from_fn(|_| CachePadded::default()),
+            partial: Lanes::for_units(groups),
         })
     }
 
@@ -54,12 +53,16 @@ impl<const CLASSES: usize> Groups<CLASSES> {
     }
 
     /// Makes slots free that are the caller's, in a group of `class`.
-    pub fn give(&self, class: Class, group: BlockIndex, slots: Slots) -> Given {
+    pub fn give(&self, class: Class, group: BlockIndex, slots: Slots, lane: Lane) -> Given {
         let given = self.word(group).give(slots);
         if given.node_in_hand {
-            self.partial[class].push(&self.links, Chain::new(group));
+            self.push(class, group, lane);
         }
         given
+    }
+
+    fn push(&self, class: Class, group: BlockIndex, lane: Lane) {
+        self.partial.own(lane, class).push(&self.links, Chain::new(group));
     }
 
     /// The same; and if then `all` slots of the group are free and `close` says so, takes them all: then the caller can use their
@@ -70,6 +73,7 @@ impl<const CLASSES: usize> Groups<CLASSES> {
         group: BlockIndex,
         slots: Slots,
         all: Slots,
+        lane: Lane,
         close: impl FnOnce() -> bool,
     ) -> Outcome {
         let word = self.word(group);
@@ -77,7 +81,7 @@ impl<const CLASSES: usize> Groups<CLASSES> {
         let full = given.free == all;
         let closed = full && close() && word.take_whole(all, given.node_in_hand);
         if given.node_in_hand && !closed {
-            self.partial[class].push(&self.links, Chain::new(group));
+            self.push(class, group, lane);
         }
         Outcome { given, full, closed }
     }
@@ -87,34 +91,36 @@ impl<const CLASSES: usize> Groups<CLASSES> {
         self.word(group).free() == all && self.word(group).take_whole(all, false)
     }
 
-    /// Takes up to `most` slots of one group from the stack of `class`. `class_of` tells of which class a group is, which stays as it
+    /// Takes up to `most` slots of one group from the stacks of `class`. `class_of` tells of which class a group is, which stays as it
     /// is while somebody has a slot of it. The group may be of another class, which is returned too; then its node is in the
-    /// right stack now. `None` says only that the stack had none. Lock-free.
+    /// right stack now. `None` says only that the stacks had none. Lock-free.
     pub fn take(
         &self,
         class: Class,
         most: u32,
+        lane: Lane,
         class_of: impl Fn(BlockIndex) -> Option<Class>,
     ) -> Option<(Class, BlockIndex, Taken)> {
-        for _ in 0..STALE_LIMIT {
-            let group = self.partial[class].pop(&self.links)?;
-            let taken = self.word(group).take(most);
-            if taken.slots.is_empty() {
-                continue;
+        for stack in self.partial.all(lane, class) {
+            for group in core::iter::from_fn(|| stack.pop(&self.links)).take(STALE_LIMIT) {
+                let taken = self.word(group).take(most);
+                if taken.slots.is_empty() {
+                    continue;
+                }
+                // Not before: until a slot is taken, the group may be closed, and opened with another class.
+                let now = class_of(group).unwrap_or(class);
+                if taken.node_in_hand() {
+                    self.push(now, group, lane);
+                }
+                return Some((now, group, taken));
             }
-            // Not before: until a slot is taken, the group may be closed, and opened with another class.
-            let now = class_of(group).unwrap_or(class);
-            if taken.node_in_hand() {
-                self.partial[now].push(&self.links, Chain::new(group));
-            }
-            return Some((now, group, taken));
         }
         None
     }
 
-    /// The nodes in the stack of a class, from the top. For a model to look at when its threads are done.
+    /// The nodes in the stacks of a class, from the tops. For a model to look at when its threads are done.
     #[cfg(all(loom, feature = "loom"))]
     pub fn nodes(&self, class: Class) -> impl Iterator<Item = BlockIndex> {
-        self.partial[class].nodes(&self.links)
+        self.partial.all(Lane::FIRST, class).flat_map(|stack| stack.nodes(&self.links))
     }
 }

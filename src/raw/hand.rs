@@ -2,10 +2,10 @@
 //! disappears, and put back when it is done, each onto the stack where its block belongs.
 
 use super::buddy::Buddy;
-use super::lanes::{Lane, Lanes};
+use super::lanes::Lane;
 use super::order::{BlockIndex, Order};
 use super::stack::{Chain, FreeStack};
-use super::walk::{Bits, HandTables, Ways};
+use super::walk::{Bits, HandTables, TOPS, Ways};
 use crate::sync::Ordering;
 
 /// Nodes that are pushed back at once, so that others don't miss them for long.
@@ -58,7 +58,7 @@ impl Buddy {
         }
         let (share, most) = RESERVE;
         let reserve = most.min(self.geometry.units() / share);
-        let mut ways = Ways { links: &self.links, end: self.links.end(), tops: [None; Lanes::STACKS] };
+        let mut ways = Ways { links: &self.links, end: self.links.end(), tops: [None; TOPS] };
         for (stack, top) in self.used_stacks().zip(&mut ways.tops) {
             *top = self.detach_but(stack, reserve, nodes);
         }
@@ -77,7 +77,7 @@ impl Buddy {
     }
 
     fn used_stacks(&self) -> impl Iterator<Item = &FreeStack> {
-        self.lanes.through(self.geometry.max_order())
+        self.lanes.through(self.geometry.max_order().slot())
     }
 
     /// Takes all nodes but so many out of a stack, and marks the ones that stay. Returns the first of the others, which are in the
@@ -123,7 +123,7 @@ impl Buddy {
         // Descending: a node moves to the stack of a larger order as a rule, and is not visited again there.
         for order in Order::ZERO.through(self.geometry.max_order()).rev() {
             let mut chains = Chains::new(self);
-            for stack in self.lanes.all(Lane::FIRST, order) {
+            for stack in self.lanes.all(Lane::FIRST, order.slot()) {
                 for block in stack.detach(&self.links) {
                     dropped += chains.put(block);
                 }

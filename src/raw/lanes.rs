@@ -1,4 +1,4 @@
-//! Lanes: each heap has its free stacks several times, so that threads seldom meet at one.
+//! Lanes: a heap has its free stacks several times, so that threads seldom meet at one.
 //!
 //! A thread pushes to the stacks of its own lane, and takes from them first; then, before it cuts a larger block up, from those of
 //! the others, so that a heap gets no more fragmented by that. So what a thread releases it gets back, and with it the cache lines
@@ -7,7 +7,6 @@
 
 use crossbeam_utils::CachePadded;
 
-use super::order::{Geometry, Order};
 use super::stack::FreeStack;
 
 /// Most lanes of a heap, a power of two.
@@ -25,7 +24,7 @@ const LEAST_UNITS: u32 = 2048;
 pub struct Lane(usize);
 
 impl Lane {
-    /// The one that sweeps put blocks into, and who has no reason to choose.
+    /// The one of sweeps, and of who has no reason to choose.
     pub const FIRST: Self = Self(0);
 
     /// The one of this number.
@@ -49,49 +48,49 @@ impl Lane {
     }
 }
 
-/// The free stacks of a heap: in each lane, one for each order.
+/// In each lane `STACKS` free stacks.
 #[derive(Debug)]
-pub(super) struct Lanes {
+pub(super) struct Lanes<const STACKS: usize> {
     /// One less than there are.
     mask: usize,
-    stacks: [CachePadded<[FreeStack; Order::COUNT]>; MOST],
+    stacks: [CachePadded<[FreeStack; STACKS]>; MOST],
 }
 
-impl Lanes {
+impl<const STACKS: usize> Lanes<STACKS> {
     /// How many stacks there may be.
-    pub(super) const STACKS: usize = MOST * Order::COUNT;
+    pub(super) const ALL: usize = MOST * STACKS;
 
-    /// Empty stacks for a heap of `geometry`, in at most so many lanes.
-    pub(super) fn new(geometry: &Geometry, most: usize) -> Self {
-        let wanted = (geometry.units() / LEAST_UNITS) as usize;
-        Self::of(wanted.clamp(1, most.clamp(1, MOST)))
+    /// Empty stacks, in so many lanes as a heap of so many units is worth.
+    pub(super) fn for_units(units: u32) -> Self {
+        Self::of((units / LEAST_UNITS) as usize)
     }
 
-    /// In so many.
+    /// In so many, as far as that is a power of two between one and the most.
     pub(super) fn of(count: usize) -> Self {
-        Self { mask: (1 << count.ilog2()) - 1, stacks: core::array::from_fn(|_| CachePadded::default()) }
+        let count = 1 << count.clamp(1, MOST).ilog2();
+        Self { mask: count - 1, stacks: [(); MOST].map(|()| CachePadded::new([(); STACKS].map(|()| FreeStack::default()))) }
     }
 
     /// The stack that a thread of this lane pushes to.
     #[inline]
-    pub(super) fn own(&self, lane: Lane, order: Order) -> &FreeStack {
-        &self.stacks[lane.0 & self.mask][order.slot()]
+    pub(super) fn own(&self, lane: Lane, number: usize) -> &FreeStack {
+        &self.stacks[lane.0 & self.mask][number]
     }
 
-    /// The stacks of an order in the other lanes.
+    /// The stacks of this number in the other lanes.
     #[inline]
-    pub(super) fn others(&self, lane: Lane, order: Order) -> impl Iterator<Item = &FreeStack> {
-        (1..=self.mask).map(move |step| self.own(Lane(lane.0 + step), order))
+    pub(super) fn others(&self, lane: Lane, number: usize) -> impl Iterator<Item = &FreeStack> {
+        (1..=self.mask).map(move |step| self.own(Lane(lane.0 + step), number))
     }
 
-    /// The stacks of an order, the one of this lane first.
-    pub(super) fn all(&self, lane: Lane, order: Order) -> impl Iterator<Item = &FreeStack> {
-        core::iter::once(self.own(lane, order)).chain(self.others(lane, order))
+    /// The stacks of this number, the one of this lane first.
+    pub(super) fn all(&self, lane: Lane, number: usize) -> impl Iterator<Item = &FreeStack> {
+        core::iter::once(self.own(lane, number)).chain(self.others(lane, number))
     }
 
-    /// All stacks of the orders up to `last`.
-    pub(super) fn through(&self, last: Order) -> impl Iterator<Item = &FreeStack> {
-        self.stacks[..=self.mask].iter().flat_map(move |lane| &lane[..=last.slot()])
+    /// All stacks of the numbers up to `last`.
+    pub(super) fn through(&self, last: usize) -> impl Iterator<Item = &FreeStack> {
+        self.stacks[..=self.mask].iter().flat_map(move |lane| &lane[..=last])
     }
 }
 
@@ -103,7 +102,7 @@ mod tests {
 
     #[test]
     fn lanes_for_the_size() {
-        let lanes = |units| Lanes::new(&Geometry::new(units, 0, Order::MAX), usize::MAX).mask + 1;
+        let lanes = |units| Lanes::<1>::for_units(units).mask + 1;
         assert_eq!([1, 4095, 4096, 8191, 16384, 1 << 24].map(lanes), [1, 1, 2, 2, 8, 8]);
     }
 
@@ -126,14 +125,13 @@ mod tests {
 
     #[test]
     fn own_comes_first_and_then_each_other_once() {
-        let lanes = Lanes::of(MOST);
-        let order = Order::ZERO;
+        let lanes = Lanes::<3>::of(MOST);
         for number in 0..2 * MOST {
             let lane = Lane(number);
-            let all: std::vec::Vec<_> = lanes.all(lane, order).map(core::ptr::from_ref).collect();
-            assert_eq!(all[0], core::ptr::from_ref(lanes.own(lane, order)));
+            let all: std::vec::Vec<_> = lanes.all(lane, 1).map(core::ptr::from_ref).collect();
+            assert_eq!(all[0], core::ptr::from_ref(lanes.own(lane, 1)));
             assert_eq!(all.iter().collect::<std::collections::HashSet<_>>().len(), MOST);
         }
-        assert_eq!(lanes.through(Order::MAX).count(), Lanes::STACKS);
+        assert_eq!((lanes.through(2).count(), lanes.through(0).count()), (Lanes::<3>::ALL, MOST));
     }
 }

@@ -292,7 +292,8 @@ impl<'a> Pass<'a> {
     fn offer(&mut self, block: BlockIndex, order: Order) {
         let Some(hand) = self.hand.as_mut().filter(|hand| hand.has(block)) else { return };
         let heap = self.heap;
-        let mut larger = order.through(heap.geometry.max_order()).flat_map(|order| heap.lanes.all(Lane::FIRST, order));
+        let mut larger =
+            order.through(heap.geometry.max_order()).flat_map(|order| heap.lanes.all(Lane::FIRST, order.slot()));
         if larger.all(|stack| stack.is_empty(&heap.links)) {
             hand.let_go(block);
             heap.push(Chain::new(block), order, Lane::FIRST);

@@ -15,7 +15,7 @@
 //! walked once more without it, which happens when a block changed hands just then, among the thousands that paths begin at.
 
 use super::lanes::Lanes;
-use super::order::{BlockIndex, Geometry};
+use super::order::{BlockIndex, Geometry, Order};
 use super::stack::Links;
 use crate::metadata::{Source, Table, Unavailable};
 use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -143,6 +143,9 @@ pub struct Paths {
     places: Table<AtomicU32>,
 }
 
+/// Stacks of a heap.
+pub const TOPS: usize = Lanes::<{ Order::COUNT }>::ALL;
+
 /// What a walk goes along.
 #[derive(Clone, Copy, Debug)]
 pub struct Ways<'a> {
@@ -151,7 +154,7 @@ pub struct Ways<'a> {
     /// What stands for a link that leads nowhere.
     pub end: u32,
     /// The tops of the stacks that were detached.
-    pub tops: [Option<BlockIndex>; Lanes::STACKS],
+    pub tops: [Option<BlockIndex>; TOPS],
 }
 
 /// The tables that a sweep needs to have nodes in hand: one sweep at a time has them, the others do without.
@@ -169,7 +172,7 @@ impl HandTables {
     /// Bytes of them for so many units, in an area.
     #[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
     pub(super) const fn bytes(units: usize) -> usize {
-        let paths = (units >> REGION_SHIFT) + 1 + Lanes::STACKS;
+        let paths = (units >> REGION_SHIFT) + 1 + TOPS;
         // Bits; phases, starts, places. With each table's rest of two cache lines.
         units.div_ceil(u64::BITS as usize) * 8 + paths * (1 + 4 + 4) + 4 * 128
     }
@@ -194,7 +197,7 @@ impl Paths {
     /// For a heap of `geometry`.
     fn of(geometry: &Geometry, source: &mut Source) -> Result<Self, Unavailable> {
         let regions = (geometry.units() >> REGION_SHIFT) as usize + 1;
-        let paths = regions + Lanes::STACKS;
+        let paths = regions + TOPS;
         Ok(Self { regions, phases: source.table(paths)?, starts: source.table(paths)?, places: source.table(paths)? })
     }
 

@@ -16,6 +16,7 @@ use crossbeam_utils::CachePadded;
 use super::buddy::Buddy;
 use super::group::Slots;
 use super::groups::{Class, Groups};
+use super::lanes::Lane;
 use super::order::{BlockIndex, Geometry, Order};
 use super::walk::HandTables;
 use crate::metadata::{Source, Table, Unavailable};
@@ -147,7 +148,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
             resident: CachePadded::new(Resident::new()),
             idle: AtomicU32::new(0),
             taken: AtomicU32::new(0),
-            buddy: Buddy::empty(Geometry::new(pages, first_page, Order::MAX), 1, source)?,
+            buddy: Buddy::empty(Geometry::new(pages, first_page, Order::MAX), source)?,
             map: source.table(pages as usize)?,
             groups: Groups::in_source(pages * PLANES, source)?,
         })
@@ -232,7 +233,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
         };
         let mut taken = 0;
         while taken < most {
-            let Some((now, group, got)) = self.groups.take(class, most - taken, class_of) else { break };
+            let Some((now, group, got)) = self.groups.take(class, most - taken, Lane::here(), class_of) else { break };
             let part = self.part(group);
             if now != class {
                 // What stood in the wrong stack stands there no more, so that this comes to an end.
@@ -265,7 +266,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
             let rest = all.without(mine);
             if !rest.is_empty() {
                 // Nobody else had a slot of it.
-                _ = self.groups.give(class, self.group(part), rest);
+                _ = self.groups.give(class, self.group(part), rest, Lane::here());
             }
         }
         taken
@@ -278,7 +279,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
         let all = shape.slots_of(part.plane);
         // A run of several groups is closed as soon as it can be: it has the smallest slots, so that this does not come often.
         let close = || !shape.is_one_group() || self.idle() + shape.pages > self.most_idle();
-        let outcome = self.groups.give_or_close(class, self.group(part), slots, all, close);
+        let outcome = self.groups.give_or_close(class, self.group(part), slots, all, Lane::here(), close);
         if outcome.closed {
             let mut closed: Closed = [false; PLANES as usize];
             closed[part.plane as usize] = true;
@@ -325,7 +326,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
             return;
         }
         for (part, all) in parts().filter(|(part, _)| closed[part.plane as usize]) {
-            let given = self.groups.give(class, self.group(part), all);
+            let given = self.groups.give(class, self.group(part), all, Lane::here());
             debug_assert!(given.twice.is_empty());
         }
     }

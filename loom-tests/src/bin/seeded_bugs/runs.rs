@@ -145,7 +145,7 @@ pub(crate) const BUGS: &[Bug] = &[
         name: "a run that slots put back make whole stays open",
         source: RUNS,
         find: "let twice = self.give(class, part, slots);",
-        replace: "let twice = self.groups.give(class, self.group(part), slots).twice;",
+        replace: "let twice = self.groups.give(class, self.group(part), slots, Lane::here()).twice;",
         models: &["runs::stale_node", "runs::sweep_reopen_give"],
     },
     Bug {
