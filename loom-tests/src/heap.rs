@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use loom::cell::UnsafeCell;
-use mempool::raw::{BlockIndex, Buddy, Geometry, Kind, LastFailure, NotLive, Order, State, search};
+use mempool::raw::{BlockIndex, Buddy, Geometry, Kind, Lane, LastFailure, NotLive, Order, State, search};
 
 /// The order of number `order`.
 ///
@@ -50,11 +50,18 @@ impl Heap {
     /// A heap of `units` units, all of it free; the first has the absolute number `first_unit`.
     pub fn new(units: u32, first_unit: u64, max_order: u32) -> Arc<Self> {
         let geometry = Geometry::new(units, first_unit, order(max_order));
-        Arc::new(Self {
-            raw: Buddy::new(geometry).expect("a few bytes"),
-            last: LastFailure::new(),
-            owned: (0..units).map(|_| UnsafeCell::new(false)).collect(),
-        })
+        Self::of(Buddy::new(geometry).expect("a few bytes"))
+    }
+
+    /// The same in two lanes. All of it is in the first one.
+    pub fn in_lanes(units: u32, first_unit: u64, max_order: u32) -> Arc<Self> {
+        let geometry = Geometry::new(units, first_unit, order(max_order));
+        Self::of(Buddy::with_lanes(geometry, 2).expect("a few bytes"))
+    }
+
+    fn of(raw: Buddy) -> Arc<Self> {
+        let owned = (0..raw.geometry().units()).map(|_| UnsafeCell::new(false)).collect();
+        Arc::new(Self { raw, last: LastFailure::new(), owned })
     }
 
     /// A heap of one block of `max_order`, cut into free units that nobody has merged, 0 at the top of their stack.
@@ -68,7 +75,12 @@ impl Heap {
 
     /// Allocates a block of `size` from the stacks.
     pub fn alloc(&self, size: u32) -> Option<BlockIndex> {
-        let block = self.raw.alloc(order(size))?;
+        self.alloc_in(Lane::FIRST, size)
+    }
+
+    /// The same by a thread of this lane.
+    pub fn alloc_in(&self, lane: Lane, size: u32) -> Option<BlockIndex> {
+        let block = self.raw.alloc(order(size), lane)?;
         self.own(block, size);
         Some(block)
     }
@@ -76,7 +88,7 @@ impl Heap {
     /// Allocates up to `count` blocks of `size` from the stacks.
     pub fn alloc_batch(&self, size: u32, count: usize) -> Vec<BlockIndex> {
         let mut out = vec![block(u32::MAX); count];
-        let filled = self.raw.alloc_batch(State::live(order(size)), &mut out);
+        let filled = self.raw.alloc_batch(State::live(order(size)), Lane::FIRST, &mut out);
         out.truncate(filled);
         out.iter().for_each(|block| self.own(*block, size));
         out
@@ -117,8 +129,17 @@ impl Heap {
     ///
     /// When it is not what the caller says.
     pub fn release(&self, block: BlockIndex, size: u32) {
+        self.release_in(Lane::FIRST, block, size);
+    }
+
+    /// The same by a thread of this lane.
+    ///
+    /// # Panics
+    ///
+    /// As there.
+    pub fn release_in(&self, lane: Lane, block: BlockIndex, size: u32) {
         self.disown(block, size);
-        assert_eq!(self.raw.release(block), Ok(order(size)));
+        assert_eq!(self.raw.release(block, lane), Ok(order(size)));
     }
 
     /// Releases a block that others may release too, and returns its order. Nobody has its memory.
@@ -127,7 +148,7 @@ impl Heap {
     ///
     /// When another release was faster.
     pub fn try_release(&self, block: BlockIndex) -> Result<u32, NotLive> {
-        self.raw.release(block).map(Order::get)
+        self.raw.release(block, Lane::FIRST).map(Order::get)
     }
 
     /// The caller owns this block now, and writes to its memory.

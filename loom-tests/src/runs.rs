@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use loom::cell::UnsafeCell;
 use mempool::raw::runs::{Found, PLANES, Part, Runs, STRIDE, Shape};
-use mempool::raw::{BlockIndex, Kind, Order, Slots};
+use mempool::raw::{BlockIndex, Kind, Lane, Order, Slots};
 
 /// A class of runs of a page and two slots.
 pub const PAIR: usize = 0;
@@ -255,15 +255,15 @@ impl Pages {
 
         // As in a heap of blocks: whoever finds a block without its node makes the next sweep move that.
         if let Some(found) = heap.sweep(Some(Order::ZERO)).taken {
-            heap.release(found).expect("it is live");
+            heap.release(found, Lane::FIRST).expect("it is live");
         }
         self.raw.sweep();
         let mut orders: Vec<_> = whole.iter().map(|(.., order)| *order).collect();
         orders.sort_unstable();
         for order in orders.into_iter().rev() {
-            assert!(heap.alloc(order).is_some(), "the stacks lost a block of {order:?}");
+            assert!(heap.alloc(order, Lane::FIRST).is_some(), "the stacks lost a block of {order:?}");
         }
-        assert_eq!(heap.alloc(Order::ZERO), None);
+        assert_eq!(heap.alloc(Order::ZERO, Lane::FIRST), None);
         self.end_of_nodes();
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use loom::cell::UnsafeCell;
 use mempool::raw::stack::{Chain, FreeStack, Links};
-use mempool::raw::walk::{Bits, Paths, Ways};
+use mempool::raw::walk::{Bits, Paths, TOPS, Ways};
 use mempool::raw::{BlockIndex, Geometry, Order};
 
 /// A free stack, its links, and for each node a payload that only the thread with the node in hand touches.
@@ -37,7 +37,7 @@ impl Stack {
     pub fn in_hand(nodes: u32) -> Arc<Self> {
         let geometry = Geometry::new(nodes, 0, Order::ZERO);
         Arc::new(Self {
-            stack: FreeStack::new(&geometry),
+            stack: FreeStack::default(),
             links: Links::new(&geometry).expect("a few bytes"),
             paths: Paths::new(&geometry).expect("a few bytes"),
             found: Bits::new(&geometry).expect("a few bytes"),
@@ -83,9 +83,9 @@ impl Stack {
         self.move_to(top.get(), true);
         self.found.set(top);
         self.move_to(top.get(), false);
-        let mut tops = [None; Order::COUNT];
+        let mut tops = [None; TOPS];
         tops[0] = self.stack.replace(&self.links, Chain::new(top));
-        let ways = Ways { links: &self.links, end: self.stack.end(), tops };
+        let ways = Ways { links: &self.links, end: self.links.end(), tops };
         let units = self.in_hand.len() as u32;
         self.paths.walk(&ways, &self.found, |from, _| (from < units).then(|| BlockIndex::new(from)));
         self.found.drain().map(BlockIndex::get).inspect(|node| self.move_to(*node, true)).collect()
@@ -93,7 +93,7 @@ impl Stack {
 
     /// How many pushes there were.
     pub fn pushes(&self) -> u64 {
-        self.stack.pushes()
+        self.stack.pushes(&self.links)
     }
 
     /// Reads the payload of a node that another thread pushed: is it in somebody's hand?

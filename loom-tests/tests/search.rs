@@ -2,6 +2,7 @@
 #![cfg(loom)]
 
 use loom_tests::{Failure, Heap, block, join, model, order, start};
+use mempool::raw::Lane;
 
 /// Two failing allocations, for which the free block is too small; for another one it is large enough.
 ///
@@ -83,7 +84,7 @@ fn search_overtaken_without_push() {
         let heap = Heap::new(6, 0, 2);
         let last = heap.alloc(1).expect("free");
         let lower = heap.alloc(1).expect("free");
-        heap.raw.resize(lower, order(2)).expect("free");
+        heap.raw.resize(lower, order(2), Lane::FIRST).expect("free");
         heap.own(block(2), 1);
         heap.release(lower, 2);
         let units = heap.alloc_batch(0, 4);

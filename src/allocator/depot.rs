@@ -28,7 +28,11 @@ pub(super) struct Depots {
 impl Depots {
     /// Without magazines.
     pub(super) fn new() -> Self {
-        Self { full: core::array::from_fn(|_| CachePadded::default()), counts: [const { AtomicU32::new(0) }; class::COUNT], bytes: AtomicU64::new(0) }
+        Self {
+            full: core::array::from_fn(|_| CachePadded::default()),
+            counts: [const { AtomicU32::new(0) }; class::COUNT],
+            bytes: AtomicU64::new(0),
+        }
     }
 
     /// How many magazines of a class there are, as far as one can tell.

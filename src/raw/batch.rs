@@ -59,7 +59,9 @@ impl Buddy {
         let ideal = ideal.max(above).min(max);
         // One that is large enough, best fit first; else the largest of the ones that are not.
         let mut orders = ideal.through(max).chain(above.until(ideal).rev());
-        let Some((block, from)) = orders.find_map(|from| Some((self.pop_take(from, to, lane)?, from))) else { return 0 };
+        let Some((block, from)) = orders.find_map(|from| Some((self.pop_take(from, to, lane)?, from))) else {
+            return 0;
+        };
 
         let parts = from.units() >> want.get();
         let count = parts.min(u32::try_from(out.len()).unwrap_or(u32::MAX));

@@ -68,7 +68,10 @@ impl<const STACKS: usize> Lanes<STACKS> {
     /// In so many, as far as that is a power of two between one and the most.
     pub(super) fn of(count: usize) -> Self {
         let count = 1 << count.clamp(1, MOST).ilog2();
-        Self { mask: count - 1, stacks: [(); MOST].map(|()| CachePadded::new([(); STACKS].map(|()| FreeStack::default()))) }
+        Self {
+            mask: count - 1,
+            stacks: [(); MOST].map(|()| CachePadded::new([(); STACKS].map(|()| FreeStack::default()))),
+        }
     }
 
     /// The stack that a thread of this lane pushes to.

@@ -72,8 +72,8 @@ impl Buddy {
 
 #[cfg(all(test, not(all(loom, feature = "loom"))))]
 mod tests {
-    use super::super::{Geometry, State};
     use super::super::lanes::Lane;
+    use super::super::{Geometry, State};
     use super::*;
 
     /// A heap of single units, all of them free but for the ones that `keep` says.

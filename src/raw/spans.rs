@@ -16,7 +16,7 @@ impl Buddy {
     /// `None` says only that the stacks did not have a block that large. Lock-free.
     pub fn alloc_span(&self, units: u32, align: Order) -> Option<BlockIndex> {
         let order = Order::covering(units as usize)?.max(align);
-        let block = self.alloc(order, Lane::FIRST)?;
+        let block = self.alloc(order, Lane::here())?;
         self.cut(block, order, units);
         Some(block)
     }
@@ -39,7 +39,7 @@ impl Buddy {
                 let (Node::Idle | Node::Elsewhere) = word.claim(State::live(size));
             }
         }
-        self.publish_range(block.get() + units..block.after(1, order).get(), Lane::FIRST);
+        self.publish_range(block.get() + units..block.after(1, order).get(), Lane::here());
     }
 
     /// Releases a span that the caller owns, and merges it with what is free around it. Lock-free.
@@ -69,7 +69,7 @@ impl Buddy {
     pub fn grow_span(&self, block: BlockIndex, from: u32, to: u32) -> bool {
         let (behind, end) = (block.get() + from, block.get() + to);
         let Some(taken) = self.absorb_stretch(behind, end) else { return false };
-        self.publish_range(end..taken, Lane::FIRST);
+        self.publish_range(end..taken, Lane::here());
         for (part, _) in self.geometry.blocks(Self::span(block, from)) {
             self.states.at(part).withdraw();
         }
@@ -100,8 +100,8 @@ impl Buddy {
             let (block, end) = (BlockIndex::new(start as u32), start as u32 + units);
             match self.absorb_stretch(stretch, end) {
                 Some(taken) => {
-                    self.publish_range(stretch..block.get(), Lane::FIRST);
-                    self.publish_range(end..taken, Lane::FIRST);
+                    self.publish_range(stretch..block.get(), Lane::here());
+                    self.publish_range(end..taken, Lane::here());
                     self.claim_span(block, units);
                     return Some(block);
                 }
@@ -119,7 +119,7 @@ impl Buddy {
             let next = BlockIndex::new(at);
             let seen = self.states.at(next).read();
             if seen.kind() != Kind::Free || self.states.at(next).absorb(seen.order()).is_err() {
-                self.publish_range(start..at, Lane::FIRST);
+                self.publish_range(start..at, Lane::here());
                 return None;
             }
             self.note_displaced();
@@ -152,7 +152,7 @@ impl Buddy {
             let size = if seen.kind() == Kind::Inner { Order::ZERO } else { seen.order() };
             if seen.kind() == Kind::Free && size >= order && self.states.at(block).absorb(size).is_ok() {
                 let next = with(block, size);
-                self.publish(block, size, Lane::FIRST);
+                self.publish(block, size, Lane::here());
                 next?;
             }
             at = block.after(1, size).get();
@@ -182,7 +182,7 @@ impl Buddy {
             self.note_displaced();
             (head, size) = (head.min(buddy), up);
         }
-        self.publish(head, size, Lane::FIRST);
+        self.publish(head, size, Lane::here());
     }
 
     /// The buddy of a block, and the order of both together, if the heap has them.
@@ -198,6 +198,6 @@ impl Buddy {
 
     /// Publishes units that no block was in so far.
     pub fn extend(&self, units: Range<u32>) {
-        self.publish_range(units, Lane::FIRST);
+        self.publish_range(units, Lane::here());
     }
 }

@@ -15,14 +15,14 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "seize: a block that is not free is passed over",
         source: SEIZE,
-        find: "self.publish_range(0..block.get());\n                return false;",
+        find: "self.publish_range(0..block.get(), Lane::FIRST);\n                return false;",
         replace: "continue;",
         models: &["remove::remove_alloc_release"],
     },
     Bug {
         name: "seize: what was taken in vain is not given back",
         source: SEIZE,
-        find: "self.publish_range(0..block.get());",
+        find: "self.publish_range(0..block.get(), Lane::FIRST);",
         replace: "",
         models: &["remove::remove_alloc_release"],
     },

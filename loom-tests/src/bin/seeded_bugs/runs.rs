@@ -102,8 +102,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "the class of a group is asked before slots of it are taken",
         source: GROUPS,
-        find: "            let taken = self.word(group).take(most);\n            if taken.slots.is_empty() {\n                continue;\n            }\n            // Not before: until a slot is taken, the group may be closed, and opened with another class.\n            let now = class_of(group).unwrap_or(class);\n",
-        replace: "            let now = class_of(group).unwrap_or(class);\n            let taken = self.word(group).take(most);\n            if taken.slots.is_empty() {\n                continue;\n            }\n",
+        find: "                let taken = self.word(group).take(most);\n                if taken.slots.is_empty() {\n                    continue;\n                }\n                // Not before: until a slot is taken, the group may be closed, and opened with another class.\n                let now = class_of(group).unwrap_or(class);\n",
+        replace: "                let now = class_of(group).unwrap_or(class);\n                let taken = self.word(group).take(most);\n                if taken.slots.is_empty() {\n                    continue;\n                }\n",
         models: &["runs::reopen_take"],
     },
     Bug {
@@ -116,8 +116,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a node stays in the stack of the wrong class",
         source: GROUPS,
-        find: "self.partial[now].push(",
-        replace: "self.partial[class].push(",
+        find: "self.push(now, group, lane);",
+        replace: "self.push(class, group, lane);\n                    let _ = now;",
         models: &["runs::stale_node_found"],
     },
     Bug {

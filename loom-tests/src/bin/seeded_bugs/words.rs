@@ -32,8 +32,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "pop: the head is loaded Relaxed",
         source: STACK,
-        find: "let mut head = word.load(Ordering::Acquire);",
-        replace: "let mut head = word.load(Ordering::Relaxed);",
+        find: "let mut head = self.0.load(Ordering::Acquire);",
+        replace: "let mut head = self.0.load(Ordering::Relaxed);",
         models: &["stack::push_push_pop"],
     },
     Bug {
@@ -53,8 +53,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "push: the link is not set again after a failure",
         source: STACK,
-        find: "        loop {\n            links.set(chain.last, (head & index_mask) as u32);",
-        replace: "        links.set(chain.last, (head & index_mask) as u32);\n        loop {",
+        find: "        loop {\n            links.set(chain.last, links.top(head));",
+        replace: "        links.set(chain.last, links.top(head));\n        loop {",
         models: &["stack::push_push_pop"],
     },
     Bug {
@@ -67,8 +67,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "replace: the head is loaded Relaxed",
         source: STACK,
-        find: "let mut old = word.load(Ordering::Acquire);",
-        replace: "let mut old = word.load(Ordering::Relaxed);",
+        find: "let mut old = self.0.load(Ordering::Acquire);",
+        replace: "let mut old = self.0.load(Ordering::Relaxed);",
         models: &["stack::walk_pop_push"],
     },
     Bug {
@@ -81,8 +81,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "replace: what was there stays",
         source: STACK,
-        find: "links.set(chain.last, self.end());",
-        replace: "links.set(chain.last, word.load(Ordering::Acquire) as u32 & self.end());",
+        find: "links.set(chain.last, links.end());",
+        replace: "links.set(chain.last, links.top(self.0.load(Ordering::Acquire)));",
         models: &["stack::walk_pop_push"],
     },
     Bug {
@@ -102,8 +102,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "pushes: the head is loaded Relaxed",
         source: STACK,
-        find: "(self.0.word.load(Ordering::Acquire) & self.0.tag_mask)",
-        replace: "(self.0.word.load(Ordering::Relaxed) & self.0.tag_mask)",
+        find: "(self.0.load(Ordering::Acquire) & links.tag_mask())",
+        replace: "(self.0.load(Ordering::Relaxed) & links.tag_mask())",
         models: &["stack::count_of_pushes", "search::search_overtaken"],
     },
     Bug {
@@ -116,8 +116,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "detach leaves the nodes in the stack",
         source: STACK,
-        find: "self.swing(|_| self.end())",
-        replace: "self.swing(BlockIndex::get)",
+        find: "self.swing(links, |_| links.end())",
+        replace: "self.swing(links, BlockIndex::get)",
         models: &["stack::detach_push_pop"],
     },
     Bug {

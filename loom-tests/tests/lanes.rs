@@ -1,0 +1,100 @@
+//! Models of lanes: threads that push to different stacks find each other's blocks.
+#![cfg(loom)]
+
+use loom_tests::{Failure, Heap, block, join, model, start};
+use mempool::raw::Lane;
+
+/// The other one.
+const SECOND: Lane = Lane::of(1);
+
+/// Two threads in two lanes, and two blocks in one of these: each gets one.
+///
+/// Seeded bugs: a thread takes only from its own lane, one block or many.
+#[test]
+fn two_lanes() {
+    model("two_lanes", None, || {
+        let heap = Heap::in_lanes(2, 0, 0);
+        let other = start(&heap, |heap| heap.alloc_in(SECOND, 0));
+        let mine = heap.alloc(0).expect("one is left");
+        let theirs = join(other).expect("one is left");
+        heap.release_in(SECOND, mine, 0);
+        heap.release(theirs, 0);
+        assert_eq!(heap.alloc_batch(0, 2).len(), 2, "in whatever lane they are");
+        heap.end(&[(block(0), 0), (block(1), 0)]);
+    });
+}
+
+/// A pop against a pop and a push of the same node to another lane, whose tags know nothing of each other.
+///
+/// Seeded bug: the tag is left out.
+#[test]
+fn from_lane_to_lane() {
+    model("from_lane_to_lane", Some(3), || {
+        let heap = Heap::in_lanes(3, 0, 0);
+        let other = start(&heap, |heap| {
+            let [first, second] = [(); 2].map(|()| heap.alloc(0).expect("three are free"));
+            heap.release_in(SECOND, second, 0);
+            heap.release(first, 0);
+        });
+        let mine = heap.alloc(0);
+        join(other);
+        heap.end(&Vec::from_iter(mine.map(|block| (block, 0))));
+    });
+}
+
+/// As `search_overtaken`, and the block is freed in the second lane.
+///
+/// Seeded bug: the version counts the pushes of the first one.
+#[test]
+fn search_overtaken_in_lanes() {
+    model("search_overtaken_in_lanes", Some(3), || {
+        // One block of a unit, and one of two units.
+        let heap = Heap::in_lanes(3, 1, 1);
+        let held = heap.alloc(0).expect("free");
+        let other = start(&heap, move |heap| {
+            heap.release_in(SECOND, held, 0);
+            heap.alloc_in(SECOND, 1)
+        });
+        let mine = heap.search(0);
+        assert_ne!(mine, Err(Failure::Certified), "one of two blocks is free");
+        let theirs = join(other).map(|block| (block, 1));
+        heap.end(&Vec::from_iter(mine.ok().map(|block| (block, 0)).into_iter().chain(theirs)));
+    });
+}
+
+/// A sweep against a release in the second lane: in the end what was merged is where it belongs.
+///
+/// Seeded bug: tidying passes over the other lanes.
+#[test]
+fn sweep_release_in_lanes() {
+    for max_order in [1, 2] {
+        model("sweep_release_in_lanes", Some(2), move || {
+            let heap = Heap::in_lanes(1 << max_order, 0, max_order);
+            let units = Vec::from_iter((0..1 << max_order).map(|_| heap.alloc(0).expect("free")));
+            let (last, first) = units.split_last().expect("there are some");
+            first.iter().for_each(|unit| heap.release_in(SECOND, *unit, 0));
+            let last = *last;
+            let other = start(&heap, move |heap| heap.release_in(SECOND, last, 0));
+            heap.raw.sweep(None);
+            join(other);
+            heap.end(&[]);
+        });
+    }
+}
+
+/// A sweep of a heap in which all nodes stand in the second lane, with and without taking them in hand.
+///
+/// Seeded bug: a sweep takes those of the first lane in hand.
+#[test]
+fn sweep_of_the_other_lane() {
+    for max_order in [1, 2] {
+        model("sweep_of_the_other_lane", None, move || {
+            let heap = Heap::in_lanes(1 << max_order, 0, max_order);
+            let units = Vec::from_iter((0..1 << max_order).map(|_| heap.alloc(0).expect("free")));
+            units.into_iter().for_each(|unit| heap.release_in(SECOND, unit, 0));
+            heap.raw.sweep(None);
+            let whole = heap.alloc(max_order).expect("it stands where it belongs");
+            heap.end(&[(whole, max_order)]);
+        });
+    }
+}
