@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use loom_tests::{Pages, Span, block, join, model, order, start};
+use mempool::raw::Lane;
 
 /// Two buddies are released at once.
 ///
@@ -62,9 +63,9 @@ fn release_sweep() {
         let (first, second) = two(&pages);
         // The two other pages, not merged.
         let heap = pages.raw.buddy();
-        let units = [(); 2].map(|()| heap.alloc(order(0)).expect("free"));
+        let units = [(); 2].map(|()| heap.alloc(order(0), Lane::FIRST).expect("free"));
         units.iter().for_each(|unit| {
-            heap.release(*unit).expect("it is live");
+            heap.release(*unit, Lane::FIRST).expect("it is live");
         });
         pages.release(second);
         let other = start(&pages, |pages| pages.raw.buddy().sweep(None).merges);
@@ -145,8 +146,9 @@ fn shrink_pop_stale() {
     model("shrink_pop_stale", Some(3), || {
         let pages = Pages::new(8);
         let span = with_large_stale_node(&pages);
-        let other =
-            start(&pages, |pages| pages.raw.buddy().alloc(order(1)).map(|block| pages.raw.buddy().release(block)));
+        let other = start(&pages, |pages| {
+            pages.raw.buddy().alloc(order(1), Lane::FIRST).map(|block| pages.raw.buddy().release(block, Lane::FIRST))
+        });
         let span = pages.resize(span, 5);
         join(other);
         assert_eq!(pages.raw.buddy().state(block(4)).order(), order(0), "the last page of the span is a block");

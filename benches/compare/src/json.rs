@@ -13,6 +13,7 @@ struct Report<'a> {
     method: Method<'a>,
     subjects: Vec<Subject>,
     cells: Vec<Cell>,
+    round_trips_ns: &'a [f64],
 }
 
 #[derive(Debug, Serialize)]
@@ -95,6 +96,7 @@ pub fn render(results: &Results, plan: &Plan, trace: &str) -> serde_json::Result
         },
         subjects: results.subjects.iter().map(subject).collect(),
         cells: results.cells.iter().map(cell).collect(),
+        round_trips_ns: &results.round_trips,
     };
     serde_json::to_string_pretty(&report)
 }

@@ -18,13 +18,17 @@ impl Cell {
         self.rounds.iter().copied().fold(f64::INFINITY, f64::min)
     }
 
-    /// The middle one, or the mean of the middle two.
     pub fn median(&self) -> f64 {
-        let mut sorted = self.rounds.clone();
-        sorted.sort_by(f64::total_cmp);
-        let middle = sorted.len() / 2;
-        if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
+        median(&self.rounds)
     }
+}
+
+/// The middle one of some figures, or the mean of the middle two.
+pub fn median(figures: &[f64]) -> f64 {
+    let mut sorted = figures.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
 }
 
 /// Which of a cell's rounds stands for it.
@@ -61,6 +65,8 @@ pub struct Results {
     pub against: &'static str,
     pub pick: Pick,
     pub cells: Vec<Cell>,
+    /// Nanoseconds that a cache line took to another thread and back, before each round of several threads.
+    pub round_trips: Vec<f64>,
 }
 
 impl Results {
@@ -131,6 +137,7 @@ pub mod tests {
                 cell(2, Kind::Pair, "mimalloc", &[5.0, 5.0, 5.0]),
                 cell(2, Kind::Larson, "mimalloc", &[12.0, 12.0, 12.0]),
             ],
+            round_trips: vec![80.0, 70.0, 600.0],
         }
     }
 

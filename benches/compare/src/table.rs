@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use crate::results::Results;
+use crate::results::{Results, median};
 use crate::workloads::Kind;
 
 /// Everything that is printed of the results.
@@ -31,7 +31,25 @@ fn write_all(out: &mut String, results: &Results, cores: usize) -> fmt::Result {
             }
         }
     }
-    Ok(())
+    distance(results).map_or(Ok(()), |distance| writeln!(out, "\n{distance}"))
+}
+
+/// How far the threads were from each other.
+fn distance(results: &Results) -> Option<String> {
+    let trips = &results.round_trips;
+    let least = trips.iter().copied().reduce(f64::min)?;
+    let most = trips.iter().copied().reduce(f64::max)?;
+    let text = format!(
+        "Before the rounds of several threads a cache line went to another thread and back in {least:.0} to {most:.0} ns, \
+         {:.0} in the median.",
+        median(trips)
+    );
+    Some(match most > 2.0 * least {
+        true => {
+            text + "\nWhere blocks cross threads, figures follow that. More and shorter rounds make minima comparable."
+        }
+        false => text,
+    })
 }
 
 /// So many threads, and on how many cores if those are fewer.
@@ -171,6 +189,7 @@ mod tests {
         results.cells.retain(|cell| cell.threads > 1);
         assert_eq!(scaling(&results, 2), None);
         let text = render(&sample(), 1);
+        assert!(text.contains("back in 70 to 600 ns, 80 in the median"), "{text}");
         assert!(text.contains("### 1 thread\n") && text.contains("### 2 threads on 1 core\n"), "{text}");
     }
 }
