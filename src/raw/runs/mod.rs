@@ -56,6 +56,8 @@ const IDLE_PART: u32 = 48;
 /// Under loom a larger part: no model has 48 pages.
 #[cfg(all(loom, feature = "loom"))]
 const IDLE_PART: u32 = 8;
+/// Or this one, where it is calm.
+const CALM_IDLE_PART: u32 = 6;
 /// Or so many pages.
 #[cfg(not(all(loom, feature = "loom")))]
 const LEAST_IDLE: u32 = 8;
@@ -278,7 +280,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
         let shape = self.shapes[class];
         let all = shape.slots_of(part.plane);
         // A run of several groups is closed as soon as it can be: it has the smallest slots, so that this does not come often.
-        let close = || !shape.is_one_group() || self.idle() + shape.pages > self.most_idle();
+        let close = || !shape.is_one_group() || self.is_too_idle(shape.pages);
         let outcome = self.groups.give_or_close(class, self.group(part), slots, all, Lane::here(), close);
         if outcome.closed {
             let mut closed: Closed = [false; PLANES as usize];
@@ -291,8 +293,9 @@ impl<const CLASSES: usize> Runs<CLASSES> {
     }
 
     #[cfg_attr(loom, allow(clippy::unnecessary_min_or_max, reason = "the least is 0 there"))]
-    fn most_idle(&self) -> u32 {
-        (self.grown() / IDLE_PART).max(LEAST_IDLE)
+    fn is_too_idle(&self, more: u32) -> bool {
+        let (idle, grown) = (self.idle() + more, self.grown());
+        idle > (grown / IDLE_PART).max(LEAST_IDLE) && (idle > grown / CALM_IDLE_PART || !self.resident.is_calm())
     }
 
     /// Counts a run of one group as idle, or no more, if `free` are all its slots.

@@ -23,6 +23,8 @@ const STRETCHES: u32 = 16;
 const RISE_PART: u32 = 128;
 /// If it is so many pages at least.
 const LEAST_RISE: u32 = 8;
+/// A heap is calm after so many runs in surplus without a rise.
+const CALM: u32 = 64;
 /// To discard a page takes as long as to look at so many.
 #[cfg(not(all(loom, feature = "loom")))]
 const DISCARD_COST: u32 = 16;
@@ -47,6 +49,8 @@ pub(super) struct Resident {
     level: AtomicU32,
     /// How often there was a rise.
     rises: AtomicU32,
+    /// How often a run was in surplus since.
+    surplus: AtomicU32,
     /// How often threads began to take free pages in hand, for longer than it takes to allocate or to release some,
     begun: AtomicU32,
     /// and how often they were done.
@@ -78,6 +82,7 @@ impl Resident {
             slack: AtomicU32::new(LEAST_SLACK),
             level: AtomicU32::new(0),
             rises: AtomicU32::new(0),
+            surplus: AtomicU32::new(0),
             begun: AtomicU32::new(0),
             ended: AtomicU32::new(0),
         }
@@ -105,6 +110,17 @@ impl Resident {
     fn rise(&self) {
         // Relaxed: a number.
         self.rises.fetch_add(1, Ordering::Relaxed);
+        write(&self.surplus, 0);
+    }
+
+    /// There is a run more without a live slot than there should be: has that been so often since the heap rose last? Then it opens
+    /// again what it closes.
+    pub(super) fn is_calm(&self) -> bool {
+        let surplus = read(&self.surplus);
+        if surplus < CALM {
+            write(&self.surplus, surplus + 1);
+        }
+        surplus >= CALM
     }
 
     /// Takes note of what there is now; true, if that is too much.
