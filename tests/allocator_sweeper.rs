@@ -1,8 +1,10 @@
 //! A sweeper of allocators, one of which is the global one of this program: it gives back what is free, in pieces, and is in nobody's way.
 #![cfg(unix)]
+#![allow(clippy::disallowed_types, reason = "tests are not modelled, so their atomics need not be the crate's")]
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -241,4 +243,31 @@ fn a_block_as_large_as_the_heap_is_always_had() {
         unsafe { allocator.dealloc(block, large) };
     }
     println!("{sweeper:?}");
+}
+
+/// The same, beside another thread that sweeps by itself all the time: what it closes and merges is in its hand meanwhile.
+#[test]
+fn a_block_as_large_as_the_heap_is_had_beside_sweeps() {
+    let allocator = PoolAllocator::with_capacity(4 * MIB).expect("4 MiB");
+    let (large, is_over) = (layout(3 * MIB), AtomicBool::new(false));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                allocator.sweep();
+            }
+        });
+        for round in 0..3000 {
+            // Runs of all classes, which are left to whoever sweeps.
+            drop(Blocks::new(&allocator, (0..300).map(|number| 1 + number * (7 + round) % 8000)));
+            // SAFETY: the size is not 0.
+            let block = unsafe { allocator.alloc(large) };
+            if block.is_null() {
+                is_over.store(true, Ordering::Relaxed);
+                panic!("round {round}: {}", allocator.stats());
+            }
+            // SAFETY: a live block of this layout.
+            unsafe { allocator.dealloc(block, large) };
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
 }

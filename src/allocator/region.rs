@@ -133,6 +133,11 @@ impl Region {
         self.runs.attempt(attempt)
     }
 
+    /// Does what has slots in its hand for long; see [`Runs::with_in_hand`].
+    pub(super) fn with_in_hand<R>(&self, work: impl FnOnce() -> R) -> R {
+        self.runs.with_in_hand(work)
+    }
+
     /// Where a program's memory moves on, the one that it leaves goes back to the operating system.
     #[inline]
     fn balance(&self) {

@@ -220,7 +220,12 @@ impl Shared {
     }
 
     /// Gives back what can be had at once: by this thread, if it has a cache, in the depots, and by threads that are gone.
+    /// What it has in its hand meanwhile counts as in [`Runs::attempt`](crate::raw::runs::Runs::attempt).
     pub(super) fn collect(&self, own: Option<&Cache>, indices: &Indices) {
+        self.region.with_in_hand(|| self.collect_now(own, indices));
+    }
+
+    fn collect_now(&self, own: Option<&Cache>, indices: &Indices) {
         if let Some(own) = own {
             own.flush(self);
         }

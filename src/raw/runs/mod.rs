@@ -388,8 +388,10 @@ impl<const CLASSES: usize> Runs<CLASSES> {
 
     /// Closes the runs that are idle, and merges what two releases at the same moment have missed. O(pages). Lock-free.
     pub fn sweep(&self) {
-        let grown = self.grown();
-        self.close_idle(0..grown);
-        self.buddy.sweep_first(grown, None);
+        self.with_in_hand(|| {
+            let grown = self.grown();
+            self.close_idle(0..grown);
+            self.buddy.sweep_first(grown, None);
+        });
     }
 }

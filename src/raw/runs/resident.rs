@@ -7,7 +7,7 @@ use core::ops::ControlFlow;
 
 use super::{Entry, Runs};
 use crate::raw::order::{BlockIndex, Order};
-use crate::sync::{AtomicU32, Ordering};
+use crate::sync::{AtomicU32, Ordering, fence};
 
 /// Parts of the most pages that were in use, of which [`Resident::slack`] counts dirty ones.
 const PARTS: u32 = 256;
@@ -177,12 +177,23 @@ impl<const CLASSES: usize> Runs<CLASSES> {
         self.resident.rise();
     }
 
-    pub(super) fn begin_in_hand(&self) {
-        // Relaxed: published by the Release with which a block is taken in hand.
-        self.resident.begun.fetch_add(1, Ordering::Relaxed);
+    /// Does what has free pages, or slots, in its hand for longer than it takes to allocate or to release some: an allocation that fails
+    /// meanwhile knows that it may find them later. Lock-free if that is.
+    pub fn with_in_hand<R>(&self, work: impl FnOnce() -> R) -> R {
+        self.begin_in_hand();
+        let result = work();
+        self.end_in_hand();
+        result
     }
 
-    pub(super) fn end_in_hand(&self) {
+    fn begin_in_hand(&self) {
+        // Relaxed: the fence publishes it.
+        self.resident.begun.fetch_add(1, Ordering::Relaxed);
+        // Release: pairs with the fence in `in_hand`; who has read anything that this thread writes from now on sees that it has begun.
+        fence(Ordering::Release);
+    }
+
+    fn end_in_hand(&self) {
         // Release: pairs with the Acquire in `in_hand`; who sees it finds what was in hand.
         self.resident.ended.fetch_add(1, Ordering::Release);
     }
@@ -190,9 +201,12 @@ impl<const CLASSES: usize> Runs<CLASSES> {
     /// How often threads took free pages in hand for long; `None`, if one may have some now. Where two answers are the same number none
     /// had any in between.
     fn in_hand(&self) -> Option<u32> {
+        // Acquire: pairs with the fence in `begin_in_hand`. Who came upon what is in somebody's hand has read what that one wrote: the
+        // state of a block, the word of a group, or how many runs are idle.
+        fence(Ordering::Acquire);
         // Acquire: pairs with the Release in `end_in_hand`.
         let ended = self.resident.ended.load(Ordering::Acquire);
-        // Relaxed: who has come upon a block in somebody's hand sees that it was taken in hand, by the Acquire with which states are read.
+        // Relaxed: the fence orders it.
         let begun = self.resident.begun.load(Ordering::Relaxed);
         // None began between the two loads.
         (begun == ended).then_some(begun)
@@ -222,17 +236,17 @@ impl<const CLASSES: usize> Runs<CLASSES> {
             }
             if self.dirty() > enough { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
-        self.begin_in_hand();
-        // What begins in a stretch is visited from its beginning to its end.
-        let (mut end, stretch) = (self.grown(), (self.grown() / STRETCHES).max(1));
-        while end > 0 {
-            let start = end.saturating_sub(stretch);
-            if self.buddy.visit_free(start..end, order, &mut visit).is_break() {
-                break;
+        self.with_in_hand(|| {
+            // What begins in a stretch is visited from its beginning to its end.
+            let (mut end, stretch) = (self.grown(), (self.grown() / STRETCHES).max(1));
+            while end > 0 {
+                let start = end.saturating_sub(stretch);
+                if self.buddy.visit_free(start..end, order, &mut visit).is_break() {
+                    break;
+                }
+                end = start;
             }
-            end = start;
-        }
-        self.end_in_hand();
+        });
         if all {
             write(&self.resident.most_out, self.resident.out());
         }
