@@ -245,10 +245,12 @@ fn a_block_as_large_as_the_heap_is_always_had() {
     println!("{sweeper:?}");
 }
 
-/// The same, beside another thread that sweeps by itself all the time: what it closes and merges is in its hand meanwhile.
+/// The same, beside another thread that sweeps by itself all the time: it has caches, runs and blocks in its hand meanwhile.
 #[test]
 fn a_block_as_large_as_the_heap_is_had_beside_sweeps() {
     let allocator = PoolAllocator::with_capacity(4 * MIB).expect("4 MiB");
+    // The heap grows to what it may be.
+    drop(Blocks::new(&allocator, [100_000; 40]));
     let (large, is_over) = (layout(3 * MIB), AtomicBool::new(false));
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -257,8 +259,8 @@ fn a_block_as_large_as_the_heap_is_had_beside_sweeps() {
             }
         });
         for round in 0..3000 {
-            // Runs of all classes, which are left to whoever sweeps.
-            drop(Blocks::new(&allocator, (0..300).map(|number| 1 + number * (7 + round) % 8000)));
+            // Blocks of all classes in the cache of a thread that is gone, which are left to whoever sweeps.
+            elsewhere(|| drop(Blocks::new(&allocator, (0..300).map(|number| 1 + number * (7 + round) % 8000))));
             // SAFETY: the size is not 0.
             let block = unsafe { allocator.alloc(large) };
             if block.is_null() {

@@ -6,10 +6,8 @@
 //! To *close* a run is to take all of its slots, and then its pages are the closer's, who releases them. A run of which all
 //! slots are free may stay open, *idle*, so that its pages need not be cut up again soon.
 //!
-//! [`page`] has what the page map says, [`pages`] spans and growth, [`resident`] which pages have memory behind them, `round` what a
+//! [`page`] has what the page map says, [`close`] how runs are closed, [`pages`] spans and growth, [`resident`] which pages have memory behind them, `round` what a
 //! sweeper does.
-
-use core::ops::Range;
 
 use crossbeam_utils::CachePadded;
 
@@ -21,12 +19,14 @@ use super::walk::HandTables;
 use crate::metadata::{Source, Table, Unavailable};
 use crate::sync::{AtomicU32, Ordering};
 
+mod close;
 mod page;
 mod pages;
 mod resident;
 #[cfg(not(all(loom, feature = "loom")))]
 mod round;
 
+use close::Closed;
 use page::Entry;
 pub use page::Found;
 use pages::{GROWTH_PART, TIDIES};
@@ -90,9 +90,6 @@ pub struct Part {
     /// Which of its groups.
     pub plane: u32,
 }
-
-/// Groups of a run that its closer has closed.
-type Closed = [bool; PLANES as usize];
 
 /// A heap of pages, with runs of `CLASSES` classes.
 #[derive(Debug)]
@@ -307,57 +304,6 @@ impl<const CLASSES: usize> Runs<CLASSES> {
         }
     }
 
-    /// Closes what is not closed yet of a run, and releases its pages; or opens again what was closed, if not all of it is free.
-    fn close(&self, class: Class, head: u32, mut closed: Closed) {
-        let shape = self.shapes[class];
-        let parts = || {
-            let parts = (0..PLANES).map(|plane| (Part { head, plane }, shape.slots_of(plane)));
-            parts.filter(|(_, all)| !all.is_empty())
-        };
-        let is_whole = parts().all(|(part, all)| {
-            let closed = &mut closed[part.plane as usize];
-            *closed = *closed || self.close_group(class, part, all);
-            *closed
-        });
-        if is_whole {
-            self.count_free(head, shape.pages);
-            self.buddy.release_span(BlockIndex::new(head), shape.pages);
-            return;
-        }
-        for (part, all) in parts().filter(|(part, _)| closed[part.plane as usize]) {
-            let given = self.groups.give(class, self.group(part), all);
-            debug_assert!(given.twice.is_empty());
-        }
-    }
-
-    /// Takes all slots of a group, if all are free and its run is one of this class.
-    fn close_group(&self, class: Class, part: Part, all: Slots) -> bool {
-        if !self.groups.close(self.group(part), all) {
-            return false;
-        }
-        // Not before: until its slots are taken, a run may be closed, and another one opened at its first page.
-        match self.find(part.head) {
-            Found::Run { class: now, .. } if now != class => {
-                self.put_back(now, part, all, all);
-                false
-            }
-            _ => {
-                self.count_idle(class, part, all, false);
-                true
-            }
-        }
-    }
-
-    /// Gives back what was taken by mistake of a group of this class, when `before` were free. Others may have given all else
-    /// meanwhile, so that it is closed here if at all; it does not come here again, since nobody takes the rest of a run for one of
-    /// another class while a group of it is closed.
-    #[cold]
-    fn put_back(&self, class: Class, part: Part, before: Slots, slots: Slots) {
-        self.count_idle(class, part, before, false);
-        let twice = self.give(class, part, slots);
-        debug_assert!(twice.is_empty());
-    }
-
     /// Makes a span of so many pages of what is free, if there may be one, and that does not come too often; false, if not. Idle runs
     /// are closed, and blocks that grew by merging leave the stacks of what they were.
     #[cold]
@@ -373,17 +319,6 @@ impl<const CLASSES: usize> Runs<CLASSES> {
         self.taken.store(0, Ordering::Relaxed);
         self.sweep();
         true
-    }
-
-    /// Closes the runs that begin in these pages and that are open for nothing.
-    fn close_idle(&self, pages: Range<u32>) {
-        for page in pages {
-            if let Found::Run { class, head } = self.find(page)
-                && head == page
-            {
-                self.close(class, head, [false; PLANES as usize]);
-            }
-        }
     }
 
     /// Closes the runs that are idle, and merges what two releases at the same moment have missed. O(pages). Lock-free.

@@ -7,7 +7,6 @@ use std::ffi::{c_int, c_void};
 use std::hint::black_box;
 use std::io;
 use std::mem::{self, MaybeUninit};
-use std::ptr;
 use std::time::Duration;
 
 use super::blocks::PAGE;
