@@ -323,6 +323,17 @@ impl PoolAllocator {
         Some((NonNull::new(span)?, fresh))
     }
 
+    /// The same, and it is zero.
+    #[cold]
+    fn alloc_large_zeroed(&self, size: usize, align: usize) -> Option<NonNull<u8>> {
+        let (block, is_zero) = self.alloc_large(size, align)?;
+        if !is_zero {
+            // SAFETY: it has so many bytes, and is the caller's.
+            unsafe { self.started_shared()?.region.zero_span(block.as_ptr(), size) };
+        }
+        Some(block)
+    }
+
     #[cold]
     fn resize_large(&self, block: *mut u8, bytes: usize) -> bool {
         let pages = u32::try_from(bytes / PAGE);

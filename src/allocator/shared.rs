@@ -13,7 +13,7 @@ use super::builder::Options;
 use super::cache::Cache;
 use super::class::{self, PAGE, size_of_class};
 use super::depot::{Depots, MAGAZINE};
-use super::region::Region;
+use super::region::{Backing, Region};
 use super::slab::Slab;
 use super::stats::AllocatorStats;
 
@@ -97,7 +97,8 @@ impl Shared {
         });
         let (is_own, bytes) = (given.is_none(), pages * PAGE);
         let slab = Slab::new(slab_base, slab_bytes, &mut source).map_err(|_| unavailable)?;
-        let region = Region::new(base, pages as u32, is_own, options.checked, &mut source).map_err(|_| unavailable)?;
+        let backing = Backing { is_zero: is_own, stays: options.prefault || options.lock };
+        let region = Region::new(base, pages as u32, backing, options.checked, &mut source).map_err(|_| unavailable)?;
         if is_own && options.huge_pages {
             pages::wish_huge(base, bytes);
         }

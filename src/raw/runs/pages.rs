@@ -93,7 +93,8 @@ impl<const CLASSES: usize> Runs<CLASSES> {
                 u64::from(grown) + u64::from(gap) + u64::from(pages)
             };
             // A block of that size; near the limit as many blocks as it takes.
-            let needed = [end(order, order.units()), end(align, pages)].into_iter().find(|end| *end <= u64::from(limit));
+            let needed =
+                [end(order, order.units()), end(align, pages)].into_iter().find(|end| *end <= u64::from(limit));
             let Some(needed) = needed else { return false };
             let wanted = grown.saturating_add(LEAST_GROWTH.max(grown / GROWTH_PART)).min(limit);
             let end = wanted.max(needed as u32);

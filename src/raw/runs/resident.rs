@@ -155,6 +155,17 @@ impl<const CLASSES: usize> Runs<CLASSES> {
         Entry(self.entry(page)).is_dirty()
     }
 
+    /// Hands the stretches of a span that may be dirty to `visit`: a page and how many. For who has allocated it and has it still; until it
+    /// is released, its pages are marked as they were when they were free, but for the first.
+    pub fn visit_dirty(&self, head: u32, pages: u32, mut visit: impl FnMut(u32, u32)) {
+        let (mut start, end) = (head, head + pages);
+        while start < end {
+            let stretch = 1 + (start + 1..end).take_while(|page| self.is_dirty(*page)).count() as u32;
+            visit(start, stretch);
+            start = (start + stretch..end).find(|page| self.is_dirty(*page)).unwrap_or(end);
+        }
+    }
+
     /// Free pages that are dirty.
     pub fn dirty(&self) -> u32 {
         self.resident.dirty()
