@@ -91,6 +91,11 @@ impl Region {
         self.runs.note_want();
     }
 
+    /// See [`Runs::take_has_swept`].
+    pub(super) fn take_has_swept(&self) -> bool {
+        self.runs.take_has_swept()
+    }
+
     /// Bytes of runs without a live block.
     pub(super) fn idle_bytes(&self) -> usize {
         self.runs.idle() as usize * PAGE

@@ -1,13 +1,14 @@
 //! What all threads share: a mapping with a region, its tables, and the caches.
 
 use core::ptr::{self, NonNull};
+use core::time::Duration;
 
 use crate::cache::{Indices, ThreadIndex, next_name};
 use crate::error::MapError;
 use crate::metadata::{Source, Table};
 use crate::pages::{self, Reservation};
 use crate::raw::Order;
-use crate::sync::{AtomicPtr, AtomicU32, Ordering, yield_now};
+use crate::sync::{AtomicPtr, AtomicU32, Ordering, sleep, yield_now};
 
 use super::builder::Options;
 use super::cache::Cache;
@@ -32,6 +33,9 @@ const CACHES_PART: usize = 12;
 const MOST_CACHED: usize = 2 << 20;
 /// So often an allocation that would fail lets a thread go on that has pages in its hand.
 const PATIENCE: usize = 1000;
+/// And so often it sleeps then, for one that waits for a processor.
+const SLEEPS: usize = 100;
+const SLEEP: Duration = Duration::from_micros(100);
 /// Bytes that all caches together may hold of the smallest region.
 const LEAST_CACHED: usize = 544 << 10;
 
@@ -200,9 +204,11 @@ impl Shared {
     /// The last attempt of an allocation. While another thread has free pages in its hand, to merge them or to give the memory behind them
     /// back, which takes the operating system a while, it has what this one does not find; then this one tries again, for a bounded time.
     pub(super) fn insist<R>(&self, attempt: impl Fn() -> Option<R>) -> Option<R> {
-        let attempts = (0..PATIENCE).find_map(|number| {
-            if number > 0 {
-                yield_now();
+        let attempts = (0..PATIENCE + SLEEPS).find_map(|number| {
+            match number {
+                0 => {}
+                1..PATIENCE => yield_now(),
+                _ => sleep(SLEEP),
             }
             self.region.attempt(&attempt)
         });

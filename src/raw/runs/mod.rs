@@ -108,6 +108,8 @@ pub struct Runs<const CLASSES: usize> {
     idle: AtomicU32,
     /// Pages of the spans that were taken since it was tidied.
     taken: AtomicU32,
+    /// 1, if an allocation has swept since somebody asked.
+    has_swept: AtomicU32,
     buddy: Buddy,
     map: Table<AtomicU32>,
     groups: Groups<CLASSES>,
@@ -144,6 +146,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
             resident: CachePadded::new(Resident::new()),
             idle: AtomicU32::new(0),
             taken: AtomicU32::new(0),
+            has_swept: AtomicU32::new(0),
             buddy: Buddy::empty(Geometry::new(pages, first_page, Order::MAX), source)?,
             map: source.table(pages as usize)?,
             groups: Groups::in_source(pages * PLANES, source)?,
@@ -318,7 +321,15 @@ impl<const CLASSES: usize> Runs<CLASSES> {
         }
         self.taken.store(0, Ordering::Relaxed);
         self.sweep();
+        self.has_swept.store(1, Ordering::Relaxed);
         true
+    }
+
+    /// Has an allocation swept by itself since the last call? True for one caller.
+    #[cfg(not(all(loom, feature = "loom")))]
+    pub fn take_has_swept(&self) -> bool {
+        // Relaxed, both: nothing is published by it.
+        self.has_swept.load(Ordering::Relaxed) != 0 && self.has_swept.swap(0, Ordering::Relaxed) != 0
     }
 
     /// Closes the runs that are idle, and merges what two releases at the same moment have missed. O(pages). Lock-free.
