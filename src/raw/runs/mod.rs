@@ -23,7 +23,6 @@ mod close;
 mod page;
 mod pages;
 mod resident;
-#[cfg(not(all(loom, feature = "loom")))]
 mod round;
 
 use close::Closed;
@@ -31,7 +30,6 @@ use page::Entry;
 pub use page::Found;
 use pages::{GROWTH_PART, TIDIES};
 use resident::Resident;
-#[cfg(not(all(loom, feature = "loom")))]
 pub use round::{Discards, Piece, Round};
 
 /// Groups of one run, at most.

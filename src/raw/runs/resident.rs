@@ -29,6 +29,11 @@ const DISCARD_COST: u32 = 16;
 /// To call for that takes as long as to look at so many.
 #[cfg(not(all(loom, feature = "loom")))]
 const CALL_COST: u32 = 256;
+/// Under loom both one: a piece of a page is one page, and of a few may be all.
+#[cfg(all(loom, feature = "loom"))]
+const DISCARD_COST: u32 = 1;
+#[cfg(all(loom, feature = "loom"))]
+const CALL_COST: u32 = 1;
 
 /// Counts of pages.
 #[derive(Debug)]
@@ -266,7 +271,6 @@ impl<const CLASSES: usize> Runs<CLASSES> {
     /// Discards, as `discard` does, pages that are free and dirty, from page `from` of `first` on, or from the block behind that: `all`
     /// of them, or only those that were so already when this came by before; the others are marked as such. At most so many pages, or
     /// what takes as long; returns where to go on, and how much it was. `None`: it came to the end. Lock-free.
-    #[cfg(not(all(loom, feature = "loom")))]
     pub(super) fn discard_piece(
         &self,
         first: BlockIndex,
