@@ -150,10 +150,8 @@ impl Shared {
             // SAFETY: it lives as long as `self`.
             return Some(unsafe { cache.as_ref() });
         }
-        let cache = self.slab.alloc(Cache::SIZE)?.cast::<Cache>();
-        // Zeroes are an empty cache. Pieces of its size may have been others' before.
-        // SAFETY: a piece of at least this size, which is this thread's.
-        unsafe { cache.as_ptr().write_bytes(0, 1) };
+        // Zeroes are an empty cache.
+        let cache = self.slab.alloc_for_ever(size_of::<Cache>())?.cast::<Cache>();
         // Relaxed: a number.
         self.made.fetch_add(1, Ordering::Relaxed);
         // Release: pairs with the Acquire above and in `caches`; makes the zeroes visible.
