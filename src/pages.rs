@@ -56,6 +56,23 @@ pub(crate) unsafe fn discard(start: *mut u8, len: usize) -> usize {
     if unsafe { madvise(start, len, Advice::LinuxDontNeed) }.is_ok() { len } else { 0 }
 }
 
+/// Makes `len` bytes from `start` on zero: most of them by giving the memory behind them back, if the operating system takes it.
+///
+/// # Safety
+///
+/// They lie in a [`Reservation`], and are the caller's.
+pub(crate) unsafe fn zero(start: *mut u8, len: usize) {
+    let (skip, whole) = whole_pages(start, len);
+    // SAFETY: the caller vouches for them.
+    let discarded = unsafe { discard(start, len) };
+    let (before, after) = if discarded == whole && whole > 0 { (skip, len - skip - whole) } else { (len, 0) };
+    // SAFETY: both are parts of the caller's bytes: what lies before the whole pages, or everything, and what lies behind them.
+    unsafe {
+        start.write_bytes(0, before);
+        start.wrapping_add(len - after).write_bytes(0, after);
+    }
+}
+
 /// Asks for huge pages behind `len` bytes from `start` on. A wish: where the system has none, small ones do.
 pub(crate) fn wish_huge(start: *mut u8, len: usize) {
     let (skip, len) = whole_pages(start, len);

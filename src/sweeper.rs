@@ -326,7 +326,8 @@ impl SweeperBuilder {
 
     /// Adds an allocator: a `&'static PoolAllocator`, such as the global one, an `Arc<PoolAllocator>`, or whatever else keeps one alive.
     /// The sweeper keeps it until it is dropped itself. In each round it gives back what threads left in their caches that are gone, and
-    /// makes whole pages of what is free, as [`PoolAllocator::sweep`] does. None of its passes comes early for an allocator.
+    /// makes whole pages of what is free, as [`PoolAllocator::sweep`] does. A pass comes early after an allocation had to sweep by itself, before
+    /// the heap grew or because it would have failed: on Linux, Android, the BSDs and Apple's systems, where it takes no lock to wake a thread.
     #[cfg(all(feature = "allocator", unix))]
     #[cfg_attr(docsrs, doc(cfg(feature = "allocator")))]
     pub fn allocator(mut self, allocator: impl Deref<Target = PoolAllocator> + Send + 'static) -> Self {

@@ -27,10 +27,13 @@ pub(crate) use loom::thread::Thread;
 #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
 pub(crate) use threads::*;
 
-/// What the thread of a sweeper needs. It is not modelled: all that it shares with users of a pool is the pool.
+/// What the thread of a sweeper needs, and who waits for a while. It is not modelled: all that it shares with users of a pool is the pool.
 #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
 mod threads {
     extern crate std;
+
+    #[cfg(all(feature = "allocator", unix))]
+    pub(crate) use std::thread::sleep;
 
     pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
     pub(crate) use std::thread::{Builder as ThreadBuilder, JoinHandle, Thread, current, park, park_timeout};

@@ -1,4 +1,5 @@
-//! Who is woken when an allocation had to sweep by itself: the threads of the sweepers of a pool.
+//! Who is woken when an allocation had to sweep by itself: the threads of the sweepers of a pool, or of an
+//! allocator.
 //!
 //! A list to which places are only ever added; they live until the pool is dropped, so that whoever searches may walk it at
 //! any time. A place that was left is given to the next thread once nobody is waking the last one.

@@ -249,6 +249,18 @@ fn a_limit_holds_and_all_of_it_is_had_again() {
     }
 }
 
+/// What no block of a power of two has room for behind what the heap has grown to.
+#[test]
+fn a_span_may_end_where_the_heap_must() {
+    for builder in kinds() {
+        let allocator = builder.on_demand(4 << 20);
+        let first = Block::new(&allocator, layout(600 << 10, 8), false, 1).expect("a small part");
+        let second = Block::new(&allocator, layout(3 << 20, 8), false, 2).expect("there is room behind it");
+        assert!(allocator.stats().heap <= 4 << 20);
+        [first, second].into_iter().for_each(|block| block.release(&allocator, true));
+    }
+}
+
 #[test]
 fn impossible_layouts_fail() {
     let allocator = PoolAllocator::with_limit(1 << 20);

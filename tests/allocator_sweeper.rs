@@ -1,11 +1,14 @@
 //! A sweeper of allocators, one of which is the global one of this program: it gives back what is free, in pieces, and is in nobody's way.
 #![cfg(unix)]
 
+mod common;
+
 use std::alloc::{GlobalAlloc, Layout};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use common::pieces::wait_until;
 use mempool::{Budget, PoolAllocator, Sweeper, SweeperBuilder};
 
 #[global_allocator]
@@ -241,4 +244,56 @@ fn a_block_as_large_as_the_heap_is_always_had() {
         unsafe { allocator.dealloc(block, large) };
     }
     println!("{sweeper:?}");
+}
+
+/// No interval, and nobody who asks: all passes but the first are for allocations that had to sweep.
+#[test]
+#[cfg_attr(
+    not(any(target_os = "linux", target_vendor = "apple")),
+    ignore = "elsewhere it may take a lock to wake a thread"
+)]
+fn woken_early_by_an_allocation_that_had_to_sweep() {
+    let idle = Arc::new(PoolAllocator::with_limit(MIB));
+    let allocator = Arc::new(PoolAllocator::with_limit(4 * MIB));
+    let builder = by_hand().allocator(Arc::clone(&idle)).allocator(Arc::clone(&allocator));
+    let sweeper = builder.spawn().expect("a thread");
+    wait_until("the first pass", || sweeper.stats().passes == 1);
+    for number in 1..4 {
+        let kept = Blocks::new(&allocator, [1000]);
+        // SAFETY: the size is not 0.
+        assert!(unsafe { allocator.alloc(layout(4 * MIB)) }.is_null());
+        wait_until("the sweeper to be called", || sweeper.stats().early >= number);
+        drop(kept);
+    }
+    // One that sweeps before the heap grows.
+    let (early, growing) = (sweeper.stats().early, Arc::new(PoolAllocator::new()));
+    sweeper.add_allocator(Arc::clone(&growing));
+    assert!(sweeper.wait_for_pass());
+    // Each second one of these is free then, and none of that is enough.
+    let kept: Vec<_> = (0..100).map(|_| Blocks::new(&growing, [80_000])).collect();
+    let _kept: Vec<_> = kept.into_iter().step_by(2).collect();
+    drop(Blocks::new(&growing, [1_200_000]));
+    wait_until("the sweeper to be called by an allocator that grows", || sweeper.stats().early > early);
+    let stats = sweeper.stats();
+    assert_eq!(idle.stats().heap, 0);
+    drop(sweeper);
+    assert_eq!(Arc::strong_count(&allocator), 1);
+    println!("{stats:?} {}", growing.stats());
+    // And nobody is called.
+    // SAFETY: the size is not 0.
+    assert!(unsafe { allocator.alloc(layout(5 * MIB)) }.is_null());
+}
+
+/// And not if it is not to be.
+#[test]
+fn not_woken_early_unless_it_is_to_be() {
+    let allocator = Arc::new(PoolAllocator::with_limit(MIB));
+    let sweeper = by_hand().early(false).allocator(Arc::clone(&allocator)).spawn().expect("a thread");
+    assert!(sweeper.wait_for_pass());
+    let passes = sweeper.stats().passes;
+    // SAFETY: the size is not 0.
+    assert!(unsafe { allocator.alloc(layout(2 * MIB)) }.is_null());
+    assert!(sweeper.wait_for_pass());
+    let stats = sweeper.stats();
+    assert_eq!((stats.early, stats.passes), (0, passes + 1));
 }

@@ -109,6 +109,72 @@ fn what_is_resident_falls_to_what_is_live() {
     release(&kept, large);
 }
 
+/// Fills a block and releases it, then takes one that is to be zero, and returns by how much that makes more resident than there
+/// was before the first one. What is zero is only read here.
+fn zeroed_again(allocator: &PoolAllocator, filled: usize, zeroed: usize) -> isize {
+    let layout = |size| Layout::array::<u8>(size).expect("a layout");
+    let before = resident();
+    // SAFETY: the size is not 0, the block has so many bytes, and is released once.
+    unsafe {
+        let block = allocator.alloc(layout(filled));
+        assert!(!block.is_null());
+        block.write_bytes(1, filled);
+        allocator.dealloc(block, layout(filled));
+    }
+    // SAFETY: the size is not 0.
+    let block = unsafe { allocator.alloc_zeroed(layout(zeroed)) };
+    assert!(!block.is_null());
+    let after = resident();
+    // SAFETY: the block has so many bytes, which are initialised.
+    assert!(unsafe { std::slice::from_raw_parts(block, zeroed) }.iter().all(|byte| *byte == 0));
+    // SAFETY: a live block of this layout.
+    unsafe { allocator.dealloc(block, layout(zeroed)) };
+    after as isize - before as isize
+}
+
+#[test]
+fn what_is_to_be_zero_is_not_written_to_if_it_is_much() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mib = MIB as isize;
+    let much = zeroed_again(&PoolAllocator::with_limit(64 * MIB), 64 * MIB, 64 * MIB);
+    assert!(much < 4 * mib, "{much}");
+    // An odd length, and a place that is no beginning of a block of a power of two.
+    let allocator = PoolAllocator::with_limit(64 * MIB);
+    // SAFETY: the size is not 0.
+    let first = unsafe { allocator.alloc(Layout::new::<[u8; 70_000]>()) };
+    let odd = zeroed_again(&allocator, 40 * MIB + 1, 40 * MIB - 4095);
+    assert!(odd < 4 * mib, "{odd}");
+    // SAFETY: a live block of this layout.
+    unsafe { allocator.dealloc(first, Layout::new::<[u8; 70_000]>()) };
+    // What was never used stays so, though not all of the block was.
+    let mixed = zeroed_again(&PoolAllocator::new(), 4 * MIB, 16 * MIB);
+    assert!((4 * mib..6 * mib).contains(&mixed), "{mixed}");
+    // Small blocks are written to; that takes less time.
+    let little = zeroed_again(&PoolAllocator::new(), 4 * MIB, 4 * MIB);
+    assert!(little >= 4 * mib, "{little}");
+}
+
+#[test]
+fn prefaulted_memory_stays() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let allocator = PoolAllocator::builder().prefault().build(64 * MIB).expect("64 MiB");
+    let (before, size) = (resident(), 40 * MIB);
+    zeroed_again(&allocator, size, size);
+    assert!(resident() >= before, "{before} {}", resident());
+    // The third one has no room where the first one was.
+    let layout = |mib| Layout::array::<u8>(mib * MIB).expect("a layout");
+    // SAFETY: the sizes are not 0, and each block is released once.
+    unsafe {
+        let blocks = [20, 20].map(|mib| allocator.alloc(layout(mib)));
+        allocator.dealloc(blocks[0], layout(20));
+        let third = allocator.alloc(layout(24));
+        assert!(!third.is_null(), "{}", allocator.stats());
+        assert!(resident() >= before, "{before} {}", resident());
+        allocator.dealloc(blocks[1], layout(20));
+        allocator.dealloc(third, layout(24));
+    }
+}
+
 /// The same by a sweeper, when what is free was so for long enough; no thread asks for it.
 #[test]
 fn a_sweeper_makes_it_fall() {

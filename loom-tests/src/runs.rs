@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use loom::cell::UnsafeCell;
-use mempool::raw::runs::{Found, PLANES, Part, Runs, STRIDE, Shape};
+use mempool::raw::runs::{Discards, Found, PLANES, Part, Round, Runs, STRIDE, Shape};
 use mempool::raw::{BlockIndex, Kind, Lane, Order, Slots};
 
 /// A class of runs of a page and two slots.
@@ -171,16 +171,23 @@ impl Pages {
 
     /// Discards what is in each free block.
     pub fn discard(&self) {
-        self.raw.discard(Order::ZERO, true, |head, pages| {
-            let span = Span { head, pages };
-            self.write_span(span, true, false);
-            self.write_span(span, false, false);
-            for cell in head * self.cells..(head + pages) * self.cells {
-                // SAFETY: loom keeps a happens-before between this and each other access, else it reports the race.
-                self.memory[cell as usize].with_mut(|was| unsafe { (*was).used = false });
-            }
-            true
-        });
+        self.raw.discard(Order::ZERO, true, |head, pages| self.discard_span(Span { head, pages }));
+    }
+
+    /// The pieces of one round, each of so many pages.
+    pub fn round(&self, round: &mut Round, pages: u32, discards: Discards) {
+        round.set_discards(discards);
+        while !self.raw.sweep_piece(round, pages, |head, pages| self.discard_span(Span { head, pages })).is_last {}
+    }
+
+    fn discard_span(&self, span: Span) -> bool {
+        self.write_span(span, true, false);
+        self.write_span(span, false, false);
+        for cell in span.head * self.cells..(span.head + span.pages) * self.cells {
+            // SAFETY: loom keeps a happens-before between this and each other access, else it reports the race.
+            self.memory[cell as usize].with_mut(|was| unsafe { (*was).used = false });
+        }
+        true
     }
 
     fn own(&self, hold: Hold) {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use loom_tests::{Pages, Span, block, join, model, order, start};
+use loom_tests::{PAIR, Pages, Span, block, join, model, order, start};
 use mempool::raw::Lane;
 
 /// Two buddies are released at once.
@@ -236,6 +236,27 @@ fn discard_alloc() {
         let result = join(other);
         assert_ne!(result, Some(None), "the page is always free, or in a hand");
         pages.end(&[], &Vec::from_iter(result.flatten()));
+    });
+}
+
+/// A sweep closes an idle run, the page of which is the only one that is free, against an allocation of that: it has the page, or is told
+/// that another thread had pages in its hand.
+///
+/// Seeded bugs: a sweep does not say that it has pages in its hand; or not before it has; or says that it has none while it has.
+#[test]
+fn sweep_alloc() {
+    model("sweep_alloc", Some(1), || {
+        let pages = Pages::new(8);
+        let rest = pages.alloc(7).expect("the heap may grow");
+        let pair = pages.take_in_one(PAIR, 2);
+        pages.give(pair);
+        assert_eq!(pages.raw.idle(), 1);
+        let other = start(&pages, |pages| pages.raw.sweep());
+        // Twice: the first one may sweep by itself.
+        let result = (0..2).find_map(|_| pages.raw.attempt(|| pages.alloc(1)));
+        join(other);
+        assert_ne!(result, Some(None), "the page is free, or in a hand");
+        pages.end(&[], &Vec::from_iter(result.flatten().into_iter().chain([rest])));
     });
 }
 

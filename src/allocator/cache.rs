@@ -35,6 +35,9 @@ const FULL: u8 = 2;
 const NEEDED: u8 = 4;
 /// A bin left a magazine since it grew.
 const SENT: u8 = 8;
+/// A bin missed since it was looked at.
+const IN_USE: u16 = u16::MAX;
+const _: () = assert!(MOST < IN_USE as usize);
 
 /// One bin. Null pointers for one that was never used: empty, and without room.
 #[derive(Debug)]
@@ -62,8 +65,8 @@ pub(super) struct Cache {
     hand: Cell<usize>,
     /// How each bin missed since it grew.
     missed: [Cell<u8>; COUNT],
-    /// The tops when the bins were looked at.
-    seen: [Cell<*mut *mut u8>; COUNT],
+    /// How many blocks each bin had when it was looked at, or [`IN_USE`].
+    seen: [Cell<u16>; COUNT],
 }
 
 impl Bin {
@@ -85,8 +88,6 @@ impl Bin {
 }
 
 impl Cache {
-    pub(super) const SIZE: PieceSize = PieceSize::covering(size_of::<Self>());
-
     /// The youngest block of a class, if there is one.
     #[inline(always)]
     pub(super) fn pop(&self, class: usize) -> Option<NonNull<u8>> {
@@ -183,7 +184,7 @@ impl Cache {
     /// what is moved at once; but one that does both in turn is too small for what the program does.
     fn grow(&self, class: usize, miss: u8, shared: &Shared) {
         // In use, wherever its top is when it is looked at.
-        self.seen[class].set(core::ptr::null_mut());
+        self.seen[class].set(IN_USE);
         self.look_at_next(shared);
         let limit = self.limit(shared);
         let (bin, size) = (&self.bins[class], size_of_class(class));
@@ -271,14 +272,14 @@ impl Cache {
         let Some(class) = class else { return };
         self.hand.set(class);
         let bin = &self.bins[class];
-        let top = bin.top.get();
-        if self.seen[class].replace(top) != top {
+        let len = bin.len() as u16;
+        if self.seen[class].replace(len) != len {
             return;
         }
         let capacity = bin.capacity();
         if capacity > 0 {
             self.keep(class, capacity / 2, shared);
-            self.seen[class].set(bin.top.get());
+            self.seen[class].set(bin.len() as u16);
         }
     }
 

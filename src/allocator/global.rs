@@ -57,13 +57,11 @@ unsafe impl GlobalAlloc for PoolAllocator {
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         let class = class::of(layout);
-        let (block, fresh) = if class < class::COUNT {
-            (self.alloc_small(class), false)
-        } else {
-            self.alloc_large(layout.size(), layout.align()).map_or((None, false), |(block, fresh)| (Some(block), fresh))
-        };
-        let block = pointer(block);
-        if !block.is_null() && !fresh {
+        if class >= class::COUNT {
+            return pointer(self.alloc_large_zeroed(layout.size(), layout.align()));
+        }
+        let block = pointer(self.alloc_small(class));
+        if !block.is_null() {
             // SAFETY: the block has so many bytes.
             unsafe { block.write_bytes(0, layout.size()) };
         }

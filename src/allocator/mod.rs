@@ -8,6 +8,7 @@
 //! | `depot` | magazines that go from cache to cache |
 //! | `cache` | a thread's blocks |
 //! | `shared` | all of that, in one mapping |
+//! | `slow` | allocations that no cache serves |
 //! | `round` | what a sweeper does |
 //! | `release` | the ways back, and what is checked there |
 //! | `builder`, `stats` | what users set and see |
@@ -27,6 +28,7 @@ mod release;
 mod round;
 mod shared;
 mod slab;
+mod slow;
 mod stats;
 
 pub use builder::AllocatorBuilder;
@@ -38,8 +40,8 @@ use core::ptr::NonNull;
 
 use crate::cache::{number, numbers, remember, remembered};
 use crate::error::MapError;
-use crate::raw::Order;
 use crate::sync::{AtomicPtr, AtomicU64, Ordering};
+use crate::wakers::Wakers;
 
 use self::builder::Options;
 use self::cache::Cache;
@@ -105,6 +107,8 @@ pub struct PoolAllocator {
     options: Options,
     /// Releases that were refused.
     refused: AtomicU64,
+    /// Sweepers. Their places are memory of the program's allocator, which is this one or not; an allocation only looks at them.
+    pub(crate) wakers: Wakers,
     owns: PhantomData<Shared>,
 }
 
@@ -150,7 +154,7 @@ impl PoolAllocator {
 
     const fn with(options: Options) -> Self {
         let (shared, refused) = (AtomicPtr::new(core::ptr::null_mut()), AtomicU64::new(0));
-        Self { name: AtomicU64::new(0), shared, options, refused, owns: PhantomData }
+        Self { name: AtomicU64::new(0), shared, options, refused, wakers: Wakers::new(), owns: PhantomData }
     }
 
     fn started(shared: NonNull<Shared>, options: Options) -> Self {
@@ -283,44 +287,6 @@ impl PoolAllocator {
             Some(cache) => Some(unsafe { cache.cast::<Cache>().as_ref() }),
             None => Self::attach(shared),
         }
-    }
-
-    /// A block of a class, when the cache had none, or there is no cache.
-    #[cold]
-    fn alloc_small_slow(&self, class: usize) -> Option<NonNull<u8>> {
-        let shared = self.shared()?;
-        let cache = Self::cache_or_attach(shared);
-        let first = match cache {
-            Some(cache) => cache.pop(class).or_else(|| cache.pop_slow(class, shared)),
-            None => shared.take_one(class),
-        };
-        let block = first.or_else(|| {
-            Self::make_room(shared, cache);
-            shared.insist(|| shared.take_one(class))
-        })?;
-        shared.region.hand_out(block.as_ptr());
-        Some(block)
-    }
-
-    /// For an allocation that would fail.
-    fn make_room(shared: &Shared, own: Option<&Cache>) {
-        shared.region.note_want();
-        shared.reclaim(own, numbers());
-    }
-
-    /// A span of at least so many bytes, and whether it is known to be zero.
-    #[cold]
-    fn alloc_large(&self, size: usize, align: usize) -> Option<(NonNull<u8>, bool)> {
-        let shared = self.shared()?;
-        let pages = u32::try_from(size.div_ceil(PAGE).max(1)).ok()?;
-        let align = Order::covering(align.div_ceil(PAGE))?;
-        let span = shared.alloc_span(pages, align).or_else(|| {
-            Self::make_room(shared, Self::cache_or_attach(shared));
-            shared.insist(|| shared.alloc_span(pages, align))
-        });
-        let (span, fresh) = span?;
-        shared.region.hand_out(span);
-        Some((NonNull::new(span)?, fresh))
     }
 
     #[cold]

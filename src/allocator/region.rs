@@ -2,7 +2,7 @@
 
 use crate::error::ReleaseError;
 use crate::metadata::{Source, Unavailable};
-use crate::pages::discard;
+use crate::pages::{self, discard};
 use crate::raw::live::{Live, PLACES, Place};
 use crate::raw::runs::{Found, Part, Piece, Round, Runs, STRIDE};
 use crate::raw::{Order, Slots};
@@ -19,12 +19,24 @@ const DISCARDED: Order = match Order::covering(8) {
     None => Order::ZERO,
 };
 
+/// Where so many pages are to be zero, the memory behind them is given back instead of being written to. That takes longer, but what
+/// is not used then is not resident.
+const ZEROED_BY_DISCARD: u32 = (32 << 20) / PAGE as u32;
+
+/// The memory of a region.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Backing {
+    /// What nobody has used is zero.
+    pub(super) is_zero: bool,
+    /// It is given back only when somebody asks for that.
+    pub(super) stays: bool,
+}
+
 /// Pages that blocks come from. Everything here is shared, lock-free, and without caches.
 #[derive(Debug)]
 pub(super) struct Region {
     base: *mut u8,
-    /// Memory that nobody has used is zero.
-    is_zero: bool,
+    backing: Backing,
     runs: Runs<COUNT>,
     /// Where live blocks begin, if releases are checked.
     live: Option<Live>,
@@ -41,18 +53,17 @@ impl Region {
         Runs::<COUNT>::tables(pages) + if checked { Live::tables(pages) } else { 0 }
     }
 
-    /// A region of at most `pages` pages from `base` on, which is the beginning of a page. `is_zero`: so is its memory. `checked`: it
-    /// knows which blocks are live.
+    /// A region of at most `pages` pages from `base` on, which is the beginning of a page. `checked`: it knows which blocks are live.
     pub(super) fn new(
         base: *mut u8,
         pages: u32,
-        is_zero: bool,
+        backing: Backing,
         checked: bool,
         source: &mut Source,
     ) -> Result<Self, Unavailable> {
         let runs = Runs::in_source(pages, (base.addr() / PAGE) as u64, &SHAPES, source)?;
         let live = if checked { Some(Live::in_source(pages, source)?) } else { None };
-        Ok(Self { base, is_zero, runs, live })
+        Ok(Self { base, backing, runs, live })
     }
 
     /// Are releases checked?
@@ -80,6 +91,11 @@ impl Region {
         self.runs.note_want();
     }
 
+    /// See [`Runs::take_has_swept`].
+    pub(super) fn take_has_swept(&self) -> bool {
+        self.runs.take_has_swept()
+    }
+
     /// Bytes of runs without a live block.
     pub(super) fn idle_bytes(&self) -> usize {
         self.runs.idle() as usize * PAGE
@@ -98,7 +114,7 @@ impl Region {
 
     fn discard(&self, order: Order, all: bool) -> usize {
         let mut bytes = 0;
-        if self.is_zero {
+        if self.backing.is_zero {
             // SAFETY: free pages, which are this thread's until this returns.
             self.runs.discard(order, all, |page, pages| unsafe { self.discard_pages(page, pages, &mut bytes) });
         }
@@ -123,7 +139,7 @@ impl Region {
         let mut bytes = 0;
         let piece = self.runs.sweep_piece(round, pages, |page, pages| {
             // SAFETY: free pages, which are this thread's until this returns.
-            self.is_zero && unsafe { self.discard_pages(page, pages, &mut bytes) }
+            self.backing.is_zero && unsafe { self.discard_pages(page, pages, &mut bytes) }
         });
         (piece, bytes)
     }
@@ -133,10 +149,15 @@ impl Region {
         self.runs.attempt(attempt)
     }
 
+    /// Does what has slots in its hand for long; see [`Runs::with_in_hand`].
+    pub(super) fn with_in_hand<R>(&self, work: impl FnOnce() -> R) -> R {
+        self.runs.with_in_hand(work)
+    }
+
     /// Where a program's memory moves on, the one that it leaves goes back to the operating system.
     #[inline]
     fn balance(&self) {
-        if self.is_zero && self.runs.is_excessive() {
+        if self.backing.is_zero && !self.backing.stays && self.runs.is_excessive() {
             self.discard(DISCARDED, false);
         }
     }
@@ -225,7 +246,30 @@ impl Region {
     pub(super) fn alloc_span(&self, pages: u32, align: Order, limit: u32) -> Option<(*mut u8, bool)> {
         let (head, fresh) = self.runs.alloc_span(pages, align, limit)?;
         self.balance();
-        Some((self.pointer(head), self.is_zero && fresh))
+        Some((self.pointer(head), self.backing.is_zero && fresh))
+    }
+
+    /// Makes the first `len` bytes of a span zero that was allocated just now. Pages that are clean stay as they are.
+    ///
+    /// # Safety
+    ///
+    /// The span is the caller's, and has so many bytes.
+    #[cold]
+    pub(super) unsafe fn zero_span(&self, span: *mut u8, len: usize) {
+        let pages = len.div_ceil(PAGE) as u32;
+        let Some(head) = self.page_at(span.addr()).filter(|_| self.backing.is_zero) else {
+            // SAFETY: the caller vouches for them.
+            return unsafe { span.write_bytes(0, len) };
+        };
+        let mut dirty = 0;
+        self.runs.visit_dirty(head, pages, |_, pages| dirty += pages);
+        let discards = dirty >= ZEROED_BY_DISCARD && !self.backing.stays;
+        self.runs.visit_dirty(head, pages, |page, pages| {
+            let (start, offset) = (self.pointer(page), (page - head) as usize * PAGE);
+            let bytes = (pages as usize * PAGE).min(len - offset);
+            // SAFETY: both: a part of the caller's bytes.
+            unsafe { if discards { pages::zero(start, bytes) } else { start.write_bytes(0, bytes) } };
+        });
     }
 
     /// Releases a span that begins at this address.

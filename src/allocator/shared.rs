@@ -1,19 +1,20 @@
 //! What all threads share: a mapping with a region, its tables, and the caches.
 
 use core::ptr::{self, NonNull};
+use core::time::Duration;
 
 use crate::cache::{Indices, ThreadIndex, next_name};
 use crate::error::MapError;
 use crate::metadata::{Source, Table};
 use crate::pages::{self, Reservation};
 use crate::raw::Order;
-use crate::sync::{AtomicPtr, AtomicU32, Ordering, yield_now};
+use crate::sync::{AtomicPtr, AtomicU32, Ordering, sleep, yield_now};
 
 use super::builder::Options;
 use super::cache::Cache;
 use super::class::{self, PAGE};
 use super::depot::{Depots, MAGAZINE};
-use super::region::Region;
+use super::region::{Backing, Region};
 use super::slab::Slab;
 use super::stats::AllocatorStats;
 
@@ -36,6 +37,9 @@ const DEPOTS_PART: usize = 64;
 const LEAST_IN_DEPOTS: usize = 128 << 10;
 /// So often an allocation that would fail lets a thread go on that has pages in its hand.
 const PATIENCE: usize = 1000;
+/// And so often it sleeps then, for one that waits for a processor.
+const SLEEPS: usize = 100;
+const SLEEP: Duration = Duration::from_micros(100);
 /// Bytes that all caches together may hold of the smallest region.
 const LEAST_CACHED: usize = 544 << 10;
 
@@ -101,7 +105,8 @@ impl Shared {
         });
         let (is_own, bytes) = (given.is_none(), pages * PAGE);
         let slab = Slab::new(slab_base, slab_bytes, &mut source).map_err(|_| unavailable)?;
-        let region = Region::new(base, pages as u32, is_own, options.checked, &mut source).map_err(|_| unavailable)?;
+        let backing = Backing { is_zero: is_own, stays: options.prefault || options.lock };
+        let region = Region::new(base, pages as u32, backing, options.checked, &mut source).map_err(|_| unavailable)?;
         if is_own && options.huge_pages {
             pages::wish_huge(base, bytes);
         }
@@ -149,10 +154,8 @@ impl Shared {
             // SAFETY: it lives as long as `self`.
             return Some(unsafe { cache.as_ref() });
         }
-        let cache = self.slab.alloc(Cache::SIZE)?.cast::<Cache>();
-        // Zeroes are an empty cache. Pieces of its size may have been others' before.
-        // SAFETY: a piece of at least this size, which is this thread's.
-        unsafe { cache.as_ptr().write_bytes(0, 1) };
+        // Zeroes are an empty cache.
+        let cache = self.slab.alloc_for_ever(size_of::<Cache>())?.cast::<Cache>();
         // Relaxed: a number.
         self.made.fetch_add(1, Ordering::Relaxed);
         // Release: pairs with the Acquire above and in `caches`; makes the zeroes visible.
@@ -203,9 +206,11 @@ impl Shared {
     /// The last attempt of an allocation. While another thread has free pages in its hand, to merge them or to give the memory behind them
     /// back, which takes the operating system a while, it has what this one does not find; then this one tries again, for a bounded time.
     pub(super) fn insist<R>(&self, attempt: impl Fn() -> Option<R>) -> Option<R> {
-        let attempts = (0..PATIENCE).find_map(|number| {
-            if number > 0 {
-                yield_now();
+        let attempts = (0..PATIENCE + SLEEPS).find_map(|number| {
+            match number {
+                0 => {}
+                1..PATIENCE => yield_now(),
+                _ => sleep(SLEEP),
             }
             self.region.attempt(&attempt)
         });
@@ -224,7 +229,12 @@ impl Shared {
     }
 
     /// Gives back what can be had at once: by this thread, if it has a cache, in the depots, and by threads that are gone.
+    /// What it has in its hand meanwhile counts as in [`Runs::attempt`](crate::raw::runs::Runs::attempt).
     pub(super) fn collect(&self, own: Option<&Cache>, indices: &Indices) {
+        self.region.with_in_hand(|| self.collect_now(own, indices));
+    }
+
+    fn collect_now(&self, own: Option<&Cache>, indices: &Indices) {
         if let Some(own) = own {
             own.flush(self);
         }

@@ -1,5 +1,5 @@
 //! Memory for what the allocator needs itself and the number of which nobody knows beforehand: caches, their bins, magazines.
-//! A piece that was freed becomes a piece of the same size again, and nothing else.
+//! A piece that was freed becomes a piece of the same size again, or several of smaller ones.
 
 use core::ptr::NonNull;
 
@@ -75,12 +75,32 @@ impl Slab {
 
     /// A piece; zeroed, or as the last owner left it. `None`: there are no more. Lock-free.
     pub(super) fn alloc(&self, size: PieceSize) -> Option<NonNull<u8>> {
-        let granule = match self.free[size.0].pop(&self.links) {
+        let granule = match self.free[size.0].pop(&self.links).or_else(|| self.split(size)) {
             Some(piece) => piece.get(),
             None => self.fresh(1 << size.0)?,
         };
+        Some(self.place(granule))
+    }
+
+    /// Zeroed memory of at least so many bytes, which is never freed.
+    pub(super) fn alloc_for_ever(&self, bytes: usize) -> Option<NonNull<u8>> {
+        let granules = u32::try_from(bytes.div_ceil(GRANULE)).ok()?;
+        Some(self.place(self.fresh(granules)?))
+    }
+
+    /// The lower part of the smallest free piece that is larger; the rest of it is free, as one piece of each size in between.
+    fn split(&self, size: PieceSize) -> Option<BlockIndex> {
+        let (larger, piece) =
+            (size.0 + 1..SIZES).find_map(|larger| Some((larger, self.free[larger].pop(&self.links)?)))?;
+        for part in size.0..larger {
+            self.free[part].push(&self.links, Chain::new(BlockIndex::new(piece.get() + (1 << part))));
+        }
+        Some(piece)
+    }
+
+    fn place(&self, granule: u32) -> NonNull<u8> {
         // SAFETY: a granule of the slab.
-        Some(unsafe { self.base.add(granule as usize * GRANULE) })
+        unsafe { self.base.add(granule as usize * GRANULE) }
     }
 
     fn fresh(&self, granules: u32) -> Option<u32> {
@@ -113,7 +133,6 @@ impl Slab {
     /// Takes the top of a stack that only [`push`](Self::push) puts pieces into.
     pub(super) fn pop(&self, stack: &FreeStack) -> Option<NonNull<u8>> {
         let piece = stack.pop(&self.links)?;
-        // SAFETY: a granule of the slab.
-        Some(unsafe { self.base.add(piece.slot() * GRANULE) })
+        Some(self.place(piece.get()))
     }
 }

@@ -21,7 +21,7 @@ pub mod lanes;
 pub mod live;
 pub mod merge;
 pub mod order;
-#[cfg(feature = "std")]
+#[cfg(any(feature = "std", all(loom, feature = "loom")))]
 pub mod pieces;
 mod quiet;
 pub mod resize;

@@ -128,11 +128,15 @@ mod of_allocator {
         looked: Option<Instant>,
         /// Does the one that has begun?
         looks: bool,
+        /// As of a pool.
+        seat: Option<Seat>,
+        calls: u64,
     }
 
     impl OfAllocator {
         pub fn new(source: Box<dyn Deref<Target = PoolAllocator> + Send>) -> Self {
-            Self { source, round: Round::new(), trim_after: None, looked: None, looks: false }
+            let round = Round::new();
+            Self { source, round, trim_after: None, looked: None, looks: false, seat: None, calls: 0 }
         }
     }
 
@@ -148,25 +152,33 @@ mod of_allocator {
     }
 
     impl Target for OfAllocator {
-        fn enter(&mut self, _: bool) {}
+        fn enter(&mut self, early: bool) {
+            self.seat = early.then(|| self.source.wakers.enter(current()).ok()).flatten();
+            self.calls = self.source.wakers.calls();
+        }
 
-        fn leave(&mut self) {}
+        fn leave(&mut self) {
+            if let Some(seat) = self.seat.take() {
+                self.source.wakers.leave(seat);
+            }
+        }
 
         fn is_there(&self) -> bool {
             true
         }
 
         fn has_called(&self) -> bool {
-            false
+            self.source.wakers.calls() != self.calls
         }
 
         fn begin_pass(&mut self, settings: &Settings) -> Option<()> {
             self.trim_after = settings.trim_after;
+            self.calls = self.source.wakers.calls();
             Some(())
         }
 
         fn sweep_piece(&mut self, units: u32) -> Option<Piece> {
-            let Self { source, round, trim_after, looked, looks } = self;
+            let Self { source, round, trim_after, looked, looks, .. } = self;
             let (piece, trimmed) = source.sweep_piece(round, units, || {
                 let discards = discards(*trim_after, *looked);
                 *looks = discards == Discards::Old;

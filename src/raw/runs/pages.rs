@@ -88,11 +88,14 @@ impl<const CLASSES: usize> Runs<CLASSES> {
         // Relaxed: a guess, which the exchange checks.
         let mut grown = self.grown.load(Ordering::Relaxed);
         loop {
-            let gap = self.buddy.geometry().gap(BlockIndex::new(grown), order);
-            let needed = u64::from(grown) + u64::from(gap) + u64::from(order.units());
-            if needed > u64::from(limit) {
-                return false;
-            }
+            let end = |align: Order, pages: u32| {
+                let gap = self.buddy.geometry().gap(BlockIndex::new(grown), align);
+                u64::from(grown) + u64::from(gap) + u64::from(pages)
+            };
+            // A block of that size; near the limit as many blocks as it takes.
+            let needed =
+                [end(order, order.units()), end(align, pages)].into_iter().find(|end| *end <= u64::from(limit));
+            let Some(needed) = needed else { return false };
             let wanted = grown.saturating_add(LEAST_GROWTH.max(grown / GROWTH_PART)).min(limit);
             let end = wanted.max(needed as u32);
             // Relaxed, both: the pages are published below, by their states.

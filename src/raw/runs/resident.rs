@@ -7,7 +7,7 @@ use core::ops::ControlFlow;
 
 use super::{Entry, Runs};
 use crate::raw::order::{BlockIndex, Order};
-use crate::sync::{AtomicU32, Ordering};
+use crate::sync::{AtomicU32, Ordering, fence};
 
 /// Parts of the most pages that were in use, of which [`Resident::slack`] counts dirty ones.
 const PARTS: u32 = 256;
@@ -31,6 +31,11 @@ const DISCARD_COST: u32 = 16;
 /// To call for that takes as long as to look at so many.
 #[cfg(not(all(loom, feature = "loom")))]
 const CALL_COST: u32 = 256;
+/// Under loom both one: a piece of a page is one page, and of a few may be all.
+#[cfg(all(loom, feature = "loom"))]
+const DISCARD_COST: u32 = 1;
+#[cfg(all(loom, feature = "loom"))]
+const CALL_COST: u32 = 1;
 
 /// Counts of pages.
 #[derive(Debug)]
@@ -171,6 +176,17 @@ impl<const CLASSES: usize> Runs<CLASSES> {
         Entry(self.entry(page)).is_dirty()
     }
 
+    /// Hands the stretches of a span that may be dirty to `visit`: a page and how many. For who has allocated it and has it still; until it
+    /// is released, its pages are marked as they were when they were free, but for the first.
+    pub fn visit_dirty(&self, head: u32, pages: u32, mut visit: impl FnMut(u32, u32)) {
+        let (mut start, end) = (head, head + pages);
+        while start < end {
+            let stretch = 1 + (start + 1..end).take_while(|page| self.is_dirty(*page)).count() as u32;
+            visit(start, stretch);
+            start = (start + stretch..end).find(|page| self.is_dirty(*page)).unwrap_or(end);
+        }
+    }
+
     /// Free pages that are dirty.
     pub fn dirty(&self) -> u32 {
         self.resident.dirty()
@@ -193,12 +209,23 @@ impl<const CLASSES: usize> Runs<CLASSES> {
         self.resident.rise();
     }
 
-    pub(super) fn begin_in_hand(&self) {
-        // Relaxed: published by the Release with which a block is taken in hand.
-        self.resident.begun.fetch_add(1, Ordering::Relaxed);
+    /// Does what has free pages, or slots, in its hand for longer than it takes to allocate or to release some: an allocation that fails
+    /// meanwhile knows that it may find them later. Lock-free if that is.
+    pub fn with_in_hand<R>(&self, work: impl FnOnce() -> R) -> R {
+        self.begin_in_hand();
+        let result = work();
+        self.end_in_hand();
+        result
     }
 
-    pub(super) fn end_in_hand(&self) {
+    fn begin_in_hand(&self) {
+        // Relaxed: the fence publishes it.
+        self.resident.begun.fetch_add(1, Ordering::Relaxed);
+        // Release: pairs with the fence in `in_hand`; who has read anything that this thread writes from now on sees that it has begun.
+        fence(Ordering::Release);
+    }
+
+    fn end_in_hand(&self) {
         // Release: pairs with the Acquire in `in_hand`; who sees it finds what was in hand.
         self.resident.ended.fetch_add(1, Ordering::Release);
     }
@@ -206,9 +233,12 @@ impl<const CLASSES: usize> Runs<CLASSES> {
     /// How often threads took free pages in hand for long; `None`, if one may have some now. Where two answers are the same number none
     /// had any in between.
     fn in_hand(&self) -> Option<u32> {
+        // Acquire: pairs with the fence in `begin_in_hand`. Who came upon what is in somebody's hand has read what that one wrote: the
+        // state of a block, the word of a group, or how many runs are idle.
+        fence(Ordering::Acquire);
         // Acquire: pairs with the Release in `end_in_hand`.
         let ended = self.resident.ended.load(Ordering::Acquire);
-        // Relaxed: who has come upon a block in somebody's hand sees that it was taken in hand, by the Acquire with which states are read.
+        // Relaxed: the fence orders it.
         let begun = self.resident.begun.load(Ordering::Relaxed);
         // None began between the two loads.
         (begun == ended).then_some(begun)
@@ -238,17 +268,17 @@ impl<const CLASSES: usize> Runs<CLASSES> {
             }
             if self.dirty() > enough { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
-        self.begin_in_hand();
-        // What begins in a stretch is visited from its beginning to its end.
-        let (mut end, stretch) = (self.grown(), (self.grown() / STRETCHES).max(1));
-        while end > 0 {
-            let start = end.saturating_sub(stretch);
-            if self.buddy.visit_free(start..end, order, &mut visit).is_break() {
-                break;
+        self.with_in_hand(|| {
+            // What begins in a stretch is visited from its beginning to its end.
+            let (mut end, stretch) = (self.grown(), (self.grown() / STRETCHES).max(1));
+            while end > 0 {
+                let start = end.saturating_sub(stretch);
+                if self.buddy.visit_free(start..end, order, &mut visit).is_break() {
+                    break;
+                }
+                end = start;
             }
-            end = start;
-        }
-        self.end_in_hand();
+        });
         if all {
             write(&self.resident.most_out, self.resident.out());
         }
@@ -257,7 +287,6 @@ impl<const CLASSES: usize> Runs<CLASSES> {
     /// Discards, as `discard` does, pages that are free and dirty, from page `from` of `first` on, or from the block behind that: `all`
     /// of them, or only those that were so already when this came by before; the others are marked as such. At most so many pages, or
     /// what takes as long; returns where to go on, and how much it was. `None`: it came to the end. Lock-free.
-    #[cfg(not(all(loom, feature = "loom")))]
     pub(super) fn discard_piece(
         &self,
         first: BlockIndex,

@@ -73,10 +73,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
     /// The next piece of a round, of so many pages at most, at least one; but to tidy the stacks is one piece. `discard` is as in
     /// [`discard`](Self::discard). Lock-free; abandoned anywhere, it harms nothing.
     pub fn sweep_piece(&self, round: &mut Round, pages: u32, discard: impl FnMut(u32, u32) -> bool) -> Piece {
-        self.begin_in_hand();
-        let piece = self.step(round, pages, discard);
-        self.end_in_hand();
-        piece
+        self.with_in_hand(|| self.step(round, pages, discard))
     }
 
     fn step(&self, round: &mut Round, pages: u32, discard: impl FnMut(u32, u32) -> bool) -> Piece {

@@ -21,6 +21,7 @@ mod part;
 mod resident;
 mod script;
 mod stage;
+mod threads;
 
 use std::error::Error;
 use std::ffi::OsStr;

@@ -3,14 +3,11 @@
 //!
 //! Whoever has the lock plays. When a thread's calls are done up to the next change of thread, it hands the turn over, and
 //! starts the next thread if that has not played before. A thread that has no more calls exits, and the next one goes on
-//! when it is gone, with all that its exit made the allocator do. The threads have their stacks from here, because those
-//! that the C library makes lose pages when a thread exits, which would count against what the allocator takes.
+//! when it is gone, with all that its exit made the allocator do. `threads` has how a thread is started.
 
 use std::alloc::GlobalAlloc;
-use std::ffi::{c_int, c_void};
-use std::hint::black_box;
+use std::ffi::c_void;
 use std::io;
-use std::mem::{self, MaybeUninit};
 use std::ptr;
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
@@ -18,9 +15,8 @@ use std::time::Duration;
 use super::blocks::{Blocks, PAGE};
 use super::resident::{AtStart, Meter, Parts, bring_files_in};
 use super::script::Script;
+use super::threads::{self, Create, STACK, create_of_the_library, thread_time, use_stack};
 
-/// Bytes of the stack of a thread.
-const STACK: usize = 64 * PAGE;
 /// Where a heap begins that comes behind its metadata.
 const HEAP_ALIGN: usize = 2 << 20;
 /// So often, at even distances, the resident memory is looked at.
@@ -203,19 +199,10 @@ impl<A: GlobalAlloc + Sync + 'static> Stage<A> {
     }
 
     fn start(&self, number: usize) -> io::Result<libc::pthread_t> {
-        let done = |error: c_int| if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) };
         let role = &self.roles[number];
         let argument = ptr::from_ref(role).cast_mut().cast();
-        let (mut attributes, mut thread) = (MaybeUninit::uninit(), MaybeUninit::uninit());
-        // SAFETY: the attributes are initialized first and destroyed last; the stack is nobody else's, now and later; the
-        // argument is what `begin` takes.
-        unsafe {
-            done(libc::pthread_attr_init(attributes.as_mut_ptr()))?;
-            done(libc::pthread_attr_setstack(attributes.as_mut_ptr(), role.stack.cast(), role.stack.len()))?;
-            done((self.create)(thread.as_mut_ptr(), attributes.as_ptr(), begin::<A>, argument))?;
-            done(libc::pthread_attr_destroy(attributes.as_mut_ptr()))?;
-            Ok(thread.assume_init())
-        }
+        // SAFETY: the stack is nobody else's, now and later; the argument is what `begin` takes.
+        unsafe { threads::start(self.create, role.stack, begin::<A>, argument) }
     }
 
     fn play_calls(&self, play: &mut Play, mut calls: usize) {
@@ -252,43 +239,6 @@ impl<A: GlobalAlloc + Sync + 'static> Stage<A> {
             play.meter.look_at(play.heap.unwrap_or(0)).expect("the kernel tells what is mapped");
         }
     }
-}
-
-/// How long this thread has had a processor.
-fn thread_time() -> Duration {
-    let mut time = MaybeUninit::<libc::timespec>::uninit();
-    // SAFETY: the time is where it is written to; it is if there is no error, and every thread has this clock.
-    let time = unsafe {
-        let error = libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, time.as_mut_ptr());
-        assert_eq!(error, 0, "every thread has a clock");
-        time.assume_init()
-    };
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
-
-/// As deep as an allocator may go, so that this part of the stack is resident.
-#[inline(never)]
-fn use_stack() {
-    black_box(&mut [1u8; STACK / 2]);
-}
-
-/// `pthread_create`.
-type Create = unsafe extern "C" fn(
-    *mut libc::pthread_t,
-    *const libc::pthread_attr_t,
-    extern "C" fn(*mut c_void) -> *mut c_void,
-    *mut c_void,
-) -> c_int;
-
-/// The function of the C library, though the program may have another one of this name. If it is not found, that one.
-fn create_of_the_library() -> Create {
-    // SAFETY: the name ends with a zero.
-    let found = unsafe { libc::dlsym(libc::RTLD_NEXT, c"pthread_create".as_ptr()) };
-    if found.is_null() {
-        return libc::pthread_create;
-    }
-    // SAFETY: the C library has it with this signature.
-    unsafe { mem::transmute::<*mut c_void, Create>(found) }
 }
 
 /// What a thread begins with.

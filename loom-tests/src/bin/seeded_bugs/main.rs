@@ -9,6 +9,7 @@ mod bug;
 mod caches;
 mod copy;
 mod heaps;
+mod rounds;
 mod run;
 mod runs;
 mod spans;
@@ -28,7 +29,8 @@ const COPIES: usize = 2;
 fn main() -> io::Result<ExitCode> {
     let part = env::args().nth(1).unwrap_or_default();
     let wanted = |bug: &&Bug| bug.name.contains(&part) || bug.models.iter().any(|model| model.contains(&part));
-    let all = [words::BUGS, blocks::BUGS, caches::BUGS, heaps::BUGS, sweepers::BUGS, runs::BUGS, spans::BUGS];
+    let all =
+        [words::BUGS, blocks::BUGS, caches::BUGS, heaps::BUGS, sweepers::BUGS, runs::BUGS, spans::BUGS, rounds::BUGS];
     let bugs = Vec::from_iter(all.into_iter().flatten().filter(wanted));
 
     let folder = copy::target().join("seeded-bugs");

@@ -5,6 +5,7 @@ use crate::bug::Bug;
 const GROUP: &str = "raw/group.rs";
 const GROUPS: &str = "raw/groups.rs";
 const RUNS: &str = "raw/runs/mod.rs";
+const CLOSE: &str = "raw/runs/close.rs";
 const LIVE: &str = "raw/live.rs";
 
 pub(crate) const BUGS: &[Bug] = &[
@@ -136,51 +137,65 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "slots of another class are not counted when they are taken",
-        source: RUNS,
+        source: CLOSE,
         find: "self.count_idle(class, part, before, false);",
         replace: "_ = before;",
         models: &["runs::stale_node"],
     },
     Bug {
         name: "a run that slots put back make whole stays open",
-        source: RUNS,
+        source: CLOSE,
         find: "let twice = self.give(class, part, slots);",
         replace: "let twice = self.groups.give(class, self.group(part), slots, Lane::here()).twice;",
         models: &["runs::stale_node", "runs::sweep_reopen_give"],
     },
     Bug {
         name: "a sweep closes a run of another class",
-        source: RUNS,
+        source: CLOSE,
         find: "if now != class => {",
         replace: "if now == CLASSES => {",
         models: &["runs::sweep_reopen"],
     },
     Bug {
         name: "a sweep keeps slots of another class",
-        source: RUNS,
+        source: CLOSE,
         find: "self.put_back(now, part, all, all);",
         replace: "_ = now;",
         models: &["runs::sweep_reopen"],
     },
     Bug {
         name: "a run is closed though one of its groups is not",
-        source: RUNS,
-        find: "            *closed\n",
-        replace: "            true\n",
+        source: CLOSE,
+        find: "                *closed\n",
+        replace: "                true\n",
         models: &["runs::close_take_other_group"],
     },
     Bug {
+        name: "two who close a run leave it open",
+        source: CLOSE,
+        find: "self.groups.word(self.group(part)).free() != all",
+        replace: "part.head == head && !all.is_empty()",
+        models: &["runs::close_close", "runs::close_sweep"],
+    },
+    Bug {
+        name: "who gave back what was closed looks again without a fence",
+        source: CLOSE,
+        find: "fence(Ordering::SeqCst);",
+        replace: "",
+        models: &["runs::close_close"],
+    },
+    Bug {
         name: "groups of a run that can't be closed stay closed",
-        source: RUNS,
+        source: CLOSE,
         find: "parts().filter(|(part, _)| closed[part.plane as usize])",
         replace: "parts().filter(|(part, _)| closed[part.plane as usize] && part.plane == PLANES)",
         models: &["runs::close_close", "runs::close_take_other_group"],
     },
     Bug {
         name: "the pages of a run are released before the map says so",
-        source: RUNS,
-        find: "self.count_free(head, shape.pages);\n            self.buddy.release_span(BlockIndex::new(head), shape.pages);",
-        replace: "self.buddy.release_span(BlockIndex::new(head), shape.pages);\n            self.count_free(head, shape.pages);",
+        source: CLOSE,
+        find: "self.count_free(head, shape.pages);\n                self.buddy.release_span(BlockIndex::new(head), shape.pages);",
+        replace: "self.buddy.release_span(BlockIndex::new(head), shape.pages);\n                self.count_free(head, shape.pages);",
         models: &["runs::run_span"],
     },
     Bug {
@@ -199,7 +214,7 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "an idle run that a sweep closes is counted still",
-        source: RUNS,
+        source: CLOSE,
         find: "self.count_idle(class, part, all, false);\n",
         replace: "",
         models: &["runs::sweep_take"],

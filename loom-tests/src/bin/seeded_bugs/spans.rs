@@ -137,9 +137,30 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "pages are in a hand that says that it has none",
         source: RESIDENT,
-        find: "self.begin_in_hand();\n        // What begins",
-        replace: "self.begin_in_hand();\n        self.end_in_hand();\n        // What begins",
-        models: &["spans::discard_alloc"],
+        find: "let result = work();\n        self.end_in_hand();",
+        replace: "self.end_in_hand();\n        let result = work();",
+        models: &["spans::discard_alloc", "spans::sweep_alloc"],
+    },
+    Bug {
+        name: "pages are in a hand without a Release fence",
+        source: RESIDENT,
+        find: "fence(Ordering::Release);",
+        replace: "",
+        models: &["spans::sweep_alloc"],
+    },
+    Bug {
+        name: "whether pages are in a hand is read without an Acquire fence",
+        source: RESIDENT,
+        find: "        fence(Ordering::Acquire);\n",
+        replace: "",
+        models: &["spans::sweep_alloc"],
+    },
+    Bug {
+        name: "a sweep does not count as having pages in its hand",
+        source: "raw/runs/mod.rs",
+        find: "self.with_in_hand(|| {\n            let grown = self.grown();",
+        replace: "Some(()).map_or((), |()| {\n            let grown = self.grown();",
+        models: &["spans::sweep_alloc"],
     },
     Bug {
         name: "pages are no longer in a hand, Relaxed",
