@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use loom_tests::{PAIR, Pages, block, join, model, order, start};
 use mempool::raw::Kind;
+use mempool::raw::Lane;
 use mempool::raw::runs::{Discards, Found, Round};
 
 /// A round that discards all that is free, against an allocation of that and its release: the allocation has the page, or is told that
@@ -76,11 +77,11 @@ fn round_release() {
         let all = pages.alloc(2).expect("the heap may grow");
         pages.release(all);
         let heap = pages.raw.buddy();
-        let units = [(); 2].map(|()| heap.alloc(order(0)).expect("free"));
+        let units = [(); 2].map(|()| heap.alloc(order(0), Lane::FIRST).expect("free"));
         let (lower, upper) = (units[0].min(units[1]), units[0].max(units[1]));
-        heap.release(lower).expect("it is live");
+        heap.release(lower, Lane::FIRST).expect("it is live");
         let other = start(&pages, move |pages| {
-            pages.raw.buddy().release(upper).expect("it is live");
+            pages.raw.buddy().release(upper, Lane::FIRST).expect("it is live");
         });
         let mut round = Round::new();
         pages.round(&mut round, 1, Discards::Nothing);
