@@ -9,7 +9,7 @@
 use super::buddy::Buddy;
 use super::order::{BlockIndex, Order};
 use super::state::{Kind, State, StateWord};
-use super::states::States;
+use super::states::{States, Taken};
 use crate::sync::{Ordering, fence};
 
 /// Blocks of one order in succession after which there may be a whole run of them.
@@ -18,6 +18,10 @@ const SIGN_OF_A_RUN: u32 = 4;
 /// Blocks in succession that are not free, after which only such ones are expected; and of one order among those, after which
 /// there may be a run again. No model has as many.
 const SIGN_OF_MANY: (u32, u32) = (8, 16);
+
+/// Blocks that are not free in succession after which a walk through several stretches at once is tried: what is in vain of
+/// it takes less time than those took. No model has as many.
+const SIGN_OF_MOST: u64 = 256;
 
 /// Look for the lower buddy before it is known whether that matters? A branch that nobody can foretell costs more.
 #[cfg(not(all(loom, feature = "loom")))]
@@ -100,7 +104,20 @@ impl Buddy {
     /// Passes over blocks that are live or cached, until there are many of one order; returns where it ends, and how many there were.
     fn skip_taken(&self, from: u32, end: u32) -> (u32, u64) {
         let (mut at, mut last, mut alike, mut blocks) = (from, Order::ZERO, 0, 0);
+        let mut enough = SIGN_OF_MOST;
         while at < end {
+            if States::is_stretch(&self.geometry, at) && blocks >= enough {
+                match self.states.taken_abreast(at, end) {
+                    Some(Taken { next, blocks: passed, are_alike }) => {
+                        (at, blocks, alike) = (next, blocks + passed, 0);
+                        if are_alike {
+                            break;
+                        }
+                        continue;
+                    }
+                    None => enough = blocks + SIGN_OF_MOST,
+                }
+            }
             let seen = self.states.at(BlockIndex::new(at)).glance();
             let order = seen.order();
             alike = if order == last { alike + 1 } else { 0 };
@@ -124,5 +141,68 @@ impl Buddy {
         let free = self.states.quiet_run(first, order, order < self.geometry.max_order())?;
         // Not past `end`.
         (free == 0 || want > order.get()).then_some((next as u32, free))
+    }
+}
+
+#[cfg(all(test, not(all(loom, feature = "loom"))))]
+mod tests {
+    use super::super::Geometry;
+    use super::*;
+
+    /// splitmix64.
+    struct Random(u64);
+
+    impl Random {
+        fn next(&mut self) -> u64 {
+            self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            mixed ^ mixed >> 27
+        }
+    }
+
+    /// A heap, all of it live, in blocks of random orders: of this one rarely, else of small ones.
+    fn live(units: u32, first_unit: u64, rare: u32) -> (Buddy, alloc::vec::Vec<(BlockIndex, State)>) {
+        let heap = Buddy::new(Geometry::new(units, first_unit, Order::MAX)).expect("some memory");
+        let mut random = Random(u64::from(rare) + first_unit);
+        let mut is_full = false;
+        while !is_full {
+            let order = if random.next().is_multiple_of(97) { rare } else { random.next().trailing_zeros().min(4) };
+            is_full = heap.alloc(Order::new(order).expect("an order")).is_none();
+        }
+        while heap.alloc(Order::ZERO).is_some() {}
+        let blocks = heap.scan().collect();
+        (heap, blocks)
+    }
+
+    #[test]
+    fn live_blocks_are_passed_over_and_all_else_is_found() {
+        let units = 20_000;
+        for (skew, rare) in [(0, 0), (0, 6), (77, 9), (1023, 10), (1, 11), (4095, 13)] {
+            let (heap, blocks) = live(units, skew, rare);
+            let all = blocks.len() as u64;
+            let Quiet { blocks: passed, found, free_units, .. } = heap.skip_quiet(0, units, None);
+            assert_eq!((passed, found, free_units), (all, None, 0), "skew {skew}, rare {rare}");
+            for (number, (block, seen)) in blocks.iter().enumerate() {
+                let word = &heap.states.words()[block.slot()];
+                // In transit, with the node in use or idle; or free, which is what is wanted.
+                let other = [0, 0x80, State::free(seen.order()).bits()][number % 3];
+                word.store(other, Ordering::Relaxed);
+                let Quiet { blocks: passed, found, .. } = heap.skip_quiet(0, units, Some(Order::ZERO));
+                let expected = Some((*block, State::from_bits(other)));
+                assert_eq!((passed, found), (number as u64, expected), "skew {skew}, rare {rare}");
+                word.store(seen.bits(), Ordering::Relaxed);
+            }
+        }
+    }
+
+    #[test]
+    fn it_ends_where_it_is_to_end() {
+        let (heap, blocks) = live(20_000, 5, 9);
+        for (number, (block, _)) in blocks.iter().enumerate().skip(1) {
+            let passed = heap.skip_quiet(0, block.get(), None);
+            assert_eq!((passed.blocks, passed.found), (number as u64, None));
+            let passed = heap.skip_quiet(block.get(), 20_000, None);
+            assert_eq!((passed.blocks, passed.found), ((blocks.len() - number) as u64, None));
+        }
     }
 }

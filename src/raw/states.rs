@@ -1,7 +1,7 @@
 //! The state words of a heap: the table, and looking at many of them at once.
 
 use super::order::{BlockIndex, Geometry, Order};
-use super::state::{KIND, ORDER, State, StateWord};
+use super::state::{KIND, ORDER, State, StateWord, TAKEN};
 use crate::metadata::{Source, Table, Unavailable};
 use crate::sync::{AtomicU16, Ordering};
 
@@ -19,6 +19,10 @@ const GROUP: usize = 16;
 #[cfg(all(loom, feature = "loom"))]
 const GROUP: usize = 4;
 
+/// Units of a stretch, and how many of them are walked through side by side. Under loom the same: no model has so many.
+const STRETCH: usize = 1024;
+const ABREAST: usize = 4;
+
 const _: () = assert!(RUN.is_multiple_of(GROUP) && GROUP.is_multiple_of(LANES));
 
 /// States in one word of the processor.
@@ -26,6 +30,16 @@ const LANES: usize = 4;
 /// One bit in each of them, the lowest and the highest.
 const LOWEST: u64 = 0x0001_0001_0001_0001;
 const HIGHEST: u64 = LOWEST << 15;
+
+/// What was walked through side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Taken {
+    /// Where it ends.
+    pub(super) next: u32,
+    pub(super) blocks: u64,
+    /// Were they all of one order?
+    pub(super) are_alike: bool,
+}
 
 /// The state words of a heap.
 #[derive(Debug)]
@@ -63,6 +77,62 @@ impl States {
             Order::ZERO => quiet(words, 0, Order::ZERO, in_pairs),
             _ => quiet(words, order.get(), order, in_pairs),
         }
+    }
+
+    /// May [`taken_abreast`](Self::taken_abreast) begin here? Where blocks of the order of a stretch begin, so that no
+    /// smaller one reaches from one stretch into the next.
+    #[inline]
+    pub(super) fn is_stretch(geometry: &Geometry, unit: u32) -> bool {
+        unit.wrapping_add(geometry.lead()) as usize % STRETCH == 0
+    }
+
+    /// Walks from head to head, from the block at `from` on, through [`ABREAST`] stretches before `end`, all at once: so the
+    /// processor need not wait for one state to know which is the next. `None`: not all blocks are live or cached, or one
+    /// reaches beyond its stretch, but for the last one.
+    ///
+    /// It is one walk, done in another order: the first stretch begins where a block does, and each other one where
+    /// the walk through the one before has come to, exactly; so no unit is passed over that such a walk would not, and none in
+    /// transit. A glance at each: an Acquire fence is to follow.
+    pub(super) fn taken_abreast(&self, from: u32, end: u32) -> Option<Taken> {
+        let words = self.0.get(from as usize..end as usize)?.get(..ABREAST * STRETCH)?;
+        let stretches: [&[AtomicU16]; ABREAST] =
+            core::array::from_fn(|number| &words[number * STRETCH..(number + 1) * STRETCH]);
+        let (mut places, mut all, mut any, mut blocks) = ([0; ABREAST], u16::MAX, 0, 0);
+        let mut step = |place: &mut usize, word: &AtomicU16| {
+            // Relaxed: as in `StateWord::glance`.
+            let seen = word.load(Ordering::Relaxed);
+            (all, any) = (all & seen, any | seen);
+            // Small for what is no head: its bits of the order are clear.
+            *place += 1 << (seen & ORDER);
+            all & TAKEN != 0
+        };
+        'all: loop {
+            let mut next = [None; ABREAST];
+            for ((next, stretch), place) in next.iter_mut().zip(&stretches).zip(&places) {
+                *next = stretch.get(*place);
+            }
+            let [Some(a), Some(b), Some(c), Some(d)] = next else { break 'all };
+            let [at_a, at_b, at_c, at_d] = &mut places;
+            if !(step(at_a, a) & step(at_b, b) & step(at_c, c) & step(at_d, d)) {
+                return None;
+            }
+            blocks += ABREAST as u64;
+        }
+        for (place, stretch) in places.iter_mut().zip(&stretches) {
+            while let Some(word) = stretch.get(*place) {
+                if !step(place, word) {
+                    return None;
+                }
+                blocks += 1;
+            }
+        }
+        let [inner @ .., last] = places;
+        let next = from.checked_add(((ABREAST - 1) * STRETCH + last) as u32)?;
+        inner.iter().all(|place| *place == STRETCH).then_some(Taken {
+            next,
+            blocks,
+            are_alike: (all ^ any) & ORDER == 0,
+        })
     }
 }
 
@@ -146,5 +216,48 @@ mod tests {
         let table = States::new(&geometry, &mut Source::Global).expect("a few bytes");
         assert_eq!(table.quiet_run(BlockIndex::new(1), Order::ZERO, true), None);
         assert_eq!(table.quiet_run(BlockIndex::new(0), Order::MAX, true), None);
+    }
+
+    /// Stretches of live blocks of `order`, but for the word of one unit.
+    fn walk(order: Order, odd: Option<(usize, State)>) -> Option<Taken> {
+        let units = ABREAST * STRETCH;
+        let table = States::new(&Geometry::new(units as u32, 0, Order::MAX), &mut Source::Global).expect("some memory");
+        for head in (0..units).step_by(order.units() as usize) {
+            table.words()[head].store(State::live(order).bits(), Ordering::Relaxed);
+        }
+        if let Some((unit, state)) = odd {
+            table.words()[unit].store(state.bits(), Ordering::Relaxed);
+        }
+        table.taken_abreast(0, units as u32)
+    }
+
+    #[test]
+    fn a_walk_abreast_is_one_walk() {
+        let [small, next, large] = [2, 3, 10].map(|order| Order::new(order).expect("an order"));
+        let units = (ABREAST * STRETCH) as u32;
+        let taken = |order: Order, more: u64| Taken {
+            next: units,
+            blocks: u64::from(units >> order.get()) + more,
+            are_alike: true,
+        };
+        for order in [Order::ZERO, small, large] {
+            assert_eq!(walk(order, None), Some(taken(order, 0)));
+        }
+        for head in (0..units as usize).step_by(4) {
+            for other in [State::from_bits(0), State::from_bits(0x80), State::free(small)] {
+                assert_eq!(walk(small, Some((head, other))), None, "{other:?} at {head}");
+            }
+            // As who reads the states while blocks change hands may see it: a block is there twice, or ends inside another.
+            let twice = Some((head, State::live(next)));
+            let is_inside = (head + 4) % STRETCH != 0;
+            let at_end = head + 4 == units as usize;
+            let expected = Taken { next: units + if at_end { 4 } else { 0 }, are_alike: false, ..taken(small, 0) };
+            let blocks = expected.blocks - u64::from(is_inside);
+            assert_eq!(walk(small, twice), (is_inside || at_end).then_some(Taken { blocks, ..expected }), "at {head}");
+            let hole = Some((head, State::live(Order::ZERO)));
+            assert_eq!(walk(small, hole), None, "at {head}");
+            let unseen = Some((head + 1, State::live(next)));
+            assert_eq!(walk(small, unseen), Some(taken(small, 0)));
+        }
     }
 }

@@ -29,7 +29,7 @@ const REGION_SHIFT: u32 = 1;
 
 /// Paths at once: as many cache misses as a processor has under way.
 #[cfg(not(all(loom, feature = "loom")))]
-const LANES: usize = 32;
+const LANES: usize = 64;
 /// Under loom two: no model has three that are unproven.
 #[cfg(all(loom, feature = "loom"))]
 const LANES: usize = 2;
