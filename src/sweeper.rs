@@ -33,7 +33,8 @@ use crate::sync::{JoinHandle, ThreadBuilder, current};
 /// How much a sweeper may do in one pass, over all its pools. What is left over waits for the next pass, which goes on where
 /// this one stopped. A pass ends after a piece of work of at most 16 384 smallest blocks, so that it may take a few tenths of
 /// a millisecond more than it was given. To tidy the free stacks of a heap, once a round if anything was merged, is one piece of
-/// work, however large: 10 ns for each entry, and up to 20 where millions of blocks were released in random order.
+/// work, however large: 10 ns for each entry, and up to 20 where millions of blocks were released in random order. Only to drop
+/// the sweeper ends it early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Budget {
@@ -60,8 +61,9 @@ pub enum Budget {
 )]
 ///
 /// To drop the sweeper stops it, also in the middle of a pass, and waits until its thread is gone, which is for a piece of work
-/// at most. It harms nothing to have
-/// none, or several at one pool, or to stop one anywhere.
+/// at most, a few tenths of a millisecond. If it was tidying the free stacks of a pool, it leaves the rest to the next sweep; until
+/// then an allocation may have to search for what is not in the stacks. (The stacks of an allocator, which have entries for whole pages
+/// only, it tidies to the end.) It harms nothing to have none, or several at one pool, or to stop one anywhere.
 ///
 /// # Fork
 ///

@@ -4,8 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use loom::cell::UnsafeCell;
+use mempool::raw::bits::Bits;
 use mempool::raw::stack::{Chain, FreeStack, Links};
-use mempool::raw::walk::{Bits, Paths, TOPS, Ways};
+use mempool::raw::stop::Stop;
+use mempool::raw::walk::{Paths, TOPS, Ways};
 use mempool::raw::{BlockIndex, Geometry, Order};
 
 /// A free stack, its links, and for each node a payload that only the thread with the node in hand touches.
@@ -77,6 +79,15 @@ impl Stack {
         nodes.map(BlockIndex::get).inspect(|node| self.move_to(*node, true)).collect()
     }
 
+    /// Empties the stack, takes its top, and puts the others back.
+    pub fn detach_and_put_below(&self) -> Option<u32> {
+        let mut nodes = self.stack.detach(&self.links);
+        let top = nodes.next().map(BlockIndex::get);
+        top.into_iter().for_each(|top| self.move_to(top, true));
+        self.stack.put_below(&self.links, nodes);
+        top
+    }
+
     /// Empties the stack but for its top, and walks along the rest on as many paths as there can be. One thread at a time.
     pub fn walk(&self) -> Vec<u32> {
         let Some(top) = self.stack.pop(&self.links) else { return Vec::new() };
@@ -84,10 +95,11 @@ impl Stack {
         self.found.set(top);
         self.move_to(top.get(), false);
         let mut tops = [None; TOPS];
-        tops[0] = self.stack.replace(&self.links, Chain::new(top));
+        tops[0] = self.stack.replace(&self.links, Chain::new(top)).top();
         let ways = Ways { links: &self.links, end: self.links.end(), tops };
         let units = self.in_hand.len() as u32;
-        self.paths.walk(&ways, &self.found, |from, _| (from < units).then(|| BlockIndex::new(from)));
+        let begin = |from: u32, _: u32| (from < units).then(|| BlockIndex::new(from));
+        assert!(self.paths.walk(&ways, &self.found, &mut Stop::never(), begin));
         self.found.drain().map(BlockIndex::get).inspect(|node| self.move_to(*node, true)).collect()
     }
 

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use super::MemoryPool;
 use crate::heap::HeapId;
+use crate::raw::stop::Stop;
 use crate::raw::{Buddy, Order, Sweep};
 use crate::stats::SweepReport;
 
@@ -72,7 +73,10 @@ impl MemoryPool {
         // These blocks were visited before.
         total.add(&Sweep { blocks: 0, free_units: 0, largest_found: None, ..seams });
         let blocks = total.blocks;
-        total.add(&with(&|buddy| Sweep { dropped: buddy.finish_pieces(blocks), ..Sweep::default() }));
+        total.add(&with(&|buddy| Sweep {
+            dropped: buddy.finish_pieces(blocks, &mut Stop::never()),
+            ..Sweep::default()
+        }));
         total
     }
 }

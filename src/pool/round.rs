@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::{MemoryPool, count};
 use crate::heap::HeapId;
+use crate::raw::stop::Stop;
 
 /// How far a sweeper has come with a pool. It remembers heaps by their names, so that they may come and go meanwhile.
 #[derive(Debug)]
@@ -36,11 +37,11 @@ pub(crate) struct Piece {
 
 impl MemoryPool {
     /// Merges the next piece, of so many units at most, of the heaps that are not at rest. With the last piece of a heap goes
-    /// the tidying of its stacks, O(entries); with the first of a round, what threads left that are gone or is on its way
+    /// the tidying of its stacks, O(entries), which ends soon after `stop` says so; with the first of a round, what threads left that are gone or is on its way
     /// between threads goes back to the heaps. Lock-free; abandoned anywhere, it harms nothing, as a sweep.
     ///
     /// Other threads are not asked to flush their caches: that would cost them something in each round.
-    pub(crate) fn sweep_piece(&self, round: &mut Round, units: u32) -> Piece {
+    pub(crate) fn sweep_piece(&self, round: &mut Round, units: u32, stop: &dyn Fn() -> bool) -> Piece {
         if round.is_new() {
             self.collect();
         }
@@ -66,7 +67,8 @@ impl MemoryPool {
             round.changed |= sweep.merges > 0 || sweep.unsettled;
             round.blocks += sweep.blocks;
             if next >= buddy.geometry().units() {
-                round.changed |= buddy.finish_pieces(round.blocks) > 0;
+                let mut stop = Stop::when(stop);
+                round.changed |= buddy.finish_pieces(round.blocks, &mut stop) > 0 || stop.is_stopped();
                 round.note_rest();
                 round.go_on();
             } else {

@@ -9,6 +9,7 @@ use super::order::{BlockIndex, Order};
 use super::quiet::Quiet;
 use super::stack::Chain;
 use super::state::{Kind, State};
+use super::stop::Stop;
 
 /// Blocks of one order that are merged at once, as a number of orders: their states, if they are single units, fill eight cache
 /// lines.
@@ -75,12 +76,22 @@ impl Buddy {
 
     /// The same for a heap of which only the first `units` units were ever published.
     pub(crate) fn sweep_first(&self, units: u32, want: Want) -> Sweep {
+        self.sweep_until(units, want, &mut Stop::never())
+    }
+
+    /// A sweep whose tidying stops when `stop` says so. For models.
+    #[cfg(all(loom, feature = "loom"))]
+    pub fn sweep_and_stop(&self, stop: &mut Stop<'_>) -> Sweep {
+        self.sweep_until(self.geometry.units(), None, stop)
+    }
+
+    fn sweep_until(&self, units: u32, want: Want, stop: &mut Stop<'_>) -> Sweep {
         let mut pass = Pass { gathers: true, ..Pass::new(self, want) };
         pass.run(0..units);
         let Pass { mut sweep, hand, .. } = pass;
         // Not with `||`: it is noted that they are tidied.
         if self.start_to_tidy() | hand.is_some() {
-            sweep.dropped += self.tidy(hand, sweep.blocks);
+            sweep.dropped += self.tidy(hand, sweep.blocks, stop);
         }
         sweep
     }
@@ -205,7 +216,7 @@ impl<'a> Pass<'a> {
     fn begin_to_merge(&mut self) {
         if self.gathers && self.heap.is_worth_a_hand(self.sweep.blocks, true) {
             self.gathers = false;
-            self.hand = self.heap.gather();
+            self.hand = self.heap.gather(&mut Stop::never());
         }
     }
 

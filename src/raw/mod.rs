@@ -1,7 +1,7 @@
 //! The lock-free buddy core of one heap, in indices only: no pointer, no unsafe code.
 //!
 //! A file uses only the ones before it: [`order`] (sizes and buddy arithmetic), [`state`] (the state word), [`states`] (the table
-//! of them), [`stack`] (the free stacks), [`lanes`] (how many of them there are), [`walk`] (walking along them on many paths), [`buddy`] (publish, take, split, release),
+//! of them), [`stack`] (the free stacks), [`lanes`] (how many of them there are), [`stop`] (stopping in the middle), [`bits`] (one for each node in hand), [`walk`] (walking along them on many paths), [`buddy`] (publish, take, split, release),
 //! `quiet` (passing over what there is nothing to do about), `hand` (the nodes that a sweep has in hand), [`merge`] (the pass of a
 //! sweep), [`pieces`] (the same piece by piece), [`resize`] (grow and shrink in place), [`batch`] (many blocks for few atomic
 //! operations), [`scan`] (looking at the blocks), [`search`] (when an allocation may fail), [`seize`] (taking a heap out of
@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod batch;
+pub mod bits;
 pub mod buddy;
 #[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
 pub mod group;
@@ -35,6 +36,7 @@ pub mod spans;
 pub mod stack;
 pub mod state;
 pub mod states;
+pub mod stop;
 pub mod walk;
 
 pub use batch::Batch;

@@ -6,6 +6,7 @@ use super::buddy::Buddy;
 use super::merge::Sweep;
 use super::order::{BlockIndex, Order};
 use super::state::Kind;
+use super::stop::Stop;
 
 impl Buddy {
     /// Merges the blocks that begin in the `units` units from `from` on with what lies left of them, whatever the piece that
@@ -19,9 +20,9 @@ impl Buddy {
     }
 
     /// Tidies the stacks, if they want it: what is left to do once all pieces were merged, in which so many blocks were visited.
-    /// Returns how many entries it dropped. O(entries). Lock-free.
-    pub fn finish_pieces(&self, blocks: u64) -> u64 {
-        if self.start_to_tidy() { self.tidy(None, blocks) } else { 0 }
+    /// Returns how many entries it dropped. O(entries). Lock-free. If it stops, there is something left to do.
+    pub fn finish_pieces(&self, blocks: u64, stop: &mut Stop<'_>) -> u64 {
+        if self.start_to_tidy() { self.tidy(None, blocks, stop) } else { 0 }
     }
 
     /// Cuts the heap where blocks of `order` begin, whoever has them. The pieces can be merged in any order, by several
@@ -107,7 +108,7 @@ mod tests {
                     total.add(&sweep);
                     next = end;
                 }
-                assert_eq!(heap.finish_pieces(total.blocks) > 0, total.merges > 0);
+                assert_eq!(heap.finish_pieces(total.blocks, &mut Stop::never()) > 0, total.merges > 0);
                 assert_eq!(blocks(&heap), blocks(&whole), "{units} units in pieces of {step}");
                 assert_eq!((total.blocks, total.merges, total.unsettled), (all.blocks, all.merges, false));
                 assert_eq!((total.largest, total.largest_found), (all.largest, all.largest_found));
@@ -134,10 +135,96 @@ mod tests {
                 }
                 assert_eq!(total.blocks, all.blocks);
                 total.add(&heap.merge_seams(order));
-                heap.finish_pieces(total.blocks);
+                heap.finish_pieces(total.blocks, &mut Stop::never());
                 assert_eq!(blocks(&heap), blocks(&whole), "{units} units in pieces of order {}", order.get());
                 assert_eq!((total.merges, total.largest), (all.merges, all.largest));
             }
         }
+    }
+
+    /// A heap that is large enough for all that tidying may do: every unit but each 100th was released in an order that leaves
+    /// neighbours far from each other, and merged, so that most entries are stale and the others in the wrong stack.
+    fn merged(units: u32, tables: bool) -> (Buddy, u64) {
+        let heap = Buddy::new(Geometry::new(units, 3, Order::MAX)).expect("some memory");
+        while heap.alloc(Order::ZERO, Lane::FIRST).is_some() {}
+        let step = 7919;
+        for unit in (0..units).map(|number| (u64::from(number) * step % u64::from(units)) as u32) {
+            if unit % 100 != 0 {
+                heap.release(BlockIndex::new(unit), Lane::FIRST).expect("it is live");
+            }
+        }
+        let sweep = heap.merge(0..units, None);
+        assert!(sweep.merges > 0 && !sweep.unsettled);
+        (heap, if tables { sweep.blocks } else { 0 })
+    }
+
+    /// The blocks that allocations find in the stacks, by order, without looking at the states.
+    fn in_stacks(heap: &Buddy) -> usize {
+        let orders = Order::ZERO.through(heap.geometry.max_order()).rev();
+        orders.map(|order| core::iter::from_fn(|| heap.pop_take(order, State::live(order), Lane::FIRST)).count()).sum()
+    }
+
+    #[test]
+    fn tidying_stops_wherever_it_is_and_loses_nothing() {
+        let units = 3 * 40_961;
+        for tables in [true, false] {
+            let looks = core::cell::Cell::new(0);
+            let count = || {
+                looks.set(looks.get() + 1);
+                false
+            };
+            let (heap, visited) = merged(units, tables);
+            let dropped = heap.finish_pieces(visited, &mut Stop::when(&count));
+            let all = looks.get();
+            // It looks after each 4 096 nodes: along all of them with tables twice, on the way into the hand and out of it.
+            let entries = u64::from(units - units.div_ceil(100));
+            assert!(all >= entries / 4096 * if tables { 2 } else { 1 }, "{all} looks");
+            let free = blocks(&heap).iter().filter(|(_, state)| state.kind() == Kind::Free).count();
+            assert_eq!(heap.finish_pieces(visited, &mut Stop::never()), 0);
+            assert_eq!(in_stacks(&heap), free);
+            for last in 1..=all {
+                let (heap, visited) = merged(units, tables);
+                let (before, version) = (blocks(&heap), heap.version());
+                looks.set(0);
+                let stops = || {
+                    count();
+                    looks.get() >= last
+                };
+                let mut stop = Stop::when(&stops);
+                let first = heap.finish_pieces(visited, &mut stop);
+                assert!(stop.is_stopped());
+                assert_eq!(looks.get(), last, "it stops, and looks no more");
+                assert_ne!(heap.version(), version, "whoever is at rest looks again");
+                // The next sweep does the rest, whatever it thinks that it is worth.
+                let rest = heap.sweep(None);
+                assert_eq!((rest.merges, first + rest.dropped), (0, dropped), "stopped at look {last} of {all}");
+                assert_eq!(blocks(&heap), before);
+                assert_eq!(heap.finish_pieces(visited, &mut Stop::never()), 0);
+                assert_eq!(in_stacks(&heap), free, "stopped at look {last} of {all}");
+            }
+        }
+    }
+
+    #[test]
+    fn stopped_again_and_again_it_is_done_in_the_end() {
+        let units = 3 * 40_961;
+        let (heap, visited) = merged(units, true);
+        let free = blocks(&heap).iter().filter(|(_, state)| state.kind() == Kind::Free).count();
+        let mut times = 0;
+        loop {
+            let looks = core::cell::Cell::new(0);
+            let stops = || {
+                looks.set(looks.get() + 1);
+                looks.get() > 40
+            };
+            let mut stop = Stop::when(&stops);
+            heap.finish_pieces(visited, &mut stop);
+            times += 1;
+            if !stop.is_stopped() {
+                break;
+            }
+        }
+        assert!(times > 1, "it was stopped");
+        assert_eq!(in_stacks(&heap), free);
     }
 }

@@ -147,6 +147,7 @@ impl Buddy {
 #[cfg(all(test, not(all(loom, feature = "loom"))))]
 mod tests {
     use super::super::Geometry;
+    use super::super::lanes::Lane;
     use super::*;
 
     /// splitmix64.
@@ -167,9 +168,9 @@ mod tests {
         let mut is_full = false;
         while !is_full {
             let order = if random.next().is_multiple_of(97) { rare } else { random.next().trailing_zeros().min(4) };
-            is_full = heap.alloc(Order::new(order).expect("an order")).is_none();
+            is_full = heap.alloc(Order::new(order).expect("an order"), Lane::FIRST).is_none();
         }
-        while heap.alloc(Order::ZERO).is_some() {}
+        while heap.alloc(Order::ZERO, Lane::FIRST).is_some() {}
         let blocks = heap.scan().collect();
         (heap, blocks)
     }

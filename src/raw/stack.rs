@@ -124,6 +124,37 @@ impl Chain {
     }
 }
 
+/// Nodes that were detached from a stack, all in the caller's hand, linked as they stood there; from the top.
+#[must_use = "nodes that are dropped are lost"]
+#[derive(Debug)]
+pub struct Detached<'a> {
+    links: &'a Links,
+    next: Option<BlockIndex>,
+}
+
+impl<'a> Detached<'a> {
+    /// The ones from this one on.
+    pub(super) fn from(links: &'a Links, top: Option<BlockIndex>) -> Self {
+        Self { links, next: top }
+    }
+
+    /// The first of them, from which the links lead to the others.
+    pub fn top(&self) -> Option<BlockIndex> {
+        self.next
+    }
+}
+
+impl Iterator for Detached<'_> {
+    type Item = BlockIndex;
+
+    fn next(&mut self) -> Option<BlockIndex> {
+        let block = self.next?;
+        // The node's link is read before the caller may write it.
+        self.next = Some(self.links.after(block)).filter(|link| *link != self.links.end()).map(BlockIndex::new);
+        Some(block)
+    }
+}
+
 /// One free stack, empty at first. Its nodes are those of the links that each call is given, always the same ones.
 #[derive(Debug, Default)]
 pub struct FreeStack(AtomicU64);
@@ -186,29 +217,32 @@ impl FreeStack {
 
     /// Empties the stack with one compare-exchange, and returns its nodes, all in the caller's hand then, from the
     /// top. Lock-free.
-    pub fn detach<'a>(&self, links: &'a Links) -> impl Iterator<Item = BlockIndex> + use<'a> {
-        let (end, mut next) = (links.end(), self.detach_top(links));
-        core::iter::from_fn(move || {
-            let block = next?;
-            // The node's link is read before the caller of the iterator may write it.
-            next = Some(links.after(block)).filter(|link| *link != end).map(BlockIndex::new);
-            Some(block)
-        })
-    }
-
-    /// The same; returns the top, from which the links lead to the others.
-    pub fn detach_top(&self, links: &Links) -> Option<BlockIndex> {
-        self.swing(links, |_| links.end())
+    pub fn detach<'a>(&self, links: &'a Links) -> Detached<'a> {
+        Detached::from(links, self.swing(links, |_| links.end()))
     }
 
     /// Pushes a chain of nodes that are in the caller's hand, and takes out all that was there before, with one compare-exchange, so
-    /// that others never find the stack empty. Returns the old top. Lock-free.
-    pub fn replace(&self, links: &Links, chain: Chain) -> Option<BlockIndex> {
+    /// that others never find the stack empty. Returns those. Lock-free.
+    pub fn replace<'a>(&self, links: &'a Links, chain: Chain) -> Detached<'a> {
         links.set(chain.last, links.end());
+        Detached::from(links, self.exchange(links, chain.first))
+    }
+
+    /// Puts nodes back that were detached, below the ones that others have pushed since. O(those). Lock-free.
+    pub fn put_below(&self, links: &Links, nodes: Detached<'_>) {
+        let Some(top) = nodes.top() else { return };
+        let above = Detached::from(links, self.exchange(links, top));
+        let Some(first) = above.top() else { return };
+        self.push(links, Chain { first, last: above.last().unwrap_or(first) });
+    }
+
+    /// Makes `first` the top, with what its links lead to, all in the caller's hand, and takes out all that was there before. Returns the
+    /// old top.
+    fn exchange(&self, links: &Links, first: BlockIndex) -> Option<BlockIndex> {
         // Acquire: as in `swing`.
         let mut old = self.0.load(Ordering::Acquire);
         loop {
-            let new = links.head(old, true, chain.first.get());
+            let new = links.head(old, true, first.get());
             // Release: as in `push`. Acquire on failure: as in `swing`; as there, what was acquired is the value that was
             // replaced.
             match self.0.compare_exchange_weak(old, new, Ordering::Release, Ordering::Acquire) {

@@ -83,7 +83,7 @@ impl States {
     /// smaller one reaches from one stretch into the next.
     #[inline]
     pub(super) fn is_stretch(geometry: &Geometry, unit: u32) -> bool {
-        unit.wrapping_add(geometry.lead()) as usize % STRETCH == 0
+        (unit.wrapping_add(geometry.lead()) as usize).is_multiple_of(STRETCH)
     }
 
     /// Walks from head to head, from the block at `from` on, through [`ABREAST`] stretches before `end`, all at once: so the

@@ -14,11 +14,13 @@
 //! a proven one begins: a node in another thread's hand may well lead there. If some path turns out not to be proven, all is
 //! walked once more without it, which happens when a block changed hands just then, among the thousands that paths begin at.
 
+use super::bits::Bits;
 use super::lanes::Lanes;
 use super::order::{BlockIndex, Geometry, Order};
 use super::stack::Links;
+use super::stop::Stop;
 use crate::metadata::{Source, Table, Unavailable};
-use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU8, AtomicU32, Ordering};
 
 /// A path begins in each region of 2^this units.
 #[cfg(not(all(loom, feature = "loom")))]
@@ -47,72 +49,6 @@ const TURN: u32 = 1 << 16;
 /// Under loom few, as above.
 #[cfg(all(loom, feature = "loom"))]
 const TURN: u32 = 3;
-
-/// One bit for each unit. Only one thread at a time uses it.
-#[derive(Debug)]
-pub struct Bits(Table<AtomicU64>);
-
-impl Bits {
-    /// All clear. For models.
-    ///
-    /// # Errors
-    ///
-    /// When there is no memory for them.
-    #[cfg(all(loom, feature = "loom"))]
-    pub fn new(geometry: &Geometry) -> Result<Self, Unavailable> {
-        Self::of(geometry, &mut Source::Global)
-    }
-
-    /// All clear.
-    fn of(geometry: &Geometry, source: &mut Source) -> Result<Self, Unavailable> {
-        source.table(geometry.units().div_ceil(u64::BITS) as usize).map(Self)
-    }
-
-    // Relaxed, in all of these: there is one thread.
-
-    /// Is the bit of this unit set? False, if there is no such unit.
-    #[inline]
-    pub fn has(&self, block: BlockIndex) -> bool {
-        self.word(block).is_some_and(|word| word.load(Ordering::Relaxed) >> (block.get() % u64::BITS) & 1 != 0)
-    }
-
-    /// Sets it.
-    #[inline]
-    pub fn set(&self, block: BlockIndex) {
-        if let Some(word) = self.word(block) {
-            word.store(word.load(Ordering::Relaxed) | 1 << (block.get() % u64::BITS), Ordering::Relaxed);
-        }
-    }
-
-    /// Clears it.
-    #[inline]
-    pub fn clear(&self, block: BlockIndex) {
-        if let Some(word) = self.word(block) {
-            word.store(word.load(Ordering::Relaxed) & !(1 << (block.get() % u64::BITS)), Ordering::Relaxed);
-        }
-    }
-
-    #[inline]
-    fn word(&self, block: BlockIndex) -> Option<&AtomicU64> {
-        self.0.get(block.slot() / u64::BITS as usize)
-    }
-
-    /// Takes out the units of which the bit is set, the last ones first.
-    pub fn drain(&self) -> impl Iterator<Item = BlockIndex> + '_ {
-        self.0.iter().enumerate().rev().flat_map(|(place, word)| {
-            let mut bits = word.load(Ordering::Relaxed);
-            if bits != 0 {
-                word.store(0, Ordering::Relaxed);
-            }
-            core::iter::from_fn(move || {
-                let bit = bits.checked_ilog2()?;
-                bits ^= 1 << bit;
-                // Less than the number of units, which is an u32.
-                Some(BlockIndex::new(place as u32 * u64::BITS + bit))
-            })
-        })
-    }
-}
 
 /// What becomes of a path. A byte each, 0 at first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,10 +93,19 @@ pub struct Ways<'a> {
     pub tops: [Option<BlockIndex>; TOPS],
 }
 
+/// Of tables: nobody has them, and all bits are clear.
+pub(super) const IDLE: u32 = 0;
+/// Some sweep has them.
+pub(super) const TAKEN: u32 = 1;
+/// Nobody has them; the bits are those of nodes that are in nobody's hand, and stand in no stack. Who takes the tables has them in hand.
+pub(super) const LEFT: u32 = 2;
+/// Nobody has them; the bits mean nothing.
+pub(super) const UNCLEAR: u32 = 3;
+
 /// The tables that a sweep needs to have nodes in hand: one sweep at a time has them, the others do without.
 #[derive(Debug)]
 pub(super) struct HandTables {
-    /// 1 while some sweep has them.
+    /// Who has them: [`IDLE`], or one of the other values.
     pub(super) taken: AtomicU32,
     /// The nodes in hand.
     pub(super) nodes: Bits,
@@ -179,7 +124,11 @@ impl HandTables {
 
     /// For a heap of `geometry`: one bit for each unit, and a little.
     pub(super) fn new(geometry: &Geometry, source: &mut Source) -> Result<Self, Unavailable> {
-        Ok(Self { taken: AtomicU32::new(0), nodes: Bits::of(geometry, source)?, paths: Paths::of(geometry, source)? })
+        Ok(Self {
+            taken: AtomicU32::new(IDLE),
+            nodes: Bits::of(geometry, source)?,
+            paths: Paths::of(geometry, source)?,
+        })
     }
 }
 
@@ -202,15 +151,25 @@ impl Paths {
     }
 
     /// Sets the bits of all nodes in the chains that `ways` names, which are in the caller's hand. Clears those that were set: there
-    /// no path may begin. `begin` says where one may between two units. O(nodes + regions).
-    pub fn walk(&self, ways: &Ways<'_>, found: &Bits, begin: impl Fn(u32, u32) -> Option<BlockIndex>) {
+    /// no path may begin. `begin` says where one may between two units. O(nodes + regions). False, if it stopped: then the bits mean
+    /// nothing.
+    pub fn walk(
+        &self,
+        ways: &Ways<'_>,
+        found: &Bits,
+        stop: &mut Stop<'_>,
+        begin: impl Fn(u32, u32) -> Option<BlockIndex>,
+    ) -> bool {
         for region in 0..self.regions {
+            if stop.is_due(1) {
+                return false;
+            }
             let first = (region as u32) << REGION_SHIFT;
             let start = begin(first, first.saturating_add(1 << REGION_SHIFT)).filter(|start| !found.has(*start));
             self.add(region, start.map_or(ways.end, BlockIndex::get), ways);
         }
         loop {
-            found.drain().for_each(drop);
+            found.clear_all();
             for (number, top) in ways.tops.into_iter().enumerate() {
                 let place = top.map_or(ways.end, |top| self.walk_singly(top.get(), ways, found));
                 self.add(self.regions + number, place, ways);
@@ -218,10 +177,15 @@ impl Paths {
                 if place != ways.end && self.start_at(place).is_some() {
                     self.set_phase(self.regions + number, Phase::Ended);
                 }
+                if top.is_some() && stop.is_due(SINGLE as u32) {
+                    return false;
+                }
             }
-            self.run(ways, found);
+            if !self.run(ways, found, stop) {
+                return false;
+            }
             if self.keep_proven(ways) {
-                return;
+                return true;
             }
         }
     }
@@ -241,8 +205,8 @@ impl Paths {
         at
     }
 
-    /// Walks until the proof is complete.
-    fn run(&self, ways: &Ways<'_>, found: &Bits) {
+    /// Walks until the proof is complete. False, if it stopped.
+    fn run(&self, ways: &Ways<'_>, found: &Bits, stop: &mut Stop<'_>) -> bool {
         let (mut lanes, mut places, mut used, mut next) = ([0; LANES], [ways.end; LANES], 0, 0);
         while !self.is_proven(ways) {
             // Those that wait come first.
@@ -254,6 +218,9 @@ impl Paths {
             }
             let (mut afterwards, mut ended) = ([0; LANES], 0);
             for _ in 0..TURN {
+                if stop.is_due(used as u32) {
+                    return false;
+                }
                 // Nothing else in between, so that all the cache misses are under way at once.
                 for (after, place) in afterwards.iter_mut().zip(&places[..used]) {
                     *after = ways.links.after(BlockIndex::new(*place));
@@ -287,6 +254,7 @@ impl Paths {
             }
             used = 0;
         }
+        true
     }
 
     /// Notes how far a path has come.

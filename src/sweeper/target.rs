@@ -29,8 +29,8 @@ pub(super) trait Target: Send {
     /// A pass begins here. `None`: it is gone.
     fn begin_pass(&mut self, settings: &Settings) -> Option<()>;
 
-    /// The next piece of its round, of so many units at most. `None`: it is gone.
-    fn sweep_piece(&mut self, units: u32) -> Option<Piece>;
+    /// The next piece of its round, of so many units at most; soon after `stop` says so, it ends. `None`: it is gone.
+    fn sweep_piece(&mut self, units: u32, stop: &dyn Fn() -> bool) -> Option<Piece>;
 }
 
 /// What a piece was.
@@ -103,8 +103,8 @@ impl Target for OfPool {
         Some(())
     }
 
-    fn sweep_piece(&mut self, units: u32) -> Option<Piece> {
-        let piece = self.source.with(|pool| pool.sweep_piece(&mut self.round, units))?;
+    fn sweep_piece(&mut self, units: u32, stop: &dyn Fn() -> bool) -> Option<Piece> {
+        let piece = self.source.with(|pool| pool.sweep_piece(&mut self.round, units, stop))?;
         Some(Piece { units: piece.units, merges: piece.merges, trimmed: 0, is_last: piece.is_last })
     }
 }
@@ -177,7 +177,7 @@ mod of_allocator {
             Some(())
         }
 
-        fn sweep_piece(&mut self, units: u32) -> Option<Piece> {
+        fn sweep_piece(&mut self, units: u32, _: &dyn Fn() -> bool) -> Option<Piece> {
             let Self { source, round, trim_after, looked, looks, .. } = self;
             let (piece, trimmed) = source.sweep_piece(round, units, || {
                 let discards = discards(*trim_after, *looked);

@@ -98,7 +98,7 @@ impl Work {
                 return Some(false);
             }
             let units = left.units.min(PIECE as usize) as u32;
-            let piece = target.sweep_piece(units)?;
+            let piece = target.sweep_piece(units, &|| self.shared.is_stopped())?;
             left.spend(piece.units);
             // Relaxed, both: statistics.
             self.shared.merges.fetch_add(piece.merges, Ordering::Relaxed);

@@ -4,6 +4,7 @@ use super::{Entry, Found, Runs};
 #[cfg(not(all(loom, feature = "loom")))]
 use crate::raw::buddy::NotLive;
 use crate::raw::order::{BlockIndex, Order};
+use crate::raw::stop::Stop;
 use crate::sync::Ordering;
 
 /// Pages by which a heap grows at least.
@@ -75,7 +76,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
     fn tidy_stacks(&self, few: u32) -> bool {
         let wanted = TIDIES && self.buddy.displaced() > u64::from(few) && self.buddy.start_to_tidy();
         if wanted {
-            self.buddy.tidy_singly();
+            self.buddy.tidy_singly(&mut Stop::never());
         }
         wanted
     }

@@ -3,6 +3,7 @@
 
 use super::Runs;
 use crate::raw::order::BlockIndex;
+use crate::raw::stop::Stop;
 
 /// Which free pages are discarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +105,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
                 Piece { merges: sweep.merges, ..passed(next.min(end)) }
             }
             Step::Merge => {
-                round.changed |= self.buddy.finish_pieces(round.blocks) > 0;
+                round.changed |= self.buddy.finish_pieces(round.blocks, &mut Stop::never()) > 0;
                 round.rest = (!round.changed).then_some(round.version);
                 (round.step, round.at) = (Step::Discard(BlockIndex::new(0)), 0);
                 Piece::default()
