@@ -102,9 +102,9 @@ fn detach_push_pop() {
 fn put_below_push_pop() {
     model("put_below_push_pop", Some(3), || {
         let stack = Stack::of(3);
-        let other = start(&stack, |stack| {
-            let node = stack.pop();
-            stack.push(&Vec::from_iter(node));
+        let node = stack.pop().expect("three are there");
+        let other = start(&stack, move |stack| {
+            stack.push(&[node]);
             Vec::from_iter([stack.pop(), stack.pop()].into_iter().flatten())
         });
         let mut hand = Vec::from_iter(stack.detach_and_put_below());
