@@ -18,7 +18,7 @@ fn round_alloc() {
         let pages = Pages::new(1);
         let span = pages.alloc(1).expect("the heap may grow");
         pages.release(span);
-        let other = start(&pages, |pages| pages.round(&mut Round::new(), 1, Discards::All));
+        let other = start(&pages, |pages| pages.round(&mut Round::default(), 1, Discards::All));
         let result = (0..2).find_map(|_| pages.raw.attempt(|| pages.alloc(1)));
         assert_ne!(result, Some(None), "the page is always free, or in a hand");
         result.flatten().into_iter().for_each(|span| pages.release(span));
@@ -36,14 +36,14 @@ fn old_alloc() {
         let pages = Pages::new(2);
         let span = pages.alloc(2).expect("the heap may grow");
         pages.release(span);
-        let mut round = Round::new();
+        let mut round = Round::default();
         pages.round(&mut round, 1, Discards::Old);
         let other = start(&pages, move |pages| pages.round(&mut round, 1, Discards::Old));
         let mine = pages.alloc(1);
         join(other);
         let both = mine.into_iter().chain(pages.alloc(1));
         both.for_each(|span| pages.release(span));
-        pages.round(&mut Round::new(), 1, Discards::All);
+        pages.round(&mut Round::default(), 1, Discards::All);
         assert_eq!(pages.raw.dirty(), 0, "all that is free is clean");
         pages.end(&[], &[]);
     });
@@ -58,8 +58,8 @@ fn round_round() {
         let pages = Pages::new(1);
         let span = pages.alloc(1).expect("the heap may grow");
         pages.release(span);
-        let other = start(&pages, |pages| pages.round(&mut Round::new(), 1, Discards::All));
-        pages.round(&mut Round::new(), 1, Discards::All);
+        let other = start(&pages, |pages| pages.round(&mut Round::default(), 1, Discards::All));
+        pages.round(&mut Round::default(), 1, Discards::All);
         join(other);
         assert_eq!(pages.raw.dirty(), 0, "all that is free is clean");
         pages.end(&[], &[]);
@@ -83,7 +83,7 @@ fn round_release() {
         let other = start(&pages, move |pages| {
             pages.raw.buddy().release(upper, Lane::FIRST).expect("it is live");
         });
-        let mut round = Round::new();
+        let mut round = Round::default();
         pages.round(&mut round, 1, Discards::Nothing);
         join(other);
         (0..2).for_each(|_| pages.round(&mut round, 1, Discards::Nothing));
@@ -104,9 +104,9 @@ fn round_take() {
         pages.give(pair);
         assert_eq!(pages.raw.idle(), 1);
         let other = start(&pages, |pages| pages.take(PAIR, 1));
-        pages.round(&mut Round::new(), 8, Discards::Nothing);
+        pages.round(&mut Round::default(), 8, Discards::Nothing);
         join(other).into_iter().for_each(|hold| pages.give(hold));
-        pages.round(&mut Round::new(), 8, Discards::Nothing);
+        pages.round(&mut Round::default(), 8, Discards::Nothing);
         assert_eq!(pages.raw.find(7), Found::Nothing, "the run is closed");
         pages.end(&[], &[rest]);
     });

@@ -135,7 +135,7 @@ mod of_allocator {
 
     impl OfAllocator {
         pub fn new(source: Box<dyn Deref<Target = PoolAllocator> + Send>) -> Self {
-            let round = Round::new();
+            let round = Round::default();
             Self { source, round, trim_after: None, looked: None, looks: false, seat: None, calls: 0 }
         }
     }

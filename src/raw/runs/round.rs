@@ -6,9 +6,10 @@ use crate::raw::order::BlockIndex;
 use crate::raw::stop::Stop;
 
 /// Which free pages are discarded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Discards {
     /// None.
+    #[default]
     Nothing,
     /// Those that were free, and passed over in this way, once before.
     Old,
@@ -16,8 +17,8 @@ pub enum Discards {
     All,
 }
 
-/// How far a sweeper has come.
-#[derive(Debug)]
+/// How far a sweeper has come; by default, to the beginning of its first round.
+#[derive(Debug, Default)]
 pub struct Round {
     discards: Discards,
     step: Step,
@@ -32,8 +33,9 @@ pub struct Round {
     rest: Option<u64>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Step {
+    #[default]
     Begin,
     Close,
     Merge,
@@ -53,12 +55,6 @@ pub struct Piece {
 }
 
 impl Round {
-    /// The first round, at its beginning.
-    pub const fn new() -> Self {
-        let (discards, step) = (Discards::Nothing, Step::Begin);
-        Self { discards, step, at: 0, version: 0, changed: false, blocks: 0, rest: None }
-    }
-
     /// Is the next piece the first one?
     pub fn is_new(&self) -> bool {
         self.step == Step::Begin
