@@ -88,3 +88,79 @@ impl Depots {
         count
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+    use crate::metadata::Source;
+
+    /// The class of 64 bytes.
+    const CLASS: usize = 3;
+    /// Room for two magazines.
+    const BYTES: usize = 1024;
+
+    /// What `f` returns for depots that are empty, and a slab for two magazines.
+    fn with_depots<T>(f: impl FnOnce(&Depots, &Slab) -> T) -> T {
+        #[repr(align(128))]
+        struct Lines([u8; BYTES]);
+        let mut lines = Lines([0; BYTES]);
+        let slab = Slab::new(NonNull::from(&mut lines.0).cast(), BYTES, &mut Source::Global);
+        f(&Depots::new(), &slab.expect("there is memory for its links"))
+    }
+
+    /// So many blocks, which nobody looks into.
+    fn blocks(count: usize) -> Vec<*mut u8> {
+        (1..=count).map(|block| ptr::without_provenance_mut(64 * block)).collect()
+    }
+
+    fn take(depots: &Depots, slab: &Slab) -> Vec<*mut u8> {
+        let mut out = [ptr::null_mut(); MAGAZINE];
+        let count = depots.take(CLASS, &mut out, slab);
+        out[..count].to_vec()
+    }
+
+    #[test]
+    fn a_magazine_comes_out_as_it_went_in() {
+        with_depots(|depots, slab| {
+            for length in [1, 2, MAGAZINE - 1, MAGAZINE] {
+                assert!(depots.put(CLASS, &blocks(length), usize::MAX, slab));
+                assert_eq!(depots.count(CLASS), 1);
+                assert_eq!(depots.count(CLASS + 1), 0);
+                assert_eq!(take(depots, slab), blocks(length));
+                assert_eq!(take(depots, slab), []);
+                assert_eq!(depots.count(CLASS), 0);
+            }
+            assert!(!depots.put(CLASS, &blocks(MAGAZINE + 1), usize::MAX, slab));
+        });
+    }
+
+    #[test]
+    fn all_magazines_have_a_bound_and_a_class_a_quarter_of_it() {
+        with_depots(|depots, slab| {
+            let most = 4 * 10 * 64;
+            assert!(!depots.put(CLASS, &blocks(11), most, slab));
+            assert!(depots.put(CLASS, &blocks(10), most, slab));
+            assert!(!depots.put(CLASS, &blocks(10), most, slab));
+            assert!(depots.put(CLASS + 1, &blocks(8), most, slab));
+            // 640 and 640 bytes by now.
+            assert!(!depots.put(CLASS + 2, &blocks(1), 1280 + 95, slab));
+            assert_eq!(take(depots, slab).len(), 10);
+            assert!(depots.put(CLASS + 2, &blocks(1), 640 + 4 * 96, slab));
+            assert!(!depots.put(CLASS, &blocks(1), 0, slab));
+        });
+    }
+
+    #[test]
+    fn without_memory_for_it_there_is_no_magazine() {
+        with_depots(|depots, slab| {
+            assert!(depots.put(CLASS, &blocks(2), usize::MAX, slab));
+            assert!(depots.put(CLASS, &blocks(3), usize::MAX, slab));
+            assert!(!depots.put(CLASS, &blocks(1), usize::MAX, slab));
+            // The youngest first.
+            assert_eq!(take(depots, slab), blocks(3));
+            assert!(depots.put(CLASS, &blocks(1), usize::MAX, slab));
+        });
+    }
+}
