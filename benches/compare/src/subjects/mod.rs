@@ -1,9 +1,11 @@
 //! The subjects: what can be compared, behind one trait.
 
 pub mod general;
+mod limit;
 mod pool;
 pub mod regions;
 
+use limit::Limit;
 use pool::Pool;
 #[cfg(test)]
 pub use regions::region;
@@ -179,5 +181,12 @@ pub const ALL: &[Entry] = &[
         package: Some("frame-alloc"),
         colour: (120, 140, 30),
         make: || Box::new(regions::Frames::new(REGION)),
+    },
+    Entry {
+        key: "limit",
+        label: "(limit)",
+        package: None,
+        colour: (190, 190, 190),
+        make: || Box::new(Limit::new(REGION)),
     },
 ];

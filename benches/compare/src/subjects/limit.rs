@@ -1,0 +1,169 @@
+//! What is practically the limit: arrays of freed blocks for each thread and power of two. Nothing is checked, bounded, merged or
+//! given back, and blocks that have become blocks of a size stay that for ever. Not an allocator that one could use.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::ptr;
+use std::sync::Mutex;
+
+use super::regions::region;
+use super::{Subject, moved};
+
+/// Blocks of a stack: more than any of the workloads releases at once.
+const DEPTH: usize = 8192;
+/// Powers of two, from 16 bytes on.
+const ORDERS: usize = 28;
+const LEAST: u32 = 16;
+/// Bytes, and blocks, that are cut from the region at once, unless one block is more.
+const CARVED: (usize, usize) = (1 << 14, 64);
+
+/// The stack of an order: its blocks, the first `len` of them.
+#[derive(Debug)]
+struct Stack {
+    len: Cell<usize>,
+    blocks: [Cell<*mut u8>; DEPTH],
+}
+
+type Stacks = [Stack; ORDERS];
+
+thread_local! {
+    static STACKS: Cell<Option<&'static Stacks>> = const { Cell::new(None) };
+    /// Has them while the thread has not ended.
+    static OWNER: Owner = const { Owner };
+}
+
+struct Owner;
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        if let Some(stacks) = STACKS.take() {
+            let mut shared = SHARED.lock().expect("no panic under the lock");
+            shared.left.push(Left(stacks));
+        }
+    }
+}
+
+/// The stacks of a thread that is gone.
+struct Left(&'static Stacks);
+
+// SAFETY: no other thread has them.
+unsafe impl Send for Left {}
+
+/// What all threads share.
+struct Shared {
+    /// Where the rest of the region begins, and how many bytes it has.
+    rest: (usize, usize),
+    left: Vec<Left>,
+    /// Halves of stacks, of each order.
+    halves: [Vec<Vec<usize>>; ORDERS],
+}
+
+static SHARED: Mutex<Shared> =
+    Mutex::new(Shared { rest: (0, 0), left: Vec::new(), halves: [const { Vec::new() }; ORDERS] });
+
+/// There is one.
+#[derive(Debug)]
+pub struct Limit;
+
+impl Limit {
+    /// With a region of so many bytes.
+    pub fn new(bytes: usize) -> Self {
+        let mut shared = SHARED.lock().expect("no panic under the lock");
+        if shared.rest.1 == 0 {
+            let (base, bytes) = region(bytes);
+            shared.rest = (base.expose_provenance(), bytes);
+        }
+        Self
+    }
+}
+
+fn order(size: u32) -> usize {
+    (size.max(LEAST) - 1).ilog2() as usize - 3
+}
+
+impl Subject for Limit {
+    #[inline]
+    fn alloc(&self, size: u32) -> *mut u8 {
+        let order = order(size);
+        let Some(stacks) = STACKS.get() else { return slow(order) };
+        let stack = &stacks[order];
+        match stack.len.get() {
+            0 => slow(order),
+            len => {
+                stack.len.set(len - 1);
+                stack.blocks[len - 1].get()
+            }
+        }
+    }
+
+    #[inline]
+    unsafe fn release(&self, block: *mut u8, size: u32) {
+        let stacks = STACKS.get().unwrap_or_else(attach);
+        let stack = &stacks[order(size)];
+        if stack.len.get() == DEPTH {
+            share(stack, order(size));
+        }
+        let len = stack.len.get();
+        stack.blocks[len].set(block);
+        stack.len.set(len + 1);
+    }
+
+    #[inline]
+    unsafe fn resize(&self, block: *mut u8, old_size: u32, size: u32) -> *mut u8 {
+        if order(old_size) == order(size) {
+            return block;
+        }
+        // SAFETY: the same contract.
+        unsafe { moved(self, block, old_size, size) }
+    }
+}
+
+/// Stacks for the calling thread.
+#[cold]
+fn attach() -> &'static Stacks {
+    OWNER.with(|_| ());
+    let left = SHARED.lock().expect("no panic under the lock").left.pop();
+    let stacks = left.map_or_else(leaked, |left| left.0);
+    STACKS.set(Some(stacks));
+    stacks
+}
+
+fn leaked() -> &'static Stacks {
+    // SAFETY: a layout with a size; zeroes are empty stacks, and nobody frees them.
+    unsafe { System.alloc_zeroed(Layout::new::<Stacks>()).cast::<Stacks>().as_ref() }
+        .expect("there is memory for stacks")
+}
+
+/// Fills the stack of an order, and takes a block of it.
+#[cold]
+fn slow(order: usize) -> *mut u8 {
+    let stack = &STACKS.get().unwrap_or_else(attach)[order];
+    if stack.len.get() == 0 {
+        let mut shared = SHARED.lock().expect("no panic under the lock");
+        let blocks = shared.halves[order].pop().unwrap_or_else(|| carve(&mut shared.rest, order));
+        for (place, block) in stack.blocks.iter().zip(&blocks) {
+            place.set(ptr::with_exposed_provenance_mut(*block));
+        }
+        stack.len.set(blocks.len());
+    }
+    let Some(len) = stack.len.get().checked_sub(1) else { return ptr::null_mut() };
+    stack.len.set(len);
+    stack.blocks[len].get()
+}
+
+/// New blocks; none, if there is no memory left.
+fn carve(rest: &mut (usize, usize), order: usize) -> Vec<usize> {
+    let size = (LEAST as usize) << order;
+    let count = (CARVED.0 / size).clamp(1, CARVED.1).min(rest.1 / size);
+    let base = rest.0;
+    *rest = (base + count * size, rest.1 - count * size);
+    (0..count).rev().map(|place| base + place * size).collect()
+}
+
+/// Half of a full stack, for who has none.
+#[cold]
+fn share(stack: &Stack, order: usize) {
+    let half = stack.blocks[DEPTH / 2..].iter().map(|block| block.get().expose_provenance()).collect();
+    stack.len.set(DEPTH / 2);
+    SHARED.lock().expect("no panic under the lock").halves[order].push(half);
+}
