@@ -23,10 +23,8 @@ const BATCH: usize = 64;
 const BATCH_BYTES: usize = 4096;
 /// After so many misses one bin is looked at, whether it is used.
 const LOOKS: usize = 4;
-/// After so many misses without a rise of the heap a cache may hold more:
+/// After so many misses without a rise of the heap a cache may hold more.
 const CALM: u32 = 64;
-/// So many times as much.
-const LOOSE: usize = 4;
 /// A bin had no block.
 const EMPTY: u8 = 1;
 /// A bin had no room.
@@ -209,16 +207,16 @@ impl Cache {
     /// Bytes that the bins together may hold: little while the heap rises, more where it has what it needs, since what is cached then
     /// was needed before. When it rises again the bins shed what is too much.
     fn limit(&self, shared: &Shared) -> usize {
-        let tight = shared.cache_limit();
         let rises = shared.region.rises();
         if self.rises.replace(rises) == rises {
             let calm = self.calm.get();
             if calm >= CALM {
-                return tight.saturating_mul(LOOSE);
+                return shared.cache_limit(true);
             }
             self.calm.set(calm + 1);
-            return tight;
+            return shared.cache_limit(false);
         }
+        let tight = shared.cache_limit(false);
         self.calm.set(0);
         let has = self.capacity.get();
         for class in (0..COUNT).filter(|class| self.bins[*class].capacity() > 0) {

@@ -31,6 +31,9 @@ const MOST_PAGES: usize = 1 << 28;
 const CACHES_PART: usize = 12;
 /// Bytes that one cache may hold, whatever the region.
 const MOST_CACHED: usize = 2 << 20;
+/// The same while the region does not rise.
+const CALM_CACHES_PART: usize = 2;
+const MOST_CACHED_CALM: usize = 32 << 20;
 /// Bytes that all depots together may have, once there are two caches: this part of the region.
 const DEPOTS_PART: usize = 64;
 /// And of the smallest one.
@@ -173,11 +176,12 @@ impl Shared {
         })
     }
 
-    /// Bytes of blocks that one cache may hold now.
-    pub(super) fn cache_limit(&self) -> usize {
+    /// Bytes of blocks that one cache may hold now; `is_calm`: the region has not risen for a while.
+    pub(super) fn cache_limit(&self, is_calm: bool) -> usize {
         // Relaxed: a number.
         let caches = self.made.load(Ordering::Relaxed).max(1) as usize;
-        ((self.region.bytes() / CACHES_PART).max(LEAST_CACHED) / caches).min(MOST_CACHED)
+        let (part, most) = if is_calm { (CALM_CACHES_PART, MOST_CACHED_CALM) } else { (CACHES_PART, MOST_CACHED) };
+        ((self.region.bytes() / part).max(LEAST_CACHED) / caches).min(most)
     }
 
     /// Bytes of blocks that may go from cache to cache in magazines.
