@@ -4,12 +4,12 @@
 //! the pass. What was passed over tells a search that the block that it wants is not there, if nothing was published
 //! meanwhile (`search`): then a block that was seen live or cached stays so, and one that was seen free has at most been taken, or
 //! merged with a buddy that was free as well; so if one of two buddies was seen live, the two can't be merged, whichever was
-//! looked at first.
+//! looked at first. Each of two free buddies is seen free, then, in a walk that looks at each block once.
 
 use super::buddy::Buddy;
 use super::order::{BlockIndex, Order};
 use super::state::{Kind, State, StateWord};
-use super::states::{States, Taken};
+use super::states::{States, Walk};
 use crate::sync::{Ordering, fence};
 
 /// Blocks of one order in succession after which there may be a whole run of them.
@@ -19,7 +19,7 @@ const SIGN_OF_A_RUN: u32 = 4;
 /// there may be a run again. No model has as many.
 const SIGN_OF_MANY: (u32, u32) = (8, 16);
 
-/// Blocks that are not free in succession after which a walk through several stretches at once is tried: what is in vain of
+/// Quiet blocks in succession, outside of runs, after which a walk through several stretches at once is tried: what is in vain of
 /// it takes less time than those took. No model has as many.
 const SIGN_OF_MOST: u64 = 256;
 
@@ -49,9 +49,22 @@ impl Buddy {
         let want = want.map_or(u32::MAX, Order::get);
         let (mut at, mut last, mut alike, mut taken) = (from, Order::ZERO, SIGN_OF_A_RUN, 0);
         let (mut blocks, mut free_units, mut largest) = (0u64, 0u64, 0);
-        let mut found = None;
+        let (mut found, mut enough) = (None, SIGN_OF_MOST);
         // No branch depends on what a quiet block is, but for its being one of many alike.
         while at < end {
+            if blocks >= enough && States::is_stretch(geometry, at) {
+                enough = blocks + SIGN_OF_MOST;
+                if let Some(walk) = self.walk(at, end, want) {
+                    blocks += walk.blocks;
+                    free_units += walk.free_units;
+                    largest = largest.max(u32::BITS - walk.free_orders.leading_zeros());
+                    // Where they all are as large as the first one, as far as one can tell, there may be runs.
+                    let order = self.states.at(BlockIndex::new(at)).glance().order();
+                    let are_alike = walk.blocks << order.get() == u64::from(walk.next - at);
+                    (at, enough) = (walk.next, if are_alike { blocks + SIGN_OF_MOST } else { blocks });
+                    continue;
+                }
+            }
             let block = BlockIndex::new(at);
             let seen = self.states.at(block).glance();
             let order = seen.order();
@@ -64,14 +77,14 @@ impl Buddy {
                     blocks += u64::from(States::RUN);
                     free_units += u64::from(free) << order.get();
                     largest = largest.max((order.get() + 1) * u32::from(free > 0));
-                    (at, alike) = (next, SIGN_OF_A_RUN);
+                    (at, alike, enough) = (next, SIGN_OF_A_RUN, blocks + SIGN_OF_MOST);
                     continue;
                 }
             }
             let is_free = seen.kind() == Kind::Free;
             taken = (taken + 1) * u32::from(!is_free);
             if taken > SIGN_OF_MANY.0 {
-                let (next, passed) = self.skip_taken(at, end);
+                let (next, passed) = self.skip_taken(at, end, enough.saturating_sub(blocks));
                 blocks += passed;
                 (taken, alike) = (0, SIGN_OF_A_RUN);
                 if next != at {
@@ -101,27 +114,21 @@ impl Buddy {
         Quiet { blocks, free_units, largest: largest.checked_sub(1).and_then(Order::new), found }
     }
 
-    /// Passes over blocks that are live or cached, until there are many of one order; returns where it ends, and how many there were.
-    fn skip_taken(&self, from: u32, end: u32) -> (u32, u64) {
+    /// Walks through several stretches at once; `None`: not all of their blocks are quiet, or it can't be done here.
+    fn walk(&self, from: u32, end: u32, want: u32) -> Option<Walk> {
+        self.states.walk_abreast(from, end).filter(|walk| walk.free_orders.checked_shr(want).unwrap_or(0) == 0)
+    }
+
+    /// Passes over blocks that are live or cached, until there are many of one order, or after `enough` of them where a walk may begin;
+    /// returns where it ends, and how many there were.
+    fn skip_taken(&self, from: u32, end: u32, enough: u64) -> (u32, u64) {
         let (mut at, mut last, mut alike, mut blocks) = (from, Order::ZERO, 0, 0);
-        let mut enough = SIGN_OF_MOST;
         while at < end {
-            if States::is_stretch(&self.geometry, at) && blocks >= enough {
-                match self.states.taken_abreast(at, end) {
-                    Some(Taken { next, blocks: passed, are_alike }) => {
-                        (at, blocks, alike) = (next, blocks + passed, 0);
-                        if are_alike {
-                            break;
-                        }
-                        continue;
-                    }
-                    None => enough = blocks + SIGN_OF_MOST,
-                }
-            }
             let seen = self.states.at(BlockIndex::new(at)).glance();
             let order = seen.order();
             alike = if order == last { alike + 1 } else { 0 };
-            if !matches!(seen.kind(), Kind::Held | Kind::Live) || alike > SIGN_OF_MANY.1 {
+            let is_taken = matches!(seen.kind(), Kind::Held | Kind::Live);
+            if !is_taken || alike > SIGN_OF_MANY.1 || blocks >= enough && States::is_stretch(&self.geometry, at) {
                 break;
             }
             last = order;
@@ -192,6 +199,46 @@ mod tests {
                 let expected = Some((*block, State::from_bits(other)));
                 assert_eq!((passed, found), (number as u64, expected), "skew {skew}, rare {rare}");
                 word.store(seen.bits(), Ordering::Relaxed);
+            }
+        }
+    }
+
+    #[test]
+    fn free_blocks_are_passed_over_and_pairs_of_them_are_found() {
+        let units = 20_000;
+        for (skew, rare) in [(0, 0), (0, 6), (77, 9), (1023, 8), (4095, 7)] {
+            let (heap, blocks) = live(units, skew, rare);
+            let mut random = Random(skew);
+            let free = blocks.iter().filter(|_| random.next().is_multiple_of(2));
+            for (block, _) in free {
+                _ = heap.release(*block, Lane::FIRST).expect("it is live");
+            }
+            heap.sweep(None);
+            let blocks: alloc::vec::Vec<_> = heap.scan().collect();
+            let free = || blocks.iter().filter(|(_, seen)| seen.kind() == Kind::Free);
+            let largest = free().map(|(_, seen)| seen.order()).max();
+            let free_units: u64 = free().map(|(_, seen)| u64::from(seen.order().units())).sum();
+            let passed = heap.skip_quiet(0, units, None);
+            assert_eq!((passed.blocks, passed.found), (blocks.len() as u64, None), "skew {skew}, rare {rare}");
+            assert_eq!((passed.free_units, passed.largest), (free_units, largest), "skew {skew}, rare {rare}");
+            for want in Order::ZERO.through(Order::MAX) {
+                let wanted = blocks.iter().position(|(_, seen)| seen.kind() == Kind::Free && seen.order() >= want);
+                let passed = heap.skip_quiet(0, units, Some(want));
+                assert_eq!(passed.found, wanted.map(|number| blocks[number]), "skew {skew}, rare {rare}, {want:?}");
+                assert_eq!(passed.blocks, wanted.unwrap_or(blocks.len()) as u64, "skew {skew}, rare {rare}, {want:?}");
+            }
+            for (number, (upper, seen)) in blocks.iter().enumerate() {
+                let order = seen.order();
+                let lower = heap.geometry.lower_buddy(*upper, order).filter(|_| seen.kind() == Kind::Free);
+                let Some(word) = lower.map(|lower| &heap.states.words()[lower.slot()]) else { continue };
+                let before = word.load(Ordering::Relaxed);
+                if State::from_bits(before).order() == order {
+                    word.store(State::free(order).bits(), Ordering::Relaxed);
+                    let passed = heap.skip_quiet(0, units, None);
+                    let expected = (number as u64, Some((*upper, *seen)));
+                    assert_eq!((passed.blocks, passed.found), expected, "skew {skew}, rare {rare}");
+                    word.store(before, Ordering::Relaxed);
+                }
             }
         }
     }

@@ -30,8 +30,6 @@ use crate::sync::{AtomicU16, Ordering};
 pub(super) const ORDER: u16 = 0b0001_1111;
 pub(super) const KIND: u16 = 0b0110_0000;
 const KIND_SHIFT: u32 = KIND.trailing_zeros();
-/// Set in the kinds `Held` and `Live`, and in no other.
-pub(super) const TAKEN: u16 = 0b0100_0000;
 const LISTED: u16 = 0b1000_0000;
 const HOME: u16 = 0xff00;
 const HOME_SHIFT: u32 = HOME.trailing_zeros();
@@ -39,8 +37,6 @@ const HOME_SHIFT: u32 = HOME.trailing_zeros();
 const _: () = assert!(ORDER | KIND | LISTED | HOME == u16::MAX && ORDER & KIND == 0);
 const _: () = assert!(LISTED & (ORDER | KIND) == 0 && HOME & (ORDER | KIND | LISTED) == 0);
 const _: () = assert!(Order::COUNT <= ORDER as usize + 1);
-const _: () = assert!(State::held(Order::ZERO).0 & State::live(Order::ZERO).0 & TAKEN != 0);
-const _: () = assert!(State::free(Order::ZERO).0 & TAKEN == 0 && (Kind::Inner as u16) << KIND_SHIFT & TAKEN == 0);
 
 /// What the unit is the head of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

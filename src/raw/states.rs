@@ -1,7 +1,7 @@
 //! The state words of a heap: the table, and looking at many of them at once.
 
 use super::order::{BlockIndex, Geometry, Order};
-use super::state::{KIND, ORDER, State, StateWord, TAKEN};
+use super::state::{KIND, Kind, ORDER, State, StateWord};
 use crate::metadata::{Source, Table, Unavailable};
 use crate::sync::{AtomicU16, Ordering};
 
@@ -21,24 +21,27 @@ const GROUP: usize = 4;
 
 /// Units of a stretch, and how many of them are walked through side by side. Under loom the same: no model has so many.
 const STRETCH: usize = 1024;
-const ABREAST: usize = 4;
+const ABREAST: usize = 3;
 
 const _: () = assert!(RUN.is_multiple_of(GROUP) && GROUP.is_multiple_of(LANES));
 
 /// States in one word of the processor.
 const LANES: usize = 4;
+
+const _: () = assert!(ORDER as u32 == u32::BITS - 1, "to shift by a state is to shift by its order");
 /// One bit in each of them, the lowest and the highest.
 const LOWEST: u64 = 0x0001_0001_0001_0001;
 const HIGHEST: u64 = LOWEST << 15;
 
 /// What was walked through side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Taken {
+pub(super) struct Walk {
     /// Where it ends.
     pub(super) next: u32,
     pub(super) blocks: u64,
-    /// Were they all of one order?
-    pub(super) are_alike: bool,
+    pub(super) free_units: u64,
+    /// The orders of the free ones, a bit for each.
+    pub(super) free_orders: u32,
 }
 
 /// The state words of a heap.
@@ -79,60 +82,112 @@ impl States {
         }
     }
 
-    /// May [`taken_abreast`](Self::taken_abreast) begin here? Where blocks of the order of a stretch begin, so that no
-    /// smaller one reaches from one stretch into the next.
+    /// May [`walk_abreast`](Self::walk_abreast) begin here? Where blocks of the order of a stretch begin, so that no
+    /// smaller one reaches from one stretch into the next, and buddies lie in one.
     #[inline]
     pub(super) fn is_stretch(geometry: &Geometry, unit: u32) -> bool {
         (unit.wrapping_add(geometry.lead()) as usize).is_multiple_of(STRETCH)
     }
 
     /// Walks from head to head, from the block at `from` on, through [`ABREAST`] stretches before `end`, all at once: so the
-    /// processor need not wait for one state to know which is the next. `None`: not all blocks are live or cached, or one
-    /// reaches beyond its stretch, but for the last one.
+    /// processor need not wait for one state to know which is the next. `None`: there is a block in transit, or a free one with its
+    /// lower buddy or as large as a stretch, or one that reaches beyond its stretch, but for the last one.
     ///
     /// It is one walk, done in another order: the first stretch begins where a block does, and each other one where
     /// the walk through the one before has come to, exactly; so no unit is passed over that such a walk would not, and none in
     /// transit. A glance at each: an Acquire fence is to follow.
-    pub(super) fn taken_abreast(&self, from: u32, end: u32) -> Option<Taken> {
-        let words = self.0.get(from as usize..end as usize)?.get(..ABREAST * STRETCH)?;
-        let stretches: [&[AtomicU16]; ABREAST] =
-            core::array::from_fn(|number| &words[number * STRETCH..(number + 1) * STRETCH]);
-        let (mut places, mut all, mut any, mut blocks) = ([0; ABREAST], u16::MAX, 0, 0);
-        let mut step = |place: &mut usize, word: &AtomicU16| {
-            // Relaxed: as in `StateWord::glance`.
-            let seen = word.load(Ordering::Relaxed);
-            (all, any) = (all & seen, any | seen);
-            // Small for what is no head: its bits of the order are clear.
-            *place += 1 << (seen & ORDER);
-            all & TAKEN != 0
-        };
-        'all: loop {
-            let mut next = [None; ABREAST];
-            for ((next, stretch), place) in next.iter_mut().zip(&stretches).zip(&places) {
-                *next = stretch.get(*place);
-            }
-            let [Some(a), Some(b), Some(c), Some(d)] = next else { break 'all };
-            let [at_a, at_b, at_c, at_d] = &mut places;
-            if !(step(at_a, a) & step(at_b, b) & step(at_c, c) & step(at_d, d)) {
+    #[inline(never)]
+    pub(super) fn walk_abreast(&self, from: u32, end: u32) -> Option<Walk> {
+        let words = self.0.get(from as usize..end as usize)?;
+        let mut walkers = words.as_chunks().0.first_chunk::<ABREAST>()?.each_ref().map(Walker::new);
+        let mut sum = Sum::default();
+        while walkers.iter().all(Walker::is_within) {
+            walkers.iter_mut().for_each(|walker| walker.step(&mut sum));
+            if !sum.is_quiet() {
                 return None;
             }
-            blocks += ABREAST as u64;
         }
-        for (place, stretch) in places.iter_mut().zip(&stretches) {
-            while let Some(word) = stretch.get(*place) {
-                if !step(place, word) {
-                    return None;
-                }
-                blocks += 1;
+        for walker in &mut walkers {
+            while walker.is_within() {
+                walker.step(&mut sum);
             }
         }
-        let [inner @ .., last] = places;
-        let next = from.checked_add(((ABREAST - 1) * STRETCH + last) as u32)?;
-        inner.iter().all(|place| *place == STRETCH).then_some(Taken {
-            next,
-            blocks,
-            are_alike: (all ^ any) & ORDER == 0,
-        })
+        let [inner @ .., last] = walkers.map(|walker| walker.at);
+        let next = from.checked_add((ABREAST as u32 - 1) * STRETCH as u32 + last)?;
+        let Sum { blocks, free_units, free_orders, .. } = sum;
+        let is_whole = sum.is_quiet() && inner.iter().all(|at| *at == STRETCH as u32);
+        is_whole.then_some(Walk { next, blocks, free_units, free_orders })
+    }
+}
+
+/// What a free block adds to a sum, by the kind and the order: its units, nothing for one that is taken; and for what is in transit as much
+/// as for one that is too large.
+const FREE_UNITS: [u32; (KIND | ORDER) as usize + 1] = {
+    let mut units = [0; (KIND | ORDER) as usize + 1];
+    let mut bits = 0;
+    while bits < units.len() {
+        let state = State::from_bits(bits as u16);
+        units[bits] = match state.kind() {
+            Kind::Inner => 1 << 31,
+            Kind::Free => state.order().units(),
+            Kind::Held | Kind::Live => 0,
+        };
+        bits += 1;
+    }
+    units
+};
+
+/// What walks through stretches have seen by now.
+#[derive(Default)]
+struct Sum {
+    blocks: u64,
+    free_units: u64,
+    /// The orders of the free ones, a bit for each.
+    free_orders: u32,
+    /// Those of free buddies.
+    pairs: u32,
+}
+
+impl Sum {
+    #[inline(always)]
+    fn is_quiet(&self) -> bool {
+        self.free_orders & !(STRETCH as u32 - 1) | self.pairs == 0
+    }
+}
+
+/// A walk through one stretch.
+struct Walker<'a> {
+    stretch: &'a [AtomicU16; STRETCH],
+    at: u32,
+    /// The units of the block before this one, if that was free.
+    last: u32,
+}
+
+impl<'a> Walker<'a> {
+    fn new(stretch: &'a [AtomicU16; STRETCH]) -> Self {
+        Self { stretch, at: 0, last: 0 }
+    }
+
+    #[inline(always)]
+    fn is_within(&self) -> bool {
+        (self.at as usize) < STRETCH
+    }
+
+    /// Passes over one block. Without branches, and with as few instructions as can be.
+    #[inline(always)]
+    fn step(&mut self, sum: &mut Sum) {
+        // Relaxed: as in `StateWord::glance`.
+        let seen = self.stretch[self.at as usize].load(Ordering::Relaxed);
+        let free = FREE_UNITS[(seen & (KIND | ORDER)) as usize];
+        sum.blocks += 1;
+        sum.free_units += u64::from(free);
+        sum.free_orders |= free;
+        // All of these are powers of two but the place, which has that bit if the block is an upper one; its lower buddy was the last one, if
+        // that is free and as large.
+        sum.pairs |= self.at & free & self.last;
+        self.last = free;
+        // By the lowest five bits, which are the order, and for what is no head 0.
+        self.at += 1u32.wrapping_shl(seen.into());
     }
 }
 
@@ -219,7 +274,7 @@ mod tests {
     }
 
     /// Stretches of live blocks of `order`, but for the word of one unit.
-    fn walk(order: Order, odd: Option<(usize, State)>) -> Option<Taken> {
+    fn walk(order: Order, odd: Option<(usize, State)>) -> Option<Walk> {
         let units = ABREAST * STRETCH;
         let table = States::new(&Geometry::new(units as u32, 0, Order::MAX), &mut Source::Global).expect("some memory");
         for head in (0..units).step_by(order.units() as usize) {
@@ -228,36 +283,41 @@ mod tests {
         if let Some((unit, state)) = odd {
             table.words()[unit].store(state.bits(), Ordering::Relaxed);
         }
-        table.taken_abreast(0, units as u32)
+        table.walk_abreast(0, units as u32)
     }
 
     #[test]
     fn a_walk_abreast_is_one_walk() {
         let [small, next, large] = [2, 3, 10].map(|order| Order::new(order).expect("an order"));
         let units = (ABREAST * STRETCH) as u32;
-        let taken = |order: Order, more: u64| Taken {
+        let taken = |order: Order, more: u64| Walk {
             next: units,
             blocks: u64::from(units >> order.get()) + more,
-            are_alike: true,
+            free_units: 0,
+            free_orders: 0,
         };
         for order in [Order::ZERO, small, large] {
             assert_eq!(walk(order, None), Some(taken(order, 0)));
         }
         for head in (0..units as usize).step_by(4) {
-            for other in [State::from_bits(0), State::from_bits(0x80), State::free(small)] {
+            for other in [State::from_bits(0), State::from_bits(0x80)] {
                 assert_eq!(walk(small, Some((head, other))), None, "{other:?} at {head}");
             }
+            let free = Walk { free_units: 4, free_orders: 4, ..taken(small, 0) };
+            assert_eq!(walk(small, Some((head, State::free(small)))), Some(free), "at {head}");
             // As who reads the states while blocks change hands may see it: a block is there twice, or ends inside another.
             let twice = Some((head, State::live(next)));
             let is_inside = (head + 4) % STRETCH != 0;
             let at_end = head + 4 == units as usize;
-            let expected = Taken { next: units + if at_end { 4 } else { 0 }, are_alike: false, ..taken(small, 0) };
+            let expected = Walk { next: units + if at_end { 4 } else { 0 }, ..taken(small, 0) };
             let blocks = expected.blocks - u64::from(is_inside);
-            assert_eq!(walk(small, twice), (is_inside || at_end).then_some(Taken { blocks, ..expected }), "at {head}");
+            assert_eq!(walk(small, twice), (is_inside || at_end).then_some(Walk { blocks, ..expected }), "at {head}");
             let hole = Some((head, State::live(Order::ZERO)));
             assert_eq!(walk(small, hole), None, "at {head}");
             let unseen = Some((head + 1, State::live(next)));
             assert_eq!(walk(small, unseen), Some(taken(small, 0)));
         }
+        // A whole stretch may have its lower buddy in another one.
+        assert_eq!(walk(large, Some((STRETCH, State::free(large)))), None);
     }
 }
