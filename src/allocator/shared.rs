@@ -31,9 +31,12 @@ const MOST_PAGES: usize = 1 << 28;
 const CACHES_PART: usize = 12;
 /// Bytes that one cache may hold, whatever the region.
 const MOST_CACHED: usize = 2 << 20;
+/// Bytes that all caches together may hold of the smallest region.
+const LEAST_CACHED: usize = 544 << 10;
 /// The same while the region does not rise.
 const CALM_CACHES_PART: usize = 2;
 const MOST_CACHED_CALM: usize = 32 << 20;
+const LEAST_CACHED_CALM: usize = 4 * LEAST_CACHED;
 /// Bytes that all depots together may have, once there are two caches: this part of the region.
 const DEPOTS_PART: usize = 64;
 /// And of the smallest one.
@@ -43,8 +46,6 @@ const PATIENCE: usize = 1000;
 /// And so often it sleeps then, for one that waits for a processor.
 const SLEEPS: usize = 100;
 const SLEEP: Duration = Duration::from_micros(100);
-/// Bytes that all caches together may hold of the smallest region.
-const LEAST_CACHED: usize = 544 << 10;
 
 /// Everything but the place where it is known.
 #[derive(Debug)]
@@ -180,8 +181,12 @@ impl Shared {
     pub(super) fn cache_limit(&self, is_calm: bool) -> usize {
         // Relaxed: a number.
         let caches = self.made.load(Ordering::Relaxed).max(1) as usize;
-        let (part, most) = if is_calm { (CALM_CACHES_PART, MOST_CACHED_CALM) } else { (CACHES_PART, MOST_CACHED) };
-        ((self.region.bytes() / part).max(LEAST_CACHED) / caches).min(most)
+        let (part, least, most) = if is_calm {
+            (CALM_CACHES_PART, LEAST_CACHED_CALM, MOST_CACHED_CALM)
+        } else {
+            (CACHES_PART, LEAST_CACHED, MOST_CACHED)
+        };
+        ((self.region.bytes() / part).max(least) / caches).min(most)
     }
 
     /// Bytes of blocks that may go from cache to cache in magazines.
