@@ -24,11 +24,10 @@ const STRETCH: usize = 1024;
 const ABREAST: usize = 3;
 
 const _: () = assert!(RUN.is_multiple_of(GROUP) && GROUP.is_multiple_of(LANES));
+const _: () = assert!(ORDER as u32 == u32::BITS - 1, "to shift by a state is to shift by its order");
 
 /// States in one word of the processor.
 const LANES: usize = 4;
-
-const _: () = assert!(ORDER as u32 == u32::BITS - 1, "to shift by a state is to shift by its order");
 /// One bit in each of them, the lowest and the highest.
 const LOWEST: u64 = 0x0001_0001_0001_0001;
 const HIGHEST: u64 = LOWEST << 15;
