@@ -113,15 +113,18 @@ const CLASSES: [u8; SMALL / FINE + MAX_SIZE / COARSE + 1] = {
 #[inline(always)]
 const fn place(size: usize) -> usize {
     let fine = (size + (FINE - 1)) >> FINE.ilog2();
-    let coarse = ((size + (COARSE - 1)) >> COARSE.ilog2()) + SMALL / FINE;
+    // What is added before is one addition less than afterwards.
+    let coarse = (size + (COARSE - 1) + SMALL / FINE * COARSE) >> COARSE.ilog2();
     // Both are computed, so that there is no branch, which nobody could predict where sizes are mixed.
     if size > SMALL { coarse } else { fine }
 }
 
-/// The class of a size; [`COUNT`] or more if it has none.
+/// The class of a size that a layout may have; [`COUNT`] or more if it has none.
 #[inline(always)]
 pub(super) const fn of_size(size: usize) -> usize {
-    if size <= MAX_SIZE { CLASSES[place(size)] as usize } else { COUNT }
+    let place = place(size);
+    // The only check: larger sizes have a place behind the last one.
+    if place < CLASSES.len() { CLASSES[place] as usize } else { COUNT }
 }
 
 /// The class of a layout, aligned as it wants; [`COUNT`] or more if it has none.
@@ -157,7 +160,7 @@ mod tests {
             let class = of_size(size);
             assert!(sizes[class] >= size && (class == 0 || sizes[class - 1] < size), "{size}");
         }
-        assert!(of_size(MAX_SIZE + 1) >= COUNT && of_size(usize::MAX) >= COUNT);
+        assert!(of_size(MAX_SIZE + 1) >= COUNT && of_size(isize::MAX as usize) >= COUNT);
     }
 
     #[test]
