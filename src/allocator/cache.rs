@@ -31,8 +31,8 @@ const EMPTY: u8 = 1;
 const FULL: u8 = 2;
 /// A bin had no block since the heap rose.
 const NEEDED: u8 = 4;
-/// A bin left a magazine since it grew.
-const SENT: u8 = 8;
+/// A bin gave its older half away since it grew.
+const SHED: u8 = 8;
 /// A bin missed since it was looked at.
 const IN_USE: u16 = u16::MAX;
 const _: () = assert!(MOST < IN_USE as usize);
@@ -144,14 +144,15 @@ impl Cache {
     /// Keeps a block for which there was no room: in a bin that may hold more now, or without its older half.
     #[cold]
     pub(super) fn push_slow(&self, class: usize, block: *mut u8, shared: &Shared) {
-        // Where others took what this bin left, blocks go round: it is to hold more.
-        let goes_round = self.missed[class].get() & SENT != 0 && shared.depots.count(class) == 0;
+        // Where others took what this bin gave away, blocks go round: it is to hold more. So it is where all of that went to the runs, as
+        // with one cache it does: the bin is full again before it was ever empty.
+        let goes_round = self.missed[class].get() & SHED != 0 && shared.depots.count(class) == 0;
         self.grow(class, if goes_round { EMPTY | FULL } else { FULL }, shared);
         if self.push(class, block) {
             return;
         }
         let most = shared.depots_limit();
-        self.missed[class].set(self.missed[class].get() | SENT);
+        self.missed[class].set(self.missed[class].get() | SHED);
         self.shed(class, self.bins[class].capacity().div_ceil(2), most, shared);
         if !self.push(class, block) {
             shared.region.give_slots(class, &[block]);

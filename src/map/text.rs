@@ -216,7 +216,7 @@ mod tests {
     fn pool_of(heaps: &[(usize, usize)]) -> MemoryPool {
         let pool = MemoryPool::new();
         for &(base, size) in heaps {
-            pool.add_heap(ptr::without_provenance_mut(base), size).unwrap();
+            pool.add_heap(ptr::without_provenance_mut(base), size).expect("nothing lies there yet");
         }
         pool
     }
@@ -224,7 +224,7 @@ mod tests {
     fn without_escapes(text: &str) -> String {
         text.split("\x1b[")
             .enumerate()
-            .map(|(i, part)| if i == 0 { part } else { part.split_once('m').unwrap().1 })
+            .map(|(i, part)| if i == 0 { part } else { part.split_once('m').expect("an escape ends").1 })
             .collect()
     }
 
@@ -235,8 +235,8 @@ mod tests {
         // Of each four neighbours, three blocks, one, none, all, and two are live.
         for free in [3, 5, 6, 7, 8, 9, 10, 11, 18, 19] {
             let address = (1 << 20) + free * 64;
-            let block = blocks.iter().find(|block| block.addr() == address).unwrap();
-            pool.hl_release(*block).unwrap();
+            let block = blocks.iter().find(|block| block.addr() == address).expect("one lies there");
+            pool.hl_release(*block).expect("it is live");
         }
         let expected = "heap 0: 2 KiB, each character 256 B
   0x0 ▓░·█
@@ -270,9 +270,9 @@ live 1.3 KiB (68.7 %), cached 0 B, free 640 B, largest free block 256 B
             ) + LEGEND
         );
         // 2^40 bytes, and the end of the address space.
-        let huge = MemoryPool::builder().min_block(4096).build().unwrap();
-        huge.add_heap(ptr::without_provenance_mut(1 << 40), 1 << 40).unwrap();
-        huge.add_heap(ptr::without_provenance_mut(usize::MAX - 8191), 8192).unwrap();
+        let huge = MemoryPool::builder().min_block(4096).build().expect("a power of two");
+        huge.add_heap(ptr::without_provenance_mut(1 << 40), 1 << 40).expect("room for a heap");
+        huge.add_heap(ptr::without_provenance_mut(usize::MAX - 8191), 8192).expect("room for a heap");
         for (columns, rows) in [(0, 0), (1, 0), (3, 1), (64, 16), (usize::MAX, 1), (1, usize::MAX), (1000, 1000)] {
             let text = huge.heap_map().text(columns, rows).to_string();
             assert!(text.contains("heap 0: 1 TiB") && text.contains("largest free block 1 TiB"), "{text}");

@@ -20,7 +20,7 @@ const OVER: u32 = u32::MAX;
 
 /// Nanoseconds of one round trip between two threads, of the fastest [`TRIPS`] in a row.
 pub fn round_trip() -> f64 {
-    // Each writes what the other one waits for: the first thread even numbers, the second one odd ones.
+    // Each writes what the other one waits for: this thread odd numbers, the other one even ones.
     let line = CachePadded::new(AtomicU32::new(0));
     thread::scope(|scope| {
         scope.spawn(|| {
