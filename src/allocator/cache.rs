@@ -15,8 +15,9 @@ use super::slab::PieceSize;
 
 /// Blocks that a bin may hold when it comes into use, but for large ones.
 const FIRST: usize = 8;
-/// Most blocks of a bin.
-const MOST: usize = 1024;
+/// Most blocks of a bin. With 1 024, bursts of 1 000 fell together with it: what a refill had too much filled the bin each time, and half
+/// of it went to the runs and came back for ever.
+const MOST: usize = 2048;
 const _: () = assert!(MOST * size_of::<*mut u8>() <= PieceSize::LARGEST);
 /// A bin is not filled with more than so many blocks, or bytes, at once, but for a magazine.
 const BATCH: usize = 64;
@@ -292,6 +293,42 @@ impl Cache {
                 shared.region.give_slots(class, blocks);
                 bin.set_len(0);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+    use core::alloc::{GlobalAlloc, Layout};
+
+    use crate::allocator::PoolAllocator;
+
+    /// Allocates so many blocks, and releases them in the same order.
+    fn burst(allocator: &PoolAllocator, length: usize) {
+        let layout = Layout::new::<[u64; 8]>();
+        // SAFETY: the layout has a size.
+        let blocks: Vec<_> = (0..length).map(|_| unsafe { allocator.alloc(layout) }).collect();
+        for block in blocks {
+            // SAFETY: allocated just now, with this layout.
+            unsafe { allocator.dealloc(block, layout) };
+        }
+    }
+
+    #[test]
+    fn bursts_settle_into_a_bin() {
+        // Each begins with another number of blocks in the bin.
+        for (before, length) in (0..40).map(|step| 997 + 50 * step).flat_map(|before| [(before, 500), (before, 1000)]) {
+            let allocator = PoolAllocator::builder().checked(false).on_demand(usize::MAX);
+            let misses = || allocator.cache().map(|cache| cache.turn.get());
+            burst(&allocator, before);
+            for _ in 0..10 {
+                burst(&allocator, length);
+            }
+            let settled = misses();
+            assert!(settled.is_some());
+            burst(&allocator, length);
+            assert_eq!(misses(), settled, "bursts of {length} after one of {before}");
         }
     }
 }

@@ -5,6 +5,7 @@ use core::ptr::{self, NonNull};
 
 use crossbeam_utils::CachePadded;
 
+use crate::metadata::{Source, Table, Unavailable, Zeroed};
 use crate::raw::stack::FreeStack;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
@@ -15,36 +16,45 @@ use super::slab::{PieceSize, Slab};
 pub(super) const MAGAZINE: usize = 64;
 const SIZE: PieceSize = PieceSize::covering(MAGAZINE * size_of::<*mut u8>());
 
+/// The depot of one class.
+#[derive(Debug, Default)]
+struct Depot {
+    full: FreeStack,
+    /// How many magazines there are, or are about to be.
+    count: AtomicU32,
+}
+
+// SAFETY: a padded structure of atomic integers: zero is valid, and what `default` makes.
+unsafe impl Zeroed for CachePadded<Depot> {}
+
 /// The depots of all classes.
 #[derive(Debug)]
 pub(super) struct Depots {
-    full: [CachePadded<FreeStack>; class::COUNT],
-    /// How many magazines of each class there are, or are about to be.
-    counts: [AtomicU32; class::COUNT],
+    /// In a table, so that what is never used takes no memory.
+    depots: Table<CachePadded<Depot>>,
     /// Bytes of all their blocks.
     bytes: AtomicU64,
 }
 
 impl Depots {
+    /// Bytes of tables.
+    pub(super) const TABLES: usize = class::COUNT * size_of::<CachePadded<Depot>>();
+
     /// Without magazines.
-    pub(super) fn new() -> Self {
-        Self {
-            full: core::array::from_fn(|_| CachePadded::default()),
-            counts: [const { AtomicU32::new(0) }; class::COUNT],
-            bytes: AtomicU64::new(0),
-        }
+    pub(super) fn new(source: &mut Source) -> Result<Self, Unavailable> {
+        Ok(Self { depots: source.table(class::COUNT)?, bytes: AtomicU64::new(0) })
     }
 
     /// How many magazines of a class there are, as far as one can tell.
     pub(super) fn count(&self, class: usize) -> u32 {
         // Relaxed: a hint.
-        self.counts[class].load(Ordering::Relaxed)
+        self.depots[class].count.load(Ordering::Relaxed)
     }
 
     /// Leaves a magazine of a few blocks, unless all magazines together would have more than `most` bytes then, or those of
     /// this class more than a quarter of that, or there is no memory for it.
     pub(super) fn put(&self, class: usize, blocks: &[*mut u8], most: usize, slab: &Slab) -> bool {
-        let (full, count) = (&self.full[class], &self.counts[class]);
+        let Depot { full, count } = &*self.depots[class];
         let bytes = blocks.len() * size_of_class(class);
         // Relaxed, all: a bound that nothing depends on.
         if blocks.len() > MAGAZINE
@@ -71,13 +81,14 @@ impl Depots {
 
     /// Takes a magazine to `out`; returns how many blocks it had, 0 if there is none.
     pub(super) fn take(&self, class: usize, out: &mut [*mut u8; MAGAZINE], slab: &Slab) -> usize {
+        let Depot { full, count } = &*self.depots[class];
         // Who has left a magazine has counted it before.
         if self.count(class) == 0 {
             return 0;
         }
-        let Some(magazine) = slab.pop(&self.full[class]) else { return 0 };
+        let Some(magazine) = slab.pop(full) else { return 0 };
         // Relaxed: as in `put`.
-        self.counts[class].fetch_sub(1, Ordering::Relaxed);
+        count.fetch_sub(1, Ordering::Relaxed);
         // SAFETY: `put` wrote it up to a null, if that is not its whole length, and it is this thread's now.
         let blocks = unsafe { magazine.cast::<[*mut u8; MAGAZINE]>().as_ref() };
         let count = blocks.iter().position(|block| block.is_null()).unwrap_or(MAGAZINE);
@@ -94,7 +105,6 @@ mod tests {
     use alloc::vec::Vec;
 
     use super::*;
-    use crate::metadata::Source;
 
     /// The class of 64 bytes.
     const CLASS: usize = 3;
@@ -107,7 +117,8 @@ mod tests {
         struct Lines([u8; BYTES]);
         let mut lines = Lines([0; BYTES]);
         let slab = Slab::new(NonNull::from(&mut lines.0).cast(), BYTES, &mut Source::Global);
-        f(&Depots::new(), &slab.expect("there is memory for its links"))
+        let depots = Depots::new(&mut Source::Global).expect("there is memory for their stacks");
+        f(&depots, &slab.expect("there is memory for its links"))
     }
 
     /// So many blocks, which nobody looks into.

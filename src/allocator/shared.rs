@@ -92,7 +92,7 @@ impl Shared {
         // None of these overflows: the pages are few enough.
         let slab_bytes = (bytes / SLAB_PART).clamp(LEAST_SLAB, MOST_SLAB).next_multiple_of(PAGE);
         let caches = ThreadIndex::COUNT * size_of::<*mut Cache>() + 128;
-        let tables = Region::tables(pages, options.checked) + Slab::tables(slab_bytes) + caches;
+        let tables = Region::tables(pages, options.checked) + Slab::tables(slab_bytes) + caches + Depots::TABLES;
         let own = size_of::<Self>().next_multiple_of(PAGE);
         let before = (own + slab_bytes + tables).next_multiple_of(PAGE);
         let behind = if given.is_none() { pages * PAGE + ALIGN } else { 0 };
@@ -125,7 +125,7 @@ impl Shared {
         }
         let shared = Self {
             region,
-            depots: Depots::new(),
+            depots: Depots::new(&mut source).map_err(|_| unavailable)?,
             slab,
             name: next_name(),
             limit: u32::try_from(options.limit / PAGE).unwrap_or(u32::MAX),

@@ -12,8 +12,8 @@ use crate::sync::{AtomicU32, Ordering};
 
 /// Bytes of the smallest piece.
 const GRANULE: usize = 64;
-/// Sizes: 64 bytes to 8 KiB.
-const SIZES: usize = 8;
+/// Sizes: 64 bytes to 16 KiB.
+const SIZES: usize = 9;
 
 /// A size of pieces, as a power of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
