@@ -63,18 +63,16 @@ fn exchange<'scope>(pool: &'scope MemoryPool, random: &mut Random, threads: &[Ac
 }
 
 /// A mixture must not spread: it did when a whole stretch changed its home with the first block that another thread got, up to
-/// nine lines of ten.
+/// nine lines of ten; and two of ten were mixed when blocks for which there was no room at home went into the stacks of the thread that
+/// released them, and not to where their home looks first.
 #[test]
-fn threads_that_exchange_blocks_keep_most_lines_to_themselves() {
+fn threads_that_exchange_blocks_keep_lines_to_themselves() {
     let pool = pool(1 << 20).pool;
     let mut random = Random::from_environment();
     thread::scope(|scope| {
         let threads = [Actor::new(scope), Actor::new(scope)];
-        assert_eq!(exchange(&pool, &mut random, &threads), 0.0, "there is room at home for all of the first blocks");
-        let later: Vec<f64> = (0..11).map(|_| exchange(&pool, &mut random, &threads)).collect();
-        let mean = later.iter().sum::<f64>() / later.len() as f64;
-        println!("{mean}");
-        assert!(mean < 0.6, "{later:.2?}");
+        let shared: Vec<f64> = (0..12).map(|_| exchange(&pool, &mut random, &threads)).collect();
+        assert!(shared.iter().all(|shared| *shared == 0.0), "{shared:.2?}");
         threads.into_iter().for_each(Actor::leave);
     });
 }

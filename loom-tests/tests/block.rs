@@ -169,8 +169,8 @@ fn batches() {
         assert_eq!(held.len(), 2);
         let other = start(&heap, |heap| heap.alloc_batch(0, 2));
         held.iter().for_each(|block| heap.disown(*block, 0));
-        let mut batch = heap.raw.release_batch(Lane::FIRST);
-        held.iter().for_each(|block| assert_eq!(batch.release(*block), Ok(order(0))));
+        let mut batch = heap.raw.release_batch();
+        held.iter().for_each(|block| assert_eq!(batch.release(*block, Lane::FIRST), Ok(order(0))));
         drop(batch);
         heap.end(&Vec::from_iter(join(other).into_iter().map(|block| (block, 0))));
     });
@@ -210,8 +210,8 @@ fn carve_for_cache_pop_stale() {
         let filled = heap.raw.alloc_batch(State::held(order(0)), Lane::FIRST, &mut cached);
         assert!(cached[..filled].iter().all(|block| !heap.raw.state(*block).is_listed()));
         let theirs = join(other);
-        let mut batch = heap.raw.release_batch(Lane::FIRST);
-        cached[..filled].iter().for_each(|block| batch.flush(*block, order(0)));
+        let mut batch = heap.raw.release_batch();
+        cached[..filled].iter().for_each(|block| batch.flush(*block, order(0), Lane::FIRST));
         drop(batch);
         heap.end(&Vec::from_iter(theirs.map(|block| (block, 0))));
     });

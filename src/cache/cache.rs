@@ -3,7 +3,7 @@
 use core::cell::Cell;
 use core::marker::PhantomData;
 
-use crate::raw::{Home, Kind, Order, State};
+use crate::raw::{Home, Kind, Lane, Order, State};
 use crate::sync::{AtomicU32, AtomicU64, Local, Ordering};
 
 use super::bin::{BinIndex, Bins, Tops};
@@ -247,6 +247,11 @@ impl<'a> Owner<'a> {
     /// What its blocks have as their home.
     pub(super) fn home(self) -> Home {
         self.mine().home()
+    }
+
+    /// The lane in which it looks first, and others leave its blocks.
+    pub fn lane(self) -> Lane {
+        Lane::of_home(self.home())
     }
 
     /// Is a block in this state one that this cache may keep: its own, or one without a home?

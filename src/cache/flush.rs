@@ -84,10 +84,11 @@ impl Reach<'_> {
                 continue;
             };
             if let Some(heap) = heap {
-                batch = Some((heap, heap.buddy().release_batch(Lane::here())));
+                batch = Some((heap, heap.buddy().release_batch()));
             }
-            if let Some((_, batch)) = &mut batch {
-                batch.flush(block, order);
+            if let Some((heap, batch)) = &mut batch {
+                // Where its home finds it first, and others last.
+                batch.flush(block, order, Lane::of_home(heap.home(block)));
             }
         }
         blocks.len()

@@ -4,7 +4,7 @@ use core::cell::Cell;
 
 use crate::error::ReleaseError;
 use crate::heap::Heap;
-use crate::raw::{BlockIndex, Home, Kind, Lane, Order, State};
+use crate::raw::{BlockIndex, Home, Kind, Order, State};
 
 use super::bin::{BinIndex, Entry};
 use super::budget::{Limit, OUTBOXES};
@@ -58,7 +58,7 @@ impl Owner<'_> {
                 Err(now) => seen = now,
             }
         }
-        heap.buddy().release(block, Lane::here())?;
+        heap.buddy().release(block, self.lane())?;
         self.count_past(0, 1);
         Ok(())
     }

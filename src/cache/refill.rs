@@ -1,7 +1,7 @@
 //! What a cache does when a bin has no block for its owner.
 
 use crate::heap::{Heap, HeapId};
-use crate::raw::{BlockIndex, Home, Lane, Order, State};
+use crate::raw::{BlockIndex, Home, Order, State};
 
 use super::bin::{BinIndex, Entry};
 use super::budget::Limit;
@@ -100,12 +100,12 @@ impl Owner<'_> {
         let Some(start) = heap.start().filter(|_| !heap.buddy().is_closed()) else { return false };
         let block_of = |entry: &Entry| BlockIndex::new(entry.0.wrapping_sub(start));
         let home_of = |entry: Entry| heap.home(block_of(&entry));
-        let bin = BinIndex::of(order);
+        let (bin, lane) = (BinIndex::of(order), self.lane());
         let mut blocks = [BlockIndex::new(0); BATCH];
         let mut sends = SENDS;
         while self.len(bin) < wanted {
             let left = wanted - self.len(bin);
-            let popped = heap.buddy().pop_take_batch(State::held(order), Lane::here(), &mut blocks[..BATCH.min(left)]);
+            let popped = heap.buddy().pop_take_batch(State::held(order), lane, &mut blocks[..BATCH.min(left)]);
             if popped == 0 {
                 break;
             }
@@ -139,7 +139,7 @@ impl Owner<'_> {
     fn carve(self, heap: &Heap, start: u32, order: Order, wanted: usize) {
         let mut blocks = [BlockIndex::new(0); BATCH];
         while let left @ 1.. = wanted.saturating_sub(self.len(BinIndex::of(order))) {
-            let carved = heap.buddy().carve(State::held(order), Lane::here(), &mut blocks[..BATCH.min(left)]);
+            let carved = heap.buddy().carve(State::held(order), self.lane(), &mut blocks[..BATCH.min(left)]);
             if carved == 0 {
                 break;
             }

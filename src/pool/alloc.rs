@@ -166,7 +166,7 @@ impl MemoryPool {
         while filled < blocks.len() {
             if let Some(order) = order {
                 for heap in heaps.clone().filter(|heap| !heap.buddy().is_closed()) {
-                    filled += fill(heap, order, &mut blocks[filled..]);
+                    filled += fill(heap, order, self.lane(), &mut blocks[filled..]);
                 }
             }
             let Some(place) = blocks.get_mut(filled) else { break };
@@ -216,7 +216,8 @@ impl MemoryPool {
         H: Iterator<Item = &'a Heap> + Clone,
     {
         let open = || heaps.clone().filter(|heap| !heap.buddy().is_closed());
-        let stacks = |want: Order| open().find_map(|heap| Some(heap.pointer(heap.buddy().alloc(want, Lane::here())?)));
+        let lane = self.lane();
+        let stacks = |want: Order| open().find_map(|heap| Some(heap.pointer(heap.buddy().alloc(want, lane)?)));
         if let Some(block) = want.and_then(stacks) {
             return Ok(block);
         }
@@ -295,11 +296,11 @@ impl MemoryPool {
 }
 
 /// Fills `blocks` from the stacks of one heap; returns how many there were.
-fn fill(heap: &Heap, order: Order, blocks: &mut [*mut u8]) -> usize {
+fn fill(heap: &Heap, order: Order, lane: Lane, blocks: &mut [*mut u8]) -> usize {
     let mut filled = 0;
     for chunk in blocks.chunks_mut(BATCH) {
         let mut indices = [BlockIndex::new(0); BATCH];
-        let count = heap.buddy().alloc_batch(State::live(order), Lane::here(), &mut indices[..chunk.len()]);
+        let count = heap.buddy().alloc_batch(State::live(order), lane, &mut indices[..chunk.len()]);
         for (place, index) in chunk.iter_mut().zip(&indices[..count]) {
             *place = heap.pointer(*index).as_ptr();
         }

@@ -22,7 +22,7 @@ use crate::config::{Builder, Config};
 use crate::error::AddHeapError;
 use crate::heap::{HeapId, Region};
 use crate::heaps::{Heaps, Pinned};
-use crate::raw::LastFailure;
+use crate::raw::{Lane, LastFailure};
 use crate::sync::{AtomicU64, Ordering, const_unless_loom};
 #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
 use crate::wakers::Wakers;
@@ -242,6 +242,11 @@ impl MemoryPool {
     /// The cache of the calling thread, after [`make_cache`](Self::make_cache).
     fn cache(&self) -> Option<Owner<'_>> {
         current(&self.caches)
+    }
+
+    /// Where the calling thread looks first in the heaps.
+    fn lane(&self) -> Lane {
+        self.cache().map_or_else(Lane::here, Owner::lane)
     }
 
     /// Counts operations of the calling thread that went past its cache, on the books of that; which is made, where there can

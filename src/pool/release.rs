@@ -155,8 +155,8 @@ fn release_into<'a>(
 ) -> Result<(), ReleaseError> {
     let (heap, block) = heaps.locate(address)?;
     match batch {
-        Some((current, batch)) if current.id == heap.id => batch.release(block)?,
-        _ => batch.insert((heap, heap.buddy().release_batch(Lane::here()))).1.release(block)?,
+        Some((current, batch)) if current.id == heap.id => batch.release(block, Lane::of_home(heap.home(block)))?,
+        _ => batch.insert((heap, heap.buddy().release_batch())).1.release(block, Lane::of_home(heap.home(block)))?,
     };
     Ok(())
 }

@@ -81,19 +81,18 @@ impl Buddy {
     }
 
     /// Begins a batch of releases.
-    pub fn release_batch(&self, lane: Lane) -> Batch<'_> {
-        Batch { heap: self, lane, chain: None, displaced: false }
+    pub fn release_batch(&self) -> Batch<'_> {
+        Batch { heap: self, chain: None, displaced: false }
     }
 }
 
-/// Releases that share their pushes: runs of blocks of one order go onto the stack with one compare-exchange.
+/// Releases that share their pushes: runs of blocks of one order and lane go onto the stack with one compare-exchange.
 ///
 /// A block of an unfinished batch is free already; until the batch ends, only scans find it.
 #[derive(Debug)]
 pub struct Batch<'a> {
     heap: &'a Buddy,
-    lane: Lane,
-    chain: Option<(Order, Chain)>,
+    chain: Option<(Order, Lane, Chain)>,
     displaced: bool,
 }
 
@@ -103,31 +102,31 @@ impl Batch<'_> {
     /// # Errors
     ///
     /// When no `Live` block begins there; the batch goes on.
-    pub fn release(&mut self, block: BlockIndex) -> Result<Order, NotLive> {
+    pub fn release(&mut self, block: BlockIndex, lane: Lane) -> Result<Order, NotLive> {
         let (order, node) = self.heap.release_state(block)?;
-        self.add(block, order, node);
+        self.add(block, order, lane, node);
         Ok(order)
     }
 
     /// Publishes a `Held` block, which is the caller's.
-    pub fn flush(&mut self, block: BlockIndex, order: Order) {
-        self.add(block, order, self.heap.states.at(block).publish(order));
+    pub fn flush(&mut self, block: BlockIndex, order: Order, lane: Lane) {
+        self.add(block, order, lane, self.heap.states.at(block).publish(order));
     }
 
-    fn add(&mut self, block: BlockIndex, order: Order, node: Node) {
+    fn add(&mut self, block: BlockIndex, order: Order, lane: Lane, node: Node) {
         match (&mut self.chain, node) {
             (_, Node::Elsewhere) => self.displaced = true,
-            (Some((run, chain)), Node::Idle) if *run == order => chain.append(&self.heap.links, block),
+            (Some((of, to, chain)), Node::Idle) if (*of, *to) == (order, lane) => chain.append(&self.heap.links, block),
             (_, Node::Idle) => {
                 self.push();
-                self.chain = Some((order, Chain::new(block)));
+                self.chain = Some((order, lane, Chain::new(block)));
             }
         }
     }
 
     fn push(&mut self) {
-        if let Some((order, chain)) = self.chain.take() {
-            self.heap.push(chain, order, self.lane);
+        if let Some((order, lane, chain)) = self.chain.take() {
+            self.heap.push(chain, order, lane);
         }
     }
 }

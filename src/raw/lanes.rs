@@ -8,6 +8,7 @@
 use crossbeam_utils::CachePadded;
 
 use super::stack::FreeStack;
+use super::state::Home;
 
 /// Most lanes of a heap, a power of two.
 #[cfg(not(all(loom, feature = "loom")))]
@@ -33,7 +34,13 @@ impl Lane {
         Self(number)
     }
 
-    /// The lane of the calling thread, as its stack tells by where it lies: a guess, which needs no thread-local variable. The
+    /// The lane of a cache: of the first [`MOST`] ones, each has its own. What is at home nowhere is at home with the calling thread.
+    #[inline]
+    pub fn of_home(home: Home) -> Self {
+        home.cache().map_or_else(Self::here, Self)
+    }
+
+    /// The lane of a thread without a number, as its stack tells by where it lies: a guess, which needs no thread-local variable. The
     /// stacks of threads lie side by side, so that Fibonacci hashing spreads them (Knuth, The art of computer programming 3, 6.4).
     #[inline]
     pub fn here() -> Self {
