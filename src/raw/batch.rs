@@ -10,6 +10,9 @@ use super::state::{Node, State};
 
 /// Tries to fill a batch from one stack: each drops at most a batch of stale entries.
 const POPS: usize = 8;
+/// A block of the own lane that is of one of so many orders is carved rather than one of another lane that fits better, so that what a
+/// thread carves lies in a row: where the memory of several threads alternates, processors that look ahead take lines from each other.
+const NEAR: usize = 5;
 
 impl Buddy {
     /// Takes up to `out.len()` blocks from the stacks, to be what `to` says, and returns how many. Blocks of that order are
@@ -58,10 +61,12 @@ impl Buddy {
         let ideal = Order::covering(out.len().saturating_mul(want.units() as usize)).unwrap_or(max);
         let ideal = ideal.max(above).min(max);
         // One that is large enough, best fit first; else the largest of the ones that are not.
+        let mut near = ideal.through(max).take(NEAR);
         let mut orders = ideal.through(max).chain(above.until(ideal).rev());
-        let Some((block, from)) = orders.find_map(|from| Some((self.pop_take(from, to, lane)?, from))) else {
-            return 0;
-        };
+        let found = near
+            .find_map(|from| Some((self.pop_take_own(from, to, lane)?, from)))
+            .or_else(|| orders.find_map(|from| Some((self.pop_take(from, to, lane)?, from))));
+        let Some((block, from)) = found else { return 0 };
 
         let parts = from.units() >> want.get();
         let count = parts.min(u32::try_from(out.len()).unwrap_or(u32::MAX));
