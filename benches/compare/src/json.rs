@@ -13,6 +13,7 @@ struct Report<'a> {
     method: Method<'a>,
     subjects: Vec<Subject>,
     cells: Vec<Cell>,
+    compare_exchange_ns: f64,
     round_trips_ns: &'a [f64],
 }
 
@@ -96,6 +97,7 @@ pub fn render(results: &Results, plan: &Plan, trace: &str) -> serde_json::Result
         },
         subjects: results.subjects.iter().map(subject).collect(),
         cells: results.cells.iter().map(cell).collect(),
+        compare_exchange_ns: results.exchange,
         round_trips_ns: &results.round_trips,
     };
     serde_json::to_string_pretty(&report)
@@ -117,6 +119,7 @@ mod tests {
         assert_eq!(value["cells"].as_array().unwrap().len(), 7);
         assert_eq!(value["cells"][0]["rounds_ns"], serde_json::json!([3.0, 2.0, 8.0]));
         assert_eq!(value["cells"][0]["ratio"], 0.5);
+        assert_eq!(value["compare_exchange_ns"], 5.0);
         assert_eq!(value["subjects"][0]["key"], "heapmaster");
         assert!(value["subjects"][1]["version"].is_string());
     }

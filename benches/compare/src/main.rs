@@ -26,9 +26,9 @@
 #![cfg_attr(all(test, feature = "nightly"), feature(allocator_api))]
 
 mod collections;
-mod distance;
 mod fit;
 mod json;
+mod latency;
 mod machine;
 mod measure;
 #[cfg(test)]
@@ -206,13 +206,13 @@ fn measure_all(options: &Options, inputs: &Inputs, timed: Duration, progress: &P
 
     progress.set_length((threads.len() * workloads.len() * rounds * entries.len()) as u64);
     let subjects: Vec<Box<dyn Measured>> = entries.iter().map(|entry| entry.make()).collect();
-    let (mut cells, mut round_trips) = (Vec::new(), Vec::new());
+    let (exchange, mut cells, mut round_trips) = (latency::exchange(), Vec::new(), Vec::new());
     for threads in &threads {
         for workload in &workloads {
             let plan = Plan::new(*threads, timed);
             let figures = interleave(rounds, subjects.len(), |subject| {
                 progress.set_message(format!("{}, {threads} ×, {}", workload.label(), entries[subject].label));
-                round_trips.extend((*threads > 1).then(distance::round_trip));
+                round_trips.extend((*threads > 1).then(latency::round_trip));
                 let figure = subjects[subject].round(*workload, &plan, inputs);
                 progress.inc(1);
                 figure
@@ -228,7 +228,7 @@ fn measure_all(options: &Options, inputs: &Inputs, timed: Duration, progress: &P
     progress.finish_and_clear();
     let against = entries.iter().find(|entry| entry.key == options.against).map_or("", |entry| entry.key);
     let pick = if options.median { Pick::Median } else { Pick::Min };
-    Results { subjects: entries, workloads, threads, rounds, against, pick, cells, round_trips }
+    Results { subjects: entries, workloads, threads, rounds, against, pick, cells, exchange, round_trips }
 }
 
 /// On standard error; hidden where that is not a terminal.

@@ -65,6 +65,8 @@ pub struct Results {
     pub against: &'static str,
     pub pick: Pick,
     pub cells: Vec<Cell>,
+    /// Nanoseconds of a compare-exchange by itself.
+    pub exchange: f64,
     /// Nanoseconds that a cache line took to another thread and back, before each round of several threads.
     pub round_trips: Vec<f64>,
 }
@@ -137,6 +139,7 @@ pub mod tests {
                 cell(2, Kind::Pair, "mimalloc", &[5.0, 5.0, 5.0]),
                 cell(2, Kind::Larson, "mimalloc", &[12.0, 12.0, 12.0]),
             ],
+            exchange: 5.0,
             round_trips: vec![80.0, 70.0, 600.0],
         }
     }

@@ -31,7 +31,12 @@ fn write_all(out: &mut String, results: &Results, cores: usize) -> fmt::Result {
             }
         }
     }
-    distance(results).map_or(Ok(()), |distance| writeln!(out, "\n{distance}"))
+    let exchange = number(Some(results.exchange), 1);
+    writeln!(
+        out,
+        "\nA compare-exchange by itself takes {exchange} ns here: as long takes a release at least that is checked."
+    )?;
+    distance(results).map_or(Ok(()), |distance| writeln!(out, "{distance}"))
 }
 
 /// How far the threads were from each other.
@@ -189,6 +194,7 @@ mod tests {
         results.cells.retain(|cell| cell.threads > 1);
         assert_eq!(scaling(&results, 2), None);
         let text = render(&sample(), 1);
+        assert!(text.contains("by itself takes 5.0 ns"), "{text}");
         assert!(text.contains("back in 70 to 600 ns, 80 in the median"), "{text}");
         assert!(text.contains("### 1 thread\n") && text.contains("### 2 threads on 1 core\n"), "{text}");
     }

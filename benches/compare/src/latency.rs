@@ -1,8 +1,11 @@
-//! How far two threads are from each other: the time that a cache line takes to go to the other one and back.
+//! What the processors take for what no allocator can spare.
 //!
-//! Where blocks cross threads, figures follow this time, whatever the allocator, and it may change from one second to the next:
-//! with the cores that the operating system, or the host of a virtual machine, puts the threads on.
+//! One is a compare-exchange: a release that is checked has one, so that no pair of calls with such a release is faster. The
+//! other is the time that a cache line takes to go to another thread and back: how far two threads are from each other. Where
+//! blocks cross threads, figures follow that, whatever the allocator, and it may change from one second to the next: with the
+//! cores that the operating system, or the host of a virtual machine, puts the threads on.
 
+use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,11 +15,30 @@ use crossbeam_utils::{Backoff, CachePadded};
 /// Round trips that are timed at once.
 const TRIPS: u32 = 100;
 
-/// For so long they play: new threads may both be on one core for the first milliseconds.
+/// Compare-exchanges that are timed at once.
+const EXCHANGES: u32 = 10_000;
+
+/// For so long each is measured: new threads may both be on one core for the first milliseconds.
 const TIME: Duration = Duration::from_millis(10);
 
 /// What the first thread writes when it has seen enough.
 const OVER: u32 = u32::MAX;
+
+/// Nanoseconds of a compare-exchange of what nobody else uses, of the fastest [`EXCHANGES`] in a row.
+pub fn exchange() -> f64 {
+    let word = CachePadded::new(AtomicU32::new(0));
+    let (begun, mut fastest) = (Instant::now(), Duration::MAX);
+    while begun.elapsed() < TIME || fastest == Duration::MAX {
+        let batch = Instant::now();
+        for turn in 0..EXCHANGES {
+            // AcqRel, as a release that hands a block on needs it. It is always as expected.
+            _ = black_box(word.compare_exchange(turn, turn + 1, Ordering::AcqRel, Ordering::Acquire));
+        }
+        fastest = fastest.min(batch.elapsed());
+        word.store(0, Ordering::Relaxed);
+    }
+    fastest.as_secs_f64() * 1e9 / f64::from(EXCHANGES)
+}
 
 /// Nanoseconds of one round trip between two threads, of the fastest [`TRIPS`] in a row.
 pub fn round_trip() -> f64 {
@@ -69,5 +91,10 @@ mod tests {
     #[test]
     fn a_trip_comes_to_an_end() {
         assert!(round_trip() > 0.0);
+    }
+
+    #[test]
+    fn an_exchange_takes_some_time() {
+        assert!(exchange() > 0.0);
     }
 }
