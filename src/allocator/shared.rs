@@ -36,7 +36,7 @@ const LEAST_CACHED: usize = 544 << 10;
 /// The same while the region does not rise.
 const CALM_CACHES_PART: usize = 2;
 const MOST_CACHED_CALM: usize = 32 << 20;
-const LEAST_CACHED_CALM: usize = 4 * LEAST_CACHED;
+const LEAST_CACHED_CALM: usize = 8 * LEAST_CACHED;
 /// Bytes that all depots together may have, once there are two caches: this part of the region.
 const DEPOTS_PART: usize = 64;
 /// And of the smallest one.
