@@ -64,7 +64,7 @@ const FEWEST_ADDRESSES: usize = 16 << 20;
 ///
 /// Blocks up to 64 KiB have one of 56 sizes, at most a quarter larger than what was asked for, from 1 to 8 KiB an eighth; larger
 /// ones are whole pages of 4 KiB. Each thread has a cache, which serves most calls without an atomic read-modify-write. All
-/// caches together hold a twelfth of the heap or 544 KiB at most, and each 2 MiB, while the heap rises; half of it or 4.2 MiB, and each
+/// caches together hold a twelfth of the heap or 544 KiB at most, and each 2 MiB, while the heap rises; half of it or 4.25 MiB, and each
 /// 32 MiB, while it does not. An allocation that would fail takes that back, but from threads that are alive and allocate nothing.
 ///
 /// # Progress
