@@ -23,7 +23,7 @@ const ALIGN: usize = 2 << 20;
 /// Metadata pieces have this part of the bytes of the region.
 const SLAB_PART: usize = 64;
 /// And these at least and at most.
-const LEAST_SLAB: usize = 4 << 20;
+const LEAST_SLAB: usize = 8 << 20;
 const MOST_SLAB: usize = 1 << 32;
 /// Most pages of a region: groups and slabs have indices of 32 bits.
 const MOST_PAGES: usize = 1 << 28;
@@ -270,7 +270,10 @@ impl Shared {
             heap,
             free: self.region.free_bytes() + idle,
             idle,
-            metadata: size_of::<Self>() + self.slab.bytes() + Region::tables(heap / PAGE, self.region.is_checked()),
+            metadata: size_of::<Self>()
+                + Depots::TABLES
+                + self.slab.bytes()
+                + Region::tables(heap / PAGE, self.region.is_checked()),
             // Relaxed: a number.
             caches: self.made.load(Ordering::Relaxed) as usize,
             refused_releases: 0,
