@@ -1,10 +1,14 @@
-//! What is practically the limit: arrays of freed blocks for each thread and power of two. Nothing is checked, bounded, merged or
+//! What is practically the limit: arrays of freed blocks for each thread and power of two. Nothing is bounded, merged or
 //! given back, and blocks that have become blocks of a size stay that for ever. Not an allocator that one could use.
+//!
+//! Once without any check, and once with the least that it takes to have each release checked exactly, by whatever thread: a word
+//! of state for each block, which an allocation stores to and a release changes by a compare-exchange.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::regions::region;
 use super::{Subject, moved};
@@ -51,6 +55,9 @@ unsafe impl Send for Left {}
 
 /// What all threads share.
 struct Shared {
+    /// The region.
+    base: usize,
+    bytes: usize,
     /// Where the rest of the region begins, and how many bytes it has.
     rest: (usize, usize),
     left: Vec<Left>,
@@ -59,9 +66,9 @@ struct Shared {
 }
 
 static SHARED: Mutex<Shared> =
-    Mutex::new(Shared { rest: (0, 0), left: Vec::new(), halves: [const { Vec::new() }; ORDERS] });
+    Mutex::new(Shared { base: 0, bytes: 0, rest: (0, 0), left: Vec::new(), halves: [const { Vec::new() }; ORDERS] });
 
-/// There is one.
+/// Without checks. There is one.
 #[derive(Debug)]
 pub struct Limit;
 
@@ -71,7 +78,8 @@ impl Limit {
         let mut shared = SHARED.lock().expect("no panic under the lock");
         if shared.rest.1 == 0 {
             let (base, bytes) = region(bytes);
-            shared.rest = (base.expose_provenance(), bytes);
+            (shared.base, shared.bytes) = (base.expose_provenance(), bytes);
+            shared.rest = (shared.base, bytes);
         }
         Self
     }
@@ -106,6 +114,69 @@ impl Subject for Limit {
         let len = stack.len.get();
         stack.blocks[len].set(block);
         stack.len.set(len + 1);
+    }
+
+    #[inline]
+    unsafe fn resize(&self, block: *mut u8, old_size: u32, size: u32) -> *mut u8 {
+        if order(old_size) == order(size) {
+            return block;
+        }
+        // SAFETY: the same contract.
+        unsafe { moved(self, block, old_size, size) }
+    }
+}
+
+/// With checks. Of the same blocks.
+#[derive(Debug)]
+pub struct CheckedLimit {
+    blocks: Limit,
+    base: usize,
+    /// For each place where a block may begin: 1 and its order while it is live, else 0.
+    states: &'static [AtomicU16],
+}
+
+impl CheckedLimit {
+    /// With a region of so many bytes, if there is none.
+    pub fn new(bytes: usize) -> Self {
+        let blocks = Limit::new(bytes);
+        let shared = SHARED.lock().expect("no panic under the lock");
+        let places = shared.bytes / LEAST as usize;
+        let layout = Layout::array::<AtomicU16>(places).expect("fewer bytes than the region has");
+        // SAFETY: a layout with a size.
+        let first = NonNull::new(unsafe { System.alloc_zeroed(layout) }).expect("there is memory for states");
+        // SAFETY: so many words, which are zero, and nobody frees them.
+        let states = unsafe { NonNull::slice_from_raw_parts(first.cast(), places).as_ref() };
+        Self { blocks, base: shared.base, states }
+    }
+
+    #[inline]
+    fn state(&self, block: *mut u8) -> &AtomicU16 {
+        &self.states[(block.addr() - self.base) / LEAST as usize]
+    }
+}
+
+fn live(size: u32) -> u16 {
+    1 << 8 | order(size) as u16
+}
+
+impl Subject for CheckedLimit {
+    #[inline]
+    fn alloc(&self, size: u32) -> *mut u8 {
+        let block = self.blocks.alloc(size);
+        if !block.is_null() {
+            // Release: pairs with the Acquire in `release`; nobody else writes there while nobody has the block.
+            self.state(block).store(live(size), Ordering::Release);
+        }
+        block
+    }
+
+    #[inline]
+    unsafe fn release(&self, block: *mut u8, size: u32) {
+        // AcqRel: who has the block next comes after all that was done with it.
+        let released = self.state(block).compare_exchange(live(size), 0, Ordering::AcqRel, Ordering::Acquire);
+        released.expect("a live block is released");
+        // SAFETY: the same contract.
+        unsafe { self.blocks.release(block, size) };
     }
 
     #[inline]

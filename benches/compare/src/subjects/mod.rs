@@ -5,7 +5,7 @@ mod limit;
 mod pool;
 pub mod regions;
 
-use limit::Limit;
+use limit::{CheckedLimit, Limit};
 use pool::Pool;
 #[cfg(test)]
 pub use regions::region;
@@ -188,5 +188,12 @@ pub const ALL: &[Entry] = &[
         package: None,
         colour: (190, 190, 190),
         make: || Box::new(Limit::new(REGION)),
+    },
+    Entry {
+        key: "limit-checked",
+        label: "(limit, checked)",
+        package: None,
+        colour: (205, 175, 170),
+        make: || Box::new(CheckedLimit::new(REGION)),
     },
 ];
