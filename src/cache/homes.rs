@@ -3,8 +3,8 @@
 //!
 //! A stretch of units has a *home*: the cache that carved it up. That stays so, whoever gets single blocks of it, until the
 //! home has no room for them, or the stretch is merged and carved anew. So blocks that went astray, while the thread at home was
-//! not running or had too many, find back the next time that they leave a cache; if the stretch went with the first of
-//! them, the others would follow it, and a mixture would spread.
+//! not running or had too many, find back the next time that they leave a cache: to the home's depot, or into its lane of the
+//! heap, where it looks first. If the stretch went with the first of them, the others would follow it, and a mixture would spread.
 
 use crate::heap::Heap;
 use crate::raw::{BlockIndex, Home, Order};
