@@ -83,6 +83,12 @@ impl Limit {
         bytes - bytes / OUTBOXES_PART
     }
 
+    /// The orders of which the bins may hold a block, however large the pool is going to be.
+    fn orders(&self) -> impl Iterator<Item = Order> {
+        let orders = (Self::bins(self.configured) >> self.min_shift).checked_ilog2().map_or(0, |largest| largest + 1);
+        Order::ZERO.until(Order::new(orders).unwrap_or(Order::MAX))
+    }
+
     /// Bytes of the blocks that the outboxes may hold.
     pub fn outboxes(&self) -> usize {
         self.bytes / OUTBOXES_PART
@@ -168,8 +174,9 @@ impl Budget {
     pub fn least_needed(&self, limit: &Limit, order: Order, capacity: impl Fn(Order) -> usize) -> Option<Order> {
         let misses = |order: Order| u64::from(self.misses[order.slot()].get()) + 1;
         let bytes = |order| limit.bytes_of(order, capacity(order)) as u64;
-        let others = Order::ZERO.through(Order::MAX).filter(|other| *other != order && capacity(*other) > 0);
-        let least = others.max_by_key(|other| bytes(*other) / misses(*other))?;
+        let others = limit.orders().filter(|other| *other != order && capacity(*other) > 0);
+        // Without divisions, which would be a large part of what a miss takes.
+        let least = others.max_by(|one, two| (bytes(*one) * misses(*two)).cmp(&(bytes(*two) * misses(*one))))?;
         let own = limit.bytes_of(order, capacity(order).max(1)) as u64;
         (bytes(least) * misses(order) >= MANY_TIMES * own * misses(least)).then_some(least)
     }
