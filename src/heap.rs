@@ -5,7 +5,7 @@ use core::ptr::NonNull;
 
 use crate::error::{AddHeapError, ReleaseError};
 use crate::metadata::Table;
-use crate::raw::{BlockIndex, Buddy, Geometry, Home, LastFailure, NotLive, Order};
+use crate::raw::{BlockIndex, Buddy, Geometry, Home, Lane, LastFailure, NotLive, Order};
 use crate::sync::{Alive, AtomicU8, Ordering};
 
 /// The name of a heap within its pool, given in the order in which heaps were added, from 0; never used again.
@@ -194,6 +194,11 @@ impl Heap {
     pub(crate) fn home(&self, block: BlockIndex) -> Home {
         // Relaxed: a hint.
         Home::from_code(self.homes[(block.get() / Self::STRETCH) as usize].load(Ordering::Relaxed))
+    }
+
+    /// The lane in which its home looks first.
+    pub(crate) fn lane(&self, block: BlockIndex) -> Lane {
+        Lane::of_home(self.home(block))
     }
 
     /// A cache refilled with this block.

@@ -2,9 +2,10 @@
 
 mod common;
 
+use std::alloc::Layout;
 use std::collections::HashMap;
-use std::mem;
 use std::thread;
+use std::{mem, ptr};
 
 use common::cached::{BASE, UNIT, alloc, pool, release};
 use common::{Actor, Random};
@@ -17,6 +18,13 @@ const BURST: usize = 500;
 
 fn alloc_many(pool: &MemoryPool, count: usize) -> Vec<usize> {
     (0..count).map(|_| alloc(pool, UNIT)).collect()
+}
+
+/// As many blocks as have their states in two cache lines, past the cache.
+fn alloc_stretch(pool: &MemoryPool) -> Vec<usize> {
+    let mut blocks = vec![ptr::null_mut(); 2 * IN_A_LINE];
+    assert_eq!(pool.alloc_batch(Layout::new::<[u8; UNIT]>(), &mut blocks), Ok(2 * IN_A_LINE));
+    blocks.into_iter().map(<*mut u8>::addr).collect()
 }
 
 fn release_all(pool: &MemoryPool, blocks: Vec<usize>) {
@@ -73,6 +81,32 @@ fn threads_that_exchange_blocks_keep_lines_to_themselves() {
         let threads = [Actor::new(scope), Actor::new(scope)];
         let shared: Vec<f64> = (0..12).map(|_| exchange(&pool, &mut random, &threads)).collect();
         assert!(shared.iter().all(|shared| *shared == 0.0), "{shared:.2?}");
+        threads.into_iter().for_each(Actor::leave);
+    });
+}
+
+/// Where the memory of two threads alternates, processors that look ahead take lines from each other, though no line is shared. It
+/// alternated from stretch to stretch when each took the next best one, whatever lane it was in.
+#[test]
+fn what_threads_carve_in_turn_lies_in_rows() {
+    const TURNS: usize = 64;
+    let pool = pool(1 << 20).pool;
+    thread::scope(|scope| {
+        let threads = [Actor::new(scope), Actor::new(scope)];
+        let pool = &pool;
+        let mut blocks = Vec::new();
+        for _ in 0..TURNS {
+            for (number, thread) in threads.iter().enumerate() {
+                blocks.extend(thread.run(|| alloc_stretch(pool)).into_iter().map(|block| (block, number)));
+            }
+        }
+        blocks.sort_unstable();
+        let changes = blocks.windows(2).filter(|two| two[0].1 != two[1].1).count();
+        assert!(changes < TURNS / 4, "{changes} changes between {TURNS} stretches of either");
+        for (number, thread) in threads.iter().enumerate() {
+            let own = blocks.iter().filter(|block| block.1 == number).map(|block| block.0).collect();
+            thread.run(move || release_all(pool, own));
+        }
         threads.into_iter().for_each(Actor::leave);
     });
 }

@@ -85,8 +85,8 @@ impl Limit {
 
     /// The orders of which the bins may hold a block, however large the pool is going to be.
     fn orders(&self) -> impl Iterator<Item = Order> {
-        let orders = (Self::bins(self.configured) >> self.min_shift).checked_ilog2().map_or(0, |largest| largest + 1);
-        Order::ZERO.until(Order::new(orders).unwrap_or(Order::MAX))
+        let bins = Self::bins(self.configured);
+        Order::ZERO.through(Order::MAX).take_while(move |order| self.size(*order) <= bins)
     }
 
     /// Bytes of the blocks that the outboxes may hold.
@@ -169,16 +169,16 @@ impl Budget {
         has + more
     }
 
-    /// The order of the bin that has the most bytes for each of its misses, if these are many times as many as the bin of `order`
+    /// The order of the bin that has the most memory for each of its misses, if that is many times as much as the bin of `order`
     /// has; `capacity` tells how many blocks each may hold. One more block spares a bin of n blocks about 2/n of its misses.
     pub fn least_needed(&self, limit: &Limit, order: Order, capacity: impl Fn(Order) -> usize) -> Option<Order> {
         let misses = |order: Order| u64::from(self.misses[order.slot()].get()) + 1;
-        let bytes = |order| limit.bytes_of(order, capacity(order)) as u64;
+        // In units, of which there are so few that none of the products overflows.
+        let units = |order: Order, blocks: usize| blocks as u64 * u64::from(order.units());
         let others = limit.orders().filter(|other| *other != order && capacity(*other) > 0);
-        // Without divisions, which would be a large part of what a miss takes.
-        let least = others.max_by(|one, two| (bytes(*one) * misses(*two)).cmp(&(bytes(*two) * misses(*one))))?;
-        let own = limit.bytes_of(order, capacity(order).max(1)) as u64;
-        (bytes(least) * misses(order) >= MANY_TIMES * own * misses(least)).then_some(least)
+        let least = others.max_by_key(|other| units(*other, capacity(*other)) / misses(*other))?;
+        let own = units(order, capacity(order).max(1));
+        (units(least, capacity(least)) * misses(order) >= MANY_TIMES * own * misses(least)).then_some(least)
     }
 
     /// A bin is to be filled that may hold so many blocks: was it never filled for as many?

@@ -3,7 +3,7 @@
 use core::{iter, ptr};
 
 use crate::heap::Heap;
-use crate::raw::{Batch, BlockIndex, Lane, Order};
+use crate::raw::{Batch, BlockIndex, Order};
 
 use super::bin::{BinIndex, Entry};
 use super::cache::{Cache, Owner, add};
@@ -88,7 +88,7 @@ impl Reach<'_> {
             }
             if let Some((heap, batch)) = &mut batch {
                 // Where its home finds it first, and others last.
-                batch.flush(block, order, Lane::of_home(heap.home(block)));
+                batch.flush(block, order, heap.lane(block));
             }
         }
         blocks.len()

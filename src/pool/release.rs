@@ -7,7 +7,7 @@ use crate::cache::current;
 use crate::error::{ReleaseBatchError, ReleaseError};
 use crate::heap::Heap;
 use crate::heaps::View;
-use crate::raw::{Batch, Lane};
+use crate::raw::Batch;
 
 impl MemoryPool {
     /// Releases the block at `block`. Null is fine, and does nothing.
@@ -89,7 +89,7 @@ impl MemoryPool {
         let (heap, block) = pinned.view().locate(address)?;
         match self.cache() {
             Some(cache) => cache.push_slow(heap, block, &self.reach(&pinned)),
-            None => heap.buddy().release(block, Lane::here()).map(drop).map_err(ReleaseError::from),
+            None => heap.buddy().release(block, heap.lane(block)).map(drop).map_err(ReleaseError::from),
         }
     }
 
@@ -154,9 +154,10 @@ fn release_into<'a>(
     address: usize,
 ) -> Result<(), ReleaseError> {
     let (heap, block) = heaps.locate(address)?;
+    let lane = heap.lane(block);
     match batch {
-        Some((current, batch)) if current.id == heap.id => batch.release(block, Lane::of_home(heap.home(block)))?,
-        _ => batch.insert((heap, heap.buddy().release_batch())).1.release(block, Lane::of_home(heap.home(block)))?,
+        Some((current, batch)) if current.id == heap.id => batch.release(block, lane)?,
+        _ => batch.insert((heap, heap.buddy().release_batch())).1.release(block, lane)?,
     };
     Ok(())
 }

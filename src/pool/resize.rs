@@ -4,7 +4,7 @@ use core::ptr::{self, NonNull};
 
 use super::MemoryPool;
 use crate::error::{ReleaseError, ResizeError};
-use crate::raw::{CantResize, Lane};
+use crate::raw::CantResize;
 
 impl MemoryPool {
     /// Makes the block at `block` one of at least `size` bytes without moving it, and returns its size in bytes
@@ -45,7 +45,7 @@ impl MemoryPool {
             Err(gone) => gone.into(),
         };
         let order = self.config.order_for(size).ok_or_else(no_room)?;
-        match heap.buddy().resize(index, order, Lane::of_home(heap.home(index))) {
+        match heap.buddy().resize(index, order, heap.lane(index)) {
             Ok(_) => Ok(self.config.bytes(order)),
             Err(CantResize::NoRoom) => Err(no_room()),
             Err(CantResize::NotLive(reason)) => Err(ReleaseError::from(reason).into()),

@@ -10,9 +10,11 @@ use super::state::{Node, State};
 
 /// Tries to fill a batch from one stack: each drops at most a batch of stale entries.
 const POPS: usize = 8;
-/// A block of the own lane that is of one of so many orders is carved rather than one of another lane that fits better, so that what a
-/// thread carves lies in a row: where the memory of several threads alternates, processors that look ahead take lines from each other.
-const NEAR: usize = 5;
+/// A block may be larger by so many orders than what is carved of it, so that what a thread carves lies in a row: if its own lane has
+/// one, it is carved rather than one of another lane that fits better; and another lane gives up the largest of these, the rest of
+/// which is in the own lane then. Where the memory of several threads alternates, processors that look ahead take lines from each
+/// other.
+const NEAR: u32 = 4;
 
 impl Buddy {
     /// Takes up to `out.len()` blocks from the stacks, to be what `to` says, and returns how many. Blocks of that order are
@@ -60,10 +62,11 @@ impl Buddy {
         // As large as all of them together, if there is such an order.
         let ideal = Order::covering(out.len().saturating_mul(want.units() as usize)).unwrap_or(max);
         let ideal = ideal.max(above).min(max);
-        // One that is large enough, best fit first; else the largest of the ones that are not.
-        let mut near = ideal.through(max).take(NEAR);
-        let mut orders = ideal.through(max).chain(above.until(ideal).rev());
-        let found = near
+        // One that is large enough, best fit first in the own lane; else the largest of the ones that are not.
+        let near = Order::new(ideal.get() + NEAR).unwrap_or(max).min(max);
+        let mut orders = ideal.through(near).rev().chain(near.through(max)).chain(above.until(ideal).rev());
+        let found = ideal
+            .through(near)
             .find_map(|from| Some((self.pop_take_own(from, to, lane)?, from)))
             .or_else(|| orders.find_map(|from| Some((self.pop_take(from, to, lane)?, from))));
         let Some((block, from)) = found else { return 0 };

@@ -35,6 +35,7 @@ pub fn exchange() -> f64 {
             _ = black_box(word.compare_exchange(turn, turn + 1, Ordering::AcqRel, Ordering::Acquire));
         }
         fastest = fastest.min(batch.elapsed());
+        // Relaxed: nobody else has it.
         word.store(0, Ordering::Relaxed);
     }
     fastest.as_secs_f64() * 1e9 / f64::from(EXCHANGES)

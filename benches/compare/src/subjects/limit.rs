@@ -89,6 +89,20 @@ fn order(size: u32) -> usize {
     (size.max(LEAST) - 1).ilog2() as usize - 3
 }
 
+/// The block itself, where it stays large enough, but not too large.
+///
+/// # Safety
+///
+/// As [`Subject::resize`].
+#[inline]
+unsafe fn resized(subject: &impl Subject, block: *mut u8, old_size: u32, size: u32) -> *mut u8 {
+    if order(old_size) == order(size) {
+        return block;
+    }
+    // SAFETY: the same contract.
+    unsafe { moved(subject, block, old_size, size) }
+}
+
 impl Subject for Limit {
     #[inline]
     fn alloc(&self, size: u32) -> *mut u8 {
@@ -118,20 +132,20 @@ impl Subject for Limit {
 
     #[inline]
     unsafe fn resize(&self, block: *mut u8, old_size: u32, size: u32) -> *mut u8 {
-        if order(old_size) == order(size) {
-            return block;
-        }
         // SAFETY: the same contract.
-        unsafe { moved(self, block, old_size, size) }
+        unsafe { resized(self, block, old_size, size) }
     }
 }
+
+/// In a state, beside an order.
+const LIVE: u16 = 1 << 8;
 
 /// With checks. Of the same blocks.
 #[derive(Debug)]
 pub struct CheckedLimit {
     blocks: Limit,
     base: usize,
-    /// For each place where a block may begin: 1 and its order while it is live, else 0.
+    /// For each place where a block may begin: [`LIVE`] and its order while it is live, else 0.
     states: &'static [AtomicU16],
 }
 
@@ -156,7 +170,7 @@ impl CheckedLimit {
 }
 
 fn live(size: u32) -> u16 {
-    1 << 8 | order(size) as u16
+    LIVE | order(size) as u16
 }
 
 impl Subject for CheckedLimit {
@@ -181,11 +195,8 @@ impl Subject for CheckedLimit {
 
     #[inline]
     unsafe fn resize(&self, block: *mut u8, old_size: u32, size: u32) -> *mut u8 {
-        if order(old_size) == order(size) {
-            return block;
-        }
         // SAFETY: the same contract.
-        unsafe { moved(self, block, old_size, size) }
+        unsafe { resized(self, block, old_size, size) }
     }
 }
 
@@ -237,4 +248,20 @@ fn share(stack: &Stack, order: usize) {
     let half = stack.blocks[DEPTH / 2..].iter().map(|block| block.get().expose_provenance()).collect();
     stack.len.set(DEPTH / 2);
     SHARED.lock().expect("no panic under the lock").halves[order].push(half);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "a live block is released")]
+    fn a_second_release_is_found() {
+        let subject = CheckedLimit::new(1 << 20);
+        let block = subject.alloc(64);
+        for _ in 0..2 {
+            // SAFETY: at first; the second time nobody else can have it, and it is found before anything is done with it.
+            unsafe { subject.release(block, 64) };
+        }
+    }
 }
