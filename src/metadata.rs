@@ -132,13 +132,15 @@ impl<T: fmt::Debug> fmt::Debug for Owned<T> {
 pub(crate) enum Source {
     /// The global allocator.
     Global,
-    /// Zeroed memory that outlives all tables, one after the other.
+    /// Zeroed memory that outlives all tables, one after the other. It has room for them, as [`room`] says.
     #[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
     Area { next: NonNull<u8>, left: usize },
 }
 
 #[cfg(not(all(loom, feature = "loom")))]
 pub(crate) use zeroed::Table;
+#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+pub(crate) use zeroed::room;
 
 #[cfg(not(all(loom, feature = "loom")))]
 mod zeroed {
@@ -190,13 +192,28 @@ mod zeroed {
         }
     }
 
+    /// What a table of so many bytes begins at a multiple of in an area: two cache lines; a long one, which is used from its beginning on as
+    /// far as a heap has grown, a page.
+    #[cfg(all(feature = "allocator", unix))]
+    const fn area_align(bytes: usize) -> usize {
+        const LONG: usize = 256 << 10;
+        if bytes < LONG { 128 } else { 4096 }
+    }
+
+    /// Bytes that a table of so many values takes in an area at most.
+    #[cfg(all(feature = "allocator", unix))]
+    pub(crate) const fn room<T>(len: usize) -> usize {
+        let bytes = len * size_of::<T>();
+        bytes + area_align(bytes)
+    }
+
     #[cfg(all(feature = "allocator", unix))]
     impl Source {
         /// An area of `len` bytes at `next`.
         ///
         /// # Safety
         ///
-        /// The bytes are zero, aligned to 128, and nobody else's for as long as there are tables in them.
+        /// The bytes are zero, and nobody else's for as long as there are tables in them.
         pub(crate) unsafe fn area(next: NonNull<u8>, len: usize) -> Self {
             Self::Area { next, left: len }
         }
@@ -210,14 +227,14 @@ mod zeroed {
                 #[cfg(all(feature = "allocator", unix))]
                 Self::Area { next, left } => {
                     const { assert!(128 % size_of::<T>() == 0) };
-                    // Each begins at the beginning of two cache lines.
-                    let bytes = len.checked_mul(size_of::<T>()).and_then(|bytes| bytes.checked_next_multiple_of(128));
-                    let bytes = bytes.ok_or(Unavailable { bytes: usize::MAX })?;
-                    *left = left.checked_sub(bytes).ok_or(Unavailable { bytes })?;
-                    let first = next.cast();
-                    // SAFETY: at most the end of the area.
-                    *next = unsafe { next.add(bytes) };
-                    Ok(Table { first, len, allocated: NonNull::dangling(), layout: Layout::new::<()>() })
+                    let bytes = len.checked_mul(size_of::<T>()).ok_or(Unavailable { bytes: usize::MAX })?;
+                    let skip = next.addr().get().wrapping_neg() % area_align(bytes);
+                    let taken = bytes.checked_add(skip).ok_or(Unavailable { bytes })?;
+                    *left = left.checked_sub(taken).ok_or(Unavailable { bytes })?;
+                    // SAFETY: both: at most the end of the area.
+                    let (first, end) = unsafe { (next.add(skip), next.add(taken)) };
+                    *next = end;
+                    Ok(Table { first: first.cast(), len, allocated: NonNull::dangling(), layout: Layout::new::<()>() })
                 }
             }
         }

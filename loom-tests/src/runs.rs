@@ -243,6 +243,8 @@ impl Pages {
         self.raw.sweep();
         self.end_of_nodes();
         assert_eq!(self.raw.idle_or_below_zero(), 0, "no run is idle after a sweep");
+        let (used, free) = self.raw.further_groups();
+        assert_eq!(used, free, "each set of further groups was given back once");
         for page in 0..self.raw.pages() {
             assert_eq!(self.raw.find(page), Found::Nothing, "page {page} is nothing after a sweep");
         }
@@ -282,17 +284,14 @@ impl Pages {
         })
     }
 
-    fn group(&self, part: Part) -> BlockIndex {
-        BlockIndex::new(part.plane * self.raw.pages() + part.head)
-    }
-
     /// What is not free of a run is out, and what is idle is counted as such.
     fn end_of_counts(&self, out: &[Hold]) {
         let (mut idle, mut live) = (0, 0);
         for (class, head) in self.runs() {
             for plane in 0..PLANES {
                 let (part, all) = (Part { head, plane }, Self::slots_of(class, plane));
-                let free = self.raw.groups().word(self.group(part)).free();
+                // A class of one group has no slots in others.
+                let free = self.raw.group(part).map(|group| self.raw.groups().word(group).free()).unwrap_or_default();
                 live += all.without(free).count();
                 if free == all && Self::slots_of(class, 1).is_empty() && plane == 0 {
                     idle += SHAPES[class].pages;
@@ -307,7 +306,7 @@ impl Pages {
     /// `Listed` means that the node stands in exactly one stack, when no thread has one in hand.
     fn end_of_nodes(&self) {
         let groups = self.raw.groups();
-        let mut stands = vec![0; (self.raw.pages() * PLANES) as usize];
+        let mut stands = vec![0; groups.count()];
         for class in 0..CLASSES {
             // More than there are would be a circle.
             groups.nodes(class).take(stands.len() + 1).for_each(|node| stands[node.slot()] += 1);

@@ -5,7 +5,7 @@ use core::ptr::{self, NonNull};
 
 use crossbeam_utils::CachePadded;
 
-use crate::metadata::{Source, Table, Unavailable, Zeroed};
+use crate::metadata::{Source, Table, Unavailable, Zeroed, room};
 use crate::raw::stack::FreeStack;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
@@ -37,8 +37,10 @@ pub(super) struct Depots {
 }
 
 impl Depots {
-    /// Bytes of tables.
-    pub(super) const TABLES: usize = class::COUNT * size_of::<CachePadded<Depot>>();
+    /// Bytes of their table.
+    pub(super) const BYTES: usize = class::COUNT * size_of::<CachePadded<Depot>>();
+    /// Bytes that it takes in an area.
+    pub(super) const ROOM: usize = room::<CachePadded<Depot>>(class::COUNT);
 
     /// Without magazines.
     pub(super) fn new(source: &mut Source) -> Result<Self, Unavailable> {

@@ -48,9 +48,15 @@ unsafe impl Send for Region {}
 unsafe impl Sync for Region {}
 
 impl Region {
-    /// Bytes of tables for so many pages.
-    pub(super) const fn tables(pages: usize, checked: bool) -> usize {
-        Runs::<COUNT>::tables(pages) + if checked { Live::tables(pages) } else { 0 }
+    /// Bytes that tables for so many pages take in an area.
+    pub(super) const fn room(pages: usize, checked: bool) -> usize {
+        Runs::room(pages, &SHAPES) + if checked { Live::room(pages) } else { 0 }
+    }
+
+    /// Bytes of tables that are in use by now.
+    pub(super) fn table_bytes(&self) -> usize {
+        let live = if self.is_checked() { Live::bytes(self.runs.grown() as usize) } else { 0 };
+        self.runs.table_bytes() + live
     }
 
     /// A region of at most `pages` pages from `base` on, which is the beginning of a page. `checked`: it knows which blocks are live.

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use crate::cache::{Indices, ThreadIndex, next_name};
 use crate::error::MapError;
-use crate::metadata::{Source, Table};
+use crate::metadata::{Source, Table, room};
 use crate::pages::{self, Reservation};
 use crate::raw::Order;
 use crate::sync::{AtomicPtr, AtomicU32, Ordering, sleep, yield_now};
@@ -91,9 +91,12 @@ impl Shared {
         let unavailable = MapError::Unavailable { bytes };
         // None of these overflows: the pages are few enough.
         let slab_bytes = (bytes / SLAB_PART).clamp(LEAST_SLAB, MOST_SLAB).next_multiple_of(PAGE);
-        let caches = ThreadIndex::COUNT * size_of::<*mut Cache>() + 128;
-        let tables = Region::tables(pages, options.checked) + Slab::tables(slab_bytes) + caches + Depots::TABLES;
-        let own = size_of::<Self>().next_multiple_of(PAGE);
+        let tables = Region::room(pages, options.checked)
+            + Slab::room(slab_bytes)
+            + Depots::ROOM
+            + room::<AtomicPtr<Cache>>(ThreadIndex::COUNT);
+        // Whole cache lines.
+        let own = const { size_of::<Self>().next_multiple_of(128) };
         let before = (own + slab_bytes + tables).next_multiple_of(PAGE);
         let behind = if given.is_none() { pages * PAGE + ALIGN } else { 0 };
         let reservation = Reservation::new(before.checked_add(behind).ok_or(unavailable)?).ok_or(unavailable)?;
@@ -101,7 +104,7 @@ impl Shared {
 
         // SAFETY: all of these offsets are within the reservation.
         let (slab_base, tables_base, end) = unsafe { (start.add(own), start.add(own + slab_bytes), start.add(before)) };
-        // SAFETY: the tables' part of the reservation, which is zero and begins at a page.
+        // SAFETY: the tables' part of the reservation, which is zero.
         let mut source = unsafe { Source::area(tables_base, before - own - slab_bytes) };
         let base = given.unwrap_or_else(|| {
             let skip = end.addr().get().wrapping_neg() % ALIGN;
@@ -270,10 +273,7 @@ impl Shared {
             heap,
             free: self.region.free_bytes() + idle,
             idle,
-            metadata: size_of::<Self>()
-                + Depots::TABLES
-                + self.slab.bytes()
-                + Region::tables(heap / PAGE, self.region.is_checked()),
+            metadata: size_of::<Self>() + Depots::BYTES + self.slab.bytes() + self.region.table_bytes(),
             // Relaxed: a number.
             caches: self.made.load(Ordering::Relaxed) as usize,
             refused_releases: 0,

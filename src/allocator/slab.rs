@@ -7,8 +7,8 @@ use crossbeam_utils::CachePadded;
 
 use crate::metadata::{Source, Unavailable};
 use crate::raw::BlockIndex;
+use crate::raw::fresh::Fresh;
 use crate::raw::stack::{Chain, FreeStack, Links};
-use crate::sync::{AtomicU32, Ordering};
 
 /// Bytes of the smallest piece.
 const GRANULE: usize = 64;
@@ -38,8 +38,8 @@ impl PieceSize {
 pub(super) struct Slab {
     base: NonNull<u8>,
     granules: u32,
-    /// The first granule that was never used.
-    next: AtomicU32,
+    /// Those that were never used.
+    fresh: Fresh,
     links: Links,
     free: [CachePadded<FreeStack>; SIZES],
 }
@@ -50,9 +50,9 @@ unsafe impl Send for Slab {}
 unsafe impl Sync for Slab {}
 
 impl Slab {
-    /// Bytes of tables for so many bytes.
-    pub(super) const fn tables(bytes: usize) -> usize {
-        bytes / GRANULE * 4 + 128
+    /// Bytes that tables for so many bytes take in an area.
+    pub(super) const fn room(bytes: usize) -> usize {
+        Links::room(bytes / GRANULE)
     }
 
     /// Pieces of the `bytes` bytes from `base` on.
@@ -61,7 +61,7 @@ impl Slab {
         Ok(Self {
             base,
             granules,
-            next: AtomicU32::new(0),
+            fresh: Fresh::default(),
             links: Links::of(granules, source)?,
             free: core::array::from_fn(|_| CachePadded::default()),
         })
@@ -69,15 +69,14 @@ impl Slab {
 
     /// Bytes of all pieces there ever were.
     pub(super) fn bytes(&self) -> usize {
-        // Relaxed: a number.
-        self.next.load(Ordering::Relaxed) as usize * GRANULE
+        self.fresh.next() as usize * GRANULE
     }
 
     /// A piece; zeroed, or as the last owner left it. `None`: there are no more. Lock-free.
     pub(super) fn alloc(&self, size: PieceSize) -> Option<NonNull<u8>> {
         let granule = match self.free[size.0].pop(&self.links).or_else(|| self.split(size)) {
             Some(piece) => piece.get(),
-            None => self.fresh(1 << size.0)?,
+            None => self.fresh.take(1 << size.0, self.granules)?,
         };
         Some(self.place(granule))
     }
@@ -85,7 +84,7 @@ impl Slab {
     /// Zeroed memory of at least so many bytes, which is never freed.
     pub(super) fn alloc_for_ever(&self, bytes: usize) -> Option<NonNull<u8>> {
         let granules = u32::try_from(bytes.div_ceil(GRANULE)).ok()?;
-        Some(self.place(self.fresh(granules)?))
+        Some(self.place(self.fresh.take(granules, self.granules)?))
     }
 
     /// The lower part of the smallest free piece that is larger; the rest of it is free, as one piece of each size in between.
@@ -101,19 +100,6 @@ impl Slab {
     fn place(&self, granule: u32) -> NonNull<u8> {
         // SAFETY: a granule of the slab.
         unsafe { self.base.add(granule as usize * GRANULE) }
-    }
-
-    fn fresh(&self, granules: u32) -> Option<u32> {
-        // Relaxed: a guess, which the exchange checks.
-        let mut next = self.next.load(Ordering::Relaxed);
-        loop {
-            let end = next.checked_add(granules).filter(|end| *end <= self.granules)?;
-            // Relaxed, both: nobody has used these.
-            match self.next.compare_exchange_weak(next, end, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return Some(next),
-                Err(now) => next = now,
-            }
-        }
     }
 
     fn node(&self, piece: NonNull<u8>) -> BlockIndex {

@@ -1,6 +1,8 @@
 //! A bit for each unit of a heap: the nodes that a sweep has in hand.
 
 use super::order::{BlockIndex, Geometry};
+#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+use crate::metadata::room;
 use crate::metadata::{Source, Table, Unavailable};
 use crate::sync::{AtomicU64, Ordering};
 
@@ -22,6 +24,12 @@ impl Bits {
     /// All clear.
     pub(super) fn of(geometry: &Geometry, source: &mut Source) -> Result<Self, Unavailable> {
         source.table(geometry.units().div_ceil(u64::BITS) as usize).map(Self)
+    }
+
+    /// Bytes that it takes in an area, for so many units.
+    #[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+    pub(super) const fn room(units: usize) -> usize {
+        room::<AtomicU64>(units.div_ceil(u64::BITS as usize))
     }
 
     // Relaxed, in all of these: there is one thread.

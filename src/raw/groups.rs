@@ -118,6 +118,12 @@ impl<const CLASSES: usize> Groups<CLASSES> {
         None
     }
 
+    /// How many groups there are. For models.
+    #[cfg(all(loom, feature = "loom"))]
+    pub fn count(&self) -> usize {
+        self.words.len()
+    }
+
     /// The nodes in the stacks of a class, from the tops. For a model to look at when its threads are done.
     #[cfg(all(loom, feature = "loom"))]
     pub fn nodes(&self, class: Class) -> impl Iterator<Item = BlockIndex> {

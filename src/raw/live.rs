@@ -6,6 +6,8 @@
 //! opened for another class.
 
 use super::runs::Found;
+#[cfg(not(all(loom, feature = "loom")))]
+use crate::metadata::room;
 use crate::metadata::{Source, Table, Unavailable};
 use crate::sync::{AtomicU64, Ordering};
 
@@ -32,9 +34,16 @@ pub struct Place {
 pub struct Live(Table<AtomicU64>);
 
 impl Live {
-    /// Bytes of tables for so many pages.
-    pub const fn tables(pages: usize) -> usize {
-        pages * (WORDS as usize * 8) + 128
+    /// Bytes that its table for so many pages takes in an area.
+    #[cfg(not(all(loom, feature = "loom")))]
+    pub(crate) const fn room(pages: usize) -> usize {
+        room::<AtomicU64>(pages * WORDS as usize)
+    }
+
+    /// Bytes of its table for so many pages.
+    #[cfg(not(all(loom, feature = "loom")))]
+    pub(crate) const fn bytes(pages: usize) -> usize {
+        pages * WORDS as usize * size_of::<AtomicU64>()
     }
 
     /// No live blocks in so many pages. For models.

@@ -5,13 +5,15 @@
 //! `quiet` (passing over what there is nothing to do about), `hand` (the nodes that a sweep has in hand), [`merge`] (the pass of a
 //! sweep), [`pieces`] (the same piece by piece), [`resize`] (grow and shrink in place), [`batch`] (many blocks for few atomic
 //! operations), [`scan`] (looking at the blocks), [`search`] (when an allocation may fail), [`seize`] (taking a heap out of
-//! use), [`spans`] (any number of units), [`group`] and [`groups`] (slots that are smaller than a unit), [`runs`] (pages, and
+//! use), [`spans`] (any number of units), [`fresh`] (numbers that nobody had), [`group`] and [`groups`] (slots that are smaller than a unit), [`runs`] (pages, and
 //! spans of them that are cut into slots), [`live`] (where live blocks begin). The protocol as a whole is on the design page, `src/DESIGN.md`.
 #![forbid(unsafe_code)]
 
 pub mod batch;
 pub mod bits;
 pub mod buddy;
+#[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
+pub mod fresh;
 #[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
 pub mod group;
 #[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]

@@ -16,6 +16,8 @@
 use super::order::BlockIndex;
 #[cfg(all(loom, feature = "loom"))]
 use super::order::Geometry;
+#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+use crate::metadata::room;
 use crate::metadata::{Source, Table, Unavailable};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
@@ -49,6 +51,12 @@ impl Links {
     pub(crate) fn of(nodes: u32, source: &mut Source) -> Result<Self, Unavailable> {
         let index_bits = u32::BITS - nodes.leading_zeros();
         Ok(Self { next: source.table(nodes as usize)?, index_mask: (1 << index_bits) - 1 })
+    }
+
+    /// Bytes that those of so many nodes take in an area.
+    #[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+    pub(crate) const fn room(nodes: usize) -> usize {
+        room::<AtomicU32>(nodes)
     }
 
     /// What stands for a link that leads nowhere.
@@ -87,9 +95,9 @@ impl Links {
         self.next[block.slot()].load(Ordering::Relaxed)
     }
 
-    /// The caller has the node of `block` in hand.
+    /// The caller has the node of `block` in hand, and may so keep something else in its link.
     #[inline]
-    fn set(&self, block: BlockIndex, next: u32) {
+    pub(super) fn set(&self, block: BlockIndex, next: u32) {
         // Relaxed: published by the Release of the push.
         self.next[block.slot()].store(next, Ordering::Relaxed);
     }

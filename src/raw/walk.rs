@@ -19,6 +19,8 @@ use super::lanes::Lanes;
 use super::order::{BlockIndex, Geometry, Order};
 use super::stack::Links;
 use super::stop::Stop;
+#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+use crate::metadata::room;
 use crate::metadata::{Source, Table, Unavailable};
 use crate::sync::{AtomicU8, AtomicU32, Ordering};
 
@@ -114,12 +116,11 @@ pub(super) struct HandTables {
 }
 
 impl HandTables {
-    /// Bytes of them for so many units, in an area.
-    #[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
-    pub(super) const fn bytes(units: usize) -> usize {
+    /// Bytes that they take in an area, for so many units.
+    #[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+    pub(super) const fn room(units: usize) -> usize {
         let paths = (units >> REGION_SHIFT) + 1 + TOPS;
-        // Bits; phases, starts, places. With each table's rest of two cache lines.
-        units.div_ceil(u64::BITS as usize) * 8 + paths * (1 + 4 + 4) + 4 * 128
+        Bits::room(units) + room::<AtomicU8>(paths) + 2 * room::<AtomicU32>(paths)
     }
 
     /// For a heap of `geometry`: one bit for each unit, and a little.

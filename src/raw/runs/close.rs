@@ -9,7 +9,6 @@ use super::{Found, PLANES, Part, Runs};
 use crate::raw::group::Slots;
 use crate::raw::groups::Class;
 use crate::raw::lanes::Lane;
-use crate::raw::order::BlockIndex;
 use crate::sync::{Ordering, fence};
 
 /// Groups of a run that its closer has closed.
@@ -24,36 +23,43 @@ impl<const CLASSES: usize> Runs<CLASSES> {
             parts.filter(|(_, all)| !all.is_empty())
         };
         loop {
+            // The first group first: of a run of which nothing is the caller's, the others may be another one's.
             let is_whole = parts().all(|(part, all)| {
                 let closed = &mut closed[part.plane as usize];
                 *closed = *closed || self.close_group(class, part, all);
                 *closed
             });
             if is_whole {
-                self.count_free(head, shape.pages);
-                self.buddy.release_span(BlockIndex::new(head), shape.pages);
+                if let Some(set) = self.set_at(head) {
+                    self.further.give_back(set, shape.further());
+                }
+                self.release_pages(head, shape.pages);
                 return;
             }
             if closed == Closed::default() {
                 return;
             }
             for (part, all) in parts().filter(|(part, _)| closed[part.plane as usize]) {
-                let given = self.groups.give(class, self.group(part), all, Lane::here());
-                debug_assert!(given.twice.is_empty());
+                // Each is the run's as long as it is closed.
+                if let Some(group) = self.group(part) {
+                    let given = self.groups.give(class, group, all, Lane::here());
+                    debug_assert!(given.twice.is_empty());
+                }
             }
             closed = Closed::default();
             // SeqCst: pairs with itself. Of two who gave back what the other one wanted, one sees what the other has given.
             fence(Ordering::SeqCst);
-            // Somebody has a slot, and closes the run when it comes back.
-            if parts().any(|(part, all)| self.groups.word(self.group(part)).free() != all) {
+            // Somebody has a slot, and closes the run when it comes back; or has closed it.
+            let is_free = |(part, all)| self.group(part).is_some_and(|group| self.groups.word(group).free() == all);
+            if !parts().all(is_free) {
                 return;
             }
         }
     }
 
-    /// Takes all slots of a group, if all are free and its run is one of this class.
+    /// Takes all slots of a group, if all are free and its run is one of this class. If it is not the first, the caller has slots of the run.
     fn close_group(&self, class: Class, part: Part, all: Slots) -> bool {
-        if !self.groups.close(self.group(part), all) {
+        if !self.group(part).is_some_and(|group| self.groups.close(group, all)) {
             return false;
         }
         // Not before: until its slots are taken, a run may be closed, and another one opened at its first page.

@@ -6,7 +6,7 @@
 //! To *close* a run is to take all of its slots, and then its pages are the closer's, who releases them. A run of which all
 //! slots are free may stay open, *idle*, so that its pages need not be cut up again soon.
 //!
-//! [`page`] has what the page map says, [`close`] how runs are closed, [`pages`] spans and growth, [`resident`] which pages have memory behind them, `round` what a
+//! [`page`] has what the page map says, [`further`] where runs have more groups than one, [`close`] how runs are closed, [`pages`] spans and growth, [`resident`] which pages have memory behind them, `round` what a
 //! sweeper does.
 
 use crossbeam_utils::CachePadded;
@@ -16,19 +16,28 @@ use super::group::Slots;
 use super::groups::{Class, Groups};
 use super::lanes::Lane;
 use super::order::{BlockIndex, Geometry, Order};
+#[cfg(not(all(loom, feature = "loom")))]
+use super::stack::Links;
+#[cfg(not(all(loom, feature = "loom")))]
 use super::walk::HandTables;
+#[cfg(not(all(loom, feature = "loom")))]
+use crate::metadata::room;
 use crate::metadata::{Source, Table, Unavailable};
+#[cfg(not(all(loom, feature = "loom")))]
+use crate::sync::{AtomicU16, AtomicU64};
 use crate::sync::{AtomicU32, Ordering};
 
 mod close;
+mod further;
 mod page;
 mod pages;
 mod resident;
 mod round;
 
 use close::Closed;
-use page::Entry;
+use further::Further;
 pub use page::Found;
+use page::{Entry, Meaning};
 use pages::{GROWTH_PART, TIDIES};
 use resident::Resident;
 pub use round::{Discards, Piece, Round};
@@ -78,6 +87,11 @@ impl Shape {
         Slots::first(self.slots.saturating_sub(plane * STRIDE))
     }
 
+    /// How many groups it has besides the first one.
+    const fn further(self) -> u32 {
+        self.slots.saturating_sub(1) / STRIDE
+    }
+
     const fn is_one_group(self) -> bool {
         self.slots <= STRIDE
     }
@@ -113,14 +127,26 @@ pub struct Runs<const CLASSES: usize> {
     has_swept: AtomicU32,
     buddy: Buddy,
     map: Table<AtomicU32>,
+    /// The first ones, by pages, and then the further ones.
     groups: Groups<CLASSES>,
+    further: Further,
 }
 
 impl<const CLASSES: usize> Runs<CLASSES> {
-    /// Bytes of tables for so many pages.
-    pub const fn tables(pages: usize) -> usize {
-        // States, links, the map; words and links of groups. With each table's rest of two cache lines.
-        pages * (2 + 4 + 4 + PLANES as usize * (8 + 4)) + 5 * 128 + HandTables::bytes(pages)
+    /// Bytes that tables for so many pages take in an area.
+    #[cfg(not(all(loom, feature = "loom")))]
+    pub(crate) const fn room(pages: usize, shapes: &[Shape; CLASSES]) -> usize {
+        let further = pages * further::most_of_a_page(shapes) as usize;
+        let blocks = room::<AtomicU16>(pages) + Links::room(pages) + HandTables::room(pages);
+        let groups = room::<AtomicU64>(pages + further) + Links::room(pages + further) + Links::room(further);
+        blocks + room::<AtomicU32>(pages) + groups
+    }
+
+    /// Bytes of tables that are in use by now.
+    #[cfg(not(all(loom, feature = "loom")))]
+    pub(crate) fn table_bytes(&self) -> usize {
+        // Of a page the state, the link, the entry of the map, and the word and the link of a group; of a further group these two, and its owner.
+        self.grown() as usize * (2 + 4 + 4 + 8 + 4) + self.further.used() as usize * (8 + 4 + 4)
     }
 
     /// A heap that may grow to so many pages, the first of which has the absolute number `first_page`. For models.
@@ -139,6 +165,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
         shapes: &'static [Shape; CLASSES],
         source: &mut Source,
     ) -> Result<Self, Unavailable> {
+        let further = pages * further::most_of_a_page(shapes);
         Ok(Self {
             shapes,
             pages,
@@ -150,7 +177,8 @@ impl<const CLASSES: usize> Runs<CLASSES> {
             has_swept: AtomicU32::new(0),
             buddy: Buddy::empty(Geometry::new(pages, first_page, Order::MAX), source)?,
             map: source.table(pages as usize)?,
-            groups: Groups::in_source(pages * PLANES, source)?,
+            groups: Groups::in_source(pages + further, source)?,
+            further: Further::in_source(further, source)?,
         })
     }
 
@@ -186,6 +214,12 @@ impl<const CLASSES: usize> Runs<CLASSES> {
         &self.groups
     }
 
+    /// How many further groups there ever were, and how many are in free sets. For models.
+    #[cfg(all(loom, feature = "loom"))]
+    pub fn further_groups(&self) -> (u32, u32) {
+        (self.further.used(), self.further.free())
+    }
+
     /// The blocks of pages. For models.
     #[cfg(all(loom, feature = "loom"))]
     pub fn buddy(&self) -> &Buddy {
@@ -195,13 +229,22 @@ impl<const CLASSES: usize> Runs<CLASSES> {
     /// What a page is: certain for who has a slot or a span that it belongs to.
     #[inline]
     pub fn find(&self, page: u32) -> Found {
-        // Relaxed: whoever has a slot came by it after the page was set, which was before the slot was given, or handed over.
-        self.map.get(page as usize).map_or(Found::Nothing, |entry| Entry(entry.load(Ordering::Relaxed)).is_of(page))
+        match self.entry(page).meaning() {
+            Meaning::Run { class, before } => Found::Run { class, head: page.saturating_sub(before) },
+            Meaning::Several { set } => match self.further.owner(set) {
+                (class, head) if class < CLASSES => Found::Run { class, head },
+                // The set is free by now.
+                _ => Found::Nothing,
+            },
+            Meaning::Span { pages } => Found::Span { pages },
+            Meaning::Nothing => Found::Nothing,
+        }
     }
 
-    fn entry(&self, page: u32) -> u32 {
-        // Relaxed: as in `find`.
-        self.map.get(page as usize).map_or(0, |entry| entry.load(Ordering::Relaxed))
+    #[inline]
+    fn entry(&self, page: u32) -> Entry {
+        // Relaxed: whoever has a slot came by it after the page was set, which was before the slot was given, or handed over.
+        Entry(self.map.get(page as usize).map_or(0, |entry| entry.load(Ordering::Relaxed)))
     }
 
     fn set(&self, page: u32, to: Entry) {
@@ -211,17 +254,24 @@ impl<const CLASSES: usize> Runs<CLASSES> {
         }
     }
 
-    fn group(&self, part: Part) -> BlockIndex {
-        BlockIndex::new(part.plane * self.pages + part.head)
+    /// The set of the run that begins at a page, if it has several groups: certain for who has a slot of it.
+    fn set_at(&self, head: u32) -> Option<u32> {
+        if let Meaning::Several { set } = self.entry(head).meaning() { Some(set) } else { None }
     }
 
+    /// A group of a run, if it has that: certain for who has a slot of it. The first one is always that of the page.
+    pub fn group(&self, part: Part) -> Option<BlockIndex> {
+        let Some(number) = part.plane.checked_sub(1) else { return Some(BlockIndex::new(part.head)) };
+        let group = self.further.group(self.set_at(part.head)?, number)?;
+        Some(BlockIndex::new(self.pages + group))
+    }
+
+    /// What a group is of: certain for who has a slot of it.
     fn part(&self, group: BlockIndex) -> Part {
-        // Faster than to divide: most groups are the first of their run.
-        let mut part = Part { head: group.get(), plane: 0 };
-        while part.head >= self.pages {
-            part = Part { head: part.head - self.pages, plane: part.plane + 1 };
-        }
-        part
+        let Some(further) = group.get().checked_sub(self.pages) else { return Part { head: group.get(), plane: 0 } };
+        let (_, head) = self.further.owner(further);
+        let before = self.set_at(head).map_or(0, |set| further.saturating_sub(set));
+        Part { head, plane: before + 1 }
     }
 
     /// Takes up to `most` slots of a class, and hands them to `put`, group by group; returns how many. A new run is opened only
@@ -252,8 +302,19 @@ impl<const CLASSES: usize> Runs<CLASSES> {
     fn open(&self, class: Class, most: u32, limit: u32, mut put: impl FnMut(Part, Slots)) -> u32 {
         let shape = self.shapes[class];
         let Some((head, _)) = self.take_span(shape.pages, Order::ZERO, limit) else { return 0 };
+        let set = match shape.further() {
+            0 => None,
+            count => {
+                let Some(set) = self.further.take(count, class, head) else {
+                    // There are as many as pages may need.
+                    self.release_pages(head, shape.pages);
+                    return 0;
+                };
+                Some(set)
+            }
+        };
         for before in 0..shape.pages {
-            self.set(head + before, Entry::run(class, before));
+            self.set(head + before, set.map_or(Entry::run(class, before), Entry::several));
         }
         let mut taken = 0;
         for plane in 0..PLANES {
@@ -264,9 +325,11 @@ impl<const CLASSES: usize> Runs<CLASSES> {
                 taken += mine.count();
             }
             let rest = all.without(mine);
-            if !rest.is_empty() {
+            if !rest.is_empty()
+                && let Some(group) = self.group(part)
+            {
                 // Nobody else had a slot of it.
-                _ = self.groups.give(class, self.group(part), rest, Lane::here());
+                _ = self.groups.give(class, group, rest, Lane::here());
             }
         }
         taken
@@ -277,9 +340,11 @@ impl<const CLASSES: usize> Runs<CLASSES> {
     pub fn give(&self, class: Class, part: Part, slots: Slots) -> Slots {
         let shape = self.shapes[class];
         let all = shape.slots_of(part.plane);
+        // Whoever has no slot of it has nothing to give.
+        let Some(group) = self.group(part) else { return slots };
         // A run of several groups is closed as soon as it can be: it has the smallest slots, so that this does not come often.
         let close = || !shape.is_one_group() || self.is_too_idle(shape.pages);
-        let outcome = self.groups.give_or_close(class, self.group(part), slots, all, Lane::here(), close);
+        let outcome = self.groups.give_or_close(class, group, slots, all, Lane::here(), close);
         if outcome.closed {
             let mut closed: Closed = [false; PLANES as usize];
             closed[part.plane as usize] = true;

@@ -5,13 +5,13 @@ use crate::raw::groups::Class;
 /// What a page is, as the page map has it. A free page is *clean* where it was never used, 0, or its memory was discarded since,
 /// bits 30 and 0; else it is *dirty*, bit 30, and *old*, bits 30 and 1, if a sweeper has come by since.
 ///
-/// | bits | of a page of a run | of the first page of a span |
-/// |---|---|---|
-/// | 0 to 7 | how many pages of the run are before it | |
-/// | 8 to 29 | the class, from 1 | |
-/// | 0 to 29 | | how many pages it has |
-/// | 30 | 0 | 0 |
-/// | 31 | 0 | 1 |
+/// | bits | of a page of a run | the same, if that has several groups | of the first page of a span |
+/// |---|---|---|---|
+/// | 0 to 7 | how many pages of the run are before it | | |
+/// | 8 to 29 | the class, from 1 | | |
+/// | 0 to 29 | | the set of the further ones | how many pages it has |
+/// | 30 | 0 | 1 | 0 |
+/// | 31 | 0 | 1 | 1 |
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry(pub(super) u32);
 
@@ -34,12 +34,26 @@ pub enum Found {
     Nothing,
 }
 
+/// What an entry says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// A page of a run of this class and one group; so many pages of the run are before it.
+    Run { class: Class, before: u32 },
+    /// A page of a run of several groups, the further ones of which are this set.
+    Several { set: u32 },
+    /// The first page of a span of so many.
+    Span { pages: u32 },
+    /// Neither.
+    Nothing,
+}
+
 impl Entry {
     pub(super) const DIRTY: Self = Self(1 << 30);
     pub(super) const DISCARDED: Self = Self(1 << 30 | 1);
     pub(super) const OLD: Self = Self(1 << 30 | 2);
     const FREE: u32 = 1 << 30;
     const SPAN: u32 = 1 << 31;
+    const SEVERAL: u32 = Self::FREE | Self::SPAN;
 
     pub(super) const fn span(pages: u32) -> Self {
         Self(Self::SPAN | pages)
@@ -49,17 +63,21 @@ impl Entry {
         Self((class as u32 + 1) << 8 | before)
     }
 
+    pub(super) const fn several(set: u32) -> Self {
+        Self(Self::SEVERAL | set)
+    }
+
     /// Is it free, and has memory behind it?
     pub(super) const fn is_dirty(self) -> bool {
         self.0 == Self::DIRTY.0 || self.0 == Self::OLD.0
     }
 
-    pub(super) const fn is_of(self, page: u32) -> Found {
-        match self.0 {
-            0 => Found::Nothing,
-            span if span & Self::SPAN != 0 => Found::Span { pages: span & !Self::SPAN },
-            free if free & Self::FREE != 0 => Found::Nothing,
-            run => Found::Run { class: (run >> 8) as usize - 1, head: page.saturating_sub(run & 0xff) },
+    pub(super) const fn meaning(self) -> Meaning {
+        match (self.0, self.0 & Self::SEVERAL) {
+            (0, _) | (_, Self::FREE) => Meaning::Nothing,
+            (run, 0) => Meaning::Run { class: (run >> 8) as Class - 1, before: run & 0xff },
+            (span, Self::SPAN) => Meaning::Span { pages: span & !Self::SEVERAL },
+            (several, _) => Meaning::Several { set: several & !Self::SEVERAL },
         }
     }
 }

@@ -113,9 +113,14 @@ impl<const CLASSES: usize> Runs<CLASSES> {
     /// Releases a span that begins at this page, which is the caller's; false, if none does.
     pub fn release_span(&self, head: u32) -> bool {
         let Found::Span { pages } = self.find(head) else { return false };
+        self.release_pages(head, pages);
+        true
+    }
+
+    /// Releases pages, which are the caller's.
+    pub(super) fn release_pages(&self, head: u32, pages: u32) {
         self.count_free(head, pages);
         self.buddy.release_span(BlockIndex::new(head), pages);
-        true
     }
 
     /// Resizes a span, which is the caller's, where it is, within the first `limit` pages; false, if none begins there or there is

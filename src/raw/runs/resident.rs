@@ -173,7 +173,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
     }
 
     fn is_dirty(&self, page: u32) -> bool {
-        Entry(self.entry(page)).is_dirty()
+        self.entry(page).is_dirty()
     }
 
     /// Hands the stretches of a span that may be dirty to `visit`: a page and how many. For who has allocated it and has it still; until it
@@ -296,7 +296,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
         mut discard: impl FnMut(u32, u32) -> bool,
     ) -> Option<(BlockIndex, u32, u32)> {
         let (mut left, mut next) = (pages, None);
-        let is_due = |page: u32| match Entry(self.entry(page)) {
+        let is_due = |page: u32| match self.entry(page) {
             Entry(entry) if entry == Entry::OLD.0 => true,
             entry => all && entry.is_dirty(),
         };
@@ -314,7 +314,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
                     // Relaxed: a number.
                     self.resident.dirty.fetch_sub(due, Ordering::Relaxed);
                 }
-                if due == 0 && Entry(self.entry(at)).is_dirty() {
+                if due == 0 && self.entry(at).is_dirty() {
                     self.set(at, Entry::OLD);
                 }
                 let cost = if due == 0 { 1 } else { CALL_COST + due * DISCARD_COST };

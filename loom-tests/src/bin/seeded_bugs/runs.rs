@@ -6,6 +6,9 @@ const GROUP: &str = "raw/group.rs";
 const GROUPS: &str = "raw/groups.rs";
 const RUNS: &str = "raw/runs/mod.rs";
 const CLOSE: &str = "raw/runs/close.rs";
+const FURTHER: &str = "raw/runs/further.rs";
+const PAGES: &str = "raw/runs/pages.rs";
+const FRESH: &str = "raw/fresh.rs";
 const LIVE: &str = "raw/live.rs";
 
 pub(crate) const BUGS: &[Bug] = &[
@@ -146,7 +149,7 @@ pub(crate) const BUGS: &[Bug] = &[
         name: "a run that slots put back make whole stays open",
         source: CLOSE,
         find: "let twice = self.give(class, part, slots);",
-        replace: "let twice = self.groups.give(class, self.group(part), slots, Lane::here()).twice;",
+        replace: "let twice = self.group(part).map_or(slots, |group| self.groups.give(class, group, slots, Lane::here()).twice);",
         models: &["runs::stale_node", "runs::sweep_reopen_give"],
     },
     Bug {
@@ -173,8 +176,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "two who close a run leave it open",
         source: CLOSE,
-        find: "self.groups.word(self.group(part)).free() != all",
-        replace: "part.head == head && !all.is_empty()",
+        find: "self.groups.word(group).free() == all",
+        replace: "self.groups.word(group).free() == all && part.plane == PLANES",
         models: &["runs::close_close", "runs::close_sweep"],
     },
     Bug {
@@ -192,10 +195,38 @@ pub(crate) const BUGS: &[Bug] = &[
         models: &["runs::close_close", "runs::close_take_other_group"],
     },
     Bug {
-        name: "the pages of a run are released before the map says so",
+        name: "a further group is closed while nothing is known of its run",
         source: CLOSE,
-        find: "self.count_free(head, shape.pages);\n                self.buddy.release_span(BlockIndex::new(head), shape.pages);",
-        replace: "self.buddy.release_span(BlockIndex::new(head), shape.pages);\n                self.count_free(head, shape.pages);",
+        find: "let is_whole = parts().all(",
+        replace: "let is_whole = parts().collect::<alloc::vec::Vec<_>>().into_iter().rev().all(",
+        models: &["runs::sweep_open_elsewhere"],
+    },
+    Bug {
+        name: "a run that is closed keeps its further groups",
+        source: CLOSE,
+        find: "self.further.give_back(set, shape.further());",
+        replace: "_ = set;",
+        models: &["runs::close_close", "runs::sweep_open_elsewhere"],
+    },
+    Bug {
+        name: "a set of further groups keeps its first owner",
+        source: FURTHER,
+        find: "self.owners.set(BlockIndex::new(group), (class as u32) << HEAD_BITS | head);",
+        replace: "if self.owners.after(BlockIndex::new(group)) == 0 { self.owners.set(BlockIndex::new(group), (class as u32) << HEAD_BITS | head) }",
+        models: &["runs::take_open_elsewhere"],
+    },
+    Bug {
+        name: "two runs have the same further groups",
+        source: FRESH,
+        find: "self.0.compare_exchange_weak(next, then, Ordering::Relaxed, Ordering::Relaxed)",
+        replace: "Ok::<_, u32>(self.0.store(then, Ordering::Relaxed))",
+        models: &["runs::open_open"],
+    },
+    Bug {
+        name: "the pages of a run are released before the map says so",
+        source: PAGES,
+        find: "self.count_free(head, pages);\n        self.buddy.release_span(BlockIndex::new(head), pages);",
+        replace: "self.buddy.release_span(BlockIndex::new(head), pages);\n        self.count_free(head, pages);",
         models: &["runs::run_span"],
     },
     Bug {

@@ -1,0 +1,110 @@
+//! The further groups of runs that have several.
+//!
+//! The first group of a run is its first page's. Few runs have more slots than a group, so that further groups are not a page's: a run takes a
+//! *set* of them when it is opened, and gives it back when it is closed. Sets in use lie side by side, and so do their words and links.
+//!
+//! Of a group in a set that is in use the *owner* is known: the first page of the run, and its class. As with the page map, that is certain for who has
+//! a slot of the group, and whoever has none looks only after taking one: until then the set may be another run's. Where the set of a run is,
+//! the page map has.
+
+use crossbeam_utils::CachePadded;
+
+use super::{PLANES, Shape};
+use crate::metadata::{Source, Unavailable};
+use crate::raw::fresh::Fresh;
+use crate::raw::groups::Class;
+use crate::raw::order::BlockIndex;
+use crate::raw::stack::{Chain, FreeStack, Links};
+
+/// Bits of an owner that are the first page; the others are the class.
+const HEAD_BITS: u32 = 28;
+
+/// The further groups of a heap, by numbers from 0 on.
+#[derive(Debug)]
+pub(super) struct Further {
+    /// Of each group of a set the owner; of a set that is free the first one has the next free set here.
+    owners: Links,
+    /// Free sets, by how many groups they have, from 1.
+    free: CachePadded<[FreeStack; PLANES as usize - 1]>,
+    /// Those that were never in a set.
+    fresh: Fresh,
+    /// How many there may be.
+    most: u32,
+}
+
+/// How many further groups runs of these shapes may have for each page, with those that wait in free sets.
+pub(super) const fn most_of_a_page(shapes: &[Shape]) -> u32 {
+    let (mut sum, mut count) = (0, 1);
+    while count < PLANES {
+        let mut class = 0;
+        while class < shapes.len() {
+            if shapes[class].further() == count {
+                assert!(class < 1 << (u32::BITS - HEAD_BITS), "an owner has no room for the class");
+                // Sets of so many groups are made only where none is free: one for each page, at most.
+                sum += count;
+                break;
+            }
+            class += 1;
+        }
+        count += 1;
+    }
+    sum
+}
+
+impl Further {
+    /// So many groups, none of which is in use: a table of 4 bytes for each.
+    pub(super) fn in_source(groups: u32, source: &mut Source) -> Result<Self, Unavailable> {
+        Ok(Self {
+            owners: Links::of(groups, source)?,
+            free: CachePadded::default(),
+            fresh: Fresh::default(),
+            most: groups,
+        })
+    }
+
+    /// How many groups were ever in use.
+    pub(super) fn used(&self) -> u32 {
+        self.fresh.next()
+    }
+
+    /// A set of `count` groups for the run of `class` that begins at page `head`, which is the caller's. Lock-free.
+    pub(super) fn take(&self, count: u32, class: Class, head: u32) -> Option<u32> {
+        let set = self.stack(count)?.pop(&self.owners).map(BlockIndex::get);
+        let set = set.or_else(|| self.fresh.take(count, self.most))?;
+        for group in set..set + count {
+            self.owners.set(BlockIndex::new(group), (class as u32) << HEAD_BITS | head);
+        }
+        Some(set)
+    }
+
+    /// Gives a set back, no slot of which is free or out.
+    pub(super) fn give_back(&self, set: u32, count: u32) {
+        if let Some(stack) = self.stack(count) {
+            // The Release of the push pairs with the Acquire of the pop: whoever owns the set next finds its words as they are.
+            stack.push(&self.owners, Chain::new(BlockIndex::new(set)));
+        }
+    }
+
+    /// How many groups are in free sets. For a model to look at when its threads are done.
+    #[cfg(all(loom, feature = "loom"))]
+    pub(super) fn free(&self) -> u32 {
+        // More than there are would be a circle.
+        let sets = |free: &FreeStack| free.nodes(&self.owners).take(self.used() as usize + 1).count() as u32;
+        (1..PLANES).map(|count| count * self.stack(count).map_or(0, sets)).sum()
+    }
+
+    fn stack(&self, count: u32) -> Option<&FreeStack> {
+        self.free.get((count as usize).checked_sub(1)?)
+    }
+
+    /// Group number `number` of a set, if there may be one.
+    pub(super) fn group(&self, set: u32, number: u32) -> Option<u32> {
+        Some(set + number).filter(|group| *group < self.most)
+    }
+
+    /// The class and the first page of the run that has a group: certain for who has a slot of it.
+    pub(super) fn owner(&self, group: u32) -> (Class, u32) {
+        let owner = self.owners.after(BlockIndex::new(group));
+        ((owner >> HEAD_BITS) as Class, owner & !(u32::MAX << HEAD_BITS))
+    }
+}
