@@ -1,7 +1,8 @@
 //! The cache of a thread: a bin for each class, which is an array of blocks, the youngest on top.
 //!
-//! A bin is three pointers into its array. To allocate is to compare two of them, to read what the top is, and to move it; to
-//! release is the same the other way round.
+//! A bin is three places in its array: one pointer, and of the two others the lowest bits of the address, which say all, as the array is not
+//! longer than that. To allocate is to compare two of them, to read what the top is, and to move it; to release is the same the
+//! other way round.
 
 use core::cell::Cell;
 use core::ptr::NonNull;
@@ -18,7 +19,7 @@ const FIRST: usize = 8;
 /// Most blocks of a bin. With 1 024, bursts of 1 000 fell together with it: what a refill had too much filled the bin each time, and half
 /// of it went to the runs and came back for ever.
 const MOST: usize = 2048;
-const _: () = assert!(MOST * size_of::<*mut u8>() <= PieceSize::LARGEST);
+const _: () = assert!(MOST * size_of::<*mut u8>() <= PieceSize::LARGEST && PieceSize::LARGEST < 1 << u16::BITS);
 /// A bin is not filled with more than so many blocks, or bytes, at once, but for a magazine.
 const BATCH: usize = 64;
 const BATCH_BYTES: usize = 4096;
@@ -38,19 +39,36 @@ const SHED: u8 = 8;
 const IN_USE: u16 = u16::MAX;
 const _: () = assert!(MOST < IN_USE as usize);
 
-/// One bin. Null pointers for one that was never used: empty, and without room.
+/// Behind the youngest block of a bin. Null for one that was never used.
+type Top = Cell<*mut *mut u8>;
+
+/// What else there is to know of a bin. Zeroes for one that was never used: empty, and without room.
 #[derive(Debug)]
-struct Bin {
-    /// Behind the youngest block.
-    top: Cell<*mut *mut u8>,
-    bottom: Cell<*mut *mut u8>,
-    limit: Cell<*mut *mut u8>,
+struct Bounds {
+    /// The lowest bits of where the array begins,
+    bottom: Cell<u16>,
+    /// and of where it may be filled to.
+    limit: Cell<u16>,
+    /// How many blocks it had when it was looked at, or [`IN_USE`].
+    seen: Cell<u16>,
+    /// How it missed since it grew.
+    missed: Cell<u8>,
+}
+const _: () = assert!(size_of::<Bounds>() <= size_of::<u64>());
+
+/// One bin.
+#[derive(Clone, Copy, Debug)]
+struct Bin<'a> {
+    top: &'a Top,
+    bounds: &'a Bounds,
 }
 
 /// A cache, for one thread at a time.
 #[derive(Debug)]
 pub(super) struct Cache {
-    bins: [Bin; COUNT],
+    /// Of the bins, apart from the rest, so that both are found by their class without arithmetic.
+    tops: [Top; COUNT],
+    bounds: [Bounds; COUNT],
     pub(super) user: User,
     /// Bytes of blocks that all bins together may hold.
     capacity: Cell<usize>,
@@ -62,23 +80,43 @@ pub(super) struct Cache {
     calm: Cell<u32>,
     /// The bin that was looked at last.
     hand: Cell<usize>,
-    /// How each bin missed since it grew.
-    missed: [Cell<u8>; COUNT],
-    /// How many blocks each bin had when it was looked at, or [`IN_USE`].
-    seen: [Cell<u16>; COUNT],
 }
 
-impl Bin {
+/// The lowest bits of an address.
+#[inline(always)]
+fn low(place: *mut *mut u8) -> u16 {
+    place.addr() as u16
+}
+
+impl Bin<'_> {
+    /// Bytes from the bottom to another place.
+    fn bytes_to(&self, low: u16) -> usize {
+        low.wrapping_sub(self.bounds.bottom.get()).into()
+    }
+
+    /// Where the array begins; null, if there is none.
+    fn array(&self) -> *mut *mut u8 {
+        let top = self.top.get();
+        top.wrapping_byte_sub(self.bytes_to(low(top)))
+    }
+
     fn len(&self) -> usize {
-        (self.top.get().addr() - self.bottom.get().addr()) / size_of::<*mut u8>()
+        self.bytes_to(low(self.top.get())) / size_of::<*mut u8>()
     }
 
     fn capacity(&self) -> usize {
-        (self.limit.get().addr() - self.bottom.get().addr()) / size_of::<*mut u8>()
+        self.bytes_to(self.bounds.limit.get()) / size_of::<*mut u8>()
     }
 
     fn set_len(&self, len: usize) {
-        self.top.set(self.bottom.get().wrapping_add(len));
+        self.top.set(self.array().wrapping_add(len));
+    }
+
+    /// Gives it an array, in which it has `len` blocks, and may have `capacity`.
+    fn set_array(&self, array: *mut *mut u8, len: usize, capacity: usize) {
+        self.top.set(array.wrapping_add(len));
+        self.bounds.bottom.set(low(array));
+        self.bounds.limit.set(low(array.wrapping_add(capacity)));
     }
 
     fn array_size(&self) -> PieceSize {
@@ -90,13 +128,12 @@ impl Cache {
     /// The youngest block of a class, if there is one.
     #[inline(always)]
     pub(super) fn pop(&self, class: usize) -> Option<NonNull<u8>> {
-        let bin = &self.bins[class];
-        let top = bin.top.get();
-        if top == bin.bottom.get() {
+        let top = self.tops[class].get();
+        if low(top) == self.bounds[class].bottom.get() {
             return None;
         }
         let top = top.wrapping_sub(1);
-        bin.top.set(top);
+        self.tops[class].set(top);
         // SAFETY: between the bottom and the top, where only this thread writes, and wrote a block, which is not null.
         Some(unsafe { NonNull::new_unchecked(top.read()) })
     }
@@ -104,15 +141,18 @@ impl Cache {
     /// Keeps a block of a class, if there is room.
     #[inline(always)]
     pub(super) fn push(&self, class: usize, block: *mut u8) -> bool {
-        let bin = &self.bins[class];
-        let top = bin.top.get();
-        if top == bin.limit.get() {
+        let top = self.tops[class].get();
+        if low(top) == self.bounds[class].limit.get() {
             return false;
         }
         // SAFETY: between the top and the limit, where only this thread writes.
         unsafe { top.write(block) };
-        bin.top.set(top.wrapping_add(1));
+        self.tops[class].set(top.wrapping_add(1));
         true
+    }
+
+    fn bin(&self, class: usize) -> Bin<'_> {
+        Bin { top: &self.tops[class], bounds: &self.bounds[class] }
     }
 
     /// Fills an empty bin, and takes a block of it. `None`: there is no memory within the limit.
@@ -121,14 +161,14 @@ impl Cache {
         // Where others leave magazines, blocks go round: the bin is to hold more.
         let goes_round = shared.depots.count(class) > 0;
         self.grow(class, if goes_round { EMPTY | FULL } else { EMPTY }, shared);
-        let bin = &self.bins[class];
+        let bin = self.bin(class);
         let capacity = bin.capacity();
         if capacity == 0 {
             return shared.take_one(class);
         }
         if goes_round && capacity >= MAGAZINE {
             // SAFETY: places of the array, which is this thread's, and as a piece of the slab initialised.
-            let places = unsafe { &mut *bin.bottom.get().cast::<[*mut u8; MAGAZINE]>() };
+            let places = unsafe { &mut *bin.array().cast::<[*mut u8; MAGAZINE]>() };
             bin.set_len(shared.depots.take(class, places, &shared.slab));
             if let Some(block) = self.pop(class) {
                 return Some(block);
@@ -137,7 +177,7 @@ impl Cache {
         let batch = (BATCH_BYTES / size_of_class(class)).clamp(1, BATCH);
         let wanted = capacity.div_ceil(2).max(capacity.min(batch)).min(BATCH);
         // SAFETY: places of the array, which is this thread's, and as a piece of the slab initialised.
-        let places = unsafe { core::slice::from_raw_parts_mut(bin.bottom.get(), wanted) };
+        let places = unsafe { core::slice::from_raw_parts_mut(bin.array(), wanted) };
         bin.set_len(shared.take(class, places));
         self.pop(class)
     }
@@ -147,14 +187,15 @@ impl Cache {
     pub(super) fn push_slow(&self, class: usize, block: *mut u8, shared: &Shared) {
         // Where others took what this bin gave away, blocks go round: it is to hold more. So it is where all of that went to the runs, as
         // with one cache it does: the bin is full again before it was ever empty.
-        let goes_round = self.missed[class].get() & SHED != 0 && shared.depots.count(class) == 0;
+        let bin = self.bin(class);
+        let goes_round = bin.bounds.missed.get() & SHED != 0 && shared.depots.count(class) == 0;
         self.grow(class, if goes_round { EMPTY | FULL } else { FULL }, shared);
         if self.push(class, block) {
             return;
         }
         let most = shared.depots_limit();
-        self.missed[class].set(self.missed[class].get() | SHED);
-        self.shed(class, self.bins[class].capacity().div_ceil(2), most, shared);
+        bin.bounds.missed.set(bin.bounds.missed.get() | SHED);
+        self.shed(class, bin.capacity().div_ceil(2), most, shared);
         if !self.push(class, block) {
             shared.region.give_slots(class, &[block]);
         }
@@ -162,12 +203,12 @@ impl Cache {
 
     /// Takes the oldest blocks out of a bin: to the depot, while all depots have no more than `most` bytes, or else to their runs.
     fn shed(&self, class: usize, count: usize, most: usize, shared: &Shared) {
-        let bin = &self.bins[class];
+        let bin = self.bin(class);
         let (len, count) = (bin.len(), count.min(bin.len()));
         if count == 0 {
             return;
         }
-        let bottom = bin.bottom.get();
+        let bottom = bin.array();
         // SAFETY: the first `len` places of the array, where this thread wrote blocks; nobody else uses them meanwhile.
         let oldest = unsafe { core::slice::from_raw_parts(bottom, count) };
         for magazine in oldest.chunks(MAGAZINE) {
@@ -184,12 +225,12 @@ impl Cache {
     /// what is moved at once; but one that does both in turn is too small for what the program does.
     fn grow(&self, class: usize, miss: u8, shared: &Shared) {
         // In use, wherever its top is when it is looked at.
-        self.seen[class].set(IN_USE);
+        let (bin, size) = (self.bin(class), size_of_class(class));
+        bin.bounds.seen.set(IN_USE);
         self.look_at_next(shared);
         let limit = self.limit(shared);
-        let (bin, size) = (&self.bins[class], size_of_class(class));
-        let misses = self.missed[class].get() | miss | if miss & EMPTY != 0 { NEEDED } else { 0 };
-        self.missed[class].set(misses);
+        let misses = bin.bounds.missed.get() | miss | if miss & EMPTY != 0 { NEEDED } else { 0 };
+        bin.bounds.missed.set(misses);
         let has = bin.capacity();
         let batch = (BATCH_BYTES / size).min(BATCH);
         let wanted = match has {
@@ -201,7 +242,7 @@ impl Cache {
         let may = limit.saturating_sub(self.capacity.get()) / size;
         let wanted = wanted.min(has + may);
         if wanted > has {
-            self.missed[class].set(misses & NEEDED);
+            bin.bounds.missed.set(misses & NEEDED);
             self.resize(class, wanted, shared);
         }
     }
@@ -221,13 +262,13 @@ impl Cache {
         let tight = shared.cache_limit(false);
         self.calm.set(0);
         let has = self.capacity.get();
-        for class in (0..COUNT).filter(|class| self.bins[*class].capacity() > 0) {
-            let missed = self.missed[class].replace(self.missed[class].get() & !NEEDED);
+        for (class, bin) in (0..COUNT).map(|class| (class, self.bin(class))).filter(|(_, bin)| bin.capacity() > 0) {
+            let missed = bin.bounds.missed.replace(bin.bounds.missed.get() & !NEEDED);
             if has > tight {
-                self.keep(class, self.bins[class].capacity() * tight / has, shared);
+                self.keep(class, bin.capacity() * tight / has, shared);
             }
             if missed & NEEDED == 0 {
-                self.shed(class, self.bins[class].len().div_ceil(2), 0, shared);
+                self.shed(class, bin.len().div_ceil(2), 0, shared);
             }
         }
         tight
@@ -235,27 +276,27 @@ impl Cache {
 
     /// Lets a bin hold `capacity` blocks, which is fewer than it might.
     fn keep(&self, class: usize, capacity: usize, shared: &Shared) {
-        self.shed(class, self.bins[class].len().saturating_sub(capacity), 0, shared);
+        self.shed(class, self.bin(class).len().saturating_sub(capacity), 0, shared);
         self.resize(class, capacity, shared);
     }
 
     /// Lets a bin hold `capacity` blocks, which is not fewer than it has.
     fn resize(&self, class: usize, capacity: usize, shared: &Shared) {
-        let (bin, size) = (&self.bins[class], size_of_class(class));
+        let (bin, size) = (self.bin(class), size_of_class(class));
         let (len, had) = (bin.len(), bin.capacity());
         let (from, to) = (bin.array_size(), PieceSize::covering(capacity * size_of::<*mut u8>()));
+        let mut array = bin.array();
         if had == 0 || from != to {
-            let Some(array) = shared.slab.alloc(to) else { return };
-            let array = array.cast::<*mut u8>().as_ptr();
-            if let Some(old) = NonNull::new(bin.bottom.get()) {
+            let Some(new) = shared.slab.alloc(to) else { return };
+            let new = new.cast::<*mut u8>().as_ptr();
+            if let Some(old) = NonNull::new(array) {
                 // SAFETY: the old array has `len` blocks, the new one has room for more than that, and is this thread's.
-                unsafe { array.copy_from_nonoverlapping(old.as_ptr(), len) };
+                unsafe { new.copy_from_nonoverlapping(old.as_ptr(), len) };
                 shared.slab.free(old.cast(), from);
             }
-            bin.bottom.set(array);
-            bin.set_len(len);
+            array = new;
         }
-        bin.limit.set(bin.bottom.get().wrapping_add(capacity));
+        bin.set_array(array, len, capacity);
         self.capacity.set((self.capacity.get() + capacity * size).saturating_sub(had * size));
     }
 
@@ -268,28 +309,28 @@ impl Cache {
         }
         // The next one that may hold something.
         let class =
-            (1..=COUNT).map(|step| (self.hand.get() + step) % COUNT).find(|class| self.bins[*class].capacity() > 0);
+            (1..=COUNT).map(|step| (self.hand.get() + step) % COUNT).find(|class| self.bin(*class).capacity() > 0);
         let Some(class) = class else { return };
         self.hand.set(class);
-        let bin = &self.bins[class];
+        let bin = self.bin(class);
         let len = bin.len() as u16;
-        if self.seen[class].replace(len) != len {
+        if bin.bounds.seen.replace(len) != len {
             return;
         }
         let capacity = bin.capacity();
         if capacity > 0 {
             self.keep(class, capacity / 2, shared);
-            self.seen[class].set(bin.len() as u16);
+            bin.bounds.seen.set(bin.len() as u16);
         }
     }
 
     /// Gives all blocks back, for the user of the cache.
     pub(super) fn flush(&self, shared: &Shared) {
         for class in 0..COUNT {
-            let bin = &self.bins[class];
+            let bin = self.bin(class);
             if bin.len() > 0 {
                 // SAFETY: as in `shed`.
-                let blocks = unsafe { core::slice::from_raw_parts(bin.bottom.get(), bin.len()) };
+                let blocks = unsafe { core::slice::from_raw_parts(bin.array(), bin.len()) };
                 shared.region.give_slots(class, blocks);
                 bin.set_len(0);
             }
