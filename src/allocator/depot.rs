@@ -14,7 +14,9 @@ use super::slab::{PieceSize, Slab};
 
 /// Most blocks of a magazine.
 pub(super) const MAGAZINE: usize = 64;
-const SIZE: PieceSize = PieceSize::covering(MAGAZINE * size_of::<*mut u8>());
+/// Where the first block of a magazine has the size of its piece, in the bits that are zero in the address of each block.
+const SIZE: usize = size_of_class(0) - 1;
+const _: () = assert!(PieceSize::covering(MAGAZINE * size_of::<*mut u8>()).number() <= SIZE);
 
 /// The depot of one class.
 #[derive(Debug, Default)]
@@ -65,12 +67,15 @@ impl Depots {
         {
             return false;
         }
-        let Some(magazine) = slab.alloc(SIZE) else { return false };
+        let [first, rest @ ..] = blocks else { return true };
+        let size = PieceSize::covering(size_of_val(blocks));
+        let Some(magazine) = slab.alloc(size) else { return false };
         let places = magazine.cast::<*mut u8>();
         // SAFETY: a piece of this size, which is this thread's alone; there are no more blocks than it has places.
         unsafe {
-            places.copy_from_nonoverlapping(NonNull::from(blocks).cast(), blocks.len());
-            if blocks.len() < MAGAZINE {
+            places.write(first.map_addr(|address| address | size.number()));
+            places.add(1).copy_from_nonoverlapping(NonNull::from(rest).cast(), rest.len());
+            if size_of_val(blocks) < size.bytes() {
                 places.add(blocks.len()).write(ptr::null_mut());
             }
         }
@@ -91,14 +96,19 @@ impl Depots {
         let Some(magazine) = slab.pop(full) else { return 0 };
         // Relaxed: as in `put`.
         count.fetch_sub(1, Ordering::Relaxed);
-        // SAFETY: `put` wrote it up to a null, if that is not its whole length, and it is this thread's now.
-        let blocks = unsafe { magazine.cast::<[*mut u8; MAGAZINE]>().as_ref() };
-        let count = blocks.iter().position(|block| block.is_null()).unwrap_or(MAGAZINE);
-        out[..count].copy_from_slice(&blocks[..count]);
+        let places = magazine.cast::<*mut u8>();
+        // SAFETY: `put` wrote it, and it is this thread's now.
+        let first = unsafe { places.read() };
+        let size = PieceSize::of_number(first.addr() & SIZE);
+        // SAFETY: `put` wrote it up to a null, if that is not the whole length of the piece.
+        let blocks = unsafe { core::slice::from_raw_parts(places.as_ptr(), size.bytes() / size_of::<*mut u8>()) };
+        let length = blocks.iter().position(|block| block.is_null()).unwrap_or(blocks.len()).min(MAGAZINE);
+        out[..length].copy_from_slice(&blocks[..length]);
+        out[0] = first.map_addr(|address| address & !SIZE);
         // Relaxed: as in `put`.
-        self.bytes.fetch_sub((count * size_of_class(class)) as u64, Ordering::Relaxed);
-        slab.free(magazine, SIZE);
-        count
+        self.bytes.fetch_sub((length * size_of_class(class)) as u64, Ordering::Relaxed);
+        slab.free(magazine, size);
+        length
     }
 }
 
@@ -110,7 +120,7 @@ mod tests {
 
     /// The class of 64 bytes.
     const CLASS: usize = 3;
-    /// Room for two magazines.
+    /// Room for two magazines of all lengths.
     const BYTES: usize = 1024;
 
     /// What `f` returns for depots that are empty, and a slab for two magazines.
@@ -137,7 +147,7 @@ mod tests {
     #[test]
     fn a_magazine_comes_out_as_it_went_in() {
         with_depots(|depots, slab| {
-            for length in [1, 2, MAGAZINE - 1, MAGAZINE] {
+            for length in 1..=MAGAZINE {
                 assert!(depots.put(CLASS, &blocks(length), usize::MAX, slab));
                 assert_eq!(depots.count(CLASS), 1);
                 assert_eq!(depots.count(CLASS + 1), 0);
@@ -168,11 +178,13 @@ mod tests {
     #[test]
     fn without_memory_for_it_there_is_no_magazine() {
         with_depots(|depots, slab| {
-            assert!(depots.put(CLASS, &blocks(2), usize::MAX, slab));
-            assert!(depots.put(CLASS, &blocks(3), usize::MAX, slab));
+            // These take all of it, each as much as it needs.
+            assert!(depots.put(CLASS, &blocks(33), usize::MAX, slab));
+            assert!(depots.put(CLASS, &blocks(17), usize::MAX, slab));
+            assert!(depots.put(CLASS, &blocks(32), usize::MAX, slab));
             assert!(!depots.put(CLASS, &blocks(1), usize::MAX, slab));
             // The youngest first.
-            assert_eq!(take(depots, slab), blocks(3));
+            assert_eq!(take(depots, slab), blocks(32));
             assert!(depots.put(CLASS, &blocks(1), usize::MAX, slab));
         });
     }

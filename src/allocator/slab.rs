@@ -29,6 +29,21 @@ impl PieceSize {
         Self(size)
     }
 
+    /// The size of this number, as [`number`](Self::number) tells it.
+    pub(super) const fn of_number(number: usize) -> Self {
+        Self(number)
+    }
+
+    /// Which of the sizes it is, from 0.
+    pub(super) const fn number(self) -> usize {
+        self.0
+    }
+
+    /// Bytes of a piece.
+    pub(super) const fn bytes(self) -> usize {
+        GRANULE << self.0
+    }
+
     /// Bytes of the largest pieces.
     pub(super) const LARGEST: usize = GRANULE << (SIZES - 1);
 }
