@@ -3,7 +3,7 @@
 
 use core::alloc::Layout;
 
-use crate::raw::runs::{PLANES, STRIDE, Shape};
+use crate::raw::runs::{PLANES, STRIDE, Shape, most_of_a_page};
 
 /// Bytes of a page, the unit of the heap. A constant of this crate, not of the operating system.
 pub(super) const PAGE: usize = 4096;
@@ -29,6 +29,9 @@ pub(super) static SHAPES: [Shape; COUNT] = {
     }
     shapes
 };
+
+/// There is room for what they need, or this is not compiled.
+const _: u32 = most_of_a_page(&SHAPES);
 
 /// Offsets within a run to numbers of slots, for each class.
 pub(super) static SLOTS: [Divisor; COUNT] = {

@@ -8,6 +8,7 @@ use crate::error::MapError;
 use crate::metadata::{Source, Table, room};
 use crate::pages::{self, Reservation};
 use crate::raw::Order;
+use crate::raw::runs::MOST_PAGES;
 use crate::sync::{AtomicPtr, AtomicU32, Ordering, sleep, yield_now};
 
 use super::builder::Options;
@@ -25,8 +26,6 @@ const SLAB_PART: usize = 64;
 /// And these at least and at most.
 const LEAST_SLAB: usize = 8 << 20;
 const MOST_SLAB: usize = 1 << 32;
-/// Most pages of a region: groups and slabs have indices of 32 bits.
-const MOST_PAGES: usize = 1 << 28;
 /// Bytes that all caches together may hold: this part of the region.
 const CACHES_PART: usize = 12;
 /// Bytes that one cache may hold, whatever the region.
@@ -85,7 +84,9 @@ impl Shared {
         };
         let pages = match bytes / PAGE {
             0 => return Err(MapError::TooSmall { bytes, page: PAGE }),
-            pages if pages > MOST_PAGES => return Err(MapError::TooLarge { bytes, max: MOST_PAGES * PAGE }),
+            pages if pages > MOST_PAGES as usize => {
+                return Err(MapError::TooLarge { bytes, max: MOST_PAGES as usize * PAGE });
+            }
             pages => pages,
         };
         let unavailable = MapError::Unavailable { bytes };

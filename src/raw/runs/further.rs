@@ -9,6 +9,7 @@
 
 use crossbeam_utils::CachePadded;
 
+use super::page::Entry;
 use super::{PLANES, Shape};
 use crate::metadata::{Source, Unavailable};
 use crate::raw::fresh::Fresh;
@@ -32,22 +33,29 @@ pub(super) struct Further {
     most: u32,
 }
 
-/// How many further groups runs of these shapes may have for each page, with those that wait in free sets.
-pub(super) const fn most_of_a_page(shapes: &[Shape]) -> u32 {
+/// Most pages of a heap: what an owner has room for.
+pub const MOST_PAGES: u32 = 1 << HEAD_BITS;
+
+/// How many further groups runs of these shapes may need for each page, with those that wait in free sets.
+///
+/// # Panics
+///
+/// When an owner, or an entry of the page map, has no room for them.
+pub const fn most_of_a_page(shapes: &[Shape]) -> u32 {
+    let (mut has, mut class) = ([false; PLANES as usize], 0);
+    while class < shapes.len() {
+        let count = shapes[class].further();
+        assert!(count == 0 || class >> (u32::BITS - HEAD_BITS) == 0, "an owner has no room for the class");
+        has[count as usize] = true;
+        class += 1;
+    }
+    // Sets of so many groups are made only where none is free: one for each page, at most.
     let (mut sum, mut count) = (0, 1);
     while count < PLANES {
-        let mut class = 0;
-        while class < shapes.len() {
-            if shapes[class].further() == count {
-                assert!(class < 1 << (u32::BITS - HEAD_BITS), "an owner has no room for the class");
-                // Sets of so many groups are made only where none is free: one for each page, at most.
-                sum += count;
-                break;
-            }
-            class += 1;
-        }
+        sum += if has[count as usize] { count } else { 0 };
         count += 1;
     }
+    assert!(sum as u64 * MOST_PAGES as u64 <= Entry::MOST_FURTHER as u64, "an entry has no room for the set");
     sum
 }
 
@@ -106,5 +114,40 @@ impl Further {
     pub(super) fn owner(&self, group: u32) -> (Class, u32) {
         let owner = self.owners.after(BlockIndex::new(group));
         ((owner >> HEAD_BITS) as Class, owner & !(u32::MAX << HEAD_BITS))
+    }
+}
+
+#[cfg(all(test, not(all(loom, feature = "loom"))))]
+mod tests {
+    use super::*;
+
+    const fn shape(slots: u32) -> Shape {
+        Shape { pages: 1, slots }
+    }
+
+    #[test]
+    fn a_page_may_need_a_set_of_each_length() {
+        assert_eq!(most_of_a_page(&[shape(1), shape(64)]), 0);
+        assert_eq!(most_of_a_page(&[shape(256), shape(128), shape(85), shape(64)]), 3 + 1);
+        assert_eq!(most_of_a_page(&[shape(65), shape(64), shape(66)]), 1);
+    }
+
+    #[test]
+    fn a_set_is_one_runs_until_it_is_given_back() {
+        let further = Further::in_source(7, &mut Source::Global).expect("a few bytes");
+        let sets = [(3, 5, 100), (1, 6, 101), (3, 5, (1 << HEAD_BITS) - 1)];
+        let taken = sets.map(|(count, class, head)| further.take(count, class, head));
+        assert_eq!(taken, [Some(0), Some(3), Some(4)]);
+        assert_eq!((further.take(1, 0, 0), further.take(3, 0, 0)), (None, None), "there are no more than seven");
+        assert_eq!([0, 1, 2].map(|group| further.owner(group)), [(5, 100); 3]);
+        assert_eq!((further.owner(3), further.owner(6)), ((6, 101), (5, (1 << HEAD_BITS) - 1)));
+        assert_eq!((further.group(4, 2), further.group(4, 3)), (Some(6), None));
+
+        further.give_back(0, 3);
+        further.give_back(4, 3);
+        assert_eq!(further.take(1, 0, 0), None, "only of three");
+        assert_eq!([1, 2, 3].map(|head| further.take(3, 0, head)), [Some(4), Some(0), None]);
+        assert_eq!([4, 6, 0, 2].map(|group| further.owner(group)), [(0, 1), (0, 1), (0, 2), (0, 2)]);
+        assert_eq!(further.used(), 7);
     }
 }

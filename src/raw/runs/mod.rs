@@ -36,6 +36,7 @@ mod round;
 
 use close::Closed;
 use further::Further;
+pub use further::{MOST_PAGES, most_of_a_page};
 pub use page::Found;
 use page::{Entry, Meaning};
 use pages::{GROWTH_PART, TIDIES};
@@ -93,7 +94,7 @@ impl Shape {
     }
 
     const fn is_one_group(self) -> bool {
-        self.slots <= STRIDE
+        self.further() == 0
     }
 }
 
@@ -136,7 +137,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
     /// Bytes that tables for so many pages take in an area.
     #[cfg(not(all(loom, feature = "loom")))]
     pub(crate) const fn room(pages: usize, shapes: &[Shape; CLASSES]) -> usize {
-        let further = pages * further::most_of_a_page(shapes) as usize;
+        let further = pages * most_of_a_page(shapes) as usize;
         let blocks = room::<AtomicU16>(pages) + Links::room(pages) + HandTables::room(pages);
         let groups = room::<AtomicU64>(pages + further) + Links::room(pages + further) + Links::room(further);
         blocks + room::<AtomicU32>(pages) + groups
@@ -165,7 +166,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
         shapes: &'static [Shape; CLASSES],
         source: &mut Source,
     ) -> Result<Self, Unavailable> {
-        let further = pages * further::most_of_a_page(shapes);
+        let further = pages * most_of_a_page(shapes);
         Ok(Self {
             shapes,
             pages,

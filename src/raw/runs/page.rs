@@ -54,6 +54,8 @@ impl Entry {
     const FREE: u32 = 1 << 30;
     const SPAN: u32 = 1 << 31;
     const SEVERAL: u32 = Self::FREE | Self::SPAN;
+    /// How many further groups it may tell apart.
+    pub(super) const MOST_FURTHER: u32 = 1 << 30;
 
     pub(super) const fn span(pages: u32) -> Self {
         Self(Self::SPAN | pages)
