@@ -27,6 +27,7 @@ mod stats;
 #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
 mod sweeper;
 mod sync;
+mod thread;
 mod units;
 // As for `raw`.
 #[cfg(all(loom, feature = "loom"))]

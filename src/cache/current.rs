@@ -1,6 +1,6 @@
-//! The calling thread: its number, and the cache that it used last.
+//! The calling thread: how it gets its number, and the cache that it used last.
 //!
-//! Both are in thread-local cells without a destructor, so that they can be read at any time, in destructors too, without a
+//! That is in a thread-local cell without a destructor, as the number is, so that it can be read at any time, in destructors too, without a
 //! check. When the thread exits (`exit`), they are marked dead before the number is given back, so that what the thread still
 //! does then it does without a cache.
 
@@ -24,6 +24,7 @@ mod threads {
     use crate::cache::exit::at_exit;
     use crate::cache::{Cache, Caches, Indices, Owner, ThreadIndex};
     use crate::sync::{AtomicU64, Ordering};
+    use crate::thread::{self, Number};
 
     /// The numbers of the threads of this program.
     static INDICES: Indices = Indices::new();
@@ -37,9 +38,6 @@ mod threads {
     /// other one. 2^64 names are enough.
     static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
-    /// What `Current::index` has besides numbers.
-    const NOT_YET: usize = usize::MAX;
-    const NEVER: usize = usize::MAX - 1;
     /// No pool has this name.
     const NO_POOL: u64 = u64::MAX;
 
@@ -48,7 +46,6 @@ mod threads {
         pool: Cell<u64>,
         /// Its cache in that pool.
         cache: Cell<NonNull<Cache>>,
-        index: Cell<usize>,
         /// The name of the allocator that this thread used last, and its cache in that.
         #[cfg(all(feature = "allocator", unix))]
         allocator: Cell<(u64, NonNull<()>)>,
@@ -59,7 +56,6 @@ mod threads {
             Current {
                 pool: Cell::new(NO_POOL),
                 cache: Cell::new(NonNull::dangling()),
-                index: Cell::new(NOT_YET),
                 #[cfg(all(feature = "allocator", unix))]
                 allocator: Cell::new((NO_POOL, NonNull::dangling())),
             }
@@ -68,8 +64,8 @@ mod threads {
 
     /// The calling thread is about to exit: gives its number back.
     pub fn exit(index: Option<ThreadIndex>) {
+        thread::set_number(Number::Never);
         CURRENT.with(|current| {
-            current.index.set(NEVER);
             current.pool.set(NO_POOL);
             #[cfg(all(feature = "allocator", unix))]
             current.allocator.set((NO_POOL, NonNull::dangling()));
@@ -99,7 +95,7 @@ mod threads {
     #[cold]
     pub fn with_current(caches: &Caches, min_shift: u32) -> Option<Owner<'_>> {
         CURRENT.with(|current| {
-            let index = ThreadIndex::new(current.index.get()).or_else(|| claim(current))?;
+            let index = index_or_claim()?;
             let cache = caches.get_or_new(index, min_shift)?;
             if !cache.user.enter(INDICES.term(index)) {
                 return None;
@@ -138,9 +134,7 @@ mod threads {
     /// The number of the calling thread. `None`: all are taken, or it is about to exit, or is being given one just now.
     #[cfg(all(feature = "allocator", unix))]
     pub fn number() -> Option<(ThreadIndex, &'static Indices)> {
-        CURRENT
-            .with(|current| ThreadIndex::new(current.index.get()).or_else(|| claim(current)))
-            .map(|index| (index, &INDICES))
+        index_or_claim().map(|index| (index, &INDICES))
     }
 
     /// The numbers of the threads of this program.
@@ -149,22 +143,28 @@ mod threads {
         &INDICES
     }
 
-    /// A number for this thread. Where all are taken the next call tries again; one that nobody tells that it exits never has one.
-    fn claim(current: &Current) -> Option<ThreadIndex> {
-        if current.index.get() != NOT_YET {
-            return None;
+    /// The number of this thread, or one for it. Where all are taken the next call tries again; one that nobody tells that it exits never has one.
+    fn index_or_claim() -> Option<ThreadIndex> {
+        match thread::number() {
+            Number::Is(index) => ThreadIndex::new(index),
+            Number::NotYet => claim(),
+            Number::Never => None,
         }
+    }
+
+    #[cold]
+    fn claim() -> Option<ThreadIndex> {
         // Without a cache until it is certain that the number will be given back: that may allocate, and so use this pool.
-        current.index.set(NEVER);
+        thread::set_number(Number::Never);
         let Some(index) = INDICES.claim() else {
-            current.index.set(NOT_YET);
+            thread::set_number(Number::NotYet);
             return None;
         };
         if !at_exit(index) {
             INDICES.release(index);
             return None;
         }
-        current.index.set(index.slot());
+        thread::set_number(Number::Is(index.slot()));
         Some(index)
     }
 }

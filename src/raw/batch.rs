@@ -10,8 +10,8 @@ use super::state::{Node, State};
 
 /// Tries to fill a batch from one stack: each drops at most a batch of stale entries.
 const POPS: usize = 8;
-/// A block may be larger by so many orders than what is carved of it, so that what a thread carves lies in a row: if its own lane has
-/// one, it is carved rather than one of another lane that fits better; and another lane gives up the largest of these, the rest of
+/// A block may be larger by so many orders than what is cut off it, so that what a thread gets in this way lies in a row: if its own lane has
+/// one, it is cut rather than one of another lane that fits better; and another lane gives up the largest of these, the rest of
 /// which is in the own lane then. Where the memory of several threads alternates, processors that look ahead take lines from each
 /// other.
 const NEAR: u32 = 4;
@@ -62,13 +62,11 @@ impl Buddy {
         // As large as all of them together, if there is such an order.
         let ideal = Order::covering(out.len().saturating_mul(want.units() as usize)).unwrap_or(max);
         let ideal = ideal.max(above).min(max);
-        // One that is large enough, best fit first in the own lane; else the largest of the ones that are not.
-        let near = Order::new(ideal.get() + NEAR).unwrap_or(max).min(max);
-        let mut orders = ideal.through(near).rev().chain(near.through(max)).chain(above.until(ideal).rev());
-        let found = ideal
-            .through(near)
-            .find_map(|from| Some((self.pop_take_own(from, to, lane)?, from)))
-            .or_else(|| orders.find_map(|from| Some((self.pop_take(from, to, lane)?, from))));
+        // One that is large enough; else the largest of the ones that are not.
+        let mut smaller = above.until(ideal).rev();
+        let found = self
+            .take_near(ideal, to, lane)
+            .or_else(|| smaller.find_map(|from| Some((self.pop_take(from, to, lane)?, from))));
         let Some((block, from)) = found else { return 0 };
 
         let parts = from.units() >> want.get();
@@ -86,6 +84,21 @@ impl Buddy {
         }
         self.publish_range(block.after(count, want).get()..block.after(1, from).get(), lane);
         filled
+    }
+
+    /// Takes a block of at least `least` from a stack, with its order, to be what `to` says: near to what the lane gave before. The
+    /// caller publishes the rest of it.
+    pub(super) fn take_near(&self, least: Order, to: State, lane: Lane) -> Option<(BlockIndex, Order)> {
+        let max = self.geometry.max_order();
+        if least > max {
+            return None;
+        }
+        let near = Order::new(least.get() + NEAR).unwrap_or(max).min(max);
+        let own = |from| Some((self.pop_take_own(from, to, lane)?, from));
+        let others = |from| Some((self.pop_take_others(from, to, lane)?, from));
+        let any = |from| Some((self.pop_take(from, to, lane)?, from));
+        let found = least.through(near).find_map(own).or_else(|| least.through(near).rev().find_map(others));
+        found.or_else(|| near.through(max).find_map(any))
     }
 
     /// Begins a batch of releases.

@@ -119,14 +119,19 @@ impl Buddy {
     /// Takes a block from a stack of `from`, to be what `to` says. The caller publishes the rest of it.
     #[inline]
     pub(super) fn pop_take(&self, from: Order, to: State, lane: Lane) -> Option<BlockIndex> {
-        self.pop_take_own(from, to, lane)
-            .or_else(|| self.lanes.others(lane, from.slot()).find_map(|stack| self.pop_take_of(stack, from, to, lane)))
+        self.pop_take_own(from, to, lane).or_else(|| self.pop_take_others(from, to, lane))
     }
 
     /// The same from the own lane only.
     #[inline]
     pub(super) fn pop_take_own(&self, from: Order, to: State, lane: Lane) -> Option<BlockIndex> {
         self.pop_take_of(self.lanes.own(lane, from.slot()), from, to, lane)
+    }
+
+    /// The same from the others only.
+    #[inline]
+    pub(super) fn pop_take_others(&self, from: Order, to: State, lane: Lane) -> Option<BlockIndex> {
+        self.lanes.others(lane, from.slot()).find_map(|stack| self.pop_take_of(stack, from, to, lane))
     }
 
     /// The same from this stack.

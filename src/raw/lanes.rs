@@ -9,6 +9,7 @@ use crossbeam_utils::CachePadded;
 
 use super::stack::FreeStack;
 use super::state::Home;
+use crate::thread;
 
 /// Most lanes of a heap, a power of two.
 #[cfg(not(all(loom, feature = "loom")))]
@@ -40,12 +41,16 @@ impl Lane {
         home.cache().map_or_else(Self::here, Self)
     }
 
-    /// The lane of a thread without a number, as its stack tells by where it lies: a guess, which needs no thread-local variable. The
-    /// stacks of threads lie side by side, so that Fibonacci hashing spreads them (Knuth, The art of computer programming 3, 6.4).
+    /// The lane of the calling thread: that of its number, which is the one of its caches, too. Of a thread without a number its stack tells, by
+    /// where it lies: a guess. The stacks of threads lie side by side, so that Fibonacci hashing spreads them (Knuth, The art of
+    /// computer programming 3, 6.4).
     #[inline]
     pub fn here() -> Self {
         if cfg!(all(loom, feature = "loom")) {
             return Self::FIRST;
+        }
+        if let Some(number) = thread::index() {
+            return Self(number);
         }
         /// Bits within which a stack lies as a rule, or what of it is in use.
         const STACK_BITS: u32 = 20;

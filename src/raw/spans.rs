@@ -16,7 +16,9 @@ impl Buddy {
     /// `None` says only that the stacks did not have a block that large. Lock-free.
     pub fn alloc_span(&self, units: u32, align: Order) -> Option<BlockIndex> {
         let order = Order::covering(units as usize)?.max(align);
-        let block = self.alloc(order, Lane::here())?;
+        let lane = Lane::here();
+        let (block, from) = self.take_near(order, State::live(order), lane)?;
+        self.split(block, from, order, lane);
         self.cut(block, order, units);
         Some(block)
     }

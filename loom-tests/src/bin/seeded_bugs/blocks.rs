@@ -287,7 +287,7 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "lanes: an allocation looks into its own only",
         source: BUDDY,
-        find: ".or_else(|| self.lanes.others(lane, from.slot()).find_map(|stack| self.pop_take_of(stack, from, to, lane)))",
+        find: ".or_else(|| self.pop_take_others(from, to, lane))",
         replace: "",
         models: &["lanes::two_lanes"],
     },
