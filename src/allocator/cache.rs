@@ -224,8 +224,8 @@ impl Cache {
     /// A bin missed: lets it hold twice as much, if the thread may. A bin that only fills, or only empties, is not to hold more than
     /// what is moved at once; but one that does both in turn is too small for what the program does.
     fn grow(&self, class: usize, miss: u8, shared: &Shared) {
-        // In use, wherever its top is when it is looked at.
         let (bin, size) = (self.bin(class), size_of_class(class));
+        // In use, wherever its top is when it is looked at.
         bin.bounds.seen.set(IN_USE);
         self.look_at_next(shared);
         let limit = self.limit(shared);

@@ -1,7 +1,7 @@
 //! The calling thread: how it gets its number, and the cache that it used last.
 //!
-//! That is in a thread-local cell without a destructor, as the number is, so that it can be read at any time, in destructors too, without a
-//! check. When the thread exits (`exit`), they are marked dead before the number is given back, so that what the thread still
+//! That is in a thread-local cell without a destructor, as the number is (`thread`), so that it can be read at any time, in destructors too,
+//! without a check. When the thread exits (`exit`), both are marked dead before the number is given back, so that what the thread still
 //! does then it does without a cache.
 
 #[cfg(all(loom, feature = "loom"))]
