@@ -145,9 +145,7 @@ fn sweep_open_elsewhere() {
         let (first, last) = by_groups(pages.take(LONG, 64));
         pages.give(first);
         let other = start(&pages, |pages| pages.raw.sweep());
-        pages.give(last);
-        let span = pages.alloc(1).expect("there are two pages");
-        let live = pages.take(LONG, 1);
+        let (live, span) = open_elsewhere(&pages, last);
         join(other);
         pages.end(&live, &[span]);
     });
@@ -163,9 +161,7 @@ fn take_open_elsewhere() {
         let (last, second) = by_groups(pages.take(LONG, 64));
         pages.give(second);
         let other = start(&pages, |pages| pages.take(LONG, 1));
-        pages.give(last);
-        let span = pages.alloc(1).expect("there are two pages");
-        let mut live = pages.take(LONG, 1);
+        let (mut live, span) = open_elsewhere(&pages, last);
         live.extend(join(other));
         pages.end(&live, &[span]);
     });
@@ -330,6 +326,13 @@ fn two_groups(pages: &Pages) -> (Hold, Hold) {
 fn by_groups(mut holds: Vec<Hold>) -> (Hold, Hold) {
     holds.sort_by_key(|hold| hold.part.plane);
     (holds[0], holds[1])
+}
+
+/// Gives the last slots of a run of two groups, has its page, and opens such a run at another one.
+fn open_elsewhere(pages: &Pages, last: Hold) -> (Vec<Hold>, Span) {
+    pages.give(last);
+    let span = pages.alloc(1).expect("there are two pages");
+    (pages.take(LONG, 1), span)
 }
 
 /// One slot of a `TRIPLE` whose other slots are free, and whose node stands in the stack of `PAIR`.

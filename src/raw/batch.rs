@@ -98,7 +98,7 @@ impl Buddy {
         let others = |from| Some((self.pop_take_others(from, to, lane)?, from));
         let any = |from| Some((self.pop_take(from, to, lane)?, from));
         let found = least.through(near).find_map(own).or_else(|| least.through(near).rev().find_map(others));
-        found.or_else(|| near.through(max).find_map(any))
+        found.or_else(|| near.through(max).skip(1).find_map(any))
     }
 
     /// Begins a batch of releases.
