@@ -1,38 +1,59 @@
-//! What two threads have of a `PoolAllocator` lies apart, though they allocate in turn.
+//! What two threads have of a `PoolAllocator` lies apart, though they allocate in turn, and release each other's blocks.
 #![cfg(unix)]
 
 mod common;
 
 use std::alloc::{GlobalAlloc, Layout};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::ptr;
 use std::thread;
 
-use common::Actor;
+use common::{Actor, Random};
 use mempool::PoolAllocator;
 
 const TURNS: usize = 64;
 const PAGE: usize = 4096;
+/// Of which a page has some, each a cache line.
 const LAYOUT: Layout = Layout::new::<[u64; 8]>();
+const OF_A_PAGE: usize = PAGE / LAYOUT.size();
+/// The most that a cache has of them.
+const CACHED: usize = 2048;
 
-/// Allocates as many small blocks as fill a page.
-fn alloc_page(allocator: &PoolAllocator) -> Vec<usize> {
+fn alloc(allocator: &PoolAllocator, layout: Layout) -> Option<usize> {
     // SAFETY: the layout has a size.
-    let block = |_| unsafe { allocator.alloc(LAYOUT) }.expose_provenance();
-    (0..PAGE / LAYOUT.size()).map(block).collect()
+    let block = unsafe { allocator.alloc(layout) };
+    (!block.is_null()).then(|| block.expose_provenance())
+}
+
+fn release(allocator: &PoolAllocator, block: usize, layout: Layout) {
+    // SAFETY: a live block of this layout.
+    unsafe { allocator.dealloc(ptr::with_exposed_provenance_mut(block), layout) };
+}
+
+/// So many small blocks.
+fn alloc_some(allocator: &PoolAllocator, count: usize) -> Vec<usize> {
+    (0..count).map(|_| alloc(allocator, LAYOUT).expect("there is memory")).collect()
+}
+
+fn release_some(allocator: &PoolAllocator, blocks: impl IntoIterator<Item = usize>) {
+    blocks.into_iter().for_each(|block| release(allocator, block, LAYOUT));
+}
+
+fn pages(blocks: &[usize]) -> HashSet<usize> {
+    blocks.iter().map(|block| block / PAGE).collect()
 }
 
 /// Where the memory of two threads alternates, processors that look ahead take lines from each other. Pages alternated when each thread took
 /// the next free one.
 #[test]
 fn pages_of_threads_that_allocate_in_turn_lie_in_rows() {
-    let allocator = PoolAllocator::new();
+    let allocator = &PoolAllocator::new();
     thread::scope(|scope| {
         let threads = [Actor::new(scope), Actor::new(scope)];
-        let allocator = &allocator;
         let mut blocks = [Vec::new(), Vec::new()];
         for _ in 0..TURNS {
             for (blocks, thread) in blocks.iter_mut().zip(&threads) {
-                blocks.extend(thread.run(|| alloc_page(allocator)));
+                blocks.extend(thread.run(|| alloc_some(allocator, OF_A_PAGE)));
             }
         }
         let mut owners = BTreeMap::<usize, usize>::new();
@@ -43,12 +64,105 @@ fn pages_of_threads_that_allocate_in_turn_lie_in_rows() {
         let changes = owners.windows(2).filter(|two| two[0] != two[1]).count();
         assert!(owners.len() >= 2 * TURNS && changes < TURNS / 4, "{changes} changes in {} pages", owners.len());
         for (blocks, thread) in blocks.into_iter().zip(&threads) {
-            let release = move |block| {
-                // SAFETY: a live block of this layout.
-                unsafe { allocator.dealloc(std::ptr::with_exposed_provenance_mut(block), LAYOUT) };
-            };
-            thread.run(move || blocks.into_iter().for_each(release));
+            thread.run(move || release_some(allocator, blocks));
         }
         threads.into_iter().for_each(Actor::leave);
     });
+}
+
+/// One thread has used a heap alone, so that it is full of runs with slots left. When a second one comes, each has pages of its own: else
+/// each burst of theirs would wait for lines that the other one has.
+#[test]
+fn bursts_of_two_threads_share_no_pages() {
+    const BURST: usize = 1000;
+    let allocator = &PoolAllocator::new();
+    let mut random = Random::from_environment();
+    thread::scope(|scope| {
+        let threads = [Actor::new(scope), Actor::new(scope)];
+        threads[0].run(move || {
+            for round in 0..16 * TURNS {
+                let size = |_| if round < TURNS { LAYOUT.size() } else { 8 + random.below(1017) };
+                let layouts = (0..BURST).map(size).map(|size| Layout::from_size_align(size, 8).expect("a small size"));
+                let alloc = |layout| (alloc(allocator, layout).expect("there is memory"), layout);
+                let blocks: Vec<_> = layouts.map(alloc).collect();
+                blocks.into_iter().for_each(|(block, layout)| release(allocator, block, layout));
+            }
+        });
+        let mut shared = 0;
+        for _ in 0..TURNS {
+            let mut blocks = [Vec::new(), Vec::new()];
+            for _ in 0..10 {
+                for (blocks, thread) in blocks.iter_mut().zip(&threads) {
+                    blocks.extend(thread.run(|| alloc_some(allocator, BURST / 10)));
+                }
+            }
+            let [first, second] = [&blocks[0], &blocks[1]].map(|blocks| pages(blocks));
+            shared = first.intersection(&second).count();
+            for (blocks, thread) in blocks.into_iter().zip(&threads) {
+                thread.run(move || release_some(allocator, blocks));
+            }
+        }
+        assert_eq!(shared, 0);
+        threads.into_iter().for_each(Actor::leave);
+    });
+}
+
+/// What a thread releases of another one's goes back to that: it has no more of it later than its cache holds.
+#[test]
+fn what_others_release_comes_home() {
+    const PAGES: usize = 300;
+    let allocator = &PoolAllocator::new();
+    thread::scope(|scope| {
+        let threads = [Actor::new(scope), Actor::new(scope)];
+        // There are free pages for more.
+        let large = Layout::new::<[[u8; PAGE]; 2 * PAGES]>();
+        release(allocator, alloc(allocator, large).expect("there is memory"), large);
+        let mut theirs = threads[0].run(|| alloc_some(allocator, PAGES * OF_A_PAGE));
+        let home = pages(&theirs);
+        let strays = |blocks: &[usize]| blocks.iter().filter(|block| home.contains(&(**block / PAGE))).count();
+        // One of each page stays, so that it is what it is.
+        let mut pages = HashSet::new();
+        let stay: Vec<usize> = theirs.extract_if(.., |block| pages.insert(*block / PAGE)).collect();
+        let released = theirs.len();
+        threads[1].run(move || release_some(allocator, theirs));
+        let mine = threads[1].run(|| alloc_some(allocator, PAGES * OF_A_PAGE));
+        assert!(strays(&mine) <= CACHED, "{} of {released}", strays(&mine));
+        let theirs = threads[0].run(move || alloc_some(allocator, released));
+        assert!(strays(&theirs) >= released - CACHED, "{} of {released}", strays(&theirs));
+        threads[1].run(move || release_some(allocator, mine));
+        threads[0].run(move || release_some(allocator, theirs.into_iter().chain(stay)));
+        threads.into_iter().for_each(Actor::leave);
+    });
+}
+
+/// Threads that are gone have left slots in each of their pages: where memory is short another one has all of them.
+#[test]
+fn what_is_left_of_others_pages_is_not_lost() {
+    const THREADS: usize = 12;
+    const LIMIT: usize = 4 << 20;
+    let allocator = &PoolAllocator::with_limit(LIMIT);
+    let mut blocks = thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|_| Actor::new(scope)).collect();
+        let most = LIMIT / LAYOUT.size() / THREADS;
+        let blocks: Vec<Vec<usize>> = threads
+            .iter()
+            .map(|thread| thread.run(move || (0..most).map_while(|_| alloc(allocator, LAYOUT)).collect()))
+            .collect();
+        threads.into_iter().for_each(Actor::leave);
+        blocks.concat()
+    });
+    let all = blocks.len();
+    assert!(all > LIMIT / LAYOUT.size() * 9 / 10, "{all} blocks fit");
+    // Every second one.
+    let mut keep = false;
+    blocks.retain(|block| {
+        keep = !keep;
+        if !keep {
+            release(allocator, *block, LAYOUT);
+        }
+        keep
+    });
+    blocks.extend(std::iter::from_fn(|| alloc(allocator, LAYOUT)));
+    assert!(blocks.len() >= all, "{} of {all}", blocks.len());
+    release_some(allocator, blocks);
 }

@@ -80,11 +80,17 @@ impl Pages {
     }
 
     fn with_cells(pages: u32, cells: u32) -> Arc<Self> {
-        Arc::new(Self {
-            raw: Runs::new(pages, 0, &SHAPES).expect("a few bytes"),
-            cells,
-            memory: (0..pages * cells).map(|_| UnsafeCell::default()).collect(),
-        })
+        Self::of(Runs::new(pages, 0, &SHAPES).expect("a few bytes"), cells)
+    }
+
+    /// A heap that may grow to so many pages, whose runs are at home in one of two lanes; with cells for [`LONG`].
+    pub fn in_lanes(pages: u32) -> Arc<Self> {
+        Self::of(Runs::with_lanes(pages, 0, &SHAPES, 2).expect("a few bytes"), STRIDE)
+    }
+
+    fn of(raw: Runs<CLASSES>, cells: u32) -> Arc<Self> {
+        let memory = (0..raw.pages() * cells).map(|_| UnsafeCell::default()).collect();
+        Arc::new(Self { raw, cells, memory })
     }
 
     /// All slots that a group of `class` has.
@@ -94,8 +100,13 @@ impl Pages {
 
     /// Takes up to `most` slots of a class.
     pub fn take(&self, class: usize, most: u32) -> Vec<Hold> {
+        self.take_in(Lane::FIRST, class, most)
+    }
+
+    /// The same for a thread of a lane.
+    pub fn take_in(&self, lane: Lane, class: usize, most: u32) -> Vec<Hold> {
         let mut holds = Vec::new();
-        let taken = self.raw.take(class, most, self.raw.pages(), |part, slots| {
+        let taken = self.raw.take(class, most, self.raw.pages(), lane, |part, slots| {
             let hold = Hold { class, part, slots };
             self.own(hold);
             holds.push(hold);

@@ -1,7 +1,7 @@
-//! Models of lanes: threads that push to different stacks find each other's blocks.
+//! Models of lanes: threads that push to different stacks find each other's blocks, and slots.
 #![cfg(loom)]
 
-use loom_tests::{Failure, Heap, block, join, model, start};
+use loom_tests::{Failure, Heap, LONG, PAIR, Pages, TRIPLE, block, join, model, start};
 use mempool::raw::Lane;
 
 /// The other one.
@@ -21,6 +21,57 @@ fn two_lanes() {
         heap.release(theirs, 0);
         assert_eq!(heap.alloc_batch(0, 2).len(), 2, "in whatever lane they are");
         heap.end(&[(block(0), 0), (block(1), 0)]);
+    });
+}
+
+/// Two threads in two lanes take a slot each of a run that is at home with one of them, as there are no more pages. Whoever came upon the
+/// node in the other's hand finds one later.
+///
+/// Seeded bugs: slots of others' runs are not taken; a node in hand is not pushed.
+#[test]
+fn slots_of_two_lanes() {
+    model("slots_of_two_lanes", Some(3), || {
+        let pages = Pages::in_lanes(1);
+        let mut live = vec![pages.take_in_one(TRIPLE, 1)];
+        let other = start(&pages, |pages| pages.take_in(SECOND, TRIPLE, 1));
+        live.extend(pages.take(TRIPLE, 1));
+        live.extend(join(other));
+        live.extend(pages.take_in(SECOND, TRIPLE, 1));
+        assert_eq!(live.len(), 3, "or it was not there");
+        pages.end(&live, &[]);
+    });
+}
+
+/// The same of a run of several groups, while the thread that is at home gives one back.
+///
+/// Seeded bug: the lane gets into the class.
+#[test]
+fn groups_of_two_lanes() {
+    model("groups_of_two_lanes", Some(2), || {
+        let pages = Pages::in_lanes(1);
+        let mut live = pages.take_in(SECOND, LONG, 64);
+        let mine = live.pop().expect("of each group");
+        let other = start(&pages, |pages| pages.take(LONG, 1));
+        pages.give(mine);
+        live.extend(join(other));
+        pages.end(&live, &[]);
+    });
+}
+
+/// A run is closed and opened again in another lane, while its node stands in the first one's stack still.
+///
+/// Seeded bug: the lane gets into the class.
+#[test]
+fn reopened_in_another_lane() {
+    model("reopened_in_another_lane", Some(3), || {
+        let pages = Pages::in_lanes(1);
+        let (free, mine) = pages.take_in_one(PAIR, 2).split(1);
+        pages.give(free);
+        let other = start(&pages, |pages| pages.take_in(SECOND, TRIPLE, 1));
+        pages.give(mine);
+        let mut live = pages.take(PAIR, 1);
+        live.extend(join(other));
+        pages.end(&live, &[]);
     });
 }
 

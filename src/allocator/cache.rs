@@ -8,6 +8,7 @@ use core::cell::Cell;
 use core::ptr::NonNull;
 
 use crate::cache::User;
+use crate::raw::Lane;
 
 use super::class::{COUNT, size_of_class};
 use super::depot::MAGAZINE;
@@ -158,8 +159,9 @@ impl Cache {
     /// Fills an empty bin, and takes a block of it. `None`: there is no memory within the limit.
     #[cold]
     pub(super) fn pop_slow(&self, class: usize, shared: &Shared) -> Option<NonNull<u8>> {
-        // Where others leave magazines, blocks go round: the bin is to hold more.
-        let goes_round = shared.depots.count(class) > 0;
+        // Where others leave magazines for this lane, blocks go round: the bin is to hold more.
+        let lane = Lane::here();
+        let goes_round = !shared.depots.is_empty(class, lane, &shared.slab);
         self.grow(class, if goes_round { EMPTY | FULL } else { EMPTY }, shared);
         let bin = self.bin(class);
         let capacity = bin.capacity();
@@ -169,7 +171,7 @@ impl Cache {
         if goes_round && capacity >= MAGAZINE {
             // SAFETY: places of the array, which is this thread's, and as a piece of the slab initialised.
             let places = unsafe { &mut *bin.array().cast::<[*mut u8; MAGAZINE]>() };
-            bin.set_len(shared.depots.take(class, places, &shared.slab));
+            bin.set_len(shared.depots.take(class, lane, places, &shared.slab));
             if let Some(block) = self.pop(class) {
                 return Some(block);
             }
@@ -212,7 +214,8 @@ impl Cache {
         // SAFETY: the first `len` places of the array, where this thread wrote blocks; nobody else uses them meanwhile.
         let oldest = unsafe { core::slice::from_raw_parts(bottom, count) };
         for magazine in oldest.chunks(MAGAZINE) {
-            if !shared.depots.put(class, magazine, most, &shared.slab) {
+            let home = magazine.first().map_or_else(Lane::here, |first| shared.region.home(*first));
+            if !shared.depots.put(class, home, magazine, most, &shared.slab) {
                 shared.region.give_slots(class, magazine);
             }
         }

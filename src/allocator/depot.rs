@@ -1,11 +1,12 @@
 //! Depots: for each class, magazines that go from cache to cache, each by one compare-exchange and without a visit to any
-//! of its blocks (Bonwick and Adams, Magazines and Vmem, 2001).
+//! of its blocks (Bonwick and Adams, Magazines and Vmem, 2001). A magazine goes to the lane that its first block is at home in.
 
 use core::ptr::{self, NonNull};
 
 use crossbeam_utils::CachePadded;
 
 use crate::metadata::{Source, Table, Unavailable, Zeroed, room};
+use crate::raw::Lane;
 use crate::raw::stack::FreeStack;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
@@ -20,10 +21,12 @@ const _: () = assert!(PieceSize::covering(MAGAZINE * size_of::<*mut u8>()).numbe
 
 /// The depot of one class.
 #[derive(Debug, Default)]
+#[repr(C)]
 struct Depot {
-    full: FreeStack,
-    /// How many magazines there are, or are about to be.
+    /// How many magazines there are, or are about to be. It comes first, to be in a line with most of the lanes.
     count: AtomicU32,
+    /// Those of each lane.
+    full: [FreeStack; Lane::COUNT],
 }
 
 // SAFETY: a padded structure of atomic integers: zero is valid, and what `default` makes.
@@ -55,10 +58,19 @@ impl Depots {
         self.depots[class].count.load(Ordering::Relaxed)
     }
 
-    /// Leaves a magazine of a few blocks, unless all magazines together would have more than `most` bytes then, or those of
+    /// Has a lane none of a class, as far as one can tell?
+    pub(super) fn is_empty(&self, class: usize, lane: Lane, slab: &Slab) -> bool {
+        slab.is_empty(self.stack(class, lane))
+    }
+
+    fn stack(&self, class: usize, lane: Lane) -> &FreeStack {
+        &self.depots[class].full[lane.number()]
+    }
+
+    /// Leaves a magazine of a few blocks in a lane, unless all magazines together would have more than `most` bytes then, or those of
     /// this class more than a quarter of that, or there is no memory for it.
-    pub(super) fn put(&self, class: usize, blocks: &[*mut u8], most: usize, slab: &Slab) -> bool {
-        let Depot { full, count } = &*self.depots[class];
+    pub(super) fn put(&self, class: usize, lane: Lane, blocks: &[*mut u8], most: usize, slab: &Slab) -> bool {
+        let count = &self.depots[class].count;
         let bytes = blocks.len() * size_of_class(class);
         // Relaxed, all: a bound that nothing depends on.
         if blocks.len() > MAGAZINE
@@ -82,20 +94,15 @@ impl Depots {
         count.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         // The Release of the push pairs with the Acquire of the pop; makes the blocks visible to who takes the magazine.
-        slab.push(full, magazine);
+        slab.push(self.stack(class, lane), magazine);
         true
     }
 
-    /// Takes a magazine to `out`; returns how many blocks it had, 0 if there is none.
-    pub(super) fn take(&self, class: usize, out: &mut [*mut u8; MAGAZINE], slab: &Slab) -> usize {
-        let Depot { full, count } = &*self.depots[class];
-        // Who has left a magazine has counted it before.
-        if self.count(class) == 0 {
-            return 0;
-        }
-        let Some(magazine) = slab.pop(full) else { return 0 };
+    /// Takes a magazine of a lane to `out`; returns how many blocks it had, 0 if there is none.
+    pub(super) fn take(&self, class: usize, lane: Lane, out: &mut [*mut u8; MAGAZINE], slab: &Slab) -> usize {
+        let Some(magazine) = slab.pop(self.stack(class, lane)) else { return 0 };
         // Relaxed: as in `put`.
-        count.fetch_sub(1, Ordering::Relaxed);
+        self.depots[class].count.fetch_sub(1, Ordering::Relaxed);
         let places = magazine.cast::<*mut u8>();
         // SAFETY: `put` wrote it, and it is this thread's now.
         let first = unsafe { places.read() };
@@ -120,6 +127,7 @@ mod tests {
 
     /// The class of 64 bytes.
     const CLASS: usize = 3;
+    const LANE: Lane = Lane::of(3);
     /// Room for two magazines of all lengths.
     const BYTES: usize = 1024;
 
@@ -139,8 +147,12 @@ mod tests {
     }
 
     fn take(depots: &Depots, slab: &Slab) -> Vec<*mut u8> {
+        take_in(LANE, depots, slab)
+    }
+
+    fn take_in(lane: Lane, depots: &Depots, slab: &Slab) -> Vec<*mut u8> {
         let mut out = [ptr::null_mut(); MAGAZINE];
-        let count = depots.take(CLASS, &mut out, slab);
+        let count = depots.take(CLASS, lane, &mut out, slab);
         out[..count].to_vec()
     }
 
@@ -148,14 +160,27 @@ mod tests {
     fn a_magazine_comes_out_as_it_went_in() {
         with_depots(|depots, slab| {
             for length in 1..=MAGAZINE {
-                assert!(depots.put(CLASS, &blocks(length), usize::MAX, slab));
-                assert_eq!(depots.count(CLASS), 1);
-                assert_eq!(depots.count(CLASS + 1), 0);
+                assert!(depots.put(CLASS, LANE, &blocks(length), usize::MAX, slab));
+                assert_eq!((depots.count(CLASS), depots.count(CLASS + 1)), (1, 0));
                 assert_eq!(take(depots, slab), blocks(length));
                 assert_eq!(take(depots, slab), []);
                 assert_eq!(depots.count(CLASS), 0);
             }
-            assert!(!depots.put(CLASS, &blocks(MAGAZINE + 1), usize::MAX, slab));
+            assert!(!depots.put(CLASS, LANE, &blocks(MAGAZINE + 1), usize::MAX, slab));
+        });
+    }
+
+    #[test]
+    fn a_magazine_is_in_one_lane() {
+        with_depots(|depots, slab| {
+            let others = || Lane::all().filter(|lane| *lane != LANE);
+            assert!(depots.put(CLASS, LANE, &blocks(5), usize::MAX, slab));
+            assert!(!depots.is_empty(CLASS, LANE, slab));
+            for lane in others() {
+                assert!(depots.is_empty(CLASS, lane, slab));
+                assert_eq!(take_in(lane, depots, slab), []);
+            }
+            assert_eq!(take(depots, slab), blocks(5));
         });
     }
 
@@ -163,15 +188,15 @@ mod tests {
     fn all_magazines_have_a_bound_and_a_class_a_quarter_of_it() {
         with_depots(|depots, slab| {
             let most = 4 * 10 * 64;
-            assert!(!depots.put(CLASS, &blocks(11), most, slab));
-            assert!(depots.put(CLASS, &blocks(10), most, slab));
-            assert!(!depots.put(CLASS, &blocks(10), most, slab));
-            assert!(depots.put(CLASS + 1, &blocks(8), most, slab));
+            assert!(!depots.put(CLASS, LANE, &blocks(11), most, slab));
+            assert!(depots.put(CLASS, LANE, &blocks(10), most, slab));
+            assert!(!depots.put(CLASS, LANE, &blocks(10), most, slab));
+            assert!(depots.put(CLASS + 1, LANE, &blocks(8), most, slab));
             // 640 and 640 bytes by now.
-            assert!(!depots.put(CLASS + 2, &blocks(1), 1280 + 95, slab));
+            assert!(!depots.put(CLASS + 2, LANE, &blocks(1), 1280 + 95, slab));
             assert_eq!(take(depots, slab).len(), 10);
-            assert!(depots.put(CLASS + 2, &blocks(1), 640 + 4 * 96, slab));
-            assert!(!depots.put(CLASS, &blocks(1), 0, slab));
+            assert!(depots.put(CLASS + 2, LANE, &blocks(1), 640 + 4 * 96, slab));
+            assert!(!depots.put(CLASS, LANE, &blocks(1), 0, slab));
         });
     }
 
@@ -179,13 +204,13 @@ mod tests {
     fn without_memory_for_it_there_is_no_magazine() {
         with_depots(|depots, slab| {
             // These take all of it, each as much as it needs.
-            assert!(depots.put(CLASS, &blocks(33), usize::MAX, slab));
-            assert!(depots.put(CLASS, &blocks(17), usize::MAX, slab));
-            assert!(depots.put(CLASS, &blocks(32), usize::MAX, slab));
-            assert!(!depots.put(CLASS, &blocks(1), usize::MAX, slab));
+            assert!(depots.put(CLASS, LANE, &blocks(33), usize::MAX, slab));
+            assert!(depots.put(CLASS, LANE, &blocks(17), usize::MAX, slab));
+            assert!(depots.put(CLASS, LANE, &blocks(32), usize::MAX, slab));
+            assert!(!depots.put(CLASS, LANE, &blocks(1), usize::MAX, slab));
             // The youngest first.
             assert_eq!(take(depots, slab), blocks(32));
-            assert!(depots.put(CLASS, &blocks(1), usize::MAX, slab));
+            assert!(depots.put(CLASS, LANE, &blocks(1), usize::MAX, slab));
         });
     }
 }

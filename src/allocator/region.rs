@@ -5,7 +5,7 @@ use crate::metadata::{Source, Unavailable};
 use crate::pages::{self, discard};
 use crate::raw::live::{Live, PLACES, Place};
 use crate::raw::runs::{Found, Part, Piece, Round, Runs, STRIDE};
-use crate::raw::{Order, Slots};
+use crate::raw::{Lane, Order, Slots};
 
 use super::class::{COUNT, PAGE, SHAPES, SLOTS, size_of_class};
 
@@ -182,6 +182,11 @@ impl Region {
         (page < self.runs.pages() as usize).then_some(page as u32)
     }
 
+    /// The lane that a block of a class is at home in: that of who opened its run.
+    pub(super) fn home(&self, block: *mut u8) -> Lane {
+        self.page_at(block.addr()).map_or_else(Lane::here, |page| self.runs.home(page))
+    }
+
     /// What begins, or lies, at an address.
     pub(super) fn find(&self, address: usize) -> Found {
         self.page_at(address).map_or(Found::Nothing, |page| self.runs.find(page))
@@ -288,7 +293,7 @@ impl Region {
         let size = size_of_class(class);
         let most = out.len() as u32;
         let mut places = out.iter_mut();
-        let taken = self.runs.take(class, most, limit, |part, slots| {
+        let taken = self.runs.take(class, most, limit, Lane::here(), |part, slots| {
             let first = self.pointer(part.head).wrapping_add((part.plane * STRIDE) as usize * size);
             for slot in slots {
                 if let Some(place) = places.next() {

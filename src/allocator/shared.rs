@@ -7,8 +7,8 @@ use crate::cache::{Indices, ThreadIndex, next_name};
 use crate::error::MapError;
 use crate::metadata::{Source, Table, room};
 use crate::pages::{self, Reservation};
-use crate::raw::Order;
 use crate::raw::runs::MOST_PAGES;
+use crate::raw::{Lane, Order};
 use crate::sync::{AtomicPtr, AtomicU32, Ordering, sleep, yield_now};
 
 use super::builder::Options;
@@ -259,8 +259,10 @@ impl Shared {
         }
         let mut magazine = [ptr::null_mut(); MAGAZINE];
         for class in 0..class::COUNT {
-            while let count @ 1.. = self.depots.take(class, &mut magazine, &self.slab) {
-                self.region.give_slots(class, &magazine[..count]);
+            for lane in Lane::all() {
+                while let count @ 1.. = self.depots.take(class, lane, &mut magazine, &self.slab) {
+                    self.region.give_slots(class, &magazine[..count]);
+                }
             }
         }
     }

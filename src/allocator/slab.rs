@@ -131,6 +131,11 @@ impl Slab {
         stack.push(&self.links, Chain::new(self.node(piece)));
     }
 
+    /// Has a stack of the caller's own nothing, as far as one can tell?
+    pub(super) fn is_empty(&self, stack: &FreeStack) -> bool {
+        stack.is_empty(&self.links)
+    }
+
     /// Takes the top of a stack that only [`push`](Self::push) puts pieces into.
     pub(super) fn pop(&self, stack: &FreeStack) -> Option<NonNull<u8>> {
         let piece = stack.pop(&self.links)?;

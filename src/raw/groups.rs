@@ -1,7 +1,8 @@
 //! Groups of slots: what small blocks are handed out from, many at a time.
 //!
 //! A *run* is a span of units that is cut into equal slots; its slots are in one group or several, of at most 63. For each class of
-//! sizes there is a stack, in each lane, of the groups that may have a free slot. As with blocks, the words of the groups are the truth, and
+//! sizes there is a stack, in each lane, of the groups that may have a free slot: a group stands in the lane that its run is at home in, whoever
+//! takes slots of it or gives some. As with blocks, the words of the groups are the truth, and
 //! the stacks are hints: a group that was closed and opened again with another class stands in the stack of the old one until
 //! somebody comes upon it there.
 
@@ -29,6 +30,15 @@ pub struct Outcome {
     pub closed: bool,
 }
 
+/// At home in which lanes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// The one of who asks.
+    Own,
+    /// All others.
+    Others,
+}
+
 /// The groups of a heap, with a stack for each of `CLASSES` classes in each lane.
 #[derive(Debug)]
 pub struct Groups<const CLASSES: usize> {
@@ -47,22 +57,28 @@ impl<const CLASSES: usize> Groups<CLASSES> {
         })
     }
 
+    /// The same with so many lanes. For models.
+    #[cfg(all(loom, feature = "loom"))]
+    pub(crate) fn with_lanes(self, lanes: usize) -> Self {
+        Self { partial: Lanes::of(lanes), ..self }
+    }
+
     /// The word of a group.
     pub fn word(&self, group: BlockIndex) -> GroupWord<'_> {
         GroupWord(&self.words[group.slot()])
     }
 
     /// Makes slots free that are the caller's, in a group of `class`.
-    pub fn give(&self, class: Class, group: BlockIndex, slots: Slots, lane: Lane) -> Given {
+    pub fn give(&self, class: Class, group: BlockIndex, slots: Slots, home: Lane) -> Given {
         let given = self.word(group).give(slots);
         if given.node_in_hand {
-            self.push(class, group, lane);
+            self.push(class, group, home);
         }
         given
     }
 
-    fn push(&self, class: Class, group: BlockIndex, lane: Lane) {
-        self.partial.own(lane, class).push(&self.links, Chain::new(group));
+    fn push(&self, class: Class, group: BlockIndex, home: Lane) {
+        self.partial.own(home, class).push(&self.links, Chain::new(group));
     }
 
     /// The same; and if then `all` slots of the group are free and `close` says so, takes them all: then the caller can use their
@@ -73,7 +89,7 @@ impl<const CLASSES: usize> Groups<CLASSES> {
         group: BlockIndex,
         slots: Slots,
         all: Slots,
-        lane: Lane,
+        home: Lane,
         close: impl FnOnce() -> bool,
     ) -> Outcome {
         let word = self.word(group);
@@ -81,7 +97,7 @@ impl<const CLASSES: usize> Groups<CLASSES> {
         let full = given.free == all;
         let closed = full && close() && word.take_whole(all, given.node_in_hand);
         if given.node_in_hand && !closed {
-            self.push(class, group, lane);
+            self.push(class, group, home);
         }
         Outcome { given, full, closed }
     }
@@ -91,31 +107,38 @@ impl<const CLASSES: usize> Groups<CLASSES> {
         self.word(group).free() == all && self.word(group).take_whole(all, false)
     }
 
-    /// Takes up to `most` slots of one group from the stacks of `class`. `class_of` tells of which class a group is, which stays as it
-    /// is while somebody has a slot of it. The group may be of another class, which is returned too; then its node is in the
-    /// right stack now. `None` says only that the stacks had none. Lock-free.
+    /// Takes up to `most` slots of one group of `class`, for a thread of a lane. `run_of` tells of which class a group is and where it
+    /// is at home, which stays as it is while somebody has a slot of it. The group may be of another class, which is returned too;
+    /// then its node is in the right stack now. `None` says only that the stacks had none. Lock-free.
     pub fn take(
         &self,
         class: Class,
         most: u32,
         lane: Lane,
-        class_of: impl Fn(BlockIndex) -> Option<Class>,
+        whose: Whose,
+        run_of: impl Fn(BlockIndex) -> Option<(Class, Lane)>,
     ) -> Option<(Class, BlockIndex, Taken)> {
-        for stack in self.partial.all(lane, class) {
+        let (skipped, looked_into) = if whose == Whose::Own { (0, 1) } else { (1, usize::MAX) };
+        for stack in self.partial.all(lane, class).skip(skipped).take(looked_into) {
             for group in core::iter::from_fn(|| stack.pop(&self.links)).take(STALE_LIMIT) {
                 let taken = self.word(group).take(most);
                 if taken.slots.is_empty() {
                     continue;
                 }
                 // Not before: until a slot is taken, the group may be closed, and opened with another class.
-                let now = class_of(group).unwrap_or(class);
+                let (now, home) = run_of(group).unwrap_or((class, lane));
                 if taken.node_in_hand() {
-                    self.push(now, group, lane);
+                    self.push(now, group, home);
                 }
                 return Some((now, group, taken));
             }
         }
         None
+    }
+
+    /// Are there several lanes?
+    pub fn are_in_lanes(&self) -> bool {
+        self.partial.others(Lane::FIRST, 0).next().is_some()
     }
 
     /// How many groups there are. For models.

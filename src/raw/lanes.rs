@@ -29,12 +29,6 @@ impl Lane {
     /// The one of sweeps, and of who has no reason to choose.
     pub const FIRST: Self = Self(0);
 
-    /// The one of this number.
-    #[cfg(all(loom, feature = "loom"))]
-    pub const fn of(number: usize) -> Self {
-        Self(number)
-    }
-
     /// The lane of a cache: of the first [`MOST`] ones, each has its own. What is at home nowhere is at home with the calling thread.
     #[inline]
     pub fn of_home(home: Home) -> Self {
@@ -57,6 +51,30 @@ impl Lane {
         let local = 0_u8;
         let place = (&raw const local).addr() as u64 >> STACK_BITS;
         Self((place.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (u64::BITS - MOST.trailing_zeros())) as usize)
+    }
+}
+
+/// Lanes by number, for what is kept for each of them elsewhere.
+#[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
+impl Lane {
+    /// How many numbers there are, a power of two.
+    pub const COUNT: usize = MOST;
+    /// Bits of a number.
+    pub const BITS: u32 = MOST.trailing_zeros();
+
+    /// The one of this number.
+    pub const fn of(number: usize) -> Self {
+        Self(number)
+    }
+
+    /// One of each number.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..Self::COUNT).map(Self)
+    }
+
+    /// The number of its stacks in a heap that has as many lanes as there may be.
+    pub const fn number(self) -> usize {
+        self.0 % MOST
     }
 }
 

@@ -8,7 +8,6 @@ use core::ops::Range;
 use super::{Found, PLANES, Part, Runs};
 use crate::raw::group::Slots;
 use crate::raw::groups::Class;
-use crate::raw::lanes::Lane;
 use crate::sync::{Ordering, fence};
 
 /// Groups of a run that its closer has closed.
@@ -42,7 +41,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
             for (part, all) in parts().filter(|(part, _)| closed[part.plane as usize]) {
                 // Each is the run's as long as it is closed.
                 if let Some(group) = self.group(part) {
-                    let given = self.groups.give(class, group, all, Lane::here());
+                    let given = self.groups.give(class, group, all, self.home(head));
                     debug_assert!(given.twice.is_empty());
                 }
             }

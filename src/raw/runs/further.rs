@@ -3,7 +3,7 @@
 //! The first group of a run is its first page's. Few runs have more slots than a group, so that further groups are not a page's: a run takes a
 //! *set* of them when it is opened, and gives it back when it is closed. Sets in use lie side by side, and so do their words and links.
 //!
-//! Of a group in a set that is in use the *owner* is known: the first page of the run, and its class. As with the page map, that is certain for who has
+//! Of a group in a set that is in use the *owner* is known: the first page of the run, its class, and where it is at home. As with the page map, that is certain for who has
 //! a slot of the group, and whoever has none looks only after taking one: until then the set may be another run's. Where the set of a run is,
 //! the page map has.
 
@@ -14,11 +14,40 @@ use super::{PLANES, Shape};
 use crate::metadata::{Source, Unavailable};
 use crate::raw::fresh::Fresh;
 use crate::raw::groups::Class;
+use crate::raw::lanes::Lane;
 use crate::raw::order::BlockIndex;
 use crate::raw::stack::{Chain, FreeStack, Links};
 
-/// Bits of an owner that are the first page; the others are the class.
-const HEAD_BITS: u32 = 28;
+/// Bits of an owner that are the first page,
+const HEAD_BITS: u32 = 27;
+/// and then the class, and then the lane.
+const CLASS_BITS: u32 = 2;
+const _: () = assert!(HEAD_BITS + CLASS_BITS + Lane::BITS <= u32::BITS);
+
+/// The run that has a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Owner {
+    pub(super) class: Class,
+    /// The first page.
+    pub(super) head: u32,
+    /// The lane that it is at home in.
+    pub(super) home: Lane,
+}
+
+impl Owner {
+    fn word(self) -> u32 {
+        ((self.home.number() << CLASS_BITS | self.class) as u32) << HEAD_BITS | self.head
+    }
+
+    fn of(word: u32) -> Self {
+        let class_and_lane = (word >> HEAD_BITS) as usize;
+        Self {
+            class: class_and_lane & !(usize::MAX << CLASS_BITS),
+            head: word & !(u32::MAX << HEAD_BITS),
+            home: Lane::of(class_and_lane >> CLASS_BITS),
+        }
+    }
+}
 
 /// The further groups of a heap, by numbers from 0 on.
 #[derive(Debug)]
@@ -45,7 +74,7 @@ pub const fn most_of_a_page(shapes: &[Shape]) -> u32 {
     let (mut has, mut class) = ([false; PLANES as usize], 0);
     while class < shapes.len() {
         let count = shapes[class].further();
-        assert!(count == 0 || class >> (u32::BITS - HEAD_BITS) == 0, "an owner has no room for the class");
+        assert!(count == 0 || class >> CLASS_BITS == 0, "an owner has no room for the class");
         has[count as usize] = true;
         class += 1;
     }
@@ -75,12 +104,12 @@ impl Further {
         self.fresh.next()
     }
 
-    /// A set of `count` groups for the run of `class` that begins at page `head`, which is the caller's. Lock-free.
-    pub(super) fn take(&self, count: u32, class: Class, head: u32) -> Option<u32> {
+    /// A set of `count` groups for a run, which is the caller's. Lock-free.
+    pub(super) fn take(&self, count: u32, owner: Owner) -> Option<u32> {
         let set = self.stack(count)?.pop(&self.owners).map(BlockIndex::get);
         let set = set.or_else(|| self.fresh.take(count, self.most))?;
         for group in set..set + count {
-            self.owners.set(BlockIndex::new(group), (class as u32) << HEAD_BITS | head);
+            self.owners.set(BlockIndex::new(group), owner.word());
         }
         Some(set)
     }
@@ -110,10 +139,9 @@ impl Further {
         Some(set + number).filter(|group| *group < self.most)
     }
 
-    /// The class and the first page of the run that has a group: certain for who has a slot of it.
-    pub(super) fn owner(&self, group: u32) -> (Class, u32) {
-        let owner = self.owners.after(BlockIndex::new(group));
-        ((owner >> HEAD_BITS) as Class, owner & !(u32::MAX << HEAD_BITS))
+    /// The run that has a group: certain for who has a slot of it.
+    pub(super) fn owner(&self, group: u32) -> Owner {
+        Owner::of(self.owners.after(BlockIndex::new(group)))
     }
 }
 
@@ -135,19 +163,21 @@ mod tests {
     #[test]
     fn a_set_is_one_runs_until_it_is_given_back() {
         let further = Further::in_source(7, &mut Source::Global).expect("a few bytes");
-        let sets = [(3, 5, 100), (1, 6, 101), (3, 5, (1 << HEAD_BITS) - 1)];
-        let taken = sets.map(|(count, class, head)| further.take(count, class, head));
-        assert_eq!(taken, [Some(0), Some(3), Some(4)]);
-        assert_eq!((further.take(1, 0, 0), further.take(3, 0, 0)), (None, None), "there are no more than seven");
-        assert_eq!([0, 1, 2].map(|group| further.owner(group)), [(5, 100); 3]);
-        assert_eq!((further.owner(3), further.owner(6)), ((6, 101), (5, (1 << HEAD_BITS) - 1)));
+        let owner = |class, head, home| Owner { class, head, home: Lane::of(home) };
+        let owners = [owner(1, 100, 7), owner(3, 101, 0), owner(2, MOST_PAGES - 1, 5)];
+        let taken = [3, 1, 3].iter().zip(owners).map(|(count, owner)| further.take(*count, owner));
+        assert!(taken.eq([Some(0), Some(3), Some(4)]));
+        let later = [1, 2, 3].map(|head| owner(0, head, 0));
+        assert_eq!([1, 3].map(|count| further.take(count, later[0])), [None; 2], "there are no more than seven");
+        assert_eq!([0, 1, 2].map(|group| further.owner(group)), [owners[0]; 3]);
+        assert_eq!([3, 6].map(|group| further.owner(group)), owners[1..]);
         assert_eq!((further.group(4, 2), further.group(4, 3)), (Some(6), None));
 
         further.give_back(0, 3);
         further.give_back(4, 3);
-        assert_eq!(further.take(1, 0, 0), None, "only of three");
-        assert_eq!([1, 2, 3].map(|head| further.take(3, 0, head)), [Some(4), Some(0), None]);
-        assert_eq!([4, 6, 0, 2].map(|group| further.owner(group)), [(0, 1), (0, 1), (0, 2), (0, 2)]);
+        assert_eq!(further.take(1, later[0]), None, "only of three");
+        assert_eq!(later.map(|owner| further.take(3, owner)), [Some(4), Some(0), None]);
+        assert_eq!([4, 6, 0, 2].map(|group| further.owner(group)), [later[0], later[0], later[1], later[1]]);
         assert_eq!(further.used(), 7);
     }
 }

@@ -6,6 +6,9 @@
 //! To *close* a run is to take all of its slots, and then its pages are the closer's, who releases them. A run of which all
 //! slots are free may stay open, *idle*, so that its pages need not be cut up again soon.
 //!
+//! A run is *at home* in the lane of who opened it: there stands what is free of it, so that threads of different lanes seldom have slots of
+//! one page.
+//!
 //! [`page`] has what the page map says, [`further`] where runs have more groups than one, [`close`] how runs are closed, [`pages`] spans and growth, [`resident`] which pages have memory behind them, `round` what a
 //! sweeper does.
 
@@ -13,7 +16,7 @@ use crossbeam_utils::CachePadded;
 
 use super::buddy::Buddy;
 use super::group::Slots;
-use super::groups::{Class, Groups};
+use super::groups::{Class, Groups, Whose};
 use super::lanes::Lane;
 use super::order::{BlockIndex, Geometry, Order};
 #[cfg(not(all(loom, feature = "loom")))]
@@ -35,7 +38,7 @@ mod resident;
 mod round;
 
 use close::Closed;
-use further::Further;
+use further::{Further, Owner};
 pub use further::{MOST_PAGES, most_of_a_page};
 pub use page::Found;
 use page::{Entry, Meaning};
@@ -58,6 +61,8 @@ const SWEEP_PART: u32 = 16;
 /// Under loom a larger part: no model has 16 pages.
 #[cfg(all(loom, feature = "loom"))]
 const SWEEP_PART: u32 = 4;
+/// Pages that have memory are many where they are more than this part of it.
+const PLENTY_PART: u32 = 16;
 /// Idle runs may be this part of it.
 #[cfg(not(all(loom, feature = "loom")))]
 const IDLE_PART: u32 = 48;
@@ -160,6 +165,22 @@ impl<const CLASSES: usize> Runs<CLASSES> {
         Self::in_source(pages, first_page, shapes, &mut Source::Global)
     }
 
+    /// The same with so many lanes for its runs, however small it is. For models.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    #[cfg(all(loom, feature = "loom"))]
+    pub fn with_lanes(
+        pages: u32,
+        first_page: u64,
+        shapes: &'static [Shape; CLASSES],
+        lanes: usize,
+    ) -> Result<Self, Unavailable> {
+        let runs = Self::new(pages, first_page, shapes)?;
+        Ok(Self { groups: runs.groups.with_lanes(lanes), ..runs })
+    }
+
     pub(crate) fn in_source(
         pages: u32,
         first_page: u64,
@@ -231,14 +252,23 @@ impl<const CLASSES: usize> Runs<CLASSES> {
     #[inline]
     pub fn find(&self, page: u32) -> Found {
         match self.entry(page).meaning() {
-            Meaning::Run { class, before } => Found::Run { class, head: page.saturating_sub(before) },
+            Meaning::Run { class, before, .. } => Found::Run { class, head: page.saturating_sub(before) },
             Meaning::Several { set } => match self.further.owner(set) {
-                (class, head) if class < CLASSES => Found::Run { class, head },
+                Owner { class, head, .. } if class < CLASSES => Found::Run { class, head },
                 // The set is free by now.
                 _ => Found::Nothing,
             },
             Meaning::Span { pages } => Found::Span { pages },
             Meaning::Nothing => Found::Nothing,
+        }
+    }
+
+    /// The lane that the run of a page is at home in: certain for who has a slot of it. Of what is no run it is the calling thread's.
+    pub fn home(&self, page: u32) -> Lane {
+        match self.entry(page).meaning() {
+            Meaning::Run { home, .. } => home,
+            Meaning::Several { set } => self.further.owner(set).home,
+            Meaning::Span { .. } | Meaning::Nothing => Lane::here(),
         }
     }
 
@@ -270,21 +300,48 @@ impl<const CLASSES: usize> Runs<CLASSES> {
     /// What a group is of: certain for who has a slot of it.
     fn part(&self, group: BlockIndex) -> Part {
         let Some(further) = group.get().checked_sub(self.pages) else { return Part { head: group.get(), plane: 0 } };
-        let (_, head) = self.further.owner(further);
+        let head = self.further.owner(further).head;
         let before = self.set_at(head).map_or(0, |set| further.saturating_sub(set));
         Part { head, plane: before + 1 }
     }
 
-    /// Takes up to `most` slots of a class, and hands them to `put`, group by group; returns how many. A new run is opened only
-    /// where there were none. Lock-free.
-    pub fn take(&self, class: Class, most: u32, limit: u32, mut put: impl FnMut(Part, Slots)) -> u32 {
-        let class_of = |group: BlockIndex| match self.find(self.part(group).head) {
-            Found::Run { class, .. } => Some(class),
+    /// Takes up to `most` slots of a class for a thread of a lane, and hands them to `put`, group by group; returns how many. Of runs that are
+    /// at home there first, then of others'; a new one is opened where there are none, or rather than to use others' where that costs
+    /// little. Lock-free.
+    pub fn take(&self, class: Class, most: u32, limit: u32, lane: Lane, mut put: impl FnMut(Part, Slots)) -> u32 {
+        let put = &mut put;
+        let mut taken = self.take_listed(class, most, lane, Whose::Own, put);
+        if taken == 0 && self.opens_rather(class, most) {
+            taken = self.open(class, most, limit, false, lane, put);
+        }
+        if taken == 0 {
+            taken = self.take_listed(class, most, lane, Whose::Others, put);
+        }
+        if taken == 0 { self.open(class, most, limit, true, lane, put) } else { taken }
+    }
+
+    /// Is a new run better than what others have left of theirs? It is where most of it is used at once, or pages that have memory are
+    /// many: then what two threads have lies apart, and the heap needs no more for it.
+    fn opens_rather(&self, class: Class, most: u32) -> bool {
+        let slots = self.shapes[class].slots_of(0).count();
+        self.groups.are_in_lanes() && (most >= slots.div_ceil(2) || self.dirty() > self.grown() / PLENTY_PART)
+    }
+
+    /// The class of the run that a group is of, and where it is at home: certain for who has a slot of it.
+    fn run_of(&self, group: BlockIndex) -> Option<(Class, Lane)> {
+        let head = self.part(group).head;
+        match self.find(head) {
+            Found::Run { class, .. } => Some((class, self.home(head))),
             Found::Span { .. } | Found::Nothing => None,
-        };
+        }
+    }
+
+    /// Takes up to `most` slots of runs that are open.
+    fn take_listed(&self, class: Class, most: u32, lane: Lane, whose: Whose, put: &mut impl FnMut(Part, Slots)) -> u32 {
         let mut taken = 0;
         while taken < most {
-            let Some((now, group, got)) = self.groups.take(class, most - taken, Lane::here(), class_of) else { break };
+            let next = self.groups.take(class, most - taken, lane, whose, |group| self.run_of(group));
+            let Some((now, group, got)) = next else { break };
             let part = self.part(group);
             if now != class {
                 // What stood in the wrong stack stands there no more, so that this comes to an end.
@@ -295,18 +352,26 @@ impl<const CLASSES: usize> Runs<CLASSES> {
             put(part, got.slots);
             taken += got.slots.count();
         }
-        if taken == 0 { self.open(class, most, limit, put) } else { taken }
+        taken
     }
 
-    /// Cuts a new run up.
+    /// Cuts a new run up, which is at home in a lane. `grows`: there may have to be more pages for it.
     #[cold]
-    fn open(&self, class: Class, most: u32, limit: u32, mut put: impl FnMut(Part, Slots)) -> u32 {
+    fn open(
+        &self,
+        class: Class,
+        most: u32,
+        limit: u32,
+        grows: bool,
+        home: Lane,
+        put: &mut impl FnMut(Part, Slots),
+    ) -> u32 {
         let shape = self.shapes[class];
-        let Some((head, _)) = self.take_span(shape.pages, Order::ZERO, limit) else { return 0 };
+        let Some((head, _)) = self.take_span(shape.pages, Order::ZERO, limit, grows) else { return 0 };
         let set = match shape.further() {
             0 => None,
             count => {
-                let Some(set) = self.further.take(count, class, head) else {
+                let Some(set) = self.further.take(count, Owner { class, head, home }) else {
                     // There are as many as pages may need.
                     self.release_pages(head, shape.pages);
                     return 0;
@@ -315,7 +380,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
             }
         };
         for before in 0..shape.pages {
-            self.set(head + before, set.map_or(Entry::run(class, before), Entry::several));
+            self.set(head + before, set.map_or(Entry::run(class, before, home), Entry::several));
         }
         let mut taken = 0;
         for plane in 0..PLANES {
@@ -330,7 +395,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
                 && let Some(group) = self.group(part)
             {
                 // Nobody else had a slot of it.
-                _ = self.groups.give(class, group, rest, Lane::here());
+                _ = self.groups.give(class, group, rest, home);
             }
         }
         taken
@@ -345,7 +410,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
         let Some(group) = self.group(part) else { return slots };
         // A run of several groups is closed as soon as it can be: it has the smallest slots, so that this does not come often.
         let close = || !shape.is_one_group() || self.is_too_idle(shape.pages);
-        let outcome = self.groups.give_or_close(class, group, slots, all, Lane::here(), close);
+        let outcome = self.groups.give_or_close(class, group, slots, all, self.home(part.head), close);
         if outcome.closed {
             let mut closed: Closed = [false; PLANES as usize];
             closed[part.plane as usize] = true;

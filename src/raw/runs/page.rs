@@ -1,6 +1,7 @@
 //! The entries of a page map: what each page of a heap is.
 
 use crate::raw::groups::Class;
+use crate::raw::lanes::Lane;
 
 /// What a page is, as the page map has it. A free page is *clean* where it was never used, 0, or its memory was discarded since,
 /// bits 30 and 0; else it is *dirty*, bit 30, and *old*, bits 30 and 1, if a sweeper has come by since.
@@ -8,7 +9,8 @@ use crate::raw::groups::Class;
 /// | bits | of a page of a run | the same, if that has several groups | of the first page of a span |
 /// |---|---|---|---|
 /// | 0 to 7 | how many pages of the run are before it | | |
-/// | 8 to 29 | the class, from 1 | | |
+/// | 8 to 26 | the class, from 1 | | |
+/// | 27 to 29 | the lane that the run is at home in | | |
 /// | 0 to 29 | | the set of the further ones | how many pages it has |
 /// | 30 | 0 | 1 | 0 |
 /// | 31 | 0 | 1 | 1 |
@@ -37,8 +39,8 @@ pub enum Found {
 /// What an entry says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// A page of a run of this class and one group; so many pages of the run are before it.
-    Run { class: Class, before: u32 },
+    /// A page of a run of this class and one group, which is at home in this lane; so many pages of the run are before it.
+    Run { class: Class, before: u32, home: Lane },
     /// A page of a run of several groups, the further ones of which are this set.
     Several { set: u32 },
     /// The first page of a span of so many.
@@ -54,6 +56,9 @@ impl Entry {
     const FREE: u32 = 1 << 30;
     const SPAN: u32 = 1 << 31;
     const SEVERAL: u32 = Self::FREE | Self::SPAN;
+    /// Where the class is, and the lane.
+    const CLASS: u32 = 8;
+    const HOME: u32 = 30 - Lane::BITS;
     /// How many further groups it may tell apart.
     pub(super) const MOST_FURTHER: u32 = 1 << 30;
 
@@ -61,8 +66,8 @@ impl Entry {
         Self(Self::SPAN | pages)
     }
 
-    pub(super) const fn run(class: Class, before: u32) -> Self {
-        Self((class as u32 + 1) << 8 | before)
+    pub(super) const fn run(class: Class, before: u32, home: Lane) -> Self {
+        Self((home.number() as u32) << Self::HOME | (class as u32 + 1) << Self::CLASS | before)
     }
 
     pub(super) const fn several(set: u32) -> Self {
@@ -77,7 +82,11 @@ impl Entry {
     pub(super) const fn meaning(self) -> Meaning {
         match (self.0, self.0 & Self::SEVERAL) {
             (0, _) | (_, Self::FREE) => Meaning::Nothing,
-            (run, 0) => Meaning::Run { class: (run >> 8) as Class - 1, before: run & 0xff },
+            (run, 0) => Meaning::Run {
+                class: ((run & ((1 << Self::HOME) - 1)) >> Self::CLASS) as Class - 1,
+                before: run & ((1 << Self::CLASS) - 1),
+                home: Lane::of((run >> Self::HOME) as usize),
+            },
             (span, Self::SPAN) => Meaning::Span { pages: span & !Self::SEVERAL },
             (several, _) => Meaning::Several { set: several & !Self::SEVERAL },
         }

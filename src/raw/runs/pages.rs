@@ -33,12 +33,13 @@ impl<const CLASSES: usize> Runs<CLASSES> {
     /// Allocates a span of `pages` pages, aligned to a block of `align`, within the first `limit` pages of the heap. The second
     /// value: all of them are clean. Lock-free.
     pub fn alloc_span(&self, pages: u32, align: Order, limit: u32) -> Option<(u32, bool)> {
-        let (head, fresh) = self.take_span(pages, align, limit)?;
+        let (head, fresh) = self.take_span(pages, align, limit, true)?;
         self.set(head, Entry::span(pages));
         Some((head, fresh))
     }
 
-    pub(super) fn take_span(&self, pages: u32, align: Order, limit: u32) -> Option<(u32, bool)> {
+    /// Takes the pages of a span; `grows`: if there is none, makes one, by tidying the heap, or by adding to it.
+    pub(super) fn take_span(&self, pages: u32, align: Order, limit: u32, grows: bool) -> Option<(u32, bool)> {
         self.tidy_stacks(LEAST_DISPLACED + self.grown() / DISPLACED_PART);
         // Only where memory may become scarce: it takes large blocks to pieces.
         let is_odd = !pages.is_power_of_two() && self.grown() >= limit.min(self.pages) / SCARCE_PART;
@@ -54,6 +55,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
         let found = find().or_else(|| if self.tidy_stacks(0) { find() } else { None });
         let head = match found {
             Some(block) => block,
+            None if !grows => return None,
             None => loop {
                 if !self.tidy(pages) && !self.grow(pages, align, limit) {
                     break find_from(0, u32::MAX)?;

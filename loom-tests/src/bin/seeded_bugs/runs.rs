@@ -7,6 +7,7 @@ const GROUPS: &str = "raw/groups.rs";
 const RUNS: &str = "raw/runs/mod.rs";
 const CLOSE: &str = "raw/runs/close.rs";
 const FURTHER: &str = "raw/runs/further.rs";
+const PAGE: &str = "raw/runs/page.rs";
 const PAGES: &str = "raw/runs/pages.rs";
 const FRESH: &str = "raw/fresh.rs";
 const LIVE: &str = "raw/live.rs";
@@ -106,23 +107,44 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "the class of a group is asked before slots of it are taken",
         source: GROUPS,
-        find: "                let taken = self.word(group).take(most);\n                if taken.slots.is_empty() {\n                    continue;\n                }\n                // Not before: until a slot is taken, the group may be closed, and opened with another class.\n                let now = class_of(group).unwrap_or(class);\n",
-        replace: "                let now = class_of(group).unwrap_or(class);\n                let taken = self.word(group).take(most);\n                if taken.slots.is_empty() {\n                    continue;\n                }\n",
+        find: "                let taken = self.word(group).take(most);\n                if taken.slots.is_empty() {\n                    continue;\n                }\n                // Not before: until a slot is taken, the group may be closed, and opened with another class.\n                let (now, home) = run_of(group).unwrap_or((class, lane));\n",
+        replace: "                let (now, home) = run_of(group).unwrap_or((class, lane));\n                let taken = self.word(group).take(most);\n                if taken.slots.is_empty() {\n                    continue;\n                }\n",
         models: &["runs::reopen_take"],
     },
     Bug {
         name: "the class of a group is not asked",
         source: GROUPS,
-        find: "let now = class_of(group).unwrap_or(class);",
-        replace: "let now = if most > 0 { class } else { class_of(group).unwrap_or(class) };",
+        find: "let (now, home) = run_of(group).unwrap_or((class, lane));",
+        replace: "let (now, home) = if most > 0 { (class, lane) } else { run_of(group).unwrap_or((class, lane)) };",
         models: &["runs::reopen_take", "runs::stale_node"],
     },
     Bug {
         name: "a node stays in the stack of the wrong class",
         source: GROUPS,
-        find: "self.push(now, group, lane);",
-        replace: "self.push(class, group, lane);\n                    let _ = now;",
+        find: "self.push(now, group, home);",
+        replace: "self.push(class, group, home);\n                    let _ = now;",
         models: &["runs::stale_node_found"],
+    },
+    Bug {
+        name: "lanes: slots of others' runs are not taken",
+        source: RUNS,
+        find: "taken = self.take_listed(class, most, lane, Whose::Others, put);",
+        replace: "_ = Whose::Others;",
+        models: &["lanes::slots_of_two_lanes"],
+    },
+    Bug {
+        name: "lanes: that of a run gets into its class",
+        source: PAGE,
+        find: "((run & ((1 << Self::HOME) - 1)) >> Self::CLASS)",
+        replace: "(run >> Self::CLASS)",
+        models: &["lanes::reopened_in_another_lane"],
+    },
+    Bug {
+        name: "lanes: that of a set gets into its class",
+        source: FURTHER,
+        find: "class: class_and_lane & !(usize::MAX << CLASS_BITS),",
+        replace: "class: class_and_lane,",
+        models: &["lanes::groups_of_two_lanes"],
     },
     Bug {
         name: "slots of another class are kept",
@@ -211,8 +233,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a set of further groups keeps its first owner",
         source: FURTHER,
-        find: "self.owners.set(BlockIndex::new(group), (class as u32) << HEAD_BITS | head);",
-        replace: "if self.owners.after(BlockIndex::new(group)) == 0 { self.owners.set(BlockIndex::new(group), (class as u32) << HEAD_BITS | head) }",
+        find: "self.owners.set(BlockIndex::new(group), owner.word());",
+        replace: "if self.owners.after(BlockIndex::new(group)) == 0 { self.owners.set(BlockIndex::new(group), owner.word()) }",
         models: &["runs::take_open_elsewhere"],
     },
     Bug {
