@@ -203,7 +203,7 @@ impl Cache {
         }
     }
 
-    /// Takes the oldest blocks out of a bin: to the depot, while all depots have no more than `most` bytes, or else to their runs.
+    /// Takes the oldest blocks out of a bin: to the depots of others, while all depots have no more than `most` bytes, or else to their runs.
     fn shed(&self, class: usize, count: usize, most: usize, shared: &Shared) {
         let bin = self.bin(class);
         let (len, count) = (bin.len(), count.min(bin.len()));
@@ -214,8 +214,7 @@ impl Cache {
         // SAFETY: the first `len` places of the array, where this thread wrote blocks; nobody else uses them meanwhile.
         let oldest = unsafe { core::slice::from_raw_parts(bottom, count) };
         for magazine in oldest.chunks(MAGAZINE) {
-            let home = magazine.first().map_or_else(Lane::here, |first| shared.region.home(*first));
-            if !shared.depots.put(class, home, magazine, most, &shared.slab) {
+            if !shared.send_home(class, magazine, most) {
                 shared.region.give_slots(class, magazine);
             }
         }
@@ -343,20 +342,66 @@ impl Cache {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
     use alloc::vec::Vec;
     use core::alloc::{GlobalAlloc, Layout};
+    use core::ptr;
+    use std::sync::Barrier;
+    use std::thread;
 
+    use super::Shared;
     use crate::allocator::PoolAllocator;
+    use crate::raw::Lane;
+
+    const LAYOUT: Layout = Layout::new::<[u64; 8]>();
+    const CLASS: usize = 3;
+
+    fn alloc(allocator: &PoolAllocator, count: usize) -> Vec<usize> {
+        // SAFETY: the layout has a size.
+        (0..count).map(|_| unsafe { allocator.alloc(LAYOUT) }.expose_provenance()).collect()
+    }
+
+    fn release(allocator: &PoolAllocator, blocks: Vec<usize>) {
+        for block in blocks {
+            // SAFETY: `alloc` allocated it.
+            unsafe { allocator.dealloc(ptr::with_exposed_provenance_mut(block), LAYOUT) };
+        }
+    }
 
     /// Allocates so many blocks, and releases them in the same order.
     fn burst(allocator: &PoolAllocator, length: usize) {
-        let layout = Layout::new::<[u64; 8]>();
-        // SAFETY: the layout has a size.
-        let blocks: Vec<_> = (0..length).map(|_| unsafe { allocator.alloc(layout) }).collect();
-        for block in blocks {
-            // SAFETY: allocated just now, with this layout.
-            unsafe { allocator.dealloc(block, layout) };
-        }
+        release(allocator, alloc(allocator, length));
+    }
+
+    /// Else what nobody takes would fill the depots: who only releases another one's blocks has some of its own, too.
+    #[test]
+    fn only_magazines_of_others_go_to_depots() {
+        const THREADS: usize = 8;
+        const BLOCKS: usize = 4000;
+        let allocator = &PoolAllocator::builder().checked(false).on_demand(usize::MAX);
+        let mine = alloc(allocator, BLOCKS);
+        let gate = Barrier::new(THREADS);
+        // So many at the same moment are not all in the lane of this one.
+        let blocks_of_others = thread::scope(|scope| {
+            let alloc = || {
+                let blocks = alloc(allocator, BLOCKS);
+                gate.wait();
+                (Lane::here(), blocks)
+            };
+            let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(alloc)).collect();
+            threads.into_iter().map(|thread| thread.join().expect("it does not panic")).collect::<Vec<_>>()
+        });
+        let Shared { depots, slab, .. } = allocator.started_shared().expect("it was used");
+        let number = Lane::here().number();
+        release(allocator, mine);
+        assert_eq!(depots.count(CLASS), 0);
+        let (lane, theirs) =
+            blocks_of_others.into_iter().find(|(lane, _)| lane.number() != number).expect("another lane");
+        release(allocator, theirs);
+        assert!(!depots.is_empty(CLASS, lane, slab));
+        let others = Lane::all().filter(|other| other.number() != lane.number());
+        assert_eq!(others.filter(|other| !depots.is_empty(CLASS, *other, slab)).count(), 0);
     }
 
     #[test]

@@ -199,6 +199,13 @@ impl Shared {
         if self.made.load(Ordering::Relaxed) < 2 { 0 } else { (self.region.bytes() / DEPOTS_PART).max(LEAST_IN_DEPOTS) }
     }
 
+    /// Leaves a magazine of a few blocks for the lane that the first of them is at home in, if depots have no more than `most` bytes then. Not
+    /// for the calling thread's own: what is at home with who has it goes to its runs, where that one finds it.
+    pub(super) fn send_home(&self, class: usize, magazine: &[*mut u8], most: usize) -> bool {
+        let home = magazine.first().map_or_else(Lane::here, |first| self.region.home(*first));
+        home.number() != Lane::here().number() && self.depots.put(class, home, magazine, most, &self.slab)
+    }
+
     /// Takes blocks of a class past the caches; returns how many.
     pub(super) fn take(&self, class: usize, out: &mut [*mut u8]) -> usize {
         self.region.take_slots(class, self.limit, out)
