@@ -203,7 +203,7 @@ impl Shared {
     /// for the calling thread's own: what is at home with who has it goes to its runs, where that one finds it.
     pub(super) fn send_home(&self, class: usize, magazine: &[*mut u8], most: usize) -> bool {
         let home = magazine.first().map_or_else(Lane::here, |first| self.region.home(*first));
-        home.number() != Lane::here().number() && self.depots.put(class, home, magazine, most, &self.slab)
+        home != Lane::here() && self.depots.put(class, home, magazine, most, &self.slab)
     }
 
     /// Takes blocks of a class past the caches; returns how many.

@@ -312,7 +312,7 @@ impl<'a> Chains<'a> {
         self.count = 0;
         for (order, chain) in Order::ZERO.through(Order::MAX).zip(&mut self.of_order) {
             if let Some(chain) = chain.take() {
-                self.heap.push(chain, order, Lane::here());
+                self.heap.push(chain, order, Lane::of_sweep());
             }
         }
     }

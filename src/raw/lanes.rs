@@ -21,7 +21,7 @@ const MOST: usize = 2;
 /// Units of a heap for each lane, at least: in a small heap there is little to be had of one's own.
 const LEAST_UNITS: u32 = 2048;
 
-/// Which of the lanes.
+/// Which of the lanes: a number below [`MOST`]. A heap that has fewer of them counts on from the first one again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lane(usize);
 
@@ -29,10 +29,21 @@ impl Lane {
     /// The one of sweeps, and of who has no reason to choose.
     pub const FIRST: Self = Self(0);
 
+    /// The one of this number. Beyond the last one they begin again.
+    pub const fn of(number: usize) -> Self {
+        Self(number % MOST)
+    }
+
     /// The lane of a cache: of the first [`MOST`] ones, each has its own. What is at home nowhere is at home with the calling thread.
     #[inline]
     pub fn of_home(home: Home) -> Self {
-        home.cache().map_or_else(Self::here, Self)
+        home.cache().map_or_else(Self::here, Self::of)
+    }
+
+    /// Where the calling thread leaves what it sweeps: in the lane of its number, so that it finds it again itself; in the first one, if it has
+    /// no number, as the thread of a sweeper, so that where blocks are does not depend on where its stack lies.
+    pub fn of_sweep() -> Self {
+        thread::index().map_or(Self::FIRST, Self::of)
     }
 
     /// The lane of the calling thread: that of its number, which is the one of its caches, too. Of a thread without a number its stack tells, by
@@ -44,7 +55,7 @@ impl Lane {
             return Self::FIRST;
         }
         if let Some(number) = thread::index() {
-            return Self(number);
+            return Self::of(number);
         }
         /// Bits within which a stack lies as a rule, or what of it is in use.
         const STACK_BITS: u32 = 20;
@@ -57,24 +68,19 @@ impl Lane {
 /// Lanes by number, for what is kept for each of them elsewhere.
 #[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
 impl Lane {
-    /// How many numbers there are, a power of two.
+    /// How many there are, a power of two.
     pub const COUNT: usize = MOST;
     /// Bits of a number.
     pub const BITS: u32 = MOST.trailing_zeros();
 
-    /// The one of this number.
-    pub const fn of(number: usize) -> Self {
-        Self(number)
-    }
-
-    /// One of each number.
+    /// All lanes.
     pub fn all() -> impl Iterator<Item = Self> {
         (0..Self::COUNT).map(Self)
     }
 
-    /// The number of its stacks in a heap that has as many lanes as there may be.
+    /// Its number, below [`COUNT`](Self::COUNT).
     pub const fn number(self) -> usize {
-        self.0 % MOST
+        self.0
     }
 }
 
@@ -104,7 +110,7 @@ impl<const STACKS: usize> Lanes<STACKS> {
         }
     }
 
-    /// The stack that a thread of this lane pushes to.
+    /// The stack of this number in this lane.
     #[inline]
     pub(super) fn own(&self, lane: Lane, number: usize) -> &FreeStack {
         &self.stacks[lane.0 & self.mask][number]
@@ -113,7 +119,7 @@ impl<const STACKS: usize> Lanes<STACKS> {
     /// The stacks of this number in the other lanes.
     #[inline]
     pub(super) fn others(&self, lane: Lane, number: usize) -> impl Iterator<Item = &FreeStack> {
-        (1..=self.mask).map(move |step| self.own(Lane(lane.0 + step), number))
+        (1..=self.mask).map(move |step| self.own(Lane::of(lane.0 + step), number))
     }
 
     /// The stacks of this number, the one of this lane first.
@@ -160,7 +166,7 @@ mod tests {
     fn own_comes_first_and_then_each_other_once() {
         let lanes = Lanes::<3>::of(MOST);
         for number in 0..2 * MOST {
-            let lane = Lane(number);
+            let lane = Lane::of(number);
             let all: std::vec::Vec<_> = lanes.all(lane, 1).map(core::ptr::from_ref).collect();
             assert_eq!(all[0], core::ptr::from_ref(lanes.own(lane, 1)));
             assert_eq!(all.iter().collect::<std::collections::HashSet<_>>().len(), MOST);
