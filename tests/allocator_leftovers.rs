@@ -11,7 +11,8 @@ use mempool::PoolAllocator;
 
 /// More than there are lanes.
 const THREADS: usize = 12;
-const LIMIT: usize = 4 << 20;
+/// A heap has all lanes.
+const LIMIT: usize = 16 << 20;
 const LAYOUT: Layout = Layout::new::<[u64; 8]>();
 
 fn alloc(allocator: &PoolAllocator) -> Option<usize> {

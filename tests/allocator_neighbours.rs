@@ -1,6 +1,6 @@
 //! What two threads have of a `PoolAllocator` lies apart, though they allocate in turn, and release each other's blocks.
 //!
-//! The threads of one of these tests are to be in different lanes, and so they are as long as all of them together are eight at most.
+//! The threads of one of these tests are to be in different lanes, and so they are, as all of them together are eight at most.
 #![cfg(unix)]
 
 mod common;
@@ -39,6 +39,12 @@ fn alloc_some(allocator: &PoolAllocator, count: usize) -> Vec<usize> {
 
 fn release_some(allocator: &PoolAllocator, blocks: impl IntoIterator<Item = usize>) {
     blocks.into_iter().for_each(|block| release(allocator, block, LAYOUT));
+}
+
+/// There are free pages from now on.
+fn make_room(allocator: &PoolAllocator) {
+    let large = Layout::new::<[[u8; PAGE]; 1024]>();
+    release(allocator, alloc(allocator, large).expect("there is memory"), large);
 }
 
 fn pages(blocks: &[usize]) -> HashSet<usize> {
@@ -81,6 +87,7 @@ fn bursts_of_two_threads_share_no_pages() {
     let mut random = Random::from_environment();
     thread::scope(|scope| {
         let threads = [Actor::new(scope), Actor::new(scope)];
+        threads[0].run(|| make_room(allocator));
         threads[0].run(move || {
             for round in 0..16 * TURNS {
                 let size = |_| if round < TURNS { LAYOUT.size() } else { 8 + random.below(1017) };
@@ -109,6 +116,39 @@ fn bursts_of_two_threads_share_no_pages() {
     });
 }
 
+/// Others have left slots of their runs. Who needs blocks opens runs of his own all the same, where free pages have memory behind them; else when
+/// he needs many, and only the first few are of those.
+#[test]
+fn runs_of_ones_own_are_better_than_leftovers() {
+    const FEW: usize = 8;
+    const NEXT: usize = 16;
+    let allocator = &PoolAllocator::new();
+    thread::scope(|scope| {
+        let threads = [Actor::new(scope), Actor::new(scope)];
+        let theirs = threads[0].run(|| {
+            make_room(allocator);
+            let mut blocks = alloc_some(allocator, 200 * OF_A_PAGE);
+            let mut keeps = false;
+            let released = blocks.extract_if(.., |_| {
+                keeps = !keeps;
+                !keeps
+            });
+            release_some(allocator, released);
+            blocks
+        });
+        let home = pages(&theirs);
+        let strays = |blocks: &[usize]| blocks.iter().filter(|block| home.contains(&(**block / PAGE))).count();
+        let few = threads[1].run(|| alloc_some(allocator, FEW));
+        assert_eq!(strays(&few), 0);
+        threads[0].run(|| allocator.trim());
+        let many = threads[1].run(|| alloc_some(allocator, 20 * OF_A_PAGE));
+        assert!(strays(&many) <= NEXT, "{} of {}", strays(&many), many.len());
+        threads[1].run(move || release_some(allocator, few.into_iter().chain(many)));
+        threads[0].run(move || release_some(allocator, theirs));
+        threads.into_iter().for_each(Actor::leave);
+    });
+}
+
 /// What a thread releases of another one's goes back to that: it has no more of it later than its cache holds.
 #[test]
 fn what_others_release_comes_home() {
@@ -116,9 +156,7 @@ fn what_others_release_comes_home() {
     let allocator = &PoolAllocator::new();
     thread::scope(|scope| {
         let threads = [Actor::new(scope), Actor::new(scope)];
-        // There are free pages for more.
-        let large = Layout::new::<[[u8; PAGE]; 2 * PAGES]>();
-        threads[0].run(move || release(allocator, alloc(allocator, large).expect("there is memory"), large));
+        threads[0].run(|| make_room(allocator));
         let mut theirs = threads[0].run(|| alloc_some(allocator, PAGES * OF_A_PAGE));
         let home = pages(&theirs);
         let strays = |blocks: &[usize]| blocks.iter().filter(|block| home.contains(&(**block / PAGE))).count();

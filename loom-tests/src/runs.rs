@@ -106,11 +106,15 @@ impl Pages {
     /// The same for a thread of a lane.
     pub fn take_in(&self, lane: Lane, class: usize, most: u32) -> Vec<Hold> {
         let mut holds = Vec::new();
-        let taken = self.raw.take(class, most, self.raw.pages(), lane, |part, slots| {
+        let mut put = |part, slots| {
             let hold = Hold { class, part, slots };
             self.own(hold);
             holds.push(hold);
-        });
+        };
+        let mut taken = self.raw.take(class, most, self.raw.pages(), lane, &mut put);
+        if taken == 0 {
+            taken = self.raw.take_new(class, most, self.raw.pages(), lane, &mut put);
+        }
         assert_eq!(taken, holds.iter().map(|hold| hold.slots.count()).sum());
         holds
     }

@@ -27,7 +27,7 @@ fn two_lanes() {
 /// Two threads in two lanes take a slot each of a run that is at home with one of them, as there are no more pages. Whoever came upon the
 /// node in the other's hand finds one later.
 ///
-/// Seeded bugs: slots of others' runs are not taken; a node in hand is not pushed.
+/// Seeded bug: slots of others' runs are not taken.
 #[test]
 fn slots_of_two_lanes() {
     model("slots_of_two_lanes", Some(3), || {

@@ -188,9 +188,10 @@ impl Cache {
     #[cold]
     pub(super) fn push_slow(&self, class: usize, block: *mut u8, shared: &Shared) {
         // Where others took what this bin gave away, blocks go round: it is to hold more. So it is where all of that went to the runs, as
-        // with one cache it does: the bin is full again before it was ever empty.
+        // what is at home here does: the bin is full again before it was ever empty.
         let bin = self.bin(class);
-        let goes_round = bin.bounds.missed.get() & SHED != 0 && shared.depots.count(class) == 0;
+        let is_gone = shared.depots.count(class) == 0 || shared.region.home(block) == Lane::here();
+        let goes_round = bin.bounds.missed.get() & SHED != 0 && is_gone;
         self.grow(class, if goes_round { EMPTY | FULL } else { FULL }, shared);
         if self.push(class, block) {
             return;
@@ -400,6 +401,13 @@ mod tests {
         release(allocator, theirs);
         assert!(!depots.is_empty(CLASS, lane, slab));
         assert!(depots.is_empty(CLASS, here, slab));
+
+        // Before the heap grows they are used, whoever's they are.
+        let heap = allocator.stats().heap;
+        while allocator.stats().heap == heap {
+            assert_eq!(alloc(allocator, 1).len(), 1);
+        }
+        assert_eq!(depots.count(CLASS), 0);
     }
 
     #[test]

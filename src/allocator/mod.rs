@@ -47,13 +47,14 @@ use self::builder::Options;
 use self::cache::Cache;
 use self::class::PAGE;
 use self::shared::{Memory, Shared};
-use crate::raw::runs::Found;
+use crate::raw::runs::{Found, MOST_PAGES};
 
 /// Bytes of addresses that an allocator which grows asks for at first; it takes half as many as often as it must.
 #[cfg(target_pointer_width = "64")]
 const ADDRESSES: usize = 1 << 39;
 #[cfg(not(target_pointer_width = "64"))]
 const ADDRESSES: usize = 1 << 30;
+const _: () = assert!(ADDRESSES / PAGE <= MOST_PAGES as usize);
 /// It does without less than this.
 const FEWEST_ADDRESSES: usize = 16 << 20;
 

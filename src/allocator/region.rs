@@ -288,19 +288,24 @@ impl Region {
         self.page_at(address).is_some_and(|page| self.runs.release_span(page))
     }
 
-    /// Takes slots of a class, and returns how many.
-    pub(super) fn take_slots(&self, class: usize, limit: u32, out: &mut [*mut u8]) -> usize {
+    /// Takes slots of a class, and returns how many. `grows`: the heap may, for them.
+    pub(super) fn take_slots(&self, class: usize, limit: u32, grows: bool, out: &mut [*mut u8]) -> usize {
         let size = size_of_class(class);
         let most = out.len() as u32;
         let mut places = out.iter_mut();
-        let taken = self.runs.take(class, most, limit, Lane::here(), |part, slots| {
+        let put = |part: Part, slots: Slots| {
             let first = self.pointer(part.head).wrapping_add((part.plane * STRIDE) as usize * size);
             for slot in slots {
                 if let Some(place) = places.next() {
                     *place = first.wrapping_add(slot as usize * size);
                 }
             }
-        });
+        };
+        let lane = Lane::here();
+        let taken = match grows {
+            false => self.runs.take(class, most, limit, lane, put),
+            true => self.runs.take_new(class, most, limit, lane, put),
+        };
         self.balance();
         taken as usize
     }

@@ -206,9 +206,29 @@ impl Shared {
         home != Lane::here() && self.depots.put(class, home, magazine, most, &self.slab)
     }
 
-    /// Takes blocks of a class past the caches; returns how many.
+    /// Takes blocks of a class past the caches; returns how many. Before the heap grows, what waits in the depots of other lanes is taken.
     pub(super) fn take(&self, class: usize, out: &mut [*mut u8]) -> usize {
-        self.region.take_slots(class, self.limit, out)
+        match self.region.take_slots(class, self.limit, false, out) {
+            0 => match self.take_waiting(class, out) {
+                0 => self.region.take_slots(class, self.limit, true, out),
+                taken => taken,
+            },
+            taken => taken,
+        }
+    }
+
+    /// Takes blocks of a magazine of any lane.
+    fn take_waiting(&self, class: usize, out: &mut [*mut u8]) -> usize {
+        if self.depots.count(class) == 0 {
+            return 0;
+        }
+        let mut magazine = [ptr::null_mut(); MAGAZINE];
+        let found =
+            Lane::all().map(|lane| self.depots.take(class, lane, &mut magazine, &self.slab)).find(|count| *count > 0);
+        let (taken, rest) = magazine[..found.unwrap_or(0)].split_at(found.unwrap_or(0).min(out.len()));
+        out[..taken.len()].copy_from_slice(taken);
+        self.region.give_slots(class, rest);
+        taken.len()
     }
 
     /// Takes one block of a class past the caches.

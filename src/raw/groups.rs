@@ -1,7 +1,7 @@
 //! Groups of slots: what small blocks are handed out from, many at a time.
 //!
 //! A *run* is a span of units that is cut into equal slots; its slots are in one group or several, of at most 63. For each class of
-//! sizes there is a stack, in each lane, of the groups that may have a free slot: a group stands in the lane that its run is at home in, whoever
+//! sizes there is a stack, in each lane, of the groups that may have a free slot: a group is put into the lane that its run is at home in, whoever
 //! takes slots of it or gives some. As with blocks, the words of the groups are the truth, and
 //! the stacks are hints: a group that was closed and opened again with another class stands in the stack of the old one until
 //! somebody comes upon it there.

@@ -6,8 +6,9 @@
 //! To *close* a run is to take all of its slots, and then its pages are the closer's, who releases them. A run of which all
 //! slots are free may stay open, *idle*, so that its pages need not be cut up again soon.
 //!
-//! A run is *at home* in the lane of who opened it: there stands what is free of it, so that threads of different lanes seldom have slots of
-//! one page.
+//! A run is *at home* in the lane of who opened it: what is free of it is put there, so that threads of different lanes seldom have slots of one
+//! page. It is a hint, as the stacks are: a group that is in the stack of another lane since before its run was opened stays there until somebody
+//! comes upon it.
 //!
 //! [`page`] has what the page map says, [`further`] where runs have more groups than one, [`close`] how runs are closed, [`pages`] spans and growth, [`resident`] which pages have memory behind them, `round` what a
 //! sweeper does.
@@ -251,25 +252,32 @@ impl<const CLASSES: usize> Runs<CLASSES> {
     /// What a page is: certain for who has a slot or a span that it belongs to.
     #[inline]
     pub fn find(&self, page: u32) -> Found {
-        match self.entry(page).meaning() {
-            Meaning::Run { class, before, .. } => Found::Run { class, head: page.saturating_sub(before) },
-            Meaning::Several { set } => match self.further.owner(set) {
-                Owner { class, head, .. } if class < CLASSES => Found::Run { class, head },
-                // The set is free by now.
-                _ => Found::Nothing,
-            },
-            Meaning::Span { pages } => Found::Span { pages },
-            Meaning::Nothing => Found::Nothing,
+        let meaning = self.entry(page).meaning();
+        match (self.run_of(page, meaning), meaning) {
+            (Some(Owner { class, head, .. }), _) => Found::Run { class, head },
+            (None, Meaning::Span { pages }) => Found::Span { pages },
+            (None, _) => Found::Nothing,
+        }
+    }
+
+    /// The run of a page, if it is one of a run: certain for who has a slot of it.
+    fn run(&self, page: u32) -> Option<Owner> {
+        self.run_of(page, self.entry(page).meaning())
+    }
+
+    #[inline]
+    fn run_of(&self, page: u32, meaning: Meaning) -> Option<Owner> {
+        match meaning {
+            Meaning::Run { class, before, home } => Some(Owner { class, head: page.saturating_sub(before), home }),
+            // Else the set is free by now.
+            Meaning::Several { set } => Some(self.further.owner(set)).filter(|owner| owner.class < CLASSES),
+            Meaning::Span { .. } | Meaning::Nothing => None,
         }
     }
 
     /// The lane that the run of a page is at home in: certain for who has a slot of it. Of what is no run it is the calling thread's.
     pub fn home(&self, page: u32) -> Lane {
-        match self.entry(page).meaning() {
-            Meaning::Run { home, .. } => home,
-            Meaning::Several { set } => self.further.owner(set).home,
-            Meaning::Span { .. } | Meaning::Nothing => Lane::here(),
-        }
+        self.run(page).map_or_else(Lane::here, |run| run.home)
     }
 
     #[inline]
@@ -306,41 +314,44 @@ impl<const CLASSES: usize> Runs<CLASSES> {
     }
 
     /// Takes up to `most` slots of a class for a thread of a lane, and hands them to `put`, group by group; returns how many. Of runs that are
-    /// at home there first, then of others'; a new one is opened where there are none, or rather than to use others' where that costs
-    /// little. Lock-free.
+    /// at home there first; then, if there are other lanes, of a new one, and of what others have left of theirs, in this order or
+    /// the other one. The heap does not grow for it. Lock-free.
     pub fn take(&self, class: Class, most: u32, limit: u32, lane: Lane, mut put: impl FnMut(Part, Slots)) -> u32 {
         let put = &mut put;
         let mut taken = self.take_listed(class, most, lane, Whose::Own, put);
-        if taken == 0 && self.opens_rather(class, most) {
-            taken = self.open(class, most, limit, false, lane, put);
+        if taken > 0 || !self.groups.are_in_lanes() {
+            return taken;
         }
-        if taken == 0 {
-            taken = self.take_listed(class, most, lane, Whose::Others, put);
+        let rather = self.opens_rather(class, most);
+        for opens in [rather, !rather] {
+            if taken == 0 {
+                taken = match opens {
+                    true => self.open(class, most, limit, false, lane, put),
+                    false => self.take_listed(class, most, lane, Whose::Others, put),
+                };
+            }
         }
-        if taken == 0 { self.open(class, most, limit, true, lane, put) } else { taken }
+        taken
     }
 
-    /// Is a new run better than what others have left of theirs? It is where most of it is used at once, or pages that have memory are
-    /// many: then what two threads have lies apart, and the heap needs no more for it.
+    /// The same, of a new run, for which the heap may grow. Lock-free.
+    pub fn take_new(&self, class: Class, most: u32, limit: u32, lane: Lane, mut put: impl FnMut(Part, Slots)) -> u32 {
+        self.open(class, most, limit, true, lane, &mut put)
+    }
+
+    /// Is a new run better than what others have left of theirs? It is where half of a group of it is used at once, or pages that have
+    /// memory are many: then what two threads have lies apart, and the heap needs no more for it.
     fn opens_rather(&self, class: Class, most: u32) -> bool {
         let slots = self.shapes[class].slots_of(0).count();
-        self.groups.are_in_lanes() && (most >= slots.div_ceil(2) || self.dirty() > self.grown() / PLENTY_PART)
-    }
-
-    /// The class of the run that a group is of, and where it is at home: certain for who has a slot of it.
-    fn run_of(&self, group: BlockIndex) -> Option<(Class, Lane)> {
-        let head = self.part(group).head;
-        match self.find(head) {
-            Found::Run { class, .. } => Some((class, self.home(head))),
-            Found::Span { .. } | Found::Nothing => None,
-        }
+        most >= slots.div_ceil(2) || self.dirty() > self.grown() / PLENTY_PART
     }
 
     /// Takes up to `most` slots of runs that are open.
     fn take_listed(&self, class: Class, most: u32, lane: Lane, whose: Whose, put: &mut impl FnMut(Part, Slots)) -> u32 {
         let mut taken = 0;
         while taken < most {
-            let next = self.groups.take(class, most - taken, lane, whose, |group| self.run_of(group));
+            let run_of = |group| self.run(self.part(group).head).map(|run| (run.class, run.home));
+            let next = self.groups.take(class, most - taken, lane, whose, run_of);
             let Some((now, group, got)) = next else { break };
             let part = self.part(group);
             if now != class {
@@ -355,7 +366,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
         taken
     }
 
-    /// Cuts a new run up, which is at home in a lane. `grows`: there may have to be more pages for it.
+    /// Cuts a new run up, which is at home in a lane. `grows`: the heap may, for it.
     #[cold]
     fn open(
         &self,

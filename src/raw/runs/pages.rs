@@ -38,7 +38,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
         Some((head, fresh))
     }
 
-    /// Takes the pages of a span; `grows`: if there is none, makes one, by tidying the heap, or by adding to it.
+    /// Takes the pages of a span; `grows`: if there seems to be none, makes one, by tidying the heap, or by adding to it.
     pub(super) fn take_span(&self, pages: u32, align: Order, limit: u32, grows: bool) -> Option<(u32, bool)> {
         self.tidy_stacks(LEAST_DISPLACED + self.grown() / DISPLACED_PART);
         // Only where memory may become scarce: it takes large blocks to pieces.
@@ -52,7 +52,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
                 .or_else(|| if hint > 0 { find_from(hint, pages) } else { None })
                 .or_else(|| self.buddy.alloc_span(pages, align))
         };
-        let found = find().or_else(|| if self.tidy_stacks(0) { find() } else { None });
+        let found = find().or_else(|| if grows && self.tidy_stacks(0) { find() } else { None });
         let head = match found {
             Some(block) => block,
             None if !grows => return None,

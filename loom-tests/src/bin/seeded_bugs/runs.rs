@@ -128,8 +128,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "lanes: slots of others' runs are not taken",
         source: RUNS,
-        find: "taken = self.take_listed(class, most, lane, Whose::Others, put);",
-        replace: "_ = Whose::Others;",
+        find: "self.take_listed(class, most, lane, Whose::Others, put)",
+        replace: "{ _ = Whose::Others; 0 }",
         models: &["lanes::slots_of_two_lanes"],
     },
     Bug {
