@@ -208,24 +208,19 @@ impl Shared {
 
     /// Takes blocks of a class past the caches; returns how many. Before the heap grows, what waits in the depots of other lanes is taken.
     pub(super) fn take(&self, class: usize, out: &mut [*mut u8]) -> usize {
-        match self.region.take_slots(class, self.limit, false, out) {
-            0 => match self.take_waiting(class, out) {
-                0 => self.region.take_slots(class, self.limit, true, out),
-                taken => taken,
-            },
-            taken => taken,
+        let mut taken = self.region.take_slots(class, self.limit, false, out);
+        if taken == 0 && self.depots.count(class) > 0 {
+            taken = self.take_waiting(class, out);
         }
+        if taken == 0 { self.region.take_slots(class, self.limit, true, out) } else { taken }
     }
 
-    /// Takes blocks of a magazine of any lane.
+    /// Takes blocks of a magazine of any lane; what is too much of it goes to its runs.
     fn take_waiting(&self, class: usize, out: &mut [*mut u8]) -> usize {
-        if self.depots.count(class) == 0 {
-            return 0;
-        }
         let mut magazine = [ptr::null_mut(); MAGAZINE];
-        let found =
-            Lane::all().map(|lane| self.depots.take(class, lane, &mut magazine, &self.slab)).find(|count| *count > 0);
-        let (taken, rest) = magazine[..found.unwrap_or(0)].split_at(found.unwrap_or(0).min(out.len()));
+        let mut counts = Lane::all().map(|lane| self.depots.take(class, lane, &mut magazine, &self.slab));
+        let count = counts.find(|count| *count > 0).unwrap_or(0);
+        let (taken, rest) = magazine[..count].split_at(count.min(out.len()));
         out[..taken.len()].copy_from_slice(taken);
         self.region.give_slots(class, rest);
         taken.len()
