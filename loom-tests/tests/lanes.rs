@@ -63,7 +63,7 @@ fn groups_of_two_lanes() {
 /// Seeded bug: the lane gets into the class.
 #[test]
 fn reopened_in_another_lane() {
-    model("reopened_in_another_lane", Some(3), || {
+    model("reopened_in_another_lane", Some(2), || {
         let pages = Pages::in_lanes(1);
         let (free, mine) = pages.take_in_one(PAIR, 2).split(1);
         pages.give(free);

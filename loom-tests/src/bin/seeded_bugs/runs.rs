@@ -171,7 +171,7 @@ pub(crate) const BUGS: &[Bug] = &[
         name: "a run that slots put back make whole stays open",
         source: CLOSE,
         find: "let twice = self.give(class, part, slots);",
-        replace: "let twice = self.group(part).map_or(slots, |group| self.groups.give(class, group, slots, Lane::here()).twice);",
+        replace: "let twice = self.group(part).map_or(slots, |group| self.groups.give(class, group, slots, self.home(part.head)).twice);",
         models: &["runs::stale_node", "runs::sweep_reopen_give"],
     },
     Bug {
