@@ -10,6 +10,11 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a member of the workspace")
 }
 
+/// The place of a source file.
+pub(crate) fn original(source: &str) -> PathBuf {
+    root().join("src").join(source)
+}
+
 /// Where cargo builds.
 pub(crate) fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
@@ -49,7 +54,7 @@ impl Copy {
 
     /// Puts a source file back as it was; its time is new, so that cargo builds it again.
     pub(crate) fn restore(&self, source: &str) -> io::Result<()> {
-        fs::write(self.source(source), fs::read_to_string(root().join("src").join(source))?)
+        fs::write(self.source(source), fs::read_to_string(original(source))?)
     }
 
     /// A command that compiles a file of models.
