@@ -13,7 +13,7 @@ const STEP: u32 = LEAST_MIN_BLOCK.trailing_zeros();
 const STEPS: usize = 256;
 
 /// A configuration, checked.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Config {
     /// The orders of small sizes, looked up by the number of the size's last step: a table is faster than to count bits, and
     /// than to shift by a number that is not known to the compiler.

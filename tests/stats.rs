@@ -295,3 +295,12 @@ fn heaps_and_sweeps_are_lines() {
     let report = pool.sweep();
     assert!(report.to_string().starts_with(&format!("{} blocks visited, {} merges", report.blocks, report.merges)));
 }
+
+#[test]
+fn a_pool_in_a_message_is_one_line() {
+    let pool = pool_of(&[UNITS * UNIT, UNIT], MemoryPool::builder());
+    let line = format!("{pool:#?}");
+    assert_eq!(line, format!("{pool:?}"));
+    assert!(line.starts_with("MemoryPool { heaps: 2, capacity: ") && line.ends_with(" }"), "{line}");
+    assert!(line.lines().count() == 1 && line.len() < 120, "{line}");
+}

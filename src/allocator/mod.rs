@@ -41,6 +41,7 @@ use core::ptr::NonNull;
 use crate::cache::{number, numbers, remember, remembered};
 use crate::error::MapError;
 use crate::sync::{AtomicPtr, AtomicU64, Ordering};
+use crate::units::Bytes;
 use crate::wakers::Wakers;
 
 use self::builder::Options;
@@ -339,8 +340,11 @@ impl Drop for PoolAllocator {
     }
 }
 
+/// One line, with `{:#?}` too: the bytes that the heap has grown to, and whether releases are checked.
+/// [`stats`](PoolAllocator::stats) has all figures.
 impl fmt::Debug for PoolAllocator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PoolAllocator").field("options", &self.options).finish_non_exhaustive()
+        let heap = Bytes(self.started_shared().map_or(0, |shared| shared.region.bytes()) as u64);
+        write!(f, "PoolAllocator {{ heap: {heap}, checked: {} }}", self.options.checked)
     }
 }

@@ -22,8 +22,9 @@ use crate::config::{Builder, Config};
 use crate::error::AddHeapError;
 use crate::heap::{HeapId, Region};
 use crate::heaps::{Heaps, Pinned};
-use crate::raw::{Lane, LastFailure};
+use crate::raw::{Lane, LastFailure, Order};
 use crate::sync::{AtomicU64, Ordering, const_unless_loom};
+use crate::units::Bytes;
 #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
 use crate::wakers::Wakers;
 
@@ -293,11 +294,14 @@ impl Default for MemoryPool {
     }
 }
 
+/// One line, with `{:#?}` too: the number of heaps, their bytes, and the sizes of blocks.
+/// [`stats`](MemoryPool::stats) has all figures.
 impl fmt::Debug for MemoryPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryPool")
-            .field("config", &self.config)
-            .field("heaps", &self.heaps.pin().view().count())
-            .finish_non_exhaustive()
+        let pinned = self.heaps.pin();
+        let heaps = pinned.view();
+        let (count, capacity) = (heaps.count(), Bytes(heaps.capacity() as u64));
+        let [min, max] = [Order::ZERO, self.config.max_order].map(|order| Bytes(self.config.bytes(order) as u64));
+        write!(f, "MemoryPool {{ heaps: {count}, capacity: {capacity}, blocks: {min} to {max} }}")
     }
 }
