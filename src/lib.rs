@@ -38,7 +38,7 @@ mod wakers;
 
 #[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
 #[cfg_attr(docsrs, doc(cfg(feature = "allocator")))]
-pub use allocator::{AllocatorBuilder, AllocatorStats, PoolAllocator};
+pub use allocator::{AllocatorBuilder, PoolAllocator};
 pub use config::Builder;
 #[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
 #[cfg_attr(docsrs, doc(cfg(feature = "allocator")))]
@@ -47,9 +47,15 @@ pub use error::{AddHeapError, AllocError, ConfigError, ReleaseBatchError, Releas
 pub use heap::HeapId;
 pub use map::{Block, BlockState, HeapMap, SvgMap, TextMap};
 pub use pool::MemoryPool;
+#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+#[cfg_attr(docsrs, doc(cfg(feature = "allocator")))]
+pub use stats::AllocatorStats;
+#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+#[cfg_attr(docsrs, doc(cfg(feature = "std")))]
+pub use stats::SweeperStats;
 #[cfg(feature = "metrics")]
 pub use stats::describe_metrics;
 pub use stats::{HeapStats, OrderStats, PoolStats, SweepReport};
 #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
 #[cfg_attr(docsrs, doc(cfg(feature = "std")))]
-pub use sweeper::{Budget, Sweeper, SweeperBuilder, SweeperStats};
+pub use sweeper::{Budget, Sweeper, SweeperBuilder};

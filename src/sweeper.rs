@@ -20,7 +20,6 @@ use std::io;
 use std::process;
 use std::time::Duration;
 
-pub use shared::SweeperStats;
 use shared::{Messages, Shared};
 use target::{OfPool, Source, Target};
 use work::Work;
@@ -28,6 +27,7 @@ use work::Work;
 #[cfg(all(feature = "allocator", unix))]
 use crate::allocator::PoolAllocator;
 use crate::pool::MemoryPool;
+use crate::stats::SweeperStats;
 use crate::sync::{JoinHandle, ThreadBuilder, current};
 
 /// How much a sweeper may do in one pass, over all its pools. What is left over waits for the next pass, which goes on where

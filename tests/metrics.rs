@@ -58,17 +58,20 @@ fn the_figures_of_a_pool_are_recorded() {
         stats.record(&[("pool", "one"), ("node", "0")]);
     });
     let labels = vec![String::from("pool=one"), String::from("node=0")];
-    // A log line has the same names and values.
-    let line = stats.log_line().to_string();
+    are_those_of(&stats.log_line().to_string(), &recorded, &labels);
+}
+
+/// A log line has the same names and values as what is recorded.
+fn are_those_of(line: &str, recorded: &Recorded, labels: &[String]) {
     let pairs = line.split(' ').filter_map(|pair| pair.split_once('=')).filter(|(key, _)| *key != "orders");
     let mut count = 0;
     for (key, value) in pairs {
         let name = format!("heapmaster_{key}");
-        let (kind, recorded, unit, described) = recorded[&(name, labels.clone())];
+        let (kind, recorded, unit, described) = recorded[&(name, labels.to_vec())];
         let value: f64 = value.parse().expect("a number");
         assert!((value - recorded).abs() < 0.0001, "{key}: {value} {recorded}");
         assert_eq!(kind == MetricKind::Counter, key.ends_with("_total"), "{key}");
-        let expected = match key.rsplit('_').next() {
+        let expected = match key.trim_end_matches("_total").rsplit('_').next() {
             Some("bytes") => Some(Unit::Bytes),
             Some("ratio") => None,
             _ => Some(Unit::Count),
@@ -77,6 +80,39 @@ fn the_figures_of_a_pool_are_recorded() {
         count += 1;
     }
     assert_eq!(recorded.len(), count, "nothing else is recorded");
+}
+
+#[test]
+fn the_figures_of_a_sweeper_are_recorded() {
+    static POOL: MemoryPool = MemoryPool::new();
+    POOL.add_heap(at(BASE), UNITS * UNIT).expect("the heap is one");
+    let sweeper = mempool::Sweeper::spawn(&POOL).expect("there are threads");
+    assert!(sweeper.wait_for_pass());
+    let stats = sweeper.stats();
+    let recorded = recorded(|| {
+        describe_metrics();
+        stats.record(&[("sweeper", "one")]);
+    });
+    are_those_of(&stats.log_line().to_string(), &recorded, &[String::from("sweeper=one")]);
+    assert!(recorded[&(String::from("heapmaster_sweeper_passes_total"), vec![String::from("sweeper=one")])].1 >= 1.0);
+}
+
+#[cfg(all(feature = "allocator", unix))]
+#[test]
+fn the_figures_of_an_allocator_are_recorded() {
+    use std::alloc::{GlobalAlloc, Layout};
+
+    let allocator = mempool::PoolAllocator::with_limit(1 << 24);
+    // SAFETY: the layout has a size above 0.
+    assert!(!unsafe { allocator.alloc(Layout::new::<[u8; 100]>()) }.is_null());
+    let stats = allocator.stats();
+    let recorded = recorded(|| {
+        describe_metrics();
+        stats.record(&[("allocator", "one")]);
+    });
+    are_those_of(&stats.log_line().to_string(), &recorded, &[String::from("allocator=one")]);
+    let name = String::from("heapmaster_allocator_limit_bytes");
+    assert_eq!(recorded[&(name, vec![String::from("allocator=one")])].1, f64::from(1 << 24));
 }
 
 #[test]
@@ -136,6 +172,7 @@ fn orders_and_heaps_are_recorded() {
             ("free", heap.free),
             ("in_transit", heap.in_transit),
             ("largest_free", heap.largest_free),
+            ("largest_possible", heap.largest_possible),
         ];
         assert_eq!(recorded.len(), expected.len());
         let labels = vec![String::from("pool=one"), format!("heap={}", heap.heap.get())];
@@ -148,12 +185,21 @@ fn orders_and_heaps_are_recorded() {
 
 #[test]
 fn every_metric_is_in_the_documentation() {
-    let source = include_str!("../src/stats/record.rs");
+    let source = [
+        include_str!("../src/stats/record.rs"),
+        include_str!("../src/stats/sweeper.rs"),
+        #[cfg(all(feature = "allocator", unix))]
+        include_str!("../src/stats/allocator.rs"),
+    ]
+    .concat();
     let pool = busy();
     let names = recorded(|| {
         pool.stats().record(Vec::new());
         pool.stats().record_orders(Vec::new());
         pool.heaps().for_each(|heap| heap.record(Vec::new()));
+        mempool::SweeperStats::default().record(Vec::new());
+        #[cfg(all(feature = "allocator", unix))]
+        mempool::AllocatorStats::default().record(Vec::new());
     });
     assert!(names.len() > 30);
     for (name, _) in names.keys() {

@@ -120,3 +120,37 @@ fn configurations_are_checked() {
     let wrong = to_value(MemoryPool::builder().min_block(3)).expect("it can be written");
     assert!(read(wrong).is_err());
 }
+
+/// Statistics in which each number is another one, and those numbers.
+fn distinct<T: serde::Serialize + for<'de> serde::Deserialize<'de> + Default>() -> (T, Vec<u64>) {
+    let mut value = to_value(T::default()).expect("it can be written");
+    let fields = value.as_object_mut().expect("a map").values_mut().filter(|value| value.is_number());
+    let numbers: Vec<u64> = (1_000..).zip(fields).map(|(number, field)| (*field = json!(number), number).1).collect();
+    (from_value(value).expect("it can be read"), numbers)
+}
+
+/// Every field has its row in the table of figures, in the line for a log and in what is printed.
+fn has_every_number(numbers: &[u64], line: &str) {
+    let values = line.split(' ').filter_map(|pair| pair.split_once('=')?.1.parse::<u64>().ok());
+    assert_eq!(values.collect::<std::collections::BTreeSet<_>>(), numbers.iter().copied().collect(), "{line}");
+}
+
+#[test]
+fn every_field_is_a_figure() {
+    let (stats, numbers) = distinct::<PoolStats>();
+    has_every_number(&numbers, &stats.log_line().to_string());
+    #[cfg(feature = "std")]
+    {
+        let (stats, numbers) = distinct::<mempool::SweeperStats>();
+        has_every_number(&numbers, &stats.log_line().to_string());
+        assert_eq!(stats.to_string().split(", ").count(), numbers.len(), "{stats}");
+        again(&stats);
+    }
+    #[cfg(all(feature = "allocator", unix))]
+    {
+        let (stats, numbers) = distinct::<mempool::AllocatorStats>();
+        has_every_number(&numbers, &stats.log_line().to_string());
+        assert_eq!(stats.to_string().split(", ").count(), numbers.len(), "{stats}");
+        again(&stats);
+    }
+}

@@ -183,7 +183,7 @@ fn busy() -> (MemoryPool, PoolStats) {
 }
 
 /// What a log line must have besides `orders`.
-fn expected(stats: &PoolStats) -> [(&'static str, u64); 19] {
+fn expected(stats: &PoolStats) -> [(&'static str, u64); 21] {
     [
         ("heaps", stats.heaps as u64),
         ("capacity_bytes", stats.capacity as u64),
@@ -192,6 +192,8 @@ fn expected(stats: &PoolStats) -> [(&'static str, u64); 19] {
         ("free_bytes", stats.free as u64),
         ("in_transit_bytes", stats.in_transit as u64),
         ("largest_free_bytes", stats.largest_free as u64),
+        ("largest_possible_bytes", stats.largest_possible as u64),
+        ("misaligned_heaps", stats.misaligned_heaps as u64),
         ("caches", stats.caches as u64),
         ("cache_allocations_total", stats.cache_allocations),
         ("cache_releases_total", stats.cache_releases),
@@ -303,4 +305,36 @@ fn a_pool_in_a_message_is_one_line() {
     assert_eq!(line, format!("{pool:?}"));
     assert!(line.starts_with("MemoryPool { heaps: 2, capacity: ") && line.ends_with(" }"), "{line}");
     assert!(line.lines().count() == 1 && line.len() < 120, "{line}");
+}
+
+#[test]
+fn a_heap_whose_base_loses_half_says_so() {
+    const SIZE: usize = 1 << 20;
+    let most = |pool: &MemoryPool| pool.heaps().map(|heap| heap.largest_possible).max();
+    // Where it begins, in units, and the largest block that it has.
+    for (units, size, largest, aligned) in [
+        (0, SIZE, SIZE, SIZE),
+        (SIZE / UNIT / 2, SIZE, SIZE / 2, SIZE),
+        (1, SIZE, SIZE / 2, SIZE),
+        // A quarter behind a boundary half of it is the largest block at any base.
+        (SIZE / UNIT / 4, SIZE / 4 * 3, SIZE / 2, SIZE / 2),
+        (SIZE / UNIT / 4, SIZE / 2, SIZE / 4, SIZE / 2),
+    ] {
+        let pool = MemoryPool::new();
+        let id = pool.add_heap(at(BASE + units * UNIT), size).expect("the heap is one");
+        let heap = pool.stats_of(id).expect("it has the heap");
+        assert_eq!((heap.largest_possible, heap.largest_if_aligned), (largest, aligned), "{heap}");
+        assert_eq!(heap.is_misaligned(), largest < aligned);
+        assert_eq!(heap.to_string().contains("at a base that is a multiple of"), heap.is_misaligned(), "{heap}");
+        let stats = pool.stats();
+        assert_eq!((stats.largest_possible, stats.misaligned_heaps), (largest, usize::from(largest < aligned)));
+        assert_eq!(stats.to_string().contains("misaligned heaps"), largest < aligned, "{stats}");
+        // It is what it says.
+        assert!(!pool.hl_alloc(largest).is_null() && pool.hl_alloc(2 * largest).is_null());
+        assert_eq!(most(&pool), Some(largest));
+    }
+    // Where blocks are limited, the base is good enough if it is good enough for those.
+    let pool = pool_of(&[], MemoryPool::builder().max_block(SIZE / 4));
+    pool.add_heap(at(BASE + SIZE / 2), SIZE).expect("the heap is one");
+    assert_eq!((most(&pool), pool.stats().misaligned_heaps), (Some(SIZE / 4), 0));
 }

@@ -11,7 +11,7 @@
 //! | `slow` | allocations that no cache serves |
 //! | `round` | what a sweeper does |
 //! | `release` | the ways back, and what is checked there |
-//! | `builder`, `stats` | what users set and see |
+//! | `builder` | what users set |
 //! | `global`, `api` | Rust's allocator traits |
 //!
 //! Nothing in here reaches another allocator, a lock, a panic or a log: it may be the global allocator of a program.
@@ -29,10 +29,8 @@ mod round;
 mod shared;
 mod slab;
 mod slow;
-mod stats;
 
 pub use builder::AllocatorBuilder;
-pub use stats::AllocatorStats;
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -40,6 +38,7 @@ use core::ptr::NonNull;
 
 use crate::cache::{number, numbers, remember, remembered};
 use crate::error::MapError;
+use crate::stats::AllocatorStats;
 use crate::sync::{AtomicPtr, AtomicU64, Ordering};
 use crate::units::Bytes;
 use crate::wakers::Wakers;

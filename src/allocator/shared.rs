@@ -9,6 +9,7 @@ use crate::metadata::{Source, Table, room};
 use crate::pages::{self, Reservation};
 use crate::raw::runs::MOST_PAGES;
 use crate::raw::{Lane, Order};
+use crate::stats::AllocatorStats;
 use crate::sync::{AtomicPtr, AtomicU32, Ordering, sleep, yield_now};
 
 use super::builder::Options;
@@ -17,7 +18,6 @@ use super::class::{self, PAGE};
 use super::depot::{Depots, MAGAZINE};
 use super::region::{Backing, Region};
 use super::slab::Slab;
-use super::stats::AllocatorStats;
 
 /// The region begins at a multiple of so many bytes.
 const ALIGN: usize = 2 << 20;

@@ -143,6 +143,10 @@ impl MemoryPool {
     /// block is left out. Adjacent heaps stay separate: no block spans two. The pool takes 6 bytes and a bit of tables for
     /// each smallest block from the global allocator; of a huge heap's tables, none is touched before it is used.
     ///
+    /// Blocks are aligned to their size. So the base decides how large they can be: one that is a multiple of the largest power of
+    /// two within `size` gives the largest. At another base that block can't be formed, and half of the heap or more is lost to requests
+    /// of its size; [`HeapStats::is_misaligned`](crate::HeapStats::is_misaligned) tells, and so does a pool's `stats()` when it is printed.
+    ///
     /// The pool never accesses the region, so it may be memory that this program can't reach. Pointers to blocks are
     /// derived from `base`: to write to the blocks, give one that may write, such as `as_mut_ptr` returns. The region
     /// must stay the caller's for as long as blocks of it are in use.

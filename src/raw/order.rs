@@ -121,6 +121,7 @@ pub struct Geometry {
     units: u32,
     skew: u32,
     max_order: Order,
+    max_order_if_aligned: Order,
 }
 
 impl Geometry {
@@ -130,8 +131,9 @@ impl Geometry {
     /// The geometry of `units` units, the first of which has the absolute number `first_unit` (its address in units),
     /// with no block above `max_order`.
     pub fn new(units: u32, first_unit: u64, max_order: Order) -> Self {
+        let max_order_if_aligned = units.checked_ilog2().map_or(Order::ZERO, |order| Order(order as u8)).min(max_order);
         // No order needs more than the low 31 bits of a unit's number, so the rest of it may go.
-        let mut geometry = Self { units, skew: first_unit as u32, max_order };
+        let mut geometry = Self { units, skew: first_unit as u32, max_order, max_order_if_aligned };
         geometry.max_order = geometry.blocks(0..units).map(|(_, order)| order).max().unwrap_or(Order::ZERO);
         geometry
     }
@@ -152,6 +154,11 @@ impl Geometry {
     #[inline]
     pub const fn max_order(&self) -> Order {
         self.max_order
+    }
+
+    /// The order of the largest block that so many units can ever form, wherever they begin.
+    pub const fn max_order_if_aligned(&self) -> Order {
+        self.max_order_if_aligned
     }
 
     /// Is a block of `order` aligned to its size where `block` begins?

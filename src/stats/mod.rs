@@ -1,8 +1,12 @@
 //! Figures of a pool at one moment: what they are, and how they are counted.
 
+#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+mod allocator;
 mod figures;
 #[cfg(feature = "metrics")]
 mod record;
+#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+mod sweeper;
 mod text;
 #[cfg(feature = "serde")]
 mod wire;
@@ -13,8 +17,12 @@ use crate::cache::Served;
 use crate::heap::{Heap, HeapId};
 use crate::raw::{Coalescer, Kind, Order};
 
+#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+pub use allocator::AllocatorStats;
 #[cfg(feature = "metrics")]
 pub use record::describe_metrics;
+#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+pub use sweeper::SweeperStats;
 
 /// How many blocks of one size there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,6 +101,13 @@ pub struct HeapStats {
     pub in_transit: usize,
     /// The largest block in bytes that merging forms of what is free now.
     pub largest_free: usize,
+    /// The largest block in bytes that the heap forms when all of it is free. Blocks are aligned to their size, so that depends on
+    /// its base.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub largest_possible: usize,
+    /// The largest block in bytes that it would form if its base were a multiple of that.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub largest_if_aligned: usize,
 }
 
 impl HeapStats {
@@ -120,13 +135,39 @@ impl HeapStats {
                 }
             }
         }
-        let largest_free = coalescer.largest().map_or(0, |order| orders[order].block_size);
-        Self { heap: heap.id, capacity: heap.capacity(), live, cached, free, in_transit, largest_free }
+        let geometry = heap.buddy().geometry();
+        Self {
+            heap: heap.id,
+            capacity: heap.capacity(),
+            live,
+            cached,
+            free,
+            in_transit,
+            largest_free: coalescer.largest().map_or(0, |order| orders[order].block_size),
+            largest_possible: orders[geometry.max_order()].block_size,
+            largest_if_aligned: orders[geometry.max_order_if_aligned()].block_size,
+        }
     }
 
     /// The figures of a heap of a pool. `block_size` tells the bytes of an order.
     pub(crate) fn of(heap: &Heap, block_size: impl Fn(Order) -> usize) -> Self {
         Self::count(heap, &mut PoolStats::new(block_size).orders)
+    }
+
+    /// Does its base keep the heap from forming a block that is twice as large, or larger? Half of it or more is lost to the
+    /// largest blocks then. The addresses of a `Vec` are such a base, as a rule.
+    ///
+    /// ```
+    /// # let pool = mempool::MemoryPool::new();
+    /// let region = |base: usize| std::ptr::without_provenance_mut(base);
+    /// let good = pool.add_heap(region(1 << 30), 1 << 26)?;
+    /// let bad = pool.add_heap(region((1 << 31) + 4096), 1 << 26)?;
+    /// assert!(pool.stats_of(good).is_some_and(|heap| heap.largest_possible == 1 << 26 && !heap.is_misaligned()));
+    /// assert!(pool.stats_of(bad).is_some_and(|heap| heap.largest_possible == 1 << 25 && heap.is_misaligned()));
+    /// # Ok::<(), mempool::AddHeapError>(())
+    /// ```
+    pub fn is_misaligned(&self) -> bool {
+        self.largest_possible < self.largest_if_aligned
     }
 
     /// As [`PoolStats::external_fragmentation`], of this heap.
@@ -169,6 +210,10 @@ pub struct PoolStats {
     pub in_transit: usize,
     /// The largest block in bytes that merging forms of what is free now.
     pub largest_free: usize,
+    /// The largest block in bytes that any of the heaps forms when all of it is free.
+    pub largest_possible: usize,
+    /// Heaps that would form a block of twice that size or more at another base; see [`HeapStats::is_misaligned`].
+    pub misaligned_heaps: usize,
     /// Threads that have a cache, or had one that no other thread has taken over yet.
     pub caches: usize,
     /// Allocations that the caches served.
@@ -210,8 +255,8 @@ impl PoolStats {
 
     /// Counts the blocks of one more heap. O(blocks).
     pub(crate) fn add_heap(&mut self, heap: &Heap) {
-        let HeapStats { capacity, live, cached, free, in_transit, largest_free, .. } =
-            HeapStats::count(heap, &mut self.orders);
+        let counted = HeapStats::count(heap, &mut self.orders);
+        let HeapStats { capacity, live, cached, free, in_transit, largest_free, largest_possible, .. } = counted;
         self.heaps += 1;
         self.capacity = self.capacity.saturating_add(capacity);
         self.live = self.live.saturating_add(live);
@@ -219,6 +264,8 @@ impl PoolStats {
         self.free = self.free.saturating_add(free);
         self.in_transit = self.in_transit.saturating_add(in_transit);
         self.largest_free = self.largest_free.max(largest_free);
+        self.largest_possible = self.largest_possible.max(largest_possible);
+        self.misaligned_heaps += usize::from(counted.is_misaligned());
     }
 
     /// Adds what one more cache counted.

@@ -7,31 +7,46 @@ use std::vec::Vec;
 
 use ::metrics::{IntoLabels, Key, Label, Level, Metadata, Recorder, Unit, with_recorder};
 
-use super::figures::{FIGURES, Value, name};
+use super::figures::{Figures, Of};
 use super::{HeapStats, PoolStats};
 
 static METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
 
 /// Blocks by size and state.
-const BLOCKS: (&str, &str) = (name!("blocks"), "Blocks of one size in one state.");
-
-/// Figures of a heap: names, descriptions, values.
-type OfHeap = (&'static str, &'static str, fn(&HeapStats) -> usize);
-const OF_HEAP: [OfHeap; 6] = [
-    (name!("heap_capacity_bytes"), "Bytes of a heap in blocks, of whatever state.", |of| of.capacity),
-    (name!("heap_live_bytes"), "Bytes of a heap's blocks with the user.", |of| of.live),
-    (name!("heap_cached_bytes"), "Bytes of a heap's blocks in caches.", |of| of.cached),
-    (name!("heap_free_bytes"), "Bytes of a heap's free blocks.", |of| of.free),
-    (name!("heap_in_transit_bytes"), "Bytes of a heap's blocks that were being split, merged or resized.", |of| {
-        of.in_transit
-    }),
-    (name!("heap_largest_free_bytes"), "The largest block that merging forms of what is free in a heap.", |of| {
-        of.largest_free
-    }),
-];
+const BLOCKS: (&str, &str) = ("heapmaster_blocks", "Blocks of one size in one state.");
 
 fn gauge(recorder: &dyn Recorder, name: &'static str, labels: Vec<Label>, value: f64) {
     recorder.register_gauge(&Key::from_parts(name, labels), &METADATA).set(value);
+}
+
+/// Sets the metrics of all figures of `stats`.
+pub(super) fn set<S: Figures>(stats: &S, labels: &[Label]) {
+    with_recorder(|recorder| {
+        for figure in S::FIGURES {
+            let (name, labels) = (figure.name, labels.to_vec());
+            match figure.of {
+                Of::Count(of) | Of::Bytes(of) => gauge(recorder, name, labels, of(stats) as f64),
+                Of::Ratio(of) => gauge(recorder, name, labels, of(stats)),
+                Of::Total(of) | Of::TotalBytes(of) => {
+                    recorder.register_counter(&Key::from_parts(name, labels), &METADATA).absolute(of(stats));
+                }
+            }
+        }
+    });
+}
+
+/// Says what the figures of `S` are.
+fn describe<S: Figures>(recorder: &dyn Recorder) {
+    for figure in S::FIGURES {
+        let (name, description) = (figure.name.into(), figure.description.into());
+        match figure.of {
+            Of::Bytes(_) => recorder.describe_gauge(name, Some(Unit::Bytes), description),
+            Of::Count(_) => recorder.describe_gauge(name, Some(Unit::Count), description),
+            Of::Ratio(_) => recorder.describe_gauge(name, None, description),
+            Of::Total(_) => recorder.describe_counter(name, Some(Unit::Count), description),
+            Of::TotalBytes(_) => recorder.describe_counter(name, Some(Unit::Bytes), description),
+        }
+    }
 }
 
 impl PoolStats {
@@ -50,6 +65,8 @@ impl PoolStats {
     /// | `heapmaster_free_bytes` | bytes of free blocks |
     /// | `heapmaster_in_transit_bytes` | bytes of blocks being split, merged or resized |
     /// | `heapmaster_largest_free_bytes` | the largest block that merging forms of what is free |
+    /// | `heapmaster_largest_possible_bytes` | the largest block that a heap forms when all of it is free |
+    /// | `heapmaster_misaligned_heaps` | heaps whose base keeps them from forming a block twice as large |
     /// | `heapmaster_external_fragmentation_ratio` | 1 − largest free block / free bytes |
     /// | `heapmaster_caches` | threads that have a cache, or left one |
     ///
@@ -79,21 +96,7 @@ impl PoolStats {
     /// pool.stats().record(&[("pool", "frames")]);
     /// ```
     pub fn record(&self, labels: impl IntoLabels) {
-        let labels = labels.into_labels();
-        with_recorder(|recorder| {
-            for figure in &FIGURES {
-                match (figure.of)(self) {
-                    Value::Count(value) | Value::Bytes(value) => {
-                        gauge(recorder, figure.name, labels.clone(), value as f64);
-                    }
-                    Value::Ratio(value) => gauge(recorder, figure.name, labels.clone(), value),
-                    Value::Total(value) => {
-                        let key = Key::from_parts(figure.name, labels.clone());
-                        recorder.register_counter(&key, &METADATA).absolute(value);
-                    }
-                }
-            }
-        });
+        set(self, &labels.into_labels());
     }
 
     /// Sets the gauges `heapmaster_blocks` to the numbers of blocks, with the labels `block_size`, in bytes, and `state`: `live`,
@@ -129,7 +132,8 @@ impl PoolStats {
 impl HeapStats {
     /// Sets gauges to the figures of this heap, with the label `heap`, its number, besides those that are given. They are
     /// `heapmaster_heap_capacity_bytes`, `heapmaster_heap_live_bytes`, `heapmaster_heap_cached_bytes`,
-    /// `heapmaster_heap_free_bytes`, `heapmaster_heap_in_transit_bytes` and `heapmaster_heap_largest_free_bytes`.
+    /// `heapmaster_heap_free_bytes`, `heapmaster_heap_in_transit_bytes`, `heapmaster_heap_largest_free_bytes` and
+    /// `heapmaster_heap_largest_possible_bytes`.
     ///
     /// # Progress
     ///
@@ -146,34 +150,24 @@ impl HeapStats {
     pub fn record(&self, labels: impl IntoLabels) {
         let mut labels = labels.into_labels();
         labels.push(Label::new("heap", self.heap.get().to_string()));
-        with_recorder(|recorder| {
-            for (name, _, of) in OF_HEAP {
-                gauge(recorder, name, labels.clone(), of(self) as f64);
-            }
-        });
+        set(self, &labels);
     }
 }
 
-/// Tells the recorder what the metrics of [`PoolStats::record`], [`PoolStats::record_orders`] and [`HeapStats::record`] are, and
-/// in which units. To be called once, after the recorder was installed; all pools have the same metrics.
+/// Tells the recorder what the metrics of all `record` methods are, and in which units. To be called once, after the recorder was
+/// installed: all pools have the same metrics, and so have all allocators and all sweepers.
 ///
 /// # Progress
 ///
 /// As the recorder.
 pub fn describe_metrics() {
     with_recorder(|recorder| {
-        for figure in &FIGURES {
-            let (name, description) = (figure.name.into(), figure.description.into());
-            match (figure.of)(&PoolStats::default()) {
-                Value::Bytes(_) => recorder.describe_gauge(name, Some(Unit::Bytes), description),
-                Value::Count(_) => recorder.describe_gauge(name, Some(Unit::Count), description),
-                Value::Ratio(_) => recorder.describe_gauge(name, None, description),
-                Value::Total(_) => recorder.describe_counter(name, Some(Unit::Count), description),
-            }
-        }
+        describe::<PoolStats>(recorder);
         recorder.describe_gauge(BLOCKS.0.into(), Some(Unit::Count), BLOCKS.1.into());
-        for (name, description, _) in OF_HEAP {
-            recorder.describe_gauge(name.into(), Some(Unit::Bytes), description.into());
-        }
+        describe::<HeapStats>(recorder);
+        #[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+        describe::<super::AllocatorStats>(recorder);
+        #[cfg(not(all(loom, feature = "loom")))]
+        describe::<super::SweeperStats>(recorder);
     });
 }

@@ -2,7 +2,7 @@
 
 use core::fmt::{self, Write};
 
-use super::figures::{FIGURES, Value};
+use super::figures::{Figure, Figures, Value};
 use super::{HeapStats, OrderStats, PoolStats, SweepReport};
 use crate::units::{Bytes, Percent};
 
@@ -40,19 +40,50 @@ struct LogLine<'a>(&'a PoolStats);
 impl fmt::Display for LogLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(stats) = self;
-        for (number, figure) in FIGURES.iter().enumerate() {
+        Pairs(*stats).fmt(f)?;
+        for (number, OrderStats { block_size, free, cached, live, .. }) in stats.orders().enumerate() {
+            f.write_str(if number == 0 { " orders=" } else { "," })?;
+            write!(f, "{block_size}:{live}/{cached}/{free}")?;
+        }
+        Ok(())
+    }
+}
+
+/// All figures as `key=value`.
+pub(super) struct Pairs<'a, S>(pub(super) &'a S);
+
+impl<S: Figures> fmt::Display for Pairs<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, figure) in S::FIGURES.iter().enumerate() {
             if number > 0 {
                 f.write_char(' ')?;
             }
             let key = figure.key();
-            match (figure.of)(stats) {
-                Value::Count(value) | Value::Bytes(value) | Value::Total(value) => write!(f, "{key}={value}")?,
+            match figure.value(self.0) {
+                Value::Number(value) | Value::Bytes(value) => write!(f, "{key}={value}")?,
                 Value::Ratio(value) => write!(f, "{key}={value:.4}")?,
             }
         }
-        for (number, OrderStats { block_size, free, cached, live, .. }) in stats.orders().enumerate() {
-            f.write_str(if number == 0 { " orders=" } else { "," })?;
-            write!(f, "{block_size}:{live}/{cached}/{free}")?;
+        Ok(())
+    }
+}
+
+/// The figures that are not 0 in a line for a person, with commas between.
+pub(super) struct Line<'a, S>(pub(super) &'a S);
+
+impl<S: Figures> fmt::Display for Line<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value_of = |figure: &Figure<S>| figure.value(self.0);
+        for (number, figure) in S::FIGURES.iter().filter(|figure| !value_of(figure).is_zero()).enumerate() {
+            if number > 0 {
+                f.write_str(", ")?;
+            }
+            let label = figure.label;
+            match value_of(figure) {
+                Value::Number(value) => write!(f, "{label} {value}")?,
+                Value::Bytes(value) => write!(f, "{label} {}", Bytes(value))?,
+                Value::Ratio(value) => write!(f, "{label} {:.1} %", value * 100.0)?,
+            }
         }
         Ok(())
     }
@@ -65,16 +96,15 @@ impl fmt::Display for PoolStats {
         let plural = if self.heaps == 1 { "" } else { "s" };
         write!(f, "{} heap{plural}, {}", self.heaps, Bytes(self.capacity as u64))?;
         let whole = self.capacity as u64;
-        for figure in FIGURES.iter().filter(|figure| !["heaps", "capacity"].contains(&figure.label)) {
+        for figure in Self::FIGURES.iter().filter(|figure| !["heaps", "capacity"].contains(&figure.label)) {
             let label = figure.label;
-            match (figure.of)(self) {
-                Value::Count(0) | Value::Bytes(0) | Value::Total(0) => {}
-                Value::Count(value) | Value::Total(value) => write!(f, "\n  {label:<22} {value:>12}")?,
+            match figure.value(self) {
+                value if value.is_zero() => {}
+                Value::Number(value) => write!(f, "\n  {label:<22} {value:>12}")?,
                 Value::Bytes(part) => {
                     let (bytes, share) = (Bytes(part), Percent { part, whole });
                     write!(f, "\n  {label:<22} {bytes:>12} {share:>8} {part:>16} B")?;
                 }
-                Value::Ratio(0.0) => {}
                 Value::Ratio(value) => write!(f, "\n  {label:<22} {:>12} {:>6.1} %", "", value * 100.0)?,
             }
         }
@@ -114,20 +144,12 @@ fn bar(f: &mut fmt::Formatter<'_>, order: &OrderStats) -> fmt::Result {
 }
 
 impl fmt::Display for HeapStats {
-    /// One line, without the figures that are 0.
+    /// One line, without the figures that are 0; at its end what a better base would give, if there is one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { heap, capacity, live, cached, free, in_transit, largest_free } = self;
-        write!(f, "{heap}: {}", Bytes(*capacity as u64))?;
-        for (label, bytes) in [
-            ("live", live),
-            ("cached", cached),
-            ("free", free),
-            ("in transit", in_transit),
-            ("largest free", largest_free),
-        ] {
-            if *bytes > 0 {
-                write!(f, ", {label} {}", Bytes(*bytes as u64))?;
-            }
+        write!(f, "{}: {}", self.heap, Line(self))?;
+        if self.is_misaligned() {
+            let better = Bytes(self.largest_if_aligned as u64);
+            write!(f, " (at a base that is a multiple of {better}: {better})")?;
         }
         Ok(())
     }

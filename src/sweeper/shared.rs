@@ -12,23 +12,8 @@ use core::mem;
 use std::time::Duration;
 
 use super::Target;
+use crate::stats::SweeperStats;
 use crate::sync::{AtomicU8, AtomicU64, Condvar, Mutex, MutexGuard, Ordering, PoisonError};
-
-/// What a [`Sweeper`](crate::Sweeper) has done so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SweeperStats {
-    /// Passes.
-    pub passes: u64,
-    /// Passes before their time, because an allocation had to sweep by itself.
-    pub early: u64,
-    /// Times that it came through all heaps of a pool; those count in which nothing was left to do.
-    pub rounds: u64,
-    /// Pairs of buddies that it merged.
-    pub merges: u64,
-    /// Bytes that it gave back to the operating system; see [`SweeperBuilder::trim_after`](crate::SweeperBuilder::trim_after).
-    pub trimmed: u64,
-}
 
 /// What the thread shares with who started it.
 #[derive(Default)]

@@ -1,0 +1,139 @@
+//! Figures of an allocator.
+
+use core::fmt;
+
+use super::figures::{Figure, Figures, Of};
+use super::text::{Line, Pairs};
+
+/// What a [`PoolAllocator`](crate::PoolAllocator) has at one moment; while others allocate, about so much.
+///
+/// To print one is to get a line for a person, without the figures that are 0; [`log_line`](Self::log_line) is for logs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default))]
+#[non_exhaustive]
+pub struct AllocatorStats {
+    /// Bytes that the heap may grow to.
+    pub limit: usize,
+    /// Bytes of the heap now.
+    pub heap: usize,
+    /// Of these, free: in no block, and in no cache.
+    pub free: usize,
+    /// Of the free ones, kept for blocks of one size class until they are needed elsewhere.
+    pub idle: usize,
+    /// Bytes of the allocator's own tables and caches, besides the heap.
+    pub metadata: usize,
+    /// Caches of threads, also of such that are gone.
+    pub caches: usize,
+    /// Releases and reallocations that it refused since it was made. A [checked](crate::AllocatorBuilder::checked) allocator refuses
+    /// all that are wrong; another one those of addresses at which it sees that nothing can be.
+    pub refused_releases: u64,
+}
+
+impl Figures for AllocatorStats {
+    const FIGURES: &'static [Figure<Self>] = {
+        use Of::{Bytes, Count, Total};
+        &[
+            Figure::new(
+                "heapmaster_allocator_limit_bytes",
+                "limit",
+                "Bytes that the heap of an allocator may grow to.",
+                Bytes(|of| of.limit as u64),
+            ),
+            Figure::new(
+                "heapmaster_allocator_heap_bytes",
+                "heap",
+                "Bytes of the heap of an allocator.",
+                Bytes(|of| of.heap as u64),
+            ),
+            Figure::new(
+                "heapmaster_allocator_free_bytes",
+                "free",
+                "Bytes of an allocator's heap in no block and in no cache.",
+                Bytes(|of| of.free as u64),
+            ),
+            Figure::new(
+                "heapmaster_allocator_idle_bytes",
+                "of that idle",
+                "Free bytes of an allocator's heap that are kept for blocks of one size class.",
+                Bytes(|of| of.idle as u64),
+            ),
+            Figure::new(
+                "heapmaster_allocator_metadata_bytes",
+                "metadata",
+                "Bytes of an allocator's own tables and caches.",
+                Bytes(|of| of.metadata as u64),
+            ),
+            Figure::new(
+                "heapmaster_allocator_caches",
+                "caches",
+                "Caches of an allocator's threads, also of such that are gone.",
+                Count(|of| of.caches as u64),
+            ),
+            Figure::new(
+                "heapmaster_allocator_refused_releases_total",
+                "refused releases",
+                "Releases and reallocations that an allocator refused.",
+                Total(|of| of.refused_releases),
+            ),
+        ]
+    };
+}
+
+impl AllocatorStats {
+    /// The figures in one line of `key=value` pairs ([logfmt](https://brandur.org/logfmt)), for a log that keeps them.
+    ///
+    /// All figures are there each time, in the same order, with their unit in the key: `_bytes`, and `_total` for what only
+    /// ever grows. No value has a space. Keys may be added in later versions.
+    ///
+    /// ```
+    /// let allocator = mempool::PoolAllocator::with_limit(64 << 20);
+    /// let line = allocator.stats().log_line().to_string();
+    /// assert!(line.starts_with("allocator_limit_bytes=67108864 allocator_heap_bytes=0 "));
+    /// ```
+    pub fn log_line(&self) -> impl fmt::Display + '_ {
+        Pairs(self)
+    }
+}
+
+#[cfg(feature = "metrics")]
+impl AllocatorStats {
+    /// Sets metrics to these figures, in the recorder of the program, or of the calling thread where it has one. The labels
+    /// tell allocators apart; `Vec::new()` for none. The figures are as old as `self`; see
+    /// [`PoolStats::record`](crate::PoolStats::record).
+    ///
+    /// | gauge | |
+    /// |---|---|
+    /// | `heapmaster_allocator_limit_bytes` | bytes that the heap may grow to |
+    /// | `heapmaster_allocator_heap_bytes` | bytes of the heap |
+    /// | `heapmaster_allocator_free_bytes` | of these, in no block and in no cache |
+    /// | `heapmaster_allocator_idle_bytes` | of the free ones, kept for blocks of one size class |
+    /// | `heapmaster_allocator_metadata_bytes` | bytes of tables and caches |
+    /// | `heapmaster_allocator_caches` | caches of threads, also of such that are gone |
+    ///
+    /// | counter | |
+    /// |---|---|
+    /// | `heapmaster_allocator_refused_releases_total` | releases and reallocations that were refused |
+    ///
+    /// # Progress
+    ///
+    /// As the recorder. It allocates, from the global allocator, which may be the one that it tells of.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let allocator = mempool::PoolAllocator::new();
+    /// mempool::describe_metrics(); // once
+    /// allocator.stats().record(&[("allocator", "global")]);
+    /// ```
+    pub fn record(&self, labels: impl ::metrics::IntoLabels) {
+        super::record::set(self, &labels.into_labels());
+    }
+}
+
+impl fmt::Display for AllocatorStats {
+    /// One line, without the figures that are 0.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Line(self).fmt(f)
+    }
+}
