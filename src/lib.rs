@@ -3,6 +3,9 @@
 #![no_std]
 
 extern crate alloc;
+#[cfg(test)]
+#[macro_use]
+extern crate std;
 
 #[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
 mod allocator;
@@ -24,6 +27,8 @@ pub mod raw;
 #[cfg(not(all(loom, feature = "loom")))]
 mod raw;
 mod stats;
+#[cfg(all(test, feature = "std", not(loom)))]
+mod stops;
 #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
 mod sweeper;
 mod sync;

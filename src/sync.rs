@@ -8,6 +8,8 @@
 //! access first swaps the companion, `Relaxed`: that makes any two accesses dependent and adds no happens-before edge.
 //! `loom-tests/tests/companion.rs` shows a schedule that is missed without it. Pointers are loaded by all threads in every
 //! operation, and hardly ever change; to order these loads, too, would make models of the pool many times as long.
+//!
+//! In the unit tests each access, each fence and each wait is a *step*, at which a test can stop the thread (`stops`).
 #![allow(clippy::disallowed_types)]
 
 #[cfg(not(all(loom, feature = "loom")))]
@@ -20,7 +22,31 @@ use core::cell::UnsafeCell;
 #[cfg(all(loom, feature = "loom"))]
 use loom::cell::UnsafeCell;
 
-pub(crate) use atomic::{Ordering, fence};
+pub(crate) use atomic::Ordering;
+
+#[cfg(all(test, feature = "std", not(loom)))]
+use crate::stops::{step, waits};
+#[cfg(not(all(test, feature = "std", not(loom))))]
+use no_stops::{step, waits};
+
+/// There are no steps.
+#[cfg(not(all(test, feature = "std", not(loom))))]
+mod no_stops {
+    #[inline(always)]
+    pub const fn step() {}
+
+    #[inline(always)]
+    pub const fn waits() -> bool {
+        true
+    }
+}
+
+/// As the atomics' own.
+#[inline(always)]
+pub(crate) fn fence(order: Ordering) {
+    step();
+    atomic::fence(order);
+}
 
 #[cfg(all(loom, feature = "loom"))]
 pub(crate) use loom::thread::Thread;
@@ -32,8 +58,14 @@ pub(crate) use threads::*;
 mod threads {
     extern crate std;
 
+    /// As the standard library's.
     #[cfg(all(feature = "allocator", unix))]
-    pub(crate) use std::thread::sleep;
+    pub(crate) fn sleep(time: core::time::Duration) {
+        super::step();
+        if super::waits() {
+            std::thread::sleep(time);
+        }
+    }
 
     pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
     pub(crate) use std::thread::{Builder as ThreadBuilder, JoinHandle, Thread, current, park, park_timeout};
@@ -133,6 +165,7 @@ macro_rules! wrap {
             fn word(&self) -> &atomic::$name $(<$parameter>)? {
                 #[cfg(all(loom, feature = "loom"))]
                 self.companion.before_change();
+                step();
                 &self.word
             }
 
@@ -140,6 +173,7 @@ macro_rules! wrap {
             pub(crate) fn load(&self, order: Ordering) -> $value {
                 #[cfg(all(loom, feature = "loom"))]
                 self.companion.before_load();
+                step();
                 self.word.load(order)
             }
 
@@ -313,16 +347,19 @@ impl<T> Local<T> {
 }
 
 /// Lets other threads run: by the scheduler with the feature `std`, else by a pause of the processor.
-#[cfg(not(all(loom, feature = "loom")))]
 pub(crate) fn yield_now() {
-    let backoff = crossbeam_utils::Backoff::new();
-    // `snooze` spins at first; once it is past spinning, it yields.
-    while !backoff.is_completed() {
-        backoff.snooze();
+    step();
+    if !waits() {
+        return;
     }
-}
-
-#[cfg(all(loom, feature = "loom"))]
-pub(crate) fn yield_now() {
+    #[cfg(not(all(loom, feature = "loom")))]
+    {
+        let backoff = crossbeam_utils::Backoff::new();
+        // `snooze` spins at first; once it is past spinning, it yields.
+        while !backoff.is_completed() {
+            backoff.snooze();
+        }
+    }
+    #[cfg(all(loom, feature = "loom"))]
     loom::thread::yield_now();
 }

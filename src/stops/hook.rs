@@ -1,0 +1,139 @@
+//! A thread that stops at a step, and the count of steps. Each access to an atomic, each fence, and each wait is one (`sync`).
+
+use alloc::boxed::Box;
+use core::cell::Cell;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread_local;
+
+thread_local! {
+    // None of them has a destructor, so that a thread has its steps to its very end.
+    static STEPS: Cell<u64> = const { Cell::new(0) };
+    /// The step at which something is to happen.
+    static NEXT: Cell<u64> = const { Cell::new(u64::MAX) };
+    static STOP: Cell<Option<&'static Stop>> = const { Cell::new(None) };
+    static WAITS: Cell<bool> = const { Cell::new(true) };
+}
+
+/// One step of the calling thread.
+#[inline(always)]
+pub fn step() {
+    let steps = STEPS.get() + 1;
+    STEPS.set(steps);
+    if steps == NEXT.get() {
+        stop_or_panic();
+    }
+}
+
+#[cold]
+fn stop_or_panic() {
+    NEXT.set(u64::MAX);
+    match STOP.take() {
+        Some(stop) => stop.stop(),
+        None => panic!("too many steps"),
+    }
+}
+
+/// Steps of the calling thread until now.
+pub fn steps() -> u64 {
+    STEPS.get()
+}
+
+/// Does the calling thread really wait, where it lets others run?
+pub fn waits() -> bool {
+    WAITS.get()
+}
+
+/// Does something for which nobody is waited for, in `most` steps at most. Returns how many it took.
+///
+/// # Panics
+///
+/// When it takes more.
+pub fn counted<R>(most: u64, act: impl FnOnce() -> R) -> (R, u64) {
+    let begun = STEPS.get();
+    NEXT.set(begun + most + 1);
+    WAITS.set(false);
+    let result = act();
+    WAITS.set(true);
+    NEXT.set(u64::MAX);
+    (result, STEPS.get() - begun)
+}
+
+/// A place at which one thread stops until it is told to go on.
+#[derive(Debug)]
+pub struct Stop {
+    told: Mutex<Told>,
+    changed: Condvar,
+}
+
+/// What the thread was told, or has told, last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Nothing,
+    Stopped,
+    GoOn,
+    Over,
+}
+
+impl Stop {
+    /// One for many threads, one after the other. It is there for ever, as a thread may be that stops.
+    pub fn new() -> &'static Self {
+        Box::leak(Box::new(Self { told: Mutex::new(Told::Nothing), changed: Condvar::new() }))
+    }
+
+    /// The calling thread stops before its step `number` from now on, counted from 1, if it comes to that.
+    pub fn arm(&'static self, number: u64) {
+        STOP.set(Some(self));
+        NEXT.set(STEPS.get() + number);
+    }
+
+    /// It does not stop any more.
+    pub fn disarm() {
+        STOP.set(None);
+        NEXT.set(u64::MAX);
+    }
+
+    /// The thread has ended. Another one says so, once.
+    pub fn over(&self) {
+        self.tell(Told::Over);
+    }
+
+    /// Waits until the thread has stopped, or has ended. Did it stop?
+    pub fn wait(&self) -> bool {
+        let mut told = self.lock();
+        while *told == Told::Nothing {
+            told = self.changed.wait(told).unwrap_or_else(PoisonError::into_inner);
+        }
+        let stopped = *told == Told::Stopped;
+        if !stopped {
+            *told = Told::Nothing;
+        }
+        stopped
+    }
+
+    /// Lets the thread go on, and waits until it has ended.
+    pub fn go_on(&self) {
+        self.tell(Told::GoOn);
+        let mut told = self.lock();
+        while *told != Told::Over {
+            told = self.changed.wait(told).unwrap_or_else(PoisonError::into_inner);
+        }
+        *told = Told::Nothing;
+    }
+
+    fn stop(&self) {
+        self.tell(Told::Stopped);
+        let mut told = self.lock();
+        while *told != Told::GoOn {
+            told = self.changed.wait(told).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn tell(&self, what: Told) {
+        *self.lock() = what;
+        self.changed.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,283 @@
+//! Runs operations and stops them.
+
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use alloc::{format, vec};
+use core::fmt;
+use std::sync::mpsc::channel;
+use std::{env, thread};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::hook::{Stop, counted, steps};
+use super::known::KNOWN;
+use super::pool;
+use super::random::Random;
+
+/// How much is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    Sample,
+    All,
+}
+
+/// What takes so many steps is taken to be endless.
+const ENDLESS: u64 = 1 << 28;
+
+/// Steps of the end of a thread, about.
+const EXIT: u64 = 16;
+
+/// Stops of each operation in a sample.
+const SAMPLE: usize = 4;
+
+/// An address and a size.
+pub type Block = (usize, usize);
+
+/// What a thread has.
+#[derive(Debug, Default)]
+pub struct Blocks {
+    /// The operation leaves these alone.
+    pub kept: Vec<Block>,
+    /// And these not.
+    pub used: Vec<Block>,
+}
+
+/// What a thread does to a `W`, and stops at.
+#[derive(Debug)]
+pub struct Operation<W> {
+    pub name: &'static str,
+    /// What is done before it, by the same thread. It makes what the operation needs.
+    pub prepare: fn(&W) -> Blocks,
+    /// The operation. It has the used blocks, and returns what the thread has afterwards instead.
+    pub act: fn(&W, Vec<Block>) -> Vec<Block>,
+    /// The end of the thread belongs to it.
+    pub exits: bool,
+}
+
+/// What is operated on by several threads.
+pub trait World: Sync + Sized {
+    fn new() -> Self;
+
+    /// Bytes that are not live.
+    fn available(&self) -> usize;
+
+    /// What another thread does while one is stopped: all operations, and at last it takes all that it can get.
+    fn others(&self, found: &mut Found) -> Vec<Block>;
+
+    fn release(&self, blocks: Vec<Block>);
+
+    /// Nothing is live, and no other thread is there: looks whether all is merged, and exact.
+    fn finish(&self, found: &mut Found);
+}
+
+/// A kind of fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// Another thread's operation did not end within its steps.
+    Steps,
+    /// More than half of what was free could not be had.
+    Withheld,
+    /// A block was handed out twice.
+    Overlap,
+    /// What is live, cached, free and in transit is not the whole.
+    Accounts,
+    /// Something failed that must not.
+    Refused,
+    /// At the end not all was merged.
+    Scattered,
+    /// At the end a figure was wrong.
+    Figures,
+}
+
+/// What was found at the stops of an operation.
+#[derive(Debug, Default)]
+pub struct Found {
+    pub stops: u64,
+    /// Most bytes that another thread could not get.
+    pub withheld: usize,
+    /// Most steps of another thread's operation, and which that was.
+    pub steps: (u64, &'static str),
+    /// For each kind of fault how many, and the first one.
+    pub faults: BTreeMap<Fault, (u64, String)>,
+    /// The stop at which that is.
+    at: u64,
+}
+
+impl Found {
+    /// Another thread does something, within so many steps.
+    pub fn operation<R>(&mut self, name: &'static str, most: u64, act: impl FnOnce() -> R) -> R {
+        let (result, steps) = counted(ENDLESS, act);
+        if steps > most {
+            self.fault(Fault::Steps, || format!("{name} took {steps} steps"));
+        }
+        self.steps = self.steps.max((steps, name));
+        result
+    }
+
+    /// That must be so.
+    pub fn demand(&mut self, fault: Fault, holds: bool, what: impl FnOnce() -> String) {
+        if !holds {
+            self.fault(fault, what);
+        }
+    }
+
+    pub fn fault(&mut self, fault: Fault, what: impl FnOnce() -> String) {
+        let at = self.at;
+        let (count, _) = self.faults.entry(fault).or_insert_with(|| (0, format!("at step {at}: {}", what())));
+        *count += 1;
+    }
+
+    /// No two of these blocks have a byte in common.
+    pub fn no_overlap<'a>(&mut self, blocks: impl Iterator<Item = &'a Block>) {
+        let mut blocks = blocks.copied().collect::<Vec<_>>();
+        blocks.sort_unstable();
+        let twice = blocks.windows(2).find(|pair| pair[0].0 + pair[0].1 > pair[1].0);
+        self.demand(Fault::Overlap, twice.is_none(), || format!("{twice:x?}"));
+    }
+}
+
+/// The stopped thread goes on while another one has all that it could get, or when that is released.
+#[derive(Clone, Copy, Debug)]
+enum Then {
+    Full,
+    Released,
+}
+
+/// Stops an operation at one step, and looks at what there is then. Returns how many steps it had, if it ended before.
+fn stop_at<W: World>(
+    operation: &Operation<W>,
+    number: u64,
+    then: Then,
+    stop: &'static Stop,
+    found: &mut Found,
+) -> Option<u64> {
+    found.at = number;
+    let world = &W::new();
+    let (prepared, told) = channel();
+    let act = move || {
+        let Blocks { kept, used } = (operation.prepare)(world);
+        prepared.send((kept.clone(), world.available())).expect("somebody waits for it");
+        let begun = steps();
+        if !operation.exits {
+            stop.arm(number);
+        }
+        let used = (operation.act)(world, used);
+        if operation.exits {
+            stop.arm(number);
+        } else {
+            Stop::disarm();
+        }
+        (Blocks { kept, used }, steps() - begun)
+    };
+    let ended = thread::scope(|scope| {
+        let thread = scope.spawn(move || {
+            let ended = thread::scope(|scope| scope.spawn(act).join());
+            stop.over();
+            ended.expect("the operation does not panic")
+        });
+        let (kept, available) = told.recv().expect("it was prepared");
+        let is_stopped = stop.wait();
+        let taken = if is_stopped {
+            let others = thread::scope(|scope| scope.spawn(|| world.others(found)).join());
+            let taken = others.unwrap_or_else(|_| {
+                found.fault(Fault::Steps, || "another thread did not end".to_string());
+                vec![]
+            });
+            found.no_overlap(taken.iter().chain(&kept));
+            let bytes = taken.iter().map(|(_, size)| size).sum::<usize>();
+            let withheld = available.saturating_sub(bytes);
+            found.withheld = found.withheld.max(withheld);
+            let most = available / 2;
+            found.demand(Fault::Withheld, withheld <= most, || format!("{withheld} of {available} bytes"));
+            taken
+        } else {
+            vec![]
+        };
+        let taken = match then {
+            Then::Full => taken,
+            Then::Released => {
+                world.release(taken);
+                vec![]
+            }
+        };
+        if is_stopped {
+            stop.go_on();
+        }
+        let (mine, steps) = thread.join().expect("it does not panic");
+        found.no_overlap(taken.iter().chain(&mine.kept).chain(&mine.used));
+        [taken, mine.kept, mine.used].into_iter().for_each(|blocks| world.release(blocks));
+        (!is_stopped).then_some(steps)
+    });
+    world.finish(found);
+    found.stops += u64::from(ended.is_none());
+    ended
+}
+
+/// All operations of a world; their names, and what was found.
+fn stop_all<W: World>(operations: &[Operation<W>], how: How, all: &mut Vec<(&'static str, Found)>) {
+    let part = env::var("HEAPMASTER_STOPS").unwrap_or_default();
+    let mut random = Random::from_environment();
+    for operation in operations.iter().filter(|operation| operation.name.contains(&part)) {
+        let (mut found, stop, bar) = (Found::default(), Stop::new(), ProgressBar::no_length());
+        bar.set_message(operation.name);
+        bar.set_style(ProgressStyle::with_template("{msg}: {pos} stops, {elapsed}").expect("it is a template"));
+        match how {
+            How::All => {
+                for number in 1.. {
+                    let ended = [Then::Full, Then::Released]
+                        .map(|then| stop_at(operation, number, then, stop, &mut found).is_some());
+                    bar.inc(1);
+                    if ended == [true; 2] {
+                        break;
+                    }
+                }
+            }
+            How::Sample => {
+                let steps = stop_at(operation, u64::MAX >> 1, Then::Full, stop, &mut found).unwrap_or_default();
+                let steps = if operation.exits { steps.max(EXIT) } else { steps };
+                for turn in 0..SAMPLE {
+                    let then = [Then::Full, Then::Released][turn % 2];
+                    stop_at(operation, 1 + random.below(steps.max(1) as usize) as u64, then, stop, &mut found);
+                }
+            }
+        }
+        bar.finish_and_clear();
+        if how == How::All {
+            println!("{:<60} {found}", operation.name);
+        }
+        all.push((operation.name, found));
+    }
+}
+
+/// Runs all operations.
+///
+/// # Panics
+///
+/// When there is a fault that is not known, or one is known that is not there.
+pub fn run(how: How) {
+    let mut all = Vec::new();
+    stop_all(&pool::operations(), how, &mut all);
+    let mut unknown = 0;
+    for (name, found) in &all {
+        for (fault, (count, first)) in &found.faults {
+            let is_known = KNOWN.iter().any(|(known, kind)| kind == fault && name.contains(known));
+            println!("{}{name}: {fault:?} at {count} stops, first {first}", if is_known { "known: " } else { "" });
+            unknown += u32::from(!is_known);
+        }
+    }
+    assert_eq!(unknown, 0, "faults that are not known");
+    if how == How::All && env::var("HEAPMASTER_STOPS").is_err() {
+        for (known, kind) in KNOWN {
+            let is_there = all.iter().any(|(name, found)| name.contains(known) && found.faults.contains_key(kind));
+            assert!(is_there, "{known}: {kind:?} is listed as known, and is not there any more");
+        }
+    }
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (steps, operation) = self.steps;
+        write!(f, "{:>6} stops {:>8} bytes withheld {steps:>9} steps of {operation}", self.stops, self.withheld)
+    }
+}
