@@ -121,6 +121,7 @@ impl PoolAllocator {
     }
 
     /// An allocator that never has more than `bytes` bytes of heap: what goes beyond fails. Its own metadata is not counted.
+    /// With a limit of less than a page of 4 KiB, as with one of 0, each allocation fails.
     pub const fn with_limit(bytes: usize) -> Self {
         Self::builder().on_demand(bytes)
     }
@@ -239,9 +240,9 @@ impl PoolAllocator {
     #[cold]
     fn start(&self) -> Option<&Shared> {
         let most = self.options.limit.min(ADDRESSES);
-        let halves = core::iter::successors(Some(most), |bytes| Some(bytes / 2));
-        let mut fitting = halves.take_while(|bytes| *bytes == most || *bytes >= FEWEST_ADDRESSES);
-        let new = fitting.find_map(|bytes| Shared::map(Memory::Reserved(bytes), &self.options).ok())?;
+        let mut halves =
+            core::iter::successors(Some(most), |bytes| Some(bytes / 2).filter(|half| *half >= FEWEST_ADDRESSES));
+        let new = halves.find_map(|bytes| Shared::map(Memory::Reserved(bytes), &self.options).ok())?;
         // AcqRel: the Release pairs with the Acquire in `shared`, the Acquire with itself: another thread was faster.
         let stored =
             self.shared.compare_exchange(core::ptr::null_mut(), new.as_ptr(), Ordering::AcqRel, Ordering::Acquire);
