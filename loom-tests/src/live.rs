@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mempool::raw::Slots;
-use mempool::raw::live::{Live, Place};
+use mempool::raw::live::{Kind, Live, Place};
 use mempool::raw::runs::{Found, Part};
 
 use crate::{Hold, Pages};
@@ -35,23 +35,27 @@ impl Checked {
 
     /// Hands out the first slot of a page. All others are not what these models are about.
     pub fn hand_out(&self, slot: Hold) {
-        self.live.begin(Self::place(slot));
+        self.live.begin(Self::place(slot), Kind::Slot(slot.class));
     }
 
-    /// Takes what is live at an address, if its class is what `fits`.
-    pub fn claim(&self, at: Hold, fits: impl Fn(usize) -> bool) -> Option<Hold> {
-        let found = self.live.claim(
-            Self::place(at),
-            || self.pages.raw.find(at.part.head),
-            |found| matches!(found, Found::Run { class, .. } if fits(class)),
-        );
-        let Found::Run { class, head } = found? else { return None };
-        Some(Hold { class, part: Part { head, plane: 0 }, slots: Slots::one(0) })
+    /// Takes what is live at an address, if it is of this class, or of any.
+    ///
+    /// # Panics
+    ///
+    /// When the page is not of a run of that class.
+    pub fn claim(&self, at: Hold, class: Option<usize>) -> Option<Hold> {
+        let place = Self::place(at);
+        if !class.map_or_else(|| self.live.claim_any(place), |class| self.live.claim(place, Kind::Slot(class))) {
+            return None;
+        }
+        let Found::Run { class: found, head } = self.pages.raw.find(at.part.head) else { panic!("there is a slot") };
+        assert!(class.is_none_or(|class| class == found), "the page is seen as it is");
+        Some(Hold { class: found, part: Part { head, plane: 0 }, slots: Slots::one(0) })
     }
 
     /// Claims what is live at an address and gives it back; false, if there was nothing.
-    pub fn release(&self, at: Hold, fits: impl Fn(usize) -> bool) -> bool {
-        let claimed = self.claim(at, fits);
+    pub fn release(&self, at: Hold, class: Option<usize>) -> bool {
+        let claimed = self.claim(at, class);
         claimed.into_iter().for_each(|hold| self.pages.give(hold));
         claimed.is_some()
     }

@@ -14,8 +14,8 @@ fn claim_claim() {
         let checked = Checked::new(1);
         let (mine, rest) = checked.take(TRIPLE, 3).split(1);
         checked.hand_out(mine);
-        let other = start(&checked, move |checked| checked.release(mine, |_| true));
-        let won = checked.release(mine, |_| true);
+        let other = start(&checked, move |checked| checked.release(mine, None));
+        let won = checked.release(mine, None);
         assert_ne!(won, join(other), "one of them has it");
         checked.end(&[rest]);
     });
@@ -23,15 +23,15 @@ fn claim_claim() {
 
 /// A block is released while another thread takes it for one of another class, and is refused.
 ///
-/// Seeded bug: what is there is not looked at before.
+/// Seeded bugs: what is there is taken, and looked at afterwards, and put back.
 #[test]
 fn claim_wrong_class() {
     model("claim_wrong_class", None, || {
         let checked = Checked::new(1);
         let (pair, rest) = checked.take(PAIR, 2).split(1);
         checked.hand_out(pair);
-        let other = start(&checked, move |checked| checked.release(pair, |class| class == TRIPLE));
-        assert!(checked.release(pair, |class| class == PAIR), "it is live");
+        let other = start(&checked, move |checked| checked.release(pair, Some(TRIPLE)));
+        assert!(checked.release(pair, Some(PAIR)), "it is live");
         assert!(!join(other));
         checked.end(&[rest]);
     });
@@ -46,40 +46,40 @@ fn claim_reopen() {
     model("claim_reopen", Some(3), || {
         let checked = Checked::new(1);
         let pair = last_of_pair(&checked);
-        let other = start(&checked, move |checked| checked.release(pair, |_| true));
+        let other = start(&checked, move |checked| checked.release(pair, None));
         let mut live = Vec::new();
-        if checked.release(pair, |_| true) {
+        if checked.release(pair, None) {
             let triple = checked.take(TRIPLE, 1);
             checked.hand_out(triple);
             live.push(triple);
         }
         if join(other) && !live.is_empty() {
             let triple = live.remove(0);
-            assert!(!checked.release(triple, |_| true), "the other one has it");
+            assert!(!checked.release(triple, None), "the other one has it");
         }
-        live.iter().for_each(|live| assert!(checked.claim(*live, |_| true).is_some(), "it is live"));
+        live.iter().for_each(|live| assert!(checked.claim(*live, None).is_some(), "it is live"));
         checked.end(&live);
     });
 }
 
-/// The same, and the other thread says what it means: the block that was there first.
+/// The same, and the other thread says what it means: the block that was there first. While it is refused, the one that is there by now
+/// can be released at each moment.
 ///
-/// Seeded bugs: what was claimed is not looked at again; what was claimed by mistake is not handed out again.
+/// Seeded bugs: what is there is taken, and looked at afterwards, and put back; whatever is there is what was meant.
 #[test]
 fn claim_what_was_meant() {
     model("claim_what_was_meant", Some(3), || {
         let checked = Checked::new(1);
         let pair = last_of_pair(&checked);
-        let other = start(&checked, move |checked| checked.release(pair, |class| class == PAIR));
-        let mut live = Vec::new();
-        if checked.release(pair, |_| true) {
+        let other = start(&checked, move |checked| checked.release(pair, Some(PAIR)));
+        let mine = checked.release(pair, Some(PAIR));
+        if mine {
             let triple = checked.take(TRIPLE, 1);
             checked.hand_out(triple);
-            live.push(triple);
+            assert!(checked.release(triple, Some(TRIPLE)), "it is live, and nobody else's");
         }
-        assert_ne!(join(other), !live.is_empty(), "one of them has the block");
-        live.iter().for_each(|live| assert!(checked.claim(*live, |_| true).is_some(), "it is live"));
-        checked.end(&live);
+        assert_ne!(join(other), mine, "one of them has the block");
+        checked.end(&[]);
     });
 }
 

@@ -44,7 +44,7 @@ impl PoolAllocator {
         let resizing = self.begin_resize(block.as_ptr(), from)?;
         let may_stay = to.size() != 0 && from.align() == to.align();
         if may_stay && self.resize_in_place(block.as_ptr(), from, to) {
-            Self::end_resize(resizing, block.as_ptr());
+            Self::end_resize(resizing, block.as_ptr(), to);
             if zeroed {
                 // SAFETY: the block has `len` bytes now, of which the first were the caller's before.
                 unsafe { block.add(from.size()).write_bytes(0, len - from.size()) };
@@ -52,7 +52,7 @@ impl PoolAllocator {
             return Some(NonNull::slice_from_raw_parts(block, len));
         }
         let Some(new) = self.alloc_slice(to, zeroed) else {
-            Self::end_resize(resizing, block.as_ptr());
+            Self::end_resize(resizing, block.as_ptr(), from);
             return None;
         };
         // SAFETY: both have so many bytes, and no two blocks overlap.

@@ -77,13 +77,13 @@ unsafe impl GlobalAlloc for PoolAllocator {
         }
         let Some(resizing) = self.begin_resize(block, layout) else { return ptr::null_mut() };
         if self.resize_in_place(block, layout, new) {
-            Self::end_resize(resizing, block);
+            Self::end_resize(resizing, block, new);
             return block;
         }
         // SAFETY: the layout's size is not 0, as the caller vouches.
         let moved = unsafe { self.alloc(new) };
         if moved.is_null() {
-            Self::end_resize(resizing, block);
+            Self::end_resize(resizing, block, layout);
             return moved;
         }
         // SAFETY: both have so many bytes, and no two blocks overlap.

@@ -3,7 +3,7 @@
 use crate::error::ReleaseError;
 use crate::metadata::{Source, Unavailable};
 use crate::pages::{self, discard};
-use crate::raw::live::{Live, PLACES, Place};
+use crate::raw::live::{Kind, Live, PLACES, Place};
 use crate::raw::runs::{Found, Part, Piece, Round, Runs, STRIDE};
 use crate::raw::{Lane, Order, Slots};
 
@@ -11,7 +11,7 @@ use super::class::{COUNT, PAGE, SHAPES, SLOTS, size_of_class};
 
 /// Bytes between two places where a block may begin: the smallest class.
 const GRANULE: usize = PAGE / PLACES as usize;
-const _: () = assert!(GRANULE == size_of_class(0));
+const _: () = assert!(GRANULE == size_of_class(0) && COUNT < u8::MAX as usize);
 
 /// Free blocks from this order on are worth a call of the operating system.
 const DISCARDED: Order = match Order::covering(8) {
@@ -192,29 +192,29 @@ impl Region {
         self.page_at(address).map_or(Found::Nothing, |page| self.runs.find(page))
     }
 
-    /// A block that is the caller's is live from now on.
+    /// A block that is the caller's is live from now on, as one of this kind.
     #[inline]
-    pub(super) fn hand_out(&self, block: *mut u8) {
+    pub(super) fn hand_out(&self, block: *mut u8, kind: Kind) {
         if let Some(live) = &self.live
             && let Some(place) = self.place_at(block.addr())
         {
-            live.begin(place);
+            live.begin(place, kind);
         }
     }
 
-    /// Takes the block that begins at an address out of the hands of its user, if it is live and `fits` says that it is what was
-    /// meant; only of a region in which releases are checked.
+    /// Takes the block that begins at an address out of the hands of its user, if it is live, and of this kind, where one is said; only of a
+    /// region in which releases are checked. Returns what it lies in.
     ///
     /// # Errors
     ///
     /// When it is not. Nothing has changed.
-    pub(super) fn claim(&self, address: usize, fits: impl Fn(Found) -> bool) -> Result<Found, ReleaseError> {
-        let found = self
-            .live
-            .as_ref()
-            .zip(self.place_at(address))
-            .and_then(|(live, place)| live.claim(place, || self.runs.find(place.page), fits));
-        found.ok_or_else(|| self.why_not_live(address))
+    pub(super) fn claim(&self, address: usize, kind: Option<Kind>) -> Result<Found, ReleaseError> {
+        let claimed = self.live.as_ref().zip(self.place_at(address)).filter(|(live, place)| match kind {
+            Some(kind) => live.claim(*place, kind),
+            None => live.claim_any(*place),
+        });
+        // Certain from now on.
+        claimed.map(|(_, place)| self.runs.find(place.page)).ok_or_else(|| self.why_not_live(address))
     }
 
     /// Why no live block begins at an address, or not the one that was meant.
@@ -234,7 +234,8 @@ impl Region {
             Found::Nothing => return self.runs.why_nothing(page).into(),
         };
         let live = self.live.as_ref();
-        let is_live = |address| live.zip(self.place_at(address)).is_some_and(|(live, place)| live.is_live(place));
+        let is_live =
+            |address| live.zip(self.place_at(address)).is_some_and(|(live, place)| live.find(place).is_some());
         if within.is_some_and(is_live) { ReleaseError::Interior } else { ReleaseError::NotLive }
     }
 

@@ -8,6 +8,7 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use crate::error::ReleaseError;
+use crate::raw::live::Kind;
 use crate::raw::runs::Found;
 use crate::sync::Ordering;
 
@@ -15,35 +16,17 @@ use super::PoolAllocator;
 use super::class::{self, PAGE};
 use super::shared::Shared;
 
-/// What the caller says that a block is.
-#[derive(Clone, Copy, Debug)]
-enum Meant {
-    Slot(usize),
-    /// Of so many pages, if that is known.
-    Span(Option<usize>),
-    Block,
+/// A span of so many bytes.
+fn span_of(bytes: usize) -> Kind {
+    // No span has more pages than that, or so many.
+    Kind::Span(u32::try_from(bytes.div_ceil(PAGE).max(1)).unwrap_or(u32::MAX))
 }
 
-impl Meant {
-    fn of(layout: Layout) -> Self {
-        match class::of(layout) {
-            class if class < class::COUNT => Self::Slot(class),
-            _ => Self::large(layout.size()),
-        }
-    }
-
-    /// A span of so many bytes.
-    fn large(bytes: usize) -> Self {
-        Self::Span(Some(bytes.div_ceil(PAGE).max(1)))
-    }
-
-    fn is(self, found: Found) -> bool {
-        match (self, found) {
-            (Self::Block, Found::Run { .. } | Found::Span { .. }) | (Self::Span(None), Found::Span { .. }) => true,
-            (Self::Slot(meant), Found::Run { class, .. }) => meant == class,
-            (Self::Span(Some(meant)), Found::Span { pages }) => meant == pages as usize,
-            _ => false,
-        }
+/// What a block of this layout is.
+fn kind_of(layout: Layout) -> Kind {
+    match class::of(layout) {
+        class if class < class::COUNT => Kind::Slot(class),
+        _ => span_of(layout.size()),
     }
 }
 
@@ -64,9 +47,14 @@ impl PoolAllocator {
     ///
     /// Lock-free.
     pub unsafe fn release(&self, block: NonNull<u8>) {
-        match self.shared().map(|shared| shared.region.find(block.addr().get())) {
+        if self.is_checked() {
+            // Whoever wants to know why it is refused calls `try_release`.
+            _ = self.release_checked(block.as_ptr(), None);
+            return;
+        }
+        match self.started_shared().map(|shared| shared.region.find(block.addr().get())) {
             Some(Found::Run { class, .. }) => self.release_small(class, block.as_ptr()),
-            Some(Found::Span { .. }) => self.release_span(block.as_ptr(), Meant::Span(None)),
+            Some(Found::Span { .. }) => self.release_span(block.as_ptr()),
             _ => self.count_refused(),
         }
     }
@@ -106,7 +94,7 @@ impl PoolAllocator {
     /// ```
     pub unsafe fn try_release(&self, block: NonNull<u8>) -> Result<(), ReleaseError> {
         if self.is_checked() {
-            return self.release_checked(block.as_ptr(), Meant::Block);
+            return self.release_checked(block.as_ptr(), None);
         }
         let found = self.started_shared().map(|shared| shared.region.find_block(block.addr().get()));
         match found.unwrap_or(Err(ReleaseError::Foreign)) {
@@ -132,8 +120,7 @@ impl PoolAllocator {
     #[cold]
     fn release_small_slow(&self, class: usize, block: *mut u8) {
         if self.is_checked() {
-            // Whoever wants to know why it is refused calls `try_release`.
-            _ = self.release_checked(block, Meant::Slot(class));
+            _ = self.release_checked(block, Some(Kind::Slot(class)));
         } else if let Some(shared) = self.shared() {
             // There is something shared, since it handed out the block.
             Self::give_slot(shared, class, block);
@@ -152,32 +139,33 @@ impl PoolAllocator {
     /// Releases a block of so many bytes that is too large for a class.
     #[cold]
     pub(super) fn release_large(&self, block: *mut u8, bytes: usize) {
-        self.release_span(block, Meant::large(bytes));
+        if self.is_checked() {
+            _ = self.release_checked(block, Some(span_of(bytes)));
+        } else {
+            self.release_span(block);
+        }
     }
 
-    #[cold]
-    fn release_span(&self, block: *mut u8, meant: Meant) {
-        if self.is_checked() {
-            _ = self.release_checked(block, meant);
-        } else if !self.started_shared().is_some_and(|shared| shared.region.release_span(block.addr())) {
+    fn release_span(&self, block: *mut u8) {
+        if !self.started_shared().is_some_and(|shared| shared.region.release_span(block.addr())) {
             self.count_refused();
         }
     }
 
     /// Null is fine, and does nothing.
     #[cold]
-    fn release_checked(&self, block: *mut u8, meant: Meant) -> Result<(), ReleaseError> {
+    fn release_checked(&self, block: *mut u8, kind: Option<Kind>) -> Result<(), ReleaseError> {
         if !block.is_null() {
-            let (shared, found) = self.claim(block, meant)?;
+            let (shared, found) = self.claim(block, kind)?;
             Self::give_back(shared, found, block);
         }
         Ok(())
     }
 
-    /// Takes a block out of the hands of its user, or counts that it is none, or not what was meant.
-    fn claim(&self, block: *mut u8, meant: Meant) -> Result<(&Shared, Found), ReleaseError> {
+    /// Takes a block out of the hands of its user, or counts that it is none, or not of the kind that is said.
+    fn claim(&self, block: *mut u8, kind: Option<Kind>) -> Result<(&Shared, Found), ReleaseError> {
         let claimed = match self.started_shared() {
-            Some(shared) => shared.region.claim(block.addr(), |found| meant.is(found)).map(|found| (shared, found)),
+            Some(shared) => shared.region.claim(block.addr(), kind).map(|found| (shared, found)),
             None => Err(ReleaseError::Foreign),
         };
         claimed.inspect_err(|_| self.count_refused())
@@ -211,15 +199,15 @@ impl PoolAllocator {
 
     #[cold]
     fn begin_resize_checked(&self, block: *mut u8, layout: Layout) -> Option<Resizing<'_>> {
-        let claimed = self.claim(block, Meant::of(layout));
+        let claimed = self.claim(block, Some(kind_of(layout)));
         Some(Resizing(Some(claimed.ok()?)))
     }
 
-    /// The block stays where it is.
+    /// The block stays where it is, and has this layout from now on.
     #[inline(always)]
-    pub(super) fn end_resize(resizing: Resizing<'_>, block: *mut u8) {
+    pub(super) fn end_resize(resizing: Resizing<'_>, block: *mut u8, layout: Layout) {
         if let Resizing(Some((shared, _))) = resizing {
-            shared.region.hand_out(block);
+            shared.region.hand_out(block, kind_of(layout));
         }
     }
 

@@ -4,6 +4,7 @@ use core::ptr::NonNull;
 
 use crate::cache::numbers;
 use crate::raw::Order;
+use crate::raw::live::Kind;
 
 use super::PoolAllocator;
 use super::cache::Cache;
@@ -38,7 +39,7 @@ impl PoolAllocator {
         });
         self.note_sweeps(shared);
         let block = block?;
-        shared.region.hand_out(block.as_ptr());
+        shared.region.hand_out(block.as_ptr(), Kind::Slot(class));
         Some(block)
     }
 
@@ -75,7 +76,7 @@ impl PoolAllocator {
         });
         self.note_sweeps(shared);
         let (span, fresh) = span?;
-        shared.region.hand_out(span);
+        shared.region.hand_out(span, Kind::Span(pages));
         Some((NonNull::new(span)?, fresh))
     }
 

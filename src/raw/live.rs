@@ -1,24 +1,27 @@
-//! Where live blocks begin, for an allocator that checks what it is asked to release: a bit for each place where one may.
+//! Where live blocks begin, for an allocator that checks what it is asked to release: what its user may call the block that begins at each
+//! place where one may.
 //!
-//! A bit belongs to an address, and not to a slot of a run. So whoever clears it has the block that begins at the address now,
-//! whatever that is; what the page is can be asked afterwards, when nobody can change it any more. Who asks first what slot an
-//! address is, and then clears a bit of the slot, may clear that of another block, because the run was closed in between and its page
-//! opened for another class.
+//! A release *claims* the block by one exchange, of what the block is said to be for nothing. So it takes what was meant or nothing: a release
+//! that is refused has had nobody's block, not for a moment, and the one that is right finds its block there, whatever others try meanwhile.
+//! What the page is can be asked afterwards, when nobody can change it any more.
+//!
+//! It would not do to look at the page first, and then to take whatever begins there: the run may be closed in between, and the page be opened
+//! for another class. What was taken by mistake can be put back, but its owner may come in between, and is told that it is not live. Of a class,
+//! or a span of so many pages, that is live at the same address again, nobody can tell whether it was meant: it is that one's release then.
 
-use super::runs::Found;
 #[cfg(not(all(loom, feature = "loom")))]
 use crate::metadata::room;
 use crate::metadata::{Source, Table, Unavailable};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU8, AtomicU32, Ordering};
 
-/// Words of a page.
+use super::groups::Class;
+
+/// Places of a page: blocks begin at multiples of a page by so many.
 #[cfg(not(all(loom, feature = "loom")))]
-const WORDS: u32 = 4;
+pub const PLACES: u32 = 256;
 /// Under loom one: each is two tracked objects.
 #[cfg(all(loom, feature = "loom"))]
-const WORDS: u32 = 1;
-/// Places of a page: blocks begin at multiples of a page by so many.
-pub const PLACES: u32 = WORDS * u64::BITS;
+pub const PLACES: u32 = 1;
 
 /// A place where a block may begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,80 +32,119 @@ pub struct Place {
     pub number: u32,
 }
 
+/// What a block is to its user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// One of a class, which is below 255.
+    Slot(Class),
+    /// A span of so many pages, at least one.
+    Span(u32),
+}
+
+/// Nothing is live.
+const NOTHING: u8 = 0;
+
+/// How a class is written.
+const fn tag(class: Class) -> u8 {
+    class as u8 + 1
+}
+
 /// Where live blocks begin.
 #[derive(Debug)]
-pub struct Live(Table<AtomicU64>);
+pub struct Live {
+    /// The [`tag`] of the slot that begins at each place, or [`NOTHING`].
+    slots: Table<AtomicU8>,
+    /// How many pages the span has that begins at each page, or 0.
+    spans: Table<AtomicU32>,
+}
 
 impl Live {
-    /// Bytes that its table for so many pages takes in an area.
+    /// Bytes that its tables for so many pages take in an area.
     #[cfg(not(all(loom, feature = "loom")))]
     pub(crate) const fn room(pages: usize) -> usize {
-        room::<AtomicU64>(pages * WORDS as usize)
+        room::<AtomicU8>(pages * PLACES as usize) + room::<AtomicU32>(pages)
     }
 
-    /// Bytes of its table for so many pages.
+    /// Bytes of its tables for so many pages.
     #[cfg(not(all(loom, feature = "loom")))]
     pub(crate) const fn bytes(pages: usize) -> usize {
-        pages * WORDS as usize * size_of::<AtomicU64>()
+        pages * (PLACES as usize * size_of::<AtomicU8>() + size_of::<AtomicU32>())
     }
 
     /// No live blocks in so many pages. For models.
     ///
     /// # Errors
     ///
-    /// When the table was not to be had.
+    /// When the tables were not to be had.
     #[cfg(all(loom, feature = "loom"))]
     pub fn new(pages: u32) -> Result<Self, Unavailable> {
         Self::in_source(pages, &mut Source::Global)
     }
 
     pub(crate) fn in_source(pages: u32, source: &mut Source) -> Result<Self, Unavailable> {
-        Ok(Self(source.table(pages as usize * WORDS as usize)?))
+        let pages = pages as usize;
+        Ok(Self { slots: source.table(pages * PLACES as usize)?, spans: source.table(pages)? })
     }
 
-    fn bit(&self, Place { page, number }: Place) -> Option<(&AtomicU64, u64)> {
-        let word = page as usize * WORDS as usize + (number / u64::BITS) as usize;
-        Some((self.0.get(word)?, 1 << (number % u64::BITS)))
+    fn slot(&self, Place { page, number }: Place) -> Option<&AtomicU8> {
+        self.slots.get(page as usize * PLACES as usize + number as usize)
     }
 
-    /// A block that is the caller's is handed out.
-    pub fn begin(&self, place: Place) {
-        if let Some((word, bit)) = self.bit(place) {
-            // Release: pairs with the Acquire in `end`; makes visible what the pages of the block are.
-            word.fetch_or(bit, Ordering::Release);
+    /// A span begins where its first page does.
+    fn span(&self, Place { page, number }: Place) -> Option<&AtomicU32> {
+        self.spans.get(page as usize).filter(|_| number == 0)
+    }
+
+    /// A block that is the caller's is handed out as what it is to its user from now on.
+    pub fn begin(&self, place: Place, kind: Kind) {
+        // Release, both: pairs with the Acquire in `claim`; makes visible what the pages of the block are.
+        match kind {
+            Kind::Slot(class) => {
+                if let Some(slot) = self.slot(place) {
+                    slot.store(tag(class), Ordering::Release);
+                }
+            }
+            Kind::Span(pages) => {
+                if let Some(span) = self.span(place) {
+                    span.store(pages, Ordering::Release);
+                }
+            }
         }
     }
 
-    /// The block that begins there is live no more, but the caller's; false, if none is live there. Of several callers, also racing
-    /// ones, one has it.
-    fn end(&self, place: Place) -> bool {
-        self.bit(place).is_some_and(|(word, bit)| {
-            // Acquire: pairs with the Release in `begin`; what the pages of the block are is seen, also by who was told of
-            // the address when another block began there.
-            word.fetch_and(!bit, Ordering::Acquire) & bit != 0
-        })
+    /// Takes the block that begins there out of the hands of its user, if one is live that is of this kind: it is the caller's then. If not,
+    /// nothing has changed. Of several callers, also racing ones, one has it. Wait-free.
+    pub fn claim(&self, place: Place, kind: Kind) -> bool {
+        // Acquire, both: pairs with the Release in `begin`; what the pages of the block are is seen, also by who was told of the address when
+        // another block began there. Relaxed on failure: nothing is done.
+        match kind {
+            Kind::Slot(class) => self.slot(place).is_some_and(|slot| {
+                slot.compare_exchange(tag(class), NOTHING, Ordering::Acquire, Ordering::Relaxed).is_ok()
+            }),
+            Kind::Span(pages) => self
+                .span(place)
+                .is_some_and(|span| span.compare_exchange(pages, 0, Ordering::Acquire, Ordering::Relaxed).is_ok()),
+        }
     }
 
-    /// Does a live block begin there? A hint.
-    pub fn is_live(&self, place: Place) -> bool {
-        // Relaxed: a hint.
-        self.bit(place).is_some_and(|(word, bit)| word.load(Ordering::Relaxed) & bit != 0)
+    /// The same, of whatever kind it is; false, if none is live. Lock-free: another thread has claimed a block each time that this looks again.
+    pub fn claim_any(&self, place: Place) -> bool {
+        while let Some(kind) = self.find(place) {
+            if self.claim(place, kind) {
+                return true;
+            }
+        }
+        false
     }
 
-    /// Takes a block out of the hands of its user, if it is live and what `find` finds it to be `fits`: then it is the caller's,
-    /// and is that. `None`: nothing has changed. Of several callers, also racing ones, one has it. Wait-free.
-    pub fn claim(&self, place: Place, find: impl Fn() -> Found, fits: impl Fn(Found) -> bool) -> Option<Found> {
-        // Certain for who has the block, so that who comes with a wrong layout leaves it alone; a guess for all others.
-        if !fits(find()) || !self.end(place) {
-            return None;
+    /// What is live there. A hint.
+    pub fn find(&self, place: Place) -> Option<Kind> {
+        // Relaxed, both: a hint.
+        if let Some(class) = self.slot(place)?.load(Ordering::Relaxed).checked_sub(1) {
+            return Some(Kind::Slot(class.into()));
         }
-        let found = find();
-        if fits(found) {
-            return Some(found);
-        }
-        // Another block has come to begin there meanwhile, and was taken from its user for this moment.
-        self.begin(place);
-        None
+        let pages = self.span(place)?.load(Ordering::Relaxed);
+        (pages > 0).then_some(Kind::Span(pages))
     }
 }
 
@@ -111,20 +153,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_place_is_claimed_once() {
+    fn each_place_is_claimed_once_and_as_what_it_is() {
         let live = Live::in_source(3, &mut Source::Global).expect("a few bytes");
         let places = || (0..3).flat_map(|page| (0..PLACES).map(move |number| Place { page, number }));
-        let (any, span) = (|_| true, || Found::Span { pages: 1 });
-        assert!(places().all(|place| live.claim(place, span, any).is_none()));
-        for place in places() {
-            live.begin(place);
-            assert_eq!(places().filter(|place| live.is_live(*place)).collect::<alloc::vec::Vec<_>>(), [place]);
-            assert_eq!(live.claim(place, span, |found| found == Found::Nothing), None, "it is not what was meant");
-            assert_eq!(live.claim(place, span, any), Some(Found::Span { pages: 1 }));
-            assert_eq!(live.claim(place, span, any), None);
+        let kinds = |place: Place| {
+            let slots = [0, 1, 55, 254].map(Kind::Slot).into_iter();
+            slots.chain([1, 56, 1 << 28].map(Kind::Span).into_iter().filter(move |_| place.number == 0))
+        };
+        assert!(places().all(|place| !live.claim_any(place) && kinds(place).all(|kind| !live.claim(place, kind))));
+        for (place, kind) in places().flat_map(|place| kinds(place).map(move |kind| (place, kind))) {
+            live.begin(place, kind);
+            assert!(places().all(|other| live.find(other) == (other == place).then_some(kind)));
+            assert!(kinds(place).filter(|other| *other != kind).all(|other| !live.claim(place, other)), "{kind:?}");
+            assert!(live.claim(place, kind) && !live.claim(place, kind), "{kind:?}");
+            live.begin(place, kind);
+            assert!(live.claim_any(place) && !live.claim_any(place), "{kind:?}");
         }
         let outside = Place { page: 3, number: 0 };
-        live.begin(outside);
-        assert!(!live.is_live(outside) && live.claim(outside, span, any).is_none());
+        for kind in kinds(outside) {
+            live.begin(outside, kind);
+            assert!(live.find(outside).is_none() && !live.claim(outside, kind) && !live.claim_any(outside));
+        }
     }
 }
