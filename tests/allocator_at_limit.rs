@@ -107,3 +107,173 @@ fn limits_may_be_huge() {
         }
     }
 }
+
+/// A block that is filled with a number.
+struct Block {
+    at: *mut u8,
+    layout: Layout,
+    fill: u8,
+}
+
+impl Block {
+    fn new(allocator: &PoolAllocator, layout: Layout, fill: u8) -> Option<Self> {
+        // SAFETY: the size is not 0.
+        let at = unsafe { allocator.alloc(layout) };
+        let block = (!at.is_null()).then_some(Self { at, layout, fill })?;
+        assert_eq!(at.addr() % layout.align(), 0, "{layout:?}");
+        block.fill();
+        Some(block)
+    }
+
+    fn fill(&self) {
+        // SAFETY: the block has so many bytes.
+        unsafe { self.at.write_bytes(self.fill, self.layout.size()) };
+    }
+
+    fn check(&self) {
+        // SAFETY: the block has so many bytes, all written.
+        let bytes = unsafe { std::slice::from_raw_parts(self.at, self.layout.size()) };
+        assert!(bytes.iter().all(|byte| *byte == self.fill), "{:?} has another one's bytes", self.layout);
+    }
+
+    /// False: there is no memory, and nothing has changed.
+    fn resize(&mut self, allocator: &PoolAllocator, size: usize) -> bool {
+        // SAFETY: a live block; the size is not 0.
+        let at = unsafe { allocator.realloc(self.at, self.layout, size) };
+        let is_done = !at.is_null();
+        if is_done {
+            self.at = at;
+            let kept = self.layout.size().min(size);
+            self.layout = Layout::from_size_align(size, self.layout.align()).expect("a small one");
+            assert_eq!(at.addr() % self.layout.align(), 0, "{:?}", self.layout);
+            // SAFETY: the block has so many bytes, all written.
+            let bytes = unsafe { std::slice::from_raw_parts(at, kept) };
+            assert!(bytes.iter().all(|byte| *byte == self.fill), "{:?} was kept", self.layout);
+            self.fill();
+        }
+        is_done
+    }
+
+    fn release(self, allocator: &PoolAllocator) {
+        self.check();
+        // SAFETY: it was allocated with this layout, and is used no more.
+        unsafe { allocator.dealloc(self.at, self.layout) };
+    }
+}
+
+/// All that there is for blocks of these sizes is taken, down to the smallest.
+fn fill_up(allocator: &PoolAllocator, sizes: impl Iterator<Item = usize>) -> Vec<Block> {
+    let all = |size| std::iter::from_fn(move || Block::new(allocator, layout(size), 0xee));
+    sizes.flat_map(all).collect()
+}
+
+/// All is free again, and in one piece as far as may be.
+fn end(allocator: &PoolAllocator, blocks: impl IntoIterator<Item = Block>) {
+    blocks.into_iter().for_each(|block| block.release(allocator));
+    allocator.sweep();
+    let stats = allocator.stats();
+    assert_eq!((stats.free, stats.idle, stats.refused_releases), (stats.heap, 0, 0), "{stats}");
+}
+
+/// A block of each size is made one of each smaller size where nothing else is left, in one step and in several.
+#[test]
+fn making_a_block_smaller_never_fails() {
+    const SIZES: [usize; 9] = [16, 48, 80, 1000, 4096, 5000, 64 << 10, (64 << 10) + 1, 300_000];
+    for (kind, align) in kinds().into_iter().flat_map(|kind| [8, 64, 8192].map(|align| (kind, align))) {
+        for (number, from) in SIZES.into_iter().enumerate() {
+            for to in SIZES[..number].iter().rev() {
+                let allocator = &kind.on_demand((64 << 10) + 4 * from);
+                let wanted = Layout::from_size_align(from, align).expect("a small one");
+                let mut block = Block::new(allocator, wanted, 7).expect("there is memory");
+                let mut several = Block::new(allocator, wanted, 9).expect("there is memory");
+                let rest = fill_up(allocator, (4..=16).rev().map(|shift| 1 << shift));
+                assert!(block.resize(allocator, *to), "{from} to {to}, aligned to {align}");
+                for smaller in SIZES[..number].iter().rev() {
+                    assert!(several.resize(allocator, *smaller), "{from} to {smaller}, aligned to {align}");
+                }
+                end(allocator, rest.into_iter().chain([block, several]));
+                // What stayed in a larger block is one of those again.
+                let again = Vec::from_iter((0..3).map_while(|_| Block::new(allocator, wanted, 1)));
+                assert_eq!(again.len(), 3);
+                end(allocator, again);
+            }
+        }
+    }
+}
+
+/// What stayed in a block that is aligned less is in the hands of nobody who wants more.
+#[test]
+fn what_stayed_is_no_better_aligned_than_it_was() {
+    for kind in kinds() {
+        let allocator = &kind.on_demand(64 << 10);
+        let mut all = fill_up(allocator, [80].into_iter());
+        let few = all.split_off(40);
+        all.iter_mut().for_each(|block| assert!(block.resize(allocator, 60)));
+        assert!(all.iter().any(|block| block.at.addr() % 64 > 0));
+        all.into_iter().for_each(|block| block.release(allocator));
+        let aligned = |size, align| Layout::from_size_align(size, align).expect("a small one");
+        // Those that are aligned by chance may be had; all of them are, as what they were.
+        let mut more = Vec::from_iter(std::iter::from_fn(|| Block::new(allocator, aligned(64, 64), 5)));
+        more.extend(fill_up(allocator, [80].into_iter()));
+        assert!(more.len() >= 40, "{}", more.len());
+        end(allocator, few.into_iter().chain(more));
+    }
+}
+
+/// Threads with programs of their own at a limit: whatever there is, blocks are made smaller, and nobody sees another one's bytes.
+#[test]
+fn random_programs_at_the_limit() {
+    const ALIGNS: [usize; 6] = [1, 8, 64, 512, 4096, 16_384];
+    let random = common::Random::from_environment();
+    for (round, kind) in (0..6).flat_map(|round| kinds().map(|kind| (round, kind))) {
+        let allocator = &kind.on_demand((64 << 10) << round);
+        let threads = 1 + round as u64 % 3;
+        let program = |number: u64| {
+            let mut random = random.stream(round as u64 * 8 + number);
+            let (mut blocks, mut shrunk, mut failed) = (Vec::new(), 0, 0);
+            let size = |random: &mut common::Random| {
+                let doubling = random.below(18);
+                1 + random.below(1 << doubling)
+            };
+            for step in 0..6000_u32 {
+                let count = blocks.len();
+                match random.below(8) {
+                    0..4 => {
+                        let layout = Layout::from_size_align(size(&mut random), ALIGNS[random.below(6)]);
+                        let new = Block::new(allocator, layout.expect("a small one"), step as u8);
+                        failed += usize::from(new.is_none());
+                        blocks.extend(new);
+                    }
+                    4 | 5 if count > 0 => {
+                        let block: &mut Block = &mut blocks[random.below(count)];
+                        let smaller = 1 + random.below(block.layout.size());
+                        assert!(
+                            block.resize(allocator, smaller),
+                            "{:?} to {smaller}: {}",
+                            block.layout,
+                            allocator.stats()
+                        );
+                        shrunk += 1;
+                    }
+                    6 if count > 0 => {
+                        let larger = size(&mut random);
+                        let block = &mut blocks[random.below(count)];
+                        let larger = block.layout.size().max(larger);
+                        _ = block.resize(allocator, larger);
+                    }
+                    _ if count > 0 && (failed > 0 || step % 4 == 0) => {
+                        blocks.swap_remove(random.below(count)).release(allocator);
+                    }
+                    _ => {}
+                }
+            }
+            assert!(shrunk > 500 && failed > 50, "{shrunk} {failed}");
+            blocks.into_iter().for_each(|block| block.release(allocator));
+        };
+        std::thread::scope(|scope| {
+            let program = &program;
+            common::join((0..threads).map(|number| scope.spawn(move || program(number))).collect());
+        });
+        end(allocator, []);
+    }
+}

@@ -42,18 +42,16 @@ impl PoolAllocator {
             return self.alloc_slice(to, zeroed);
         }
         let resizing = self.begin_resize(block.as_ptr(), from)?;
-        let may_stay = to.size() != 0 && from.align() == to.align();
-        if may_stay && self.resize_in_place(block.as_ptr(), from, to) {
-            Self::end_resize(resizing, block.as_ptr(), to);
-            if zeroed {
+        let stays = to.size() != 0 && self.resize_in_place(block.as_ptr(), from, to);
+        let new = if stays { None } else { self.alloc_slice(to, zeroed) };
+        let Some(new) = new else {
+            let stays = stays || self.stay(block.as_ptr(), from, to);
+            Self::end_resize(resizing, block.as_ptr(), if stays { to } else { from });
+            if stays && zeroed {
                 // SAFETY: the block has `len` bytes now, of which the first were the caller's before.
                 unsafe { block.add(from.size()).write_bytes(0, len - from.size()) };
             }
-            return Some(NonNull::slice_from_raw_parts(block, len));
-        }
-        let Some(new) = self.alloc_slice(to, zeroed) else {
-            Self::end_resize(resizing, block.as_ptr(), from);
-            return None;
+            return stays.then_some(NonNull::slice_from_raw_parts(block, len));
         };
         // SAFETY: both have so many bytes, and no two blocks overlap.
         unsafe { new.cast::<u8>().copy_from_nonoverlapping(block, from.size().min(to.size())) };

@@ -200,7 +200,7 @@ impl Cache {
         bin.bounds.missed.set(bin.bounds.missed.get() | SHED);
         self.shed(class, bin.capacity().div_ceil(2), most, shared);
         if !self.push(class, block) {
-            shared.region.give_slots(class, &[block]);
+            shared.region.give_slots(&[block]);
         }
     }
 
@@ -216,7 +216,7 @@ impl Cache {
         let oldest = unsafe { core::slice::from_raw_parts(bottom, count) };
         for magazine in oldest.chunks(MAGAZINE) {
             if !shared.send_home(class, magazine, most) {
-                shared.region.give_slots(class, magazine);
+                shared.region.give_slots(magazine);
             }
         }
         // SAFETY: both are within the places that have blocks.
@@ -334,7 +334,7 @@ impl Cache {
             if bin.len() > 0 {
                 // SAFETY: as in `shed`.
                 let blocks = unsafe { core::slice::from_raw_parts(bin.array(), bin.len()) };
-                shared.region.give_slots(class, blocks);
+                shared.region.give_slots(blocks);
                 bin.set_len(0);
             }
         }

@@ -11,6 +11,9 @@ pub(super) const PAGE: usize = 4096;
 /// How many classes there are.
 pub(super) const COUNT: usize = 20 + 8 * 3 + 4 * 3;
 
+/// Blocks of all classes are aligned to it.
+pub(super) const ALIGN: usize = 16;
+
 /// The largest size that has a class, in bytes.
 pub(super) const MAX_SIZE: usize = 64 << 10;
 
@@ -134,7 +137,7 @@ pub(super) const fn of_size(size: usize) -> usize {
 #[inline(always)]
 pub(super) const fn of(layout: Layout) -> usize {
     let (size, align) = (layout.size(), layout.align());
-    if align <= 16 {
+    if align <= ALIGN {
         return of_size(size);
     }
     if align > PAGE {
@@ -148,10 +151,18 @@ pub(super) const fn of(layout: Layout) -> usize {
     class
 }
 
+/// Pages of a span of so many bytes: room for a slot of so many, too, so that a block that is made smaller may stay where it is.
+pub(super) const fn pages(size: usize) -> usize {
+    let class = of_size(size);
+    let bytes = if class < COUNT { size_of_class(class) } else { size };
+    bytes.div_ceil(PAGE)
+}
+
 #[cfg(test)]
 mod tests {
     extern crate std;
     use super::*;
+    use crate::allocator::global::capacity;
     use std::vec::Vec;
 
     #[test]
@@ -174,6 +185,19 @@ mod tests {
             assert!((bytes - slots as usize * size) * 11 <= bytes, "{size}");
             for slot in 0..slots {
                 assert_eq!(SLOTS[class].number_at(slot as usize * size), slot, "{size}");
+            }
+        }
+    }
+
+    /// A block that is made smaller, and aligned no more than before, has room where it is.
+    #[test]
+    fn capacities_ascend() {
+        let capacity = |size, align| capacity(Layout::from_size_align(size, align).expect("a small one"));
+        let sizes = || (1..=MAX_SIZE / 64).map(|step| 64 * step).flat_map(|size| [size - 1, size, size + 1]);
+        for align in (0..15).map(|shift| 1 << shift) {
+            for (size, larger) in sizes().zip(sizes().skip(1)) {
+                assert!(capacity(size.min(larger), align) <= capacity(size.max(larger), align), "{size} {align}");
+                assert!(capacity(size, align) <= capacity(size, 2 * align), "{size} {align}");
             }
         }
     }

@@ -12,6 +12,12 @@ fn pointer(block: Option<NonNull<u8>>) -> *mut u8 {
     block.map_or(ptr::null_mut(), NonNull::as_ptr)
 }
 
+/// Is an address, or null, aligned as the layout wants?
+#[inline(always)]
+fn is_aligned(block: *mut u8, layout: Layout) -> bool {
+    block.addr() & (layout.align() - 1) == 0
+}
+
 /// Bytes that a block of this layout has.
 #[inline]
 pub(super) const fn capacity(layout: Layout) -> usize {
@@ -20,20 +26,62 @@ pub(super) const fn capacity(layout: Layout) -> usize {
         class::size_of_class(class)
     } else {
         // The size of a layout is at most `isize::MAX`.
-        layout.size().div_ceil(PAGE) * PAGE
+        class::pages(layout.size()) * PAGE
     }
 }
 
 impl PoolAllocator {
-    /// Makes a block of the one layout one of the other, of the same alignment, where it is. A growth of a large block takes the free
-    /// pages behind it.
+    /// Makes a block of the one layout one of the other where it is. A growth of a large block takes the free pages behind it.
     #[inline]
     pub(super) fn resize_in_place(&self, block: *mut u8, from: Layout, to: Layout) -> bool {
-        let (has, wanted) = (capacity(from), capacity(to));
-        if has == wanted {
-            return true;
+        let (class, wanted) = (class::of(from), class::of(to));
+        if !is_aligned(block, to) {
+            false
+        } else if class < class::COUNT || wanted < class::COUNT {
+            class == wanted
+        } else {
+            capacity(from) == capacity(to) || self.resize_large(block, capacity(to))
         }
-        class::of(from) >= class::COUNT && class::of(to) >= class::COUNT && self.resize_large(block, wanted)
+    }
+
+    /// Makes a block of the one layout one of a smaller layout where it is, though that is to have a class of its own: for want of such a block.
+    /// A span is left with the pages that it needs. What it really is the page map says, when it goes back to where it came from; until then it
+    /// is a block of the class that it was made one of, if larger, and perhaps less aligned.
+    #[cold]
+    pub(super) fn stay(&self, block: *mut u8, from: Layout, to: Layout) -> bool {
+        let bytes = capacity(to);
+        let fits = class::of(to) < class::COUNT && bytes <= capacity(from) && is_aligned(block, to);
+        fits && (class::of(from) < class::COUNT || self.resize_large(block, bytes.next_multiple_of(PAGE)))
+    }
+
+    /// A block that is to be aligned to more than all classes are.
+    #[inline]
+    fn alloc_aligned(&self, layout: Layout) -> *mut u8 {
+        let class = class::of(layout);
+        if class >= class::COUNT {
+            return self.alloc_span(layout);
+        }
+        loop {
+            let block = pointer(self.alloc_small(class));
+            if is_aligned(block, layout) {
+                return block;
+            }
+            self.send_back(block);
+        }
+    }
+
+    /// Sends a block that [stayed](Self::stay) back to where it came from. There it is of another class, so that this one has one fewer of them.
+    #[cold]
+    fn send_back(&self, block: *mut u8) {
+        if let Some(block) = NonNull::new(block) {
+            // SAFETY: allocated just now, and nobody uses it.
+            unsafe { self.release(block) };
+        }
+    }
+
+    #[cold]
+    fn alloc_span(&self, layout: Layout) -> *mut u8 {
+        pointer(self.alloc_large(layout.size(), layout.align()).map(|(block, _)| block))
     }
 }
 
@@ -41,12 +89,11 @@ impl PoolAllocator {
 unsafe impl GlobalAlloc for PoolAllocator {
     #[inline(always)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let class = class::of(layout);
-        if class < class::COUNT {
-            pointer(self.alloc_small(class))
-        } else {
-            pointer(self.alloc_large(layout.size(), layout.align()).map(|(block, _)| block))
+        if layout.align() > class::ALIGN {
+            return self.alloc_aligned(layout);
         }
+        let class = class::of_size(layout.size());
+        if class < class::COUNT { pointer(self.alloc_small(class)) } else { self.alloc_span(layout) }
     }
 
     #[inline(always)]
@@ -56,11 +103,11 @@ unsafe impl GlobalAlloc for PoolAllocator {
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        let class = class::of(layout);
-        if class >= class::COUNT {
+        if class::of(layout) >= class::COUNT {
             return pointer(self.alloc_large_zeroed(layout.size(), layout.align()));
         }
-        let block = pointer(self.alloc_small(class));
+        // SAFETY: the caller vouches that the size is not 0.
+        let block = unsafe { self.alloc(layout) };
         if !block.is_null() {
             // SAFETY: the block has so many bytes.
             unsafe { block.write_bytes(0, layout.size()) };
@@ -83,8 +130,9 @@ unsafe impl GlobalAlloc for PoolAllocator {
         // SAFETY: the layout's size is not 0, as the caller vouches.
         let moved = unsafe { self.alloc(new) };
         if moved.is_null() {
-            Self::end_resize(resizing, block, layout);
-            return moved;
+            let stays = self.stay(block, layout, new);
+            Self::end_resize(resizing, block, if stays { new } else { layout });
+            return if stays { block } else { moved };
         }
         // SAFETY: both have so many bytes, and no two blocks overlap.
         unsafe { moved.copy_from_nonoverlapping(block, layout.size().min(new_size)) };

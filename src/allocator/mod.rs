@@ -68,6 +68,9 @@ const FEWEST_ADDRESSES: usize = 16 << 20;
 /// caches together hold a twelfth of the heap or 544 KiB at most, and each 2 MiB, while the heap rises; half of it or 4.25 MiB, and each
 /// 32 MiB, while it does not. An allocation that would fail takes that back, but from threads that are alive and allocate nothing.
 ///
+/// To make a block smaller never fails, unless the block is to be aligned better than before: where there is no smaller one to be had, it stays
+/// where it is, and what is a whole page of 4 KiB less for a large one goes back to the heap.
+///
 /// # Progress
 ///
 /// Lock-free, but for the operating system's calls, when the heap is first used and when memory is given back.

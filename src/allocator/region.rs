@@ -42,6 +42,20 @@ pub(super) struct Region {
     live: Option<Live>,
 }
 
+/// Where a block lies.
+#[derive(Clone, Copy, Debug)]
+enum Located {
+    Slot { class: usize, part: Part, slots: Slots },
+    Page(u32),
+}
+
+impl Located {
+    /// Is it a slot of this group?
+    fn is_of(&self, group: Part) -> bool {
+        matches!(self, Self::Slot { part, .. } if *part == group)
+    }
+}
+
 // SAFETY: it owns its pages as a box does; `base` is for arithmetic.
 unsafe impl Send for Region {}
 // SAFETY: as above; all that changes is atomic.
@@ -311,25 +325,31 @@ impl Region {
         taken as usize
     }
 
-    /// Gives slots back, all of one class.
-    pub(super) fn give_slots(&self, class: usize, slots: &[*mut u8]) {
-        let mut rest = slots.iter().map(|slot| self.locate(class, slot.addr())).peekable();
-        while let Some((part, mut given)) = rest.next() {
-            while let Some((_, more)) = rest.next_if(|(other, _)| *other == part) {
-                given = given.and(more);
+    /// Gives blocks back that caches had. Whatever class they were cached as, they are slots of their own runs; what was a span stays one.
+    pub(super) fn give_slots(&self, blocks: &[*mut u8]) {
+        let mut rest = blocks.iter().map(|block| self.locate(block.addr())).peekable();
+        while let Some(block) = rest.next() {
+            match block {
+                Located::Slot { class, part, mut slots } => {
+                    while let Some(Located::Slot { slots: more, .. }) = rest.next_if(|other| other.is_of(part)) {
+                        slots = slots.and(more);
+                    }
+                    let twice = self.runs.give(class, part, slots);
+                    debug_assert!(twice.is_empty(), "a block was released twice");
+                }
+                // What a cache had is a span then, so that this does not fail.
+                Located::Page(page) => _ = self.runs.release_span(page),
             }
-            let twice = self.runs.give(class, part, given);
-            debug_assert!(twice.is_empty(), "a block was released twice");
         }
     }
 
-    /// The slot at an address, which is one of this class.
-    fn locate(&self, class: usize, address: usize) -> (Part, Slots) {
+    /// The slot at an address, or the page, if that is not one of a run.
+    fn locate(&self, address: usize) -> Located {
         let offset = address.wrapping_sub(self.base.addr());
         let page = (offset / PAGE) as u32;
-        let head = if let Found::Run { head, .. } = self.runs.find(page) { head } else { page };
+        let Found::Run { head, class } = self.runs.find(page) else { return Located::Page(page) };
         let slot = SLOTS[class].number_at(offset.wrapping_sub(head as usize * PAGE));
-        (Part { head, plane: slot / STRIDE }, Slots::one(slot % STRIDE))
+        Located::Slot { class, part: Part { head, plane: slot / STRIDE }, slots: Slots::one(slot % STRIDE) }
     }
 
     /// Closes runs that are open for nothing, and merges what is free.

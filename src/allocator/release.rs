@@ -13,13 +13,13 @@ use crate::raw::runs::Found;
 use crate::sync::Ordering;
 
 use super::PoolAllocator;
-use super::class::{self, PAGE};
+use super::class;
 use super::shared::Shared;
 
 /// A span of so many bytes.
 fn span_of(bytes: usize) -> Kind {
     // No span has more pages than that, or so many.
-    Kind::Span(u32::try_from(bytes.div_ceil(PAGE).max(1)).unwrap_or(u32::MAX))
+    Kind::Span(u32::try_from(class::pages(bytes)).unwrap_or(u32::MAX))
 }
 
 /// What a block of this layout is.
@@ -132,7 +132,7 @@ impl PoolAllocator {
         match Self::cache_or_attach(shared) {
             Some(cache) if cache.push(class, block) => {}
             Some(cache) => cache.push_slow(class, block, shared),
-            None => shared.region.give_slots(class, &[block]),
+            None => shared.region.give_slots(&[block]),
         }
     }
 

@@ -222,7 +222,7 @@ impl Shared {
         let count = counts.find(|count| *count > 0).unwrap_or(0);
         let (taken, rest) = magazine[..count].split_at(count.min(out.len()));
         out[..taken.len()].copy_from_slice(taken);
-        self.region.give_slots(class, rest);
+        self.region.give_slots(rest);
         taken.len()
     }
 
@@ -283,7 +283,7 @@ impl Shared {
         for class in 0..class::COUNT {
             for lane in Lane::all() {
                 while let count @ 1.. = self.depots.take(class, lane, &mut magazine, &self.slab) {
-                    self.region.give_slots(class, &magazine[..count]);
+                    self.region.give_slots(&magazine[..count]);
                 }
             }
         }

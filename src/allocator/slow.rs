@@ -8,7 +8,7 @@ use crate::raw::live::Kind;
 
 use super::PoolAllocator;
 use super::cache::Cache;
-use super::class::PAGE;
+use super::class::{self, PAGE};
 use super::shared::Shared;
 
 /// Is a thread unparked without a lock, as with a futex or a semaphore? Elsewhere the standard library has a lock there, and sweepers are not
@@ -68,7 +68,7 @@ impl PoolAllocator {
     #[cold]
     pub(super) fn alloc_large(&self, size: usize, align: usize) -> Option<(NonNull<u8>, bool)> {
         let shared = self.shared()?;
-        let pages = u32::try_from(size.div_ceil(PAGE).max(1)).ok()?;
+        let pages = u32::try_from(class::pages(size)).ok()?;
         let align = Order::covering(align.div_ceil(PAGE))?;
         let span = shared.alloc_span(pages, align).or_else(|| {
             self.make_room(shared, Self::cache_or_attach(shared));
