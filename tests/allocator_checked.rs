@@ -349,5 +349,5 @@ fn debug_builds_check() {
     nothing.dealloc(&unchecked, 100_000);
     assert_eq!(nothing.after(1 << 30).release(&unchecked), Err(ReleaseError::Foreign));
     assert_eq!(refused(&unchecked), 4);
-    assert!(unchecked.stats().to_string().ends_with("; 4 releases refused"));
+    assert!(unchecked.stats().to_string().ends_with("refused releases 4"));
 }
