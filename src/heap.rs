@@ -8,20 +8,21 @@ use crate::metadata::Table;
 use crate::raw::{BlockIndex, Buddy, Geometry, Home, Lane, LastFailure, NotLive, Order};
 use crate::sync::{Alive, AtomicU8, Ordering};
 
-/// The name of a heap within its pool, given in the order in which heaps were added, from 0; never used again.
+/// The name of a heap within its pool, given in the order in which heaps were added, from 0; never used again: 2^64 of them
+/// last for centuries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct HeapId(pub(crate) u32);
+pub struct HeapId(pub(crate) u64);
 
 impl HeapId {
     /// The id as a number.
-    pub const fn get(self) -> u32 {
+    pub const fn get(self) -> u64 {
         self.0
     }
 
-    /// The id after it.
-    pub(crate) fn next(self) -> Option<Self> {
-        self.0.checked_add(1).map(Self)
+    /// The id after it. There is always one: to give 2^64 ids takes centuries.
+    pub(crate) fn next(self) -> Self {
+        Self(self.0 + 1)
     }
 }
 

@@ -74,7 +74,6 @@ impl Heaps {
                 Some(heap) => heap,
                 None => Owned::new(Heap::new(region, max_order)?)?,
             };
-            // 2^32 heaps are enough: to add that many takes years.
             added.id = view.next_id();
             let units = added.buddy().geometry().units();
             added.set_start(view.next_start(units));

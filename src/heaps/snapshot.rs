@@ -16,7 +16,7 @@ pub(crate) struct Snapshot {
     by_age: Table<AtomicPtr<Heap>>,
     by_address: Table<AtomicPtr<Heap>>,
     /// Heaps that there were before, of which those that are left have their ids.
-    added: u32,
+    added: u64,
     /// What the heaps that were removed add to the version of the pool, so that it only grows.
     pub(super) past_version: u64,
     /// Of use when it was replaced.
@@ -150,7 +150,7 @@ impl<'a> View<'a> {
 impl Snapshot {
     /// A snapshot of the heaps of `view` and one more, the youngest.
     pub(super) fn with(view: View<'_>, heap: &Owned<Heap>) -> Result<Self, Unavailable> {
-        let added = heap.id.0.wrapping_add(1);
+        let added = heap.id.next().0;
         let ages = view.ages().iter().map(address).chain([heap.as_ptr()]);
         let start = heap.region().start();
         let below = view.addresses().partition_point(|place| self::heap(place).region().start() < start);
@@ -174,7 +174,7 @@ impl Snapshot {
         count: usize,
         ages: impl Iterator<Item = *mut Heap>,
         addresses: impl Iterator<Item = *mut Heap>,
-        added: u32,
+        added: u64,
         past_version: u64,
         link: Link,
     ) -> Result<Self, Unavailable> {

@@ -159,7 +159,7 @@ impl Iterator for HeapMap<'_> {
             let heap = pinned.view().from(id)?;
             let mut scan = heap.buddy().scan_from(if heap.id == id { unit } else { 0 });
             let Some((block, seen)) = scan.next() else {
-                self.next = (heap.id.next()?, 0);
+                self.next = (heap.id.next(), 0);
                 continue;
             };
             self.next = (heap.id, scan.at());

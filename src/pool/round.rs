@@ -102,8 +102,7 @@ impl Round {
 
     /// To the next heap.
     fn go_on(&mut self) {
-        // Fewer than 2^32 heaps fit into memory.
-        (self.heap, self.unit) = (HeapId(self.heap.0 + 1), 0);
+        (self.heap, self.unit) = (self.heap.next(), 0);
     }
 
     /// The heap is done: is there nothing more to do until something is published there?
