@@ -111,25 +111,7 @@ struct CompanionOfEach([Companion; loom::MAX_THREADS]);
 #[cfg(all(loom, feature = "loom"))]
 impl CompanionOfEach {
     fn before_load(&self) {
-        use core::hash::{Hash, Hasher};
-
-        /// The last number that is hashed of a thread's id is the thread's.
-        struct Number(usize);
-        impl Hasher for Number {
-            fn finish(&self) -> u64 {
-                self.0 as u64
-            }
-
-            fn write(&mut self, _: &[u8]) {}
-
-            fn write_usize(&mut self, number: usize) {
-                self.0 = number;
-            }
-        }
-
-        let mut number = Number(0);
-        loom::thread::current().id().hash(&mut number);
-        self.0[number.0].before_load();
+        self.0[thread_of_model()].before_load();
     }
 
     fn before_change(&self) {
@@ -137,15 +119,39 @@ impl CompanionOfEach {
     }
 }
 
+/// The number of the calling thread in its model.
+#[cfg(all(loom, feature = "loom"))]
+pub(crate) fn thread_of_model() -> usize {
+    use core::hash::{Hash, Hasher};
+
+    /// The last number that is hashed of a thread's id is the thread's.
+    struct Number(usize);
+    impl Hasher for Number {
+        fn finish(&self) -> u64 {
+            self.0 as u64
+        }
+
+        fn write(&mut self, _: &[u8]) {}
+
+        fn write_usize(&mut self, number: usize) {
+            self.0 = number;
+        }
+    }
+
+    let mut number = Number(0);
+    loom::thread::current().id().hash(&mut number);
+    number.0
+}
+
 /// Wraps an atomic type: the operations that the crate uses, and under loom the companion.
 macro_rules! wrap {
-    ($name:ident $(<$parameter:ident>)?, $companion:ident, $value:ty, $new:expr) => {
+    ($name:ident $(<$parameter:ident>)?, $word:ident, $companion:ident, $value:ty, $new:expr) => {
         #[derive(Debug)]
         #[cfg_attr(not(all(loom, feature = "loom")), repr(transparent))]
         pub(crate) struct $name $(<$parameter>)? {
             #[cfg(all(loom, feature = "loom"))]
             companion: $companion,
-            word: atomic::$name $(<$parameter>)?,
+            word: atomic::$word $(<$parameter>)?,
         }
 
         #[allow(dead_code, reason = "each type uses some of the operations")]
@@ -155,14 +161,14 @@ macro_rules! wrap {
                     Self {
                         #[cfg(all(loom, feature = "loom"))]
                         companion: $companion::default(),
-                        word: atomic::$name::new(value),
+                        word: atomic::$word::new(value),
                     }
                 }
             }
 
             /// To be changed.
             #[inline(always)]
-            fn word(&self) -> &atomic::$name $(<$parameter>)? {
+            fn word(&self) -> &atomic::$word $(<$parameter>)? {
                 #[cfg(all(loom, feature = "loom"))]
                 self.companion.before_change();
                 step();
@@ -220,8 +226,8 @@ macro_rules! wrap {
 
 /// What only integers have.
 macro_rules! integer {
-    ($name:ident, $value:ty) => {
-        wrap!($name, Companion, $value, 0);
+    ($name:ident, $word:ident, $companion:ident, $value:ty) => {
+        wrap!($name, $word, $companion, $value, 0);
 
         #[allow(dead_code, reason = "each type uses some of the operations")]
         impl $name {
@@ -258,11 +264,13 @@ macro_rules! integer {
     };
 }
 
-integer!(AtomicU8, u8);
-integer!(AtomicU16, u16);
-integer!(AtomicU32, u32);
-integer!(AtomicU64, u64);
-wrap!(AtomicPtr<T>, CompanionOfEach, *mut T, core::ptr::null_mut());
+integer!(AtomicU8, AtomicU8, Companion, u8);
+integer!(AtomicU16, AtomicU16, Companion, u16);
+integer!(AtomicU32, AtomicU32, Companion, u32);
+integer!(AtomicU64, AtomicU64, Companion, u64);
+// What all threads load in every operation, and which hardly ever changes.
+integer!(SharedU64, AtomicU64, CompanionOfEach, u64);
+wrap!(AtomicPtr<T>, AtomicPtr, CompanionOfEach, *mut T, core::ptr::null_mut());
 
 /// What one thread at a time uses, and hands over to the next with a Release that the other acquires. Under loom a hand-over
 /// without that is an error.

@@ -1,5 +1,5 @@
-//! What allocates: adding a heap, and the first use of a pool by a thread; nothing else does. In a program of its own, where
-//! no other thread exits, of which the epochs would keep a record.
+//! What allocates: adding a heap, and the first use of a pool by a thread; nothing else does. In a program of its own, whose
+//! allocations are counted.
 
 mod common;
 

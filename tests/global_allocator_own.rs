@@ -1,5 +1,5 @@
 //! The crate's own tests in a program whose global allocator is the crate's too: threads that race and hand blocks on,
-//! heaps that come and go with their epochs, sweepers, and other allocators of pages beside it.
+//! heaps that come and go, sweepers, and other allocators of pages beside it.
 #![allow(clippy::duplicate_mod, reason = "each file of tests has its own `common`, as it is in a program of its own")]
 
 use std::alloc::{GlobalAlloc, Layout};

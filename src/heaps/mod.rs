@@ -2,9 +2,9 @@
 //!
 //! A snapshot: two tables of heaps, by age and by address. To add or to remove a heap is to build a new snapshot and to
 //! swing one pointer. Who reads a snapshot *pins* it; one that was replaced is freed when nobody has it pinned, and so is a
-//! heap that was removed, when besides no window of a cache shows it.
+//! heap that was removed, when besides no window of a cache shows it. `readers` has how that is known.
 
-mod epoch;
+mod readers;
 mod retired;
 mod snapshot;
 
@@ -16,23 +16,24 @@ use crate::metadata::{Owned, Unavailable};
 use crate::raw::Order;
 use crate::sync::{AtomicPtr, Ordering, const_unless_loom};
 
-use epoch::{Domain, Guard};
-use retired::Retired;
-use snapshot::Snapshot;
+use readers::{Guard, Readers};
+use retired::{Link, Retired};
 pub(crate) use snapshot::View;
+use snapshot::{Member, Snapshot};
 
 /// The heaps of a pool.
 #[derive(Debug)]
 pub(crate) struct Heaps {
     current: AtomicPtr<Snapshot>,
-    retired: Retired,
-    domain: Domain,
+    readers: Readers,
+    replaced: Retired<Snapshot>,
+    removed: Retired<Member>,
 }
 
 /// The heaps as they were when this was made; they live as long.
 #[derive(Debug)]
 pub(crate) struct Pinned<'a> {
-    guard: Guard<'a>,
+    _guard: Guard<'a>,
     snapshot: *mut Snapshot,
 }
 
@@ -40,7 +41,7 @@ impl Pinned<'_> {
     /// The heaps.
     #[inline]
     pub(crate) fn view(&self) -> View<'_> {
-        // SAFETY: the pointer is null, or was published when the guard was made already, so that the snapshot lives as long as that.
+        // SAFETY: the pointer is null, or was read under the guard, so that the snapshot lives as long as that.
         View::new(unsafe { self.snapshot.as_ref() })
     }
 }
@@ -48,22 +49,26 @@ impl Pinned<'_> {
 impl Heaps {
     const_unless_loom! {
         pub(crate) fn new() -> Self {
-            Self { current: AtomicPtr::new(ptr::null_mut()), retired: Retired::new(), domain: Domain::new() }
+            Self {
+                current: AtomicPtr::new(ptr::null_mut()),
+                readers: Readers::new(),
+                replaced: Retired::new(),
+                removed: Retired::new(),
+            }
         }
     }
 
-    /// The heaps now.
+    /// The heaps now. Lock-free: it waits for nobody, and begins anew only where a heap was added or removed meanwhile.
     #[inline]
     pub(crate) fn pin(&self) -> Pinned<'_> {
-        let guard = self.domain.pin();
-        // Acquire: pairs with the Release in `replace`; makes the snapshot and the heaps in it visible.
-        let snapshot = self.current.load(Ordering::Acquire);
-        Pinned { guard, snapshot }
+        // The Acquire in `read` pairs with the Release in `replace`, and makes the snapshot and the heaps in it visible.
+        let (guard, snapshot) = self.readers.read(&self.current);
+        Pinned { _guard: guard, snapshot }
     }
 
     /// Adds a heap over `region`. Lock-free.
     pub(crate) fn add(&self, region: Region, max_order: Order) -> Result<HeapId, AddHeapError> {
-        let mut heap: Option<Owned<Heap>> = None;
+        let mut heap: Option<Owned<Member>> = None;
         loop {
             let current = self.pin();
             let view = current.view();
@@ -72,13 +77,14 @@ impl Heaps {
             }
             let mut added = match heap.take() {
                 Some(heap) => heap,
-                None => Owned::new(Heap::new(region, max_order)?)?,
+                None => Owned::new(Member { heap: Heap::new(region, max_order)?, link: Link::since(0) })?,
             };
-            added.id = view.next_id();
-            let units = added.buddy().geometry().units();
-            added.set_start(view.next_start(units));
-            let id = added.id;
-            if self.replace(&current, Snapshot::with(view, &added)?, None)? {
+            let (id, era) = (view.next_id(), self.readers.era());
+            added.heap.id = id;
+            let units = added.heap.buddy().geometry().units();
+            added.heap.set_start(view.next_start(units));
+            added.link = Link::since(era);
+            if self.replace(&current, Snapshot::with(view, &added, era)?, None)? {
                 // The set owns it from now on.
                 added.into_raw();
                 return Ok(id);
@@ -92,7 +98,7 @@ impl Heaps {
     pub(crate) fn remove(&self, heap: &Heap) -> Result<(), Unavailable> {
         loop {
             let current = self.pin();
-            let next = Snapshot::without(current.view(), heap)?;
+            let next = Snapshot::without(current.view(), heap, self.readers.era())?;
             let removed = current.view().owned(heap.id);
             if self.replace(&current, next, removed)? {
                 return Ok(());
@@ -105,15 +111,20 @@ impl Heaps {
         &self,
         pinned: &Pinned<'_>,
         next: Snapshot,
-        removed: Option<NonNull<Heap>>,
+        removed: Option<NonNull<Member>>,
     ) -> Result<bool, Unavailable> {
         let next = Owned::new(next)?.into_raw();
         // Release: pairs with the Acquire in `pin`. Relaxed on failure: the caller pins again.
         match self.current.compare_exchange(pinned.snapshot, next.as_ptr(), Ordering::Release, Ordering::Relaxed) {
             Ok(replaced) => {
+                let last = self.readers.advance();
                 if let Some(replaced) = NonNull::new(replaced) {
-                    // SAFETY: this thread replaced it, under its guard; each came from `Owned::into_raw`.
-                    unsafe { self.retired.retire(replaced, removed, &pinned.guard) };
+                    // SAFETY: this thread replaced it; it came from `Owned::into_raw`.
+                    unsafe { self.replaced.retire(replaced, last) };
+                }
+                if let Some(removed) = removed {
+                    // SAFETY: the set has it no more, by this thread's doing; it came from `Owned::into_raw`.
+                    unsafe { self.removed.retire(removed, last) };
                 }
                 Ok(true)
             }
@@ -126,14 +137,22 @@ impl Heaps {
     }
 
     /// Frees what was replaced or removed, and nobody holds any more; `in_window` tells whether a window shows a heap.
+    /// Lock-free. O(readers that were there at a replacement, times caches of the pool for heaps).
     pub(crate) fn collect(&self, in_window: impl Fn(*const Heap) -> bool) {
-        self.retired.collect(|| self.domain.is_quiet(), in_window);
+        if self.replaced.is_empty() && self.removed.is_empty() {
+            return;
+        }
+        let (replaced, removed) = (self.replaced.take(), self.removed.take());
+        let eras = self.readers.eras();
+        replaced.free(eras.as_ref(), |_| false);
+        // Windows after readers: who could still show a heap in one did it while it read.
+        removed.free(eras.as_ref(), |member| in_window(&raw const member.heap));
     }
 
-    /// Has the readers of this set counted, for a model of what happens to it.
+    /// Has the readers of this set watched, and what it retires freed: for a model of what happens to it.
     #[cfg(all(loom, feature = "loom"))]
     pub(crate) fn watch(&self) {
-        self.domain.watch();
+        self.readers.watch();
     }
 }
 

@@ -1,55 +1,104 @@
 //! The heaps as they were at one moment.
 
+use core::iter;
 use core::ptr::NonNull;
 
-use super::retired::Link;
+use super::retired::{Link, Linked};
 use crate::error::ReleaseError;
 use crate::heap::{Heap, HeapId, Region};
 use crate::metadata::{Owned, Table, Unavailable};
 use crate::raw::BlockIndex;
-use crate::sync::{AtomicPtr, Ordering};
+use crate::sync::{Alive, AtomicPtr, Ordering};
+
+/// A heap in the set.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(super) heap: Heap,
+    pub(super) link: Link<Self>,
+}
 
 /// The heaps of a pool as they were at one moment.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     /// Ascending by id.
-    by_age: Table<AtomicPtr<Heap>>,
-    by_address: Table<AtomicPtr<Heap>>,
+    by_age: Table<AtomicPtr<Member>>,
+    by_address: Table<AtomicPtr<Member>>,
+    /// By the number of the first unit; the heaps without numbers come last.
+    by_number: Table<AtomicPtr<Member>>,
     /// Heaps that there were before, of which those that are left have their ids.
     added: u64,
     /// What the heaps that were removed add to the version of the pool, so that it only grows.
-    pub(super) past_version: u64,
-    /// Of use when it was replaced.
-    pub(super) link: Link,
+    past_version: u64,
+    /// Bytes in blocks of all heaps.
+    capacity: usize,
+    pub(super) link: Link<Self>,
+    alive: Alive,
+}
+
+impl Linked for Member {
+    fn link(&self) -> &Link<Self> {
+        &self.link
+    }
+
+    fn end_of_life(&self) {
+        self.heap.end_of_life();
+    }
+}
+
+impl Linked for Snapshot {
+    fn link(&self) -> &Link<Self> {
+        &self.link
+    }
+
+    fn end_of_life(&self) {
+        self.alive.end();
+    }
 }
 
 /// The heaps of a snapshot, as long as that is pinned.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct View<'a>(Option<&'a Snapshot>);
 
-fn heap<'a>(place: &AtomicPtr<Heap>) -> &'a Heap {
+type Places<'a> = &'a [AtomicPtr<Member>];
+
+fn heap<'a>(place: &AtomicPtr<Member>) -> &'a Heap {
     // Relaxed: written before the snapshot was published, and never since.
     // SAFETY: every place of a published snapshot points to a heap, and heaps live as long as the snapshots that have them can be
     // pinned; views, whose lifetime the caller gives, are of pinned ones.
-    let heap = unsafe { &*place.load(Ordering::Relaxed) };
+    let heap = unsafe { &(*place.load(Ordering::Relaxed)).heap };
     heap.touch();
     heap
+}
+
+/// The last of the heaps up to one, in tables that are sorted by what `is_below` looks at.
+#[inline]
+fn last_below<'a>(places: Places<'a>, is_below: impl Fn(&Heap) -> bool) -> Option<&'a Heap> {
+    let above = places.partition_point(|place| is_below(heap(place)));
+    places.get(above.checked_sub(1)?).map(heap)
 }
 
 impl<'a> View<'a> {
     /// Of a snapshot that is pinned, or null.
     pub(super) fn new(snapshot: Option<&'a Snapshot>) -> Self {
+        if let Some(snapshot) = snapshot {
+            snapshot.alive.touch();
+        }
         Self(snapshot)
     }
 
     #[inline]
-    fn ages(self) -> &'a [AtomicPtr<Heap>] {
+    fn ages(self) -> Places<'a> {
         self.0.map_or(&[], |snapshot| &snapshot.by_age)
     }
 
     #[inline]
-    fn addresses(self) -> &'a [AtomicPtr<Heap>] {
+    fn addresses(self) -> Places<'a> {
         self.0.map_or(&[], |snapshot| &snapshot.by_address)
+    }
+
+    #[inline]
+    fn numbers(self) -> Places<'a> {
+        self.0.map_or(&[], |snapshot| &snapshot.by_number)
     }
 
     /// All heaps, the one that was added first first.
@@ -63,6 +112,11 @@ impl<'a> View<'a> {
         self.ages().len()
     }
 
+    fn place_from(self, id: HeapId) -> Option<&'a AtomicPtr<Member>> {
+        let ages = self.ages();
+        ages.get(ages.partition_point(|place| heap(place).id < id))
+    }
+
     /// The heap of an id. O(log heaps).
     pub(crate) fn get(self, id: HeapId) -> Option<&'a Heap> {
         self.from(id).filter(|heap| heap.id == id)
@@ -70,27 +124,23 @@ impl<'a> View<'a> {
 
     /// The heap of an id, or else the next one. O(log heaps).
     pub(crate) fn from(self, id: HeapId) -> Option<&'a Heap> {
-        let ages = self.ages();
-        let place = ages.partition_point(|place| heap(place).id < id);
-        ages.get(place).map(heap)
+        self.place_from(id).map(heap)
     }
 
-    /// The pointer to the heap of an id that the set owns.
-    pub(super) fn owned(self, id: HeapId) -> Option<NonNull<Heap>> {
-        self.ages().iter().find(|place| heap(place).id == id).and_then(|place| NonNull::new(address(place)))
+    /// The pointer to the heap of an id that the set owns. O(log heaps).
+    pub(super) fn owned(self, id: HeapId) -> Option<NonNull<Member>> {
+        let place = self.place_from(id).filter(|place| heap(place).id == id)?;
+        NonNull::new(address(place))
     }
 
     /// The heap that an address is in. O(log heaps).
     #[inline]
     pub(crate) fn find(self, address: usize) -> Option<&'a Heap> {
         let candidate = match self.addresses() {
-            [only] => only,
-            several => {
-                let above = several.partition_point(|place| heap(place).region().start() <= address);
-                several.get(above.checked_sub(1)?)?
-            }
+            [only] => heap(only),
+            several => last_below(several, |heap| heap.region().start() <= address)?,
         };
-        Some(heap(candidate)).filter(|heap| heap.region().contains(address))
+        Some(candidate).filter(|heap| heap.region().contains(address))
     }
 
     /// The heap and the index of the block that may begin at an address.
@@ -100,24 +150,20 @@ impl<'a> View<'a> {
         Ok((heap, heap.block_at(address)?))
     }
 
-    /// The heap and the block of the unit of this number in the pool. O(heaps).
+    /// The heap and the block of the unit of this number in the pool. O(log heaps).
     pub(crate) fn numbered(self, number: u32) -> Option<(&'a Heap, BlockIndex)> {
-        self.by_age().find_map(|heap| Some((heap, heap.numbered(number)?)))
+        let heap = last_below(self.numbers(), |heap| heap.start().is_some_and(|start| start <= number))?;
+        Some((heap, heap.numbered(number)?))
     }
 
-    /// Bytes in blocks of all heaps. O(heaps).
+    /// Bytes in blocks of all heaps.
     pub(crate) fn capacity(self) -> usize {
-        self.by_age().map(Heap::capacity).fold(0, usize::saturating_add)
+        self.0.map_or(0, |snapshot| snapshot.capacity)
     }
 
     /// What removed heaps add to the version of the pool.
     pub(crate) fn past_version(self) -> u64 {
         self.0.map_or(0, |snapshot| snapshot.past_version)
-    }
-
-    /// The link of the next snapshot.
-    fn next_link(self) -> Link {
-        self.0.map_or_else(Link::default, |snapshot| snapshot.link.next())
     }
 
     /// The id for the next heap.
@@ -127,72 +173,149 @@ impl<'a> View<'a> {
 
     /// The number for the first of `units` further units, unless too many are in use: after all others, or else in the
     /// first gap that is large enough. A removed heap's numbers may be in a window still; its owner sees that the heap is
-    /// gone before it gets a block of the new one.
+    /// gone before it gets a block of the new one. O(1) as long as there are numbers after all others, else O(heaps).
     pub(super) fn next_start(self, units: u32) -> Option<u32> {
         // No unit has the number `u32::MAX`.
-        let fits = |start: &u32| {
-            let end = start.checked_add(units)?;
-            let free =
-                |heap: &Heap| heap.start().is_none_or(|other| other >= end || heap.end() <= Some((*start).into()));
-            self.by_age().all(free).then_some(())
-        };
-        let ends = self.by_age().filter_map(Heap::end);
-        let last = ends.clone().max().unwrap_or(0);
-        let mut starts = core::iter::once(last).chain(core::iter::once(0)).chain(ends);
-        starts.find_map(|start| u32::try_from(start).ok().filter(|start| fits(start).is_some()))
+        let fits = |start: u64, end: u64| start + u64::from(units) <= end.min(u32::MAX.into());
+        let numbers = self.numbers();
+        let numbers = &numbers[..numbers.partition_point(|place| heap(place).start().is_some())];
+        let end = |place| heap(place).end().unwrap_or(0);
+        let last = numbers.last().map_or(0, end);
+        if fits(last, u64::MAX) {
+            return u32::try_from(last).ok();
+        }
+        let begins = numbers.iter().filter_map(|place| heap(place).start()).map(u64::from);
+        let mut gaps = iter::once(0).chain(numbers.iter().map(end)).zip(begins);
+        gaps.find(|(start, end)| fits(*start, *end)).and_then(|(start, _)| u32::try_from(start).ok())
     }
 
+    /// A heap that a region overlaps. O(log heaps).
     pub(super) fn overlapping(self, region: &Region) -> Option<&'a Heap> {
-        self.by_age().find(|heap| heap.region().overlaps(region))
+        // Regions of a set don't overlap, so that of those that begin before its end the last one ends last.
+        last_below(self.addresses(), |heap| heap.region().start() <= region.last())
+            .filter(|heap| heap.region().overlaps(region))
     }
 }
 
 impl Snapshot {
-    /// A snapshot of the heaps of `view` and one more, the youngest.
-    pub(super) fn with(view: View<'_>, heap: &Owned<Heap>) -> Result<Self, Unavailable> {
-        let added = heap.id.next().0;
-        let ages = view.ages().iter().map(address).chain([heap.as_ptr()]);
-        let start = heap.region().start();
-        let below = view.addresses().partition_point(|place| self::heap(place).region().start() < start);
-        let (lower, upper) = view.addresses().split_at(below);
-        let addresses = lower.iter().map(address).chain([heap.as_ptr()]).chain(upper.iter().map(address));
-        Self::of(view.count() + 1, ages, addresses, added, view.past_version(), view.next_link())
+    /// A snapshot of the heaps of `view` and one more, the youngest, to be published in an era that is no earlier than this.
+    pub(super) fn with(view: View<'_>, added: &Owned<Member>, era: u64) -> Result<Self, Unavailable> {
+        let (new, count) = (&added.heap, view.count() + 1);
+        let insert = |places: Places<'_>, is_below: &dyn Fn(&Heap) -> bool| {
+            let (lower, upper) = places.split_at(places.partition_point(|place| is_below(heap(place))));
+            table(count, lower.iter().map(address).chain([added.as_ptr()]).chain(upper.iter().map(address)))
+        };
+        let number = |heap: &Heap| heap.start().unwrap_or(u32::MAX);
+        Ok(Self {
+            by_age: insert(view.ages(), &|_| true)?,
+            by_address: insert(view.addresses(), &|heap| heap.region().start() < new.region().start())?,
+            by_number: insert(view.numbers(), &|heap| number(heap) <= number(new))?,
+            added: new.id.next().0,
+            past_version: view.past_version(),
+            capacity: view.capacity().saturating_add(new.capacity()),
+            link: Link::since(era),
+            alive: Alive::default(),
+        })
     }
 
     /// A snapshot of the heaps of `view` but for one.
-    pub(super) fn without(view: View<'_>, heap: &Heap) -> Result<Self, Unavailable> {
+    pub(super) fn without(view: View<'_>, removed: &Heap, era: u64) -> Result<Self, Unavailable> {
         /// More than what threads that were late can have added to a version since it was read.
         const LATE: u64 = 1 << 32;
-        let others = |pointer: &*mut Heap| !core::ptr::eq(*pointer, heap);
-        let ages = view.ages().iter().map(address).filter(others);
-        let addresses = view.addresses().iter().map(address).filter(others);
-        let past_version = view.past_version().wrapping_add(heap.buddy().version()).wrapping_add(LATE);
-        Self::of(view.count() - 1, ages, addresses, view.next_id().0, past_version, view.next_link())
-    }
-
-    fn of(
-        count: usize,
-        ages: impl Iterator<Item = *mut Heap>,
-        addresses: impl Iterator<Item = *mut Heap>,
-        added: u64,
-        past_version: u64,
-        link: Link,
-    ) -> Result<Self, Unavailable> {
-        let by_age = Table::<AtomicPtr<Heap>>::new(count)?;
-        let by_address = Table::<AtomicPtr<Heap>>::new(count)?;
-        // Relaxed, both: the snapshot is published as a whole.
-        by_age.iter().zip(ages).for_each(|(place, heap)| place.store(heap, Ordering::Relaxed));
-        by_address.iter().zip(addresses).for_each(|(place, heap)| place.store(heap, Ordering::Relaxed));
-        Ok(Self { by_age, by_address, added, past_version, link })
+        let others = |places: Places<'_>| {
+            let others = places.iter().filter(|place| !core::ptr::eq(heap(place), removed)).map(address);
+            table(view.count() - 1, others)
+        };
+        let left = view.by_age().filter(|heap| heap.id != removed.id);
+        Ok(Self {
+            by_age: others(view.ages())?,
+            by_address: others(view.addresses())?,
+            by_number: others(view.numbers())?,
+            added: view.next_id().0,
+            past_version: view.past_version().wrapping_add(removed.buddy().version()).wrapping_add(LATE),
+            capacity: left.map(Heap::capacity).fold(0, usize::saturating_add),
+            link: Link::since(era),
+            alive: Alive::default(),
+        })
     }
 
     /// The heaps, for who owns the last snapshot of a set that is dropped.
-    pub(super) fn heaps(&self) -> impl Iterator<Item = NonNull<Heap>> + '_ {
+    pub(super) fn heaps(&self) -> impl Iterator<Item = NonNull<Member>> + '_ {
         self.by_age.iter().map(address).filter_map(NonNull::new)
     }
 }
 
-fn address(place: &AtomicPtr<Heap>) -> *mut Heap {
+fn table(count: usize, heaps: impl Iterator<Item = *mut Member>) -> Result<Table<AtomicPtr<Member>>, Unavailable> {
+    let table = Table::<AtomicPtr<Member>>::new(count)?;
+    // Relaxed: the snapshot is published as a whole.
+    table.iter().zip(heaps).for_each(|(place, heap)| place.store(heap, Ordering::Relaxed));
+    Ok(table)
+}
+
+fn address(place: &AtomicPtr<Member>) -> *mut Member {
     // Relaxed: as in `heap`.
     place.load(Ordering::Relaxed)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    extern crate std;
+
+    use super::*;
+    use crate::raw::Order;
+
+    fn member(id: u64, base: usize, start: Option<u32>) -> Owned<Member> {
+        let region = Region::new(core::ptr::without_provenance_mut(base), 4096, 6).expect("a region");
+        let mut heap = Heap::new(region, Order::MAX).expect("tables");
+        heap.id = HeapId(id);
+        heap.set_start(start);
+        Owned::new(Member { heap, link: Link::since(0) }).expect("a heap")
+    }
+
+    /// After 2^32 heaps the next one has an id that none had.
+    #[test]
+    fn ids_do_not_come_again() {
+        let last = member(u32::MAX.into(), 1 << 20, Some(0));
+        let snapshot = Snapshot::with(View(None), &last, 0).expect("tables");
+        assert_eq!(View(Some(&snapshot)).next_id(), HeapId(1 << 32));
+        let empty = Snapshot::without(View(Some(&snapshot)), &last.heap, 0).expect("tables");
+        assert_eq!(View(Some(&empty)).next_id(), HeapId(1 << 32));
+    }
+
+    /// Units have 64 numbers each here. What has none comes last, and is found by none.
+    #[test]
+    fn numbers_are_found_and_gaps_are_filled() {
+        let starts = [Some(64), None, Some(u32::MAX - 64), Some(256), Some(128)];
+        let members: std::vec::Vec<_> =
+            (0..).zip(starts).map(|(id, start)| member(id, (id as usize + 1) << 20, start)).collect();
+        let mut snapshot = Snapshot::with(View(None), &members[0], 0).expect("tables");
+        for member in &members[1..] {
+            snapshot = Snapshot::with(View(Some(&snapshot)), member, 0).expect("tables");
+        }
+        let view = View(Some(&snapshot));
+        let found = |number| view.numbered(number).map(|(heap, block)| (heap.id.0, block.get()));
+        for (number, expected) in [
+            (0, None),
+            (64, Some((0, 0))),
+            (127, Some((0, 63))),
+            (128, Some((4, 0))),
+            (200, None),
+            (256, Some((3, 0))),
+            (u32::MAX - 65, None),
+            (u32::MAX - 1, Some((2, 63))),
+            (u32::MAX, None),
+        ] {
+            assert_eq!(found(number), expected, "{number}");
+        }
+        assert_eq!(view.next_start(64), Some(0));
+        assert_eq!(view.next_start(65), Some(320));
+        assert_eq!(view.next_start(u32::MAX), None);
+        let region = |base, size| Region::new(core::ptr::without_provenance_mut(base), size, 6).expect("a region");
+        let overlap = |base, size| view.overlapping(&region(base, size)).map(|heap| heap.id.0);
+        assert_eq!(overlap((1 << 20) + 4096, 4096), None);
+        assert_eq!(overlap((2 << 20) - 64, 128), Some(1));
+        assert_eq!(overlap((3 << 20) + 4095, 128), Some(2));
+        assert_eq!(overlap(4096, 1 << 30), Some(4));
+        assert_eq!(overlap(4096, 4096), None);
+    }
 }

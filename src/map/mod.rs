@@ -80,7 +80,7 @@ impl<'a> HeapMap<'a> {
     ///
     /// # Progress
     ///
-    /// Wait-free.
+    /// Lock-free: it begins anew only where a heap is added or removed as it begins.
     ///
     /// # Complexity
     ///
@@ -124,7 +124,7 @@ impl<'a> HeapMap<'a> {
     ///
     /// # Progress
     ///
-    /// Wait-free, but for the global allocator: formatting allocates as much as the document has.
+    /// Lock-free, as [`text`](Self::text), but for the global allocator: formatting allocates as much as the document has.
     ///
     /// # Complexity
     ///

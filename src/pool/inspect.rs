@@ -67,7 +67,7 @@ impl MemoryPool {
     ///
     /// # Progress
     ///
-    /// Wait-free.
+    /// Lock-free: it begins anew only where a heap is added or removed as it begins.
     ///
     /// # Complexity
     ///
@@ -108,7 +108,7 @@ impl MemoryPool {
     ///
     /// # Progress
     ///
-    /// Wait-free.
+    /// Lock-free: it begins anew only where a heap is added or removed as it begins.
     ///
     /// # Complexity
     ///
@@ -133,7 +133,7 @@ impl MemoryPool {
     ///
     /// # Progress
     ///
-    /// Wait-free.
+    /// Lock-free: it begins anew only where a heap is added or removed as it begins.
     ///
     /// # Complexity
     ///
@@ -181,7 +181,7 @@ impl MemoryPool {
     ///
     /// # Progress
     ///
-    /// Wait-free.
+    /// Lock-free: it begins anew only where a heap is added or removed as it begins.
     ///
     /// # Complexity
     ///

@@ -282,7 +282,7 @@ impl MemoryPool {
     ///
     /// # Progress
     ///
-    /// Wait-free.
+    /// Lock-free: it begins anew only where a heap is added or removed as it begins.
     ///
     /// # Complexity
     ///

@@ -135,7 +135,7 @@ impl MemoryPool {
     ///
     /// # Progress
     ///
-    /// Wait-free.
+    /// Lock-free: it begins anew only where a heap is added or removed as it begins.
     ///
     /// # Complexity
     ///

@@ -22,10 +22,12 @@ impl MemoryPool {
     /// its way between threads goes back to it; and if then all of it is free, it is taken out. Else it is opened again.
     /// Allocations that come meanwhile do without the heap, and may fail for want of it.
     ///
-    /// The heap's tables are freed when no thread can be reading them any more: by a later call of this method, of
+    /// The heap's tables are freed when no thread can be reading them any more: by this call or a later one, of
     /// [`add_heap`](Self::add_heap) or of [`sweep`](Self::sweep), or with the pool. A thread that last worked with this heap
-    /// and does nothing since keeps them. (With the feature `std`, the threads are known by epochs; without, they are only
-    /// counted, and the tables wait for a call at a moment when no other thread is in the pool.)
+    /// and does nothing since keeps them, and so does one that was stopped while it read the set of heaps, as a release
+    /// or [`stats`](Self::stats) does, when this heap was in it: what it keeps is what the set had before and after one change, however
+    /// many heaps come and go meanwhile. (Only if more than 128 threads are stopped so, each since another change, what further ones
+    /// read keeps all tables until they go on.)
     ///
     /// # Errors
     ///

@@ -40,6 +40,11 @@ impl Lane {
         home.cache().map_or_else(Self::here, Self::of)
     }
 
+    /// Its number, from 0.
+    pub const fn number(self) -> usize {
+        self.0
+    }
+
     /// Where the calling thread leaves what it sweeps: in the lane of its number, so that it finds it again itself; in the first one, if it has
     /// no number, as the thread of a sweeper, so that where blocks are does not depend on where its stack lies.
     pub fn of_sweep() -> Self {
@@ -76,11 +81,6 @@ impl Lane {
     /// All lanes.
     pub fn all() -> impl Iterator<Item = Self> {
         (0..Self::COUNT).map(Self)
-    }
-
-    /// Its number, below [`COUNT`](Self::COUNT).
-    pub const fn number(self) -> usize {
-        self.0
     }
 }
 

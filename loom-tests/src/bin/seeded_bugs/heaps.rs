@@ -7,7 +7,7 @@ const HEAPS: &str = "heaps/mod.rs";
 const RETIRED: &str = "heaps/retired.rs";
 const SNAPSHOT: &str = "heaps/snapshot.rs";
 const FLUSH: &str = "cache/flush.rs";
-const EPOCH: &str = "heaps/epoch.rs";
+const READERS: &str = "heaps/readers.rs";
 const REMOVE: &str = "pool/remove.rs";
 const WINDOW: &str = "cache/window.rs";
 
@@ -49,16 +49,16 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "the set is read without Acquire",
-        source: HEAPS,
-        find: "self.current.load(Ordering::Acquire)",
-        replace: "self.current.load(Ordering::Relaxed)",
+        source: READERS,
+        find: "let pointer = current.load(Ordering::Acquire);",
+        replace: "let pointer = current.load(Ordering::Relaxed);",
         models: &["remove::add_alloc"],
     },
     Bug {
         name: "a heap is freed while readers may have it",
         source: RETIRED,
-        find: "if over && (",
-        replace: "if (",
+        find: "eras.meet(&in_sight)",
+        replace: "eras.meet(&in_sight) && false",
         models: &["remove::remove_alloc_release"],
     },
     Bug {
@@ -83,25 +83,67 @@ pub(crate) const BUGS: &[Bug] = &[
         models: &["remove::leave_window"],
     },
     Bug {
-        name: "readers are counted without the fence",
-        source: EPOCH,
-        find: "fence(Ordering::SeqCst);\n        Guard(",
-        replace: "Guard(",
+        name: "a reader does not look whether its era is over",
+        source: READERS,
+        find: "if !entered || self.era.load(Ordering::Relaxed) == era {",
+        replace: "if !entered || self.era.load(Ordering::Relaxed) >= era {",
+        models: &["remove::read_remove_two"],
+    },
+    Bug {
+        name: "a snapshot begins in a later era than the one in which it is published",
+        source: READERS,
+        find: "pub fn era(&self) -> u64 {\n        // Relaxed: who reads what is published sees no earlier one by the Acquire of that.\n        self.era.load(Ordering::Relaxed)",
+        replace: "pub fn era(&self) -> u64 {\n        self.era.load(Ordering::Relaxed) + 1",
+        models: &["remove::read_remove_two"],
+    },
+    Bug {
+        name: "a reader enters its era without the fence",
+        source: READERS,
+        find: "fence(Ordering::SeqCst);\n            // Acquire",
+        replace: "// Acquire",
         models: &["remove::remove_alloc_release"],
     },
     Bug {
+        name: "a set is replaced without the fence",
+        source: READERS,
+        find: "fence(Ordering::SeqCst);\n        // Relaxed: ordered by the fence: no",
+        replace: "// Relaxed: no",
+        models: &["remove::remove_alloc_release"],
+    },
+    Bug {
+        name: "what was replaced ends an era early",
+        source: READERS,
+        find: "self.era.fetch_add(1, Ordering::Relaxed)",
+        replace: "self.era.fetch_add(1, Ordering::Relaxed).saturating_sub(1)",
+        models: &["remove::read_remove_two"],
+    },
+    Bug {
         name: "that readers have left is seen without Acquire",
-        source: EPOCH,
-        find: "self.counted.load(Ordering::Acquire) == 0",
-        replace: "self.counted.load(Ordering::Relaxed) == 0",
+        source: READERS,
+        find: "let seen = slot.load(Ordering::Acquire);",
+        replace: "let seen = slot.load(Ordering::Relaxed);",
         models: &["remove::remove_alloc_release"],
     },
     Bug {
         name: "a reader leaves without Release",
-        source: EPOCH,
-        find: "counted.fetch_add(u32::MAX, Ordering::Release);",
-        replace: "counted.fetch_add(u32::MAX, Ordering::Relaxed);",
+        source: READERS,
+        find: "self.word.fetch_sub(1, Ordering::Release);",
+        replace: "self.word.fetch_sub(1, Ordering::Relaxed);",
         models: &["remove::remove_alloc_release"],
+    },
+    Bug {
+        name: "what was retired is taken without Acquire",
+        source: RETIRED,
+        find: "self.0.swap(ptr::null_mut(), Ordering::Acquire)",
+        replace: "self.0.swap(ptr::null_mut(), Ordering::Relaxed)",
+        models: &["remove::remove_two"],
+    },
+    Bug {
+        name: "what was replaced is retired without Release",
+        source: RETIRED,
+        find: "item.as_ptr(), Ordering::Release, Ordering::Relaxed)",
+        replace: "item.as_ptr(), Ordering::Relaxed, Ordering::Relaxed)",
+        models: &["remove::remove_two"],
     },
     Bug {
         name: "what is flushed is looked for in the heaps of when the operation began",
