@@ -71,8 +71,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "the set forgets another heap",
         source: SNAPSHOT,
-        find: "let others = |pointer: &*mut Heap| !core::ptr::eq(*pointer, heap);",
-        replace: "let others = |pointer: &*mut Heap| core::ptr::eq(*pointer, heap);",
+        find: "!core::ptr::eq(heap(place), removed)",
+        replace: "core::ptr::eq(heap(place), removed)",
         models: &["remove::remove_two"],
     },
     Bug {

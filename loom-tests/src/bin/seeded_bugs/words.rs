@@ -18,8 +18,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "the shim does not touch the companions of pointers",
         source: SYNC,
-        find: "self.0[number.0].before_load();",
-        replace: "let _ = number;",
+        find: "self.0[thread_of_model()].before_load();",
+        replace: "let _ = thread_of_model();",
         models: &["companion::found_through_pointers"],
     },
     Bug {
