@@ -30,13 +30,11 @@ pub struct Wakers {
 struct Place {
     word: AtomicU32,
     thread: Local<Option<Thread>>,
-    /// Places before this one.
-    number: usize,
     next: *mut Place,
 }
 
-/// Which place a thread has.
-#[derive(Debug)]
+/// Which place a thread has: where that is, so that it is none in another list.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Seat(usize);
 
 impl Wakers {
@@ -82,13 +80,13 @@ impl Wakers {
         drop(unsafe { place.thread.replace(Some(thread)) });
         // Release: pairs with the Acquire in `Place::wake`; makes the thread visible.
         place.word.fetch_xor(TAKING | TAKEN, Ordering::Release);
-        Ok(Seat(place.number))
+        Ok(place.seat())
     }
 
-    /// The thread of a place is woken no more; a call that is under way may still do it.
+    /// The thread of a place is woken no more; a call that is under way may still do it. A seat of another list changes nothing.
     #[expect(clippy::needless_pass_by_value, reason = "nobody has the place afterwards")]
     pub fn leave(&self, seat: Seat) {
-        if let Some(place) = self.places().find(|place| place.number == seat.0) {
+        if let Some(place) = self.places().find(|place| place.seat() == seat) {
             // Relaxed: what was written to the place was released by `enter`, and who takes it next acquires that by this change.
             place.word.fetch_and(!TAKEN, Ordering::Relaxed);
         }
@@ -97,10 +95,9 @@ impl Wakers {
     /// A new place, which the caller is taking.
     fn add(&self) -> Result<&Place, Unavailable> {
         let word = AtomicU32::new(TAKING);
-        let mut place = Owned::new(Place { word, thread: Local::default(), number: 0, next: ptr::null_mut() })?;
+        let mut place = Owned::new(Place { word, thread: Local::default(), next: ptr::null_mut() })?;
         loop {
             let next = self.places().next();
-            place.number = next.map_or(0, |next| next.number + 1);
             place.next = next.map_or(ptr::null_mut(), |next| ptr::from_ref(next).cast_mut());
             // Release: pairs with the Acquire in `places`. Relaxed on failure: the next round loads again.
             let added =
@@ -119,19 +116,15 @@ impl Wakers {
     /// The places that have a thread.
     pub fn taken(&self) -> impl Iterator<Item = Seat> {
         let taken = self.places().filter(|place| place.word.load(Ordering::Relaxed) & TAKEN != 0);
-        taken.map(|place| Seat(place.number))
-    }
-}
-
-#[cfg(all(loom, feature = "loom"))]
-impl Seat {
-    /// The number of the place.
-    pub fn number(&self) -> usize {
-        self.0
+        taken.map(Place::seat)
     }
 }
 
 impl Place {
+    fn seat(&self) -> Seat {
+        Seat(ptr::from_ref(self).addr())
+    }
+
     fn wake(&self) {
         // Relaxed: a hint, which spares idle places the rest; the exchange looks again.
         if self.word.load(Ordering::Relaxed) & TAKEN == 0 {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use common::pieces::wait_until;
+use common::pieces::{InTurn, wait_until};
 use mempool::{Budget, PoolAllocator, Sweeper, SweeperBuilder, SweeperStats};
 
 #[global_allocator]
@@ -297,4 +297,21 @@ fn not_woken_early_unless_it_is_to_be() {
     assert!(sweeper.wait_for_pass());
     let stats = sweeper.stats();
     assert_eq!((stats.early, stats.passes), (0, passes + 1));
+}
+
+#[test]
+fn a_deref_that_yields_another_allocator_each_time() {
+    for budget in [Budget::Bytes(1000), Budget::Bytes(usize::MAX)] {
+        let allocators = [(); 2].map(|()| Arc::new(PoolAllocator::new())).to_vec();
+        let builder = Sweeper::builder().interval(Duration::ZERO).budget(budget).trim_after(Duration::ZERO);
+        let sweeper = builder.allocator(InTurn::new(allocators.clone())).spawn().expect("a thread");
+        for _ in 0..5 {
+            for (allocator, pages) in allocators.iter().zip([5000, 10]) {
+                elsewhere(|| drop(Blocks::new(allocator, [4096; 2].into_iter().cycle().take(pages))));
+            }
+            (0..10).for_each(|_| assert!(sweeper.wait_for_pass(), "the thread is there"));
+        }
+        drop(sweeper);
+        assert_eq!(allocators.iter().map(Arc::strong_count).max(), Some(1), "the thread is gone, and what it held");
+    }
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use common::pieces::{is_whole, shatter, shatter_rest, uncached, wait_until};
+use common::pieces::{InTurn, is_whole, shatter, shatter_rest, uncached, wait_until};
 use common::{Gate, Lockstep, Random, at, join};
 use mempool::{Budget, MemoryPool, Sweeper};
 
@@ -181,6 +181,30 @@ fn several_sweepers_come_and_go_while_threads_work() {
     drop(lasting);
     let pool = Arc::into_inner(pool).expect("all sweepers are gone");
     Lockstep { pool, oracle: memory.oracle }.finish(|_| 0);
+}
+
+#[test]
+fn a_deref_that_yields_another_pool_each_time() {
+    for (count, budget) in [(2, Budget::Bytes(1000)), (3, Budget::Time(Duration::ZERO)), (2, Budget::Bytes(usize::MAX))]
+    {
+        // The second one has no unit where the first one's sweep is after a piece.
+        let pools = (0..count).map(|number| Arc::new(uncached(1 << [22, 16, 19][number]))).collect::<Vec<_>>();
+        let builder = Sweeper::builder().interval(Duration::ZERO).budget(budget);
+        let sweeper = builder.pool(InTurn::new(pools.clone())).spawn();
+        let sweeper = sweeper.expect("a thread");
+        for _ in 0..20 {
+            for pool in &pools {
+                shatter(pool);
+                // It has to sweep, and so calls the sweeper, if that has entered this pool.
+                let whole = pool.hl_alloc(pool.stats().capacity);
+                assert!(pool.hl_release(whole).is_ok() && !whole.is_null());
+                shatter(pool);
+            }
+            (0..10).for_each(|_| assert!(sweeper.wait_for_pass(), "the thread is there"));
+        }
+        drop(sweeper);
+        assert_eq!(pools.iter().map(Arc::strong_count).max(), Some(1), "the thread is gone, and what it held");
+    }
 }
 
 #[test]

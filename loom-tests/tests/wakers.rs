@@ -34,7 +34,7 @@ fn enter_enter() {
         let wakers = Arc::new(Wakers::new());
         let first = wakers.enter(thread::current()).expect("a few bytes");
         wakers.leave(first);
-        let enter = |wakers: &Wakers| wakers.enter(thread::current()).expect("a few bytes").number();
+        let enter = |wakers: &Wakers| wakers.enter(thread::current()).expect("a few bytes");
         let others = [(); 2].map(|()| start(&wakers, enter));
         wakers.wake();
         let [one, two] = others.map(join);
@@ -50,7 +50,7 @@ fn enter_enter() {
 fn add_add() {
     model("add_add", None, || {
         let wakers = Arc::new(Wakers::new());
-        let enter = |wakers: &Wakers| wakers.enter(thread::current()).expect("a few bytes").number();
+        let enter = |wakers: &Wakers| wakers.enter(thread::current()).expect("a few bytes");
         let other = start(&wakers, enter);
         let mine = enter(&wakers);
         assert_ne!(mine, join(other), "two threads have one place");

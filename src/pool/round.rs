@@ -85,12 +85,14 @@ impl MemoryPool {
     }
 }
 
-impl Round {
-    /// The first round, at its beginning.
-    pub(crate) const fn new() -> Self {
+/// The first round, at its beginning.
+impl Default for Round {
+    fn default() -> Self {
         Self { heap: HeapId(0), unit: 0, begun: false, version: 0, changed: false, blocks: 0, at_rest: Vec::new() }
     }
+}
 
+impl Round {
     fn restart(&mut self) {
         (self.heap, self.unit, self.begun) = (HeapId(0), 0, false);
     }

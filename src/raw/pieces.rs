@@ -10,9 +10,13 @@ use super::stop::Stop;
 
 impl Buddy {
     /// Merges the blocks that begin in the `units` units from `from` on with what lies left of them, whatever the piece that
-    /// is in. Also returns where the next piece begins: the number of units, once the heap is done. Pieces that follow each
-    /// other merge what one pass does, if nobody changes anything. O(orders + blocks of the piece). Lock-free.
+    /// is in. Also returns where the next piece begins: the number of units, once the heap is done, or `from`, if the heap has no
+    /// such unit. Pieces that follow each other merge what one pass does, if nobody changes anything.
+    /// O(orders + blocks of the piece). Lock-free.
     pub fn merge_piece(&self, from: u32, units: u32) -> (Sweep, u32) {
+        if from >= self.geometry.units() {
+            return (Sweep::default(), from);
+        }
         let end = from.saturating_add(units).min(self.geometry.units());
         // A piece may begin inside a block, which was visited with the piece before.
         let begin = self.next_head(BlockIndex::new(from));

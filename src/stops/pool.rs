@@ -254,7 +254,7 @@ fn resize<const SIZE: usize>(pool: &Pool, mut blocks: Vec<Block>) -> Vec<Block> 
 }
 
 fn sweep_pieces(pool: &Pool, blocks: Vec<Block>) -> Vec<Block> {
-    let mut round = Round::new();
+    let mut round = Round::default();
     while !pool.pool.sweep_piece(&mut round, 1 << 10, &|| false).is_last {}
     blocks
 }

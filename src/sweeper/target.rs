@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Weak;
 use core::ops::Deref;
+use core::ptr;
 
 use super::Settings;
 use crate::pool::{MemoryPool, Round};
@@ -61,10 +62,28 @@ impl Source {
     }
 }
 
+/// A round, and where what it goes through is: a `Deref` may yield something else each time. The pieces of one pass may even be of several
+/// pools; each does what is so far behind in its own.
+#[derive(Default)]
+struct RoundOf<R> {
+    round: R,
+    of: usize,
+}
+
+impl<R: Default> RoundOf<R> {
+    /// The round goes on, if it is one of this.
+    fn go_on<T>(&mut self, of: &T) {
+        let of = ptr::from_ref(of).addr();
+        if self.of != of {
+            *self = Self { round: R::default(), of };
+        }
+    }
+}
+
 /// A pool that is swept.
 pub(super) struct OfPool {
     source: Source,
-    round: Round,
+    round: RoundOf<Round>,
     /// What wakes this thread; `None`, if nothing shall, or there was no memory for it.
     seat: Option<Seat>,
     /// How many times allocations have called by the time that the last pass looked.
@@ -73,7 +92,7 @@ pub(super) struct OfPool {
 
 impl OfPool {
     pub fn new(source: Source) -> Self {
-        Self { source, round: Round::new(), seat: None, calls: 0 }
+        Self { source, round: RoundOf::default(), seat: None, calls: 0 }
     }
 }
 
@@ -99,12 +118,16 @@ impl Target for OfPool {
     }
 
     fn begin_pass(&mut self, _: &Settings) -> Option<()> {
-        self.calls = self.source.with(|pool| pool.wakers.calls())?;
+        let Self { source, round, .. } = self;
+        self.calls = source.with(|pool| {
+            round.go_on(pool);
+            pool.wakers.calls()
+        })?;
         Some(())
     }
 
     fn sweep_piece(&mut self, units: u32, stop: &dyn Fn() -> bool) -> Option<Piece> {
-        let piece = self.source.with(|pool| pool.sweep_piece(&mut self.round, units, stop))?;
+        let piece = self.source.with(|pool| pool.sweep_piece(&mut self.round.round, units, stop))?;
         Some(Piece { units: piece.units, merges: piece.merges, trimmed: 0, is_last: piece.is_last })
     }
 }
@@ -122,7 +145,7 @@ mod of_allocator {
     /// An allocator that is swept.
     pub struct OfAllocator {
         source: Box<dyn Deref<Target = PoolAllocator> + Send>,
-        round: Round,
+        round: RoundOf<Round>,
         trim_after: Option<Duration>,
         /// When a round was done that looked which pages were free.
         looked: Option<Instant>,
@@ -135,7 +158,7 @@ mod of_allocator {
 
     impl OfAllocator {
         pub fn new(source: Box<dyn Deref<Target = PoolAllocator> + Send>) -> Self {
-            let round = Round::default();
+            let round = RoundOf::default();
             Self { source, round, trim_after: None, looked: None, looks: false, seat: None, calls: 0 }
         }
     }
@@ -173,13 +196,15 @@ mod of_allocator {
 
         fn begin_pass(&mut self, settings: &Settings) -> Option<()> {
             self.trim_after = settings.trim_after;
-            self.calls = self.source.wakers.calls();
+            let allocator = &**self.source;
+            self.round.go_on(allocator);
+            self.calls = allocator.wakers.calls();
             Some(())
         }
 
         fn sweep_piece(&mut self, units: u32, _: &dyn Fn() -> bool) -> Option<Piece> {
             let Self { source, round, trim_after, looked, looks, .. } = self;
-            let (piece, trimmed) = source.sweep_piece(round, units, || {
+            let (piece, trimmed) = source.sweep_piece(&mut round.round, units, || {
                 let discards = discards(*trim_after, *looked);
                 *looks = discards == Discards::Old;
                 discards

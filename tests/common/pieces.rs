@@ -1,7 +1,10 @@
 //! What tests of the sweeper share: pools in pieces, and a look whether they are merged.
 
 use std::alloc::Layout;
+use std::ops::Deref;
 use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -46,4 +49,25 @@ pub fn shatter_rest(pool: &MemoryPool) {
 pub fn is_whole(pool: &MemoryPool) -> bool {
     let stats = pool.stats();
     stats.free == stats.capacity && pool.heap_map().count() == stats.heaps
+}
+
+/// A `Deref` that yields another of these each time.
+#[derive(Debug)]
+pub struct InTurn<T> {
+    turn: AtomicUsize,
+    all: Vec<Arc<T>>,
+}
+
+impl<T> InTurn<T> {
+    pub fn new(all: Vec<Arc<T>>) -> Self {
+        Self { turn: AtomicUsize::new(0), all }
+    }
+}
+
+impl<T> Deref for InTurn<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.all[self.turn.fetch_add(1, Ordering::Relaxed) % self.all.len()]
+    }
 }
