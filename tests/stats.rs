@@ -1,10 +1,12 @@
 //! The figures: that they add up, of the pool and of each heap, and that what is printed says the same.
+#![allow(clippy::disallowed_types, reason = "tests are not modelled, so their atomics need not be the crate's")]
 
 mod common;
 
 use std::alloc::Layout;
 use std::collections::HashMap;
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use common::cached::{BASE, UNIT, UNITS, non_null};
@@ -337,4 +339,85 @@ fn a_heap_whose_base_loses_half_says_so() {
     let pool = pool_of(&[], MemoryPool::builder().max_block(SIZE / 4));
     pool.add_heap(at(BASE + SIZE / 2), SIZE).expect("the heap is one");
     assert_eq!((most(&pool), pool.stats().misaligned_heaps), (Some(SIZE / 4), 0));
+}
+
+/// What threads of one generation do at once, each from its own stream; returns what was allocated, released, and failed.
+fn generation(pool: &MemoryPool, random: &Random, number: u64) -> [u64; 3] {
+    const BATCH: usize = 40;
+    let work = |stream: u64| {
+        let (mut own, mut books, mut failures) = (random.stream(stream), Books::default(), 0);
+        for _ in 0..200 {
+            match own.below(20) {
+                0 => pool.flush_thread_cache(),
+                // Asks the others to flush, and drains what gone ones left.
+                1 => _ = pool.sweep(),
+                2 => {
+                    assert!(pool.hl_alloc(2 * UNITS * UNIT).is_null(), "no heap is as large");
+                    failures += 1;
+                }
+                3 => {
+                    let mut blocks = [ptr::null_mut(); BATCH];
+                    let layout = Layout::from_size_align(UNIT, 1).expect("it is a layout");
+                    let count = pool.alloc_batch(layout, &mut blocks).expect("there is room");
+                    books.got(blocks[..count].iter().map(|block| block.addr()));
+                }
+                4..11 => books.got([pool.hl_alloc(UNIT << own.below(6)).addr()]),
+                _ => {
+                    if let Some(block) = books.pick(&mut own) {
+                        pool.hl_release(at(block)).expect("it is live");
+                        books.releases += 1;
+                    }
+                }
+            }
+        }
+        let all: Vec<*mut u8> = books.live.iter().copied().map(at).collect();
+        pool.release_batch(&all).expect("they are live");
+        assert!(!books.live.contains(&0), "there is room");
+        [books.allocations, books.releases + all.len() as u64, failures]
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|thread| scope.spawn(move || work(4 * number + thread))).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().expect("no panic"))
+            .fold([0; 3], |sum, more| std::array::from_fn(|place| sum[place] + more[place]))
+    })
+}
+
+/// Threads that come find their caches being drained by the ones that are there, and work without for that long.
+#[test]
+fn nothing_is_lost_where_others_drain() {
+    let random = Random::from_environment();
+    // The second one is too small for caches.
+    for (units, generations) in [(UNITS, 300), (63, 0)] {
+        let pool = &pool_of(&[units * UNIT], MemoryPool::builder());
+        let done = AtomicBool::new(false);
+        let sum = thread::scope(|scope| {
+            // As a thread that sweeps all the time.
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    pool.sweep();
+                }
+            });
+            let two = [0, 1].map(|half| {
+                let random = &random;
+                scope.spawn(move || {
+                    (0..generations)
+                        .map(|number| generation(pool, random, 2 * number + half))
+                        .fold([0; 3], |sum, more| std::array::from_fn(|place| sum[place] + more[place]))
+                })
+            });
+            let sums = two.map(|half| half.join().expect("no panic"));
+            done.store(true, Ordering::Relaxed);
+            std::array::from_fn::<u64, 3, _>(|place| sums[0][place] + sums[1][place])
+        });
+        let stats = pool.stats();
+        assert_eq!([stats.allocations(), stats.releases(), stats.failures], sum, "{stats}");
+        assert_eq!((stats.live, stats.allocations()), (0, stats.releases()), "{stats}");
+        // One more by a thread that may have no cache.
+        pool.hl_release(pool.hl_alloc(UNIT)).expect("it is live");
+        let after = pool.stats();
+        assert_eq!((after.allocations(), after.releases()), (sum[0] + 1, sum[1] + 1), "{after}");
+        assert_eq!(after.caches == 0, units < 64, "{after}");
+    }
 }

@@ -19,10 +19,14 @@ static POOL: MemoryPool = MemoryPool::new();
 static FINE: AtomicUsize = AtomicUsize::new(0);
 static SERVED: AtomicUsize = AtomicUsize::new(0);
 
+/// How often [`work`] was done.
+static WORKED: AtomicUsize = AtomicUsize::new(0);
+
 /// So many threads, one after the other.
 const THREADS: usize = 50;
 
 fn work() -> bool {
+    WORKED.fetch_add(1, Ordering::Relaxed);
     let blocks: [*mut u8; 60] = std::array::from_fn(|number| POOL.hl_alloc(UNIT << (number % 3)));
     let twice =
         |block: &*mut u8| POOL.hl_release(*block) == Ok(()) && POOL.hl_release(*block) == Err(ReleaseError::NotLive);
@@ -76,4 +80,7 @@ fn keys_that_are_older_and_younger_than_the_pools() {
     let stats = POOL.stats();
     assert_eq!((stats.live, stats.cached, stats.in_transit), (0, 0, 0), "{stats}");
     assert_eq!(stats.largest_free, UNITS * UNIT, "{stats}");
+    // Also by threads that had no cache any more.
+    let done = 60 * WORKED.load(Ordering::Relaxed) as u64;
+    assert_eq!((stats.allocations(), stats.releases()), (done, done), "{stats}");
 }

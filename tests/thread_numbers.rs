@@ -52,6 +52,8 @@ fn more_threads_than_numbers() {
         assert!(is_done.iter().take(threads.len()).all(|fine| fine));
         let stats = pool.stats();
         assert_eq!((stats.live, stats.caches), (0, threads.len().min(NUMBERS)), "{stats}");
+        let done = 2 * threads.len() as u64;
+        assert_eq!((stats.allocations(), stats.releases()), (done, done), "{stats}");
         // This one has no number either, if there were threads enough.
         let before = stats.cache_allocations;
         assert!(work(100));

@@ -7,7 +7,6 @@ use crate::heap::HeapId;
 use crate::map::HeapMap;
 use crate::raw::{Order, Sweep};
 use crate::stats::{HeapStats, PoolStats, SweepReport};
-use crate::sync::{AtomicU64, Ordering};
 
 impl MemoryPool {
     /// Merges all free buddies, and drops what is stale in the free stacks. Before that it gives back to the heaps what the
@@ -95,12 +94,7 @@ impl MemoryPool {
         for (_, cache) in self.caches.iter() {
             stats.add_cache(cache.served());
         }
-        // Relaxed: statistics.
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        stats.failures = read(&self.counters.failures);
-        stats.searches = read(&self.counters.searches);
-        stats.sweeps = read(&self.counters.sweeps);
-        stats.merges = read(&self.counters.merges);
+        self.counters.add_to(&mut stats);
         stats
     }
 

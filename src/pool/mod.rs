@@ -2,6 +2,7 @@
 //! methods each.
 
 mod alloc;
+mod counters;
 mod inspect;
 #[cfg(all(feature = "rayon", not(all(loom, feature = "loom"))))]
 mod parallel;
@@ -23,10 +24,11 @@ use crate::error::AddHeapError;
 use crate::heap::{HeapId, Region};
 use crate::heaps::{Heaps, Pinned};
 use crate::raw::{Lane, LastFailure, Order};
-use crate::sync::{AtomicU64, Ordering, const_unless_loom};
+use crate::sync::const_unless_loom;
 use crate::units::Bytes;
 #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
 use crate::wakers::Wakers;
+use counters::{Counters, count};
 
 /// A pool of memory over heaps that the caller gives, shared by any number of threads.
 ///
@@ -89,20 +91,6 @@ pub struct MemoryPool {
     pub(crate) wakers: Wakers,
 }
 
-/// Counts of what is rare.
-#[derive(Debug)]
-struct Counters {
-    failures: AtomicU64,
-    searches: AtomicU64,
-    sweeps: AtomicU64,
-    merges: AtomicU64,
-}
-
-fn count(counter: &AtomicU64, more: u64) {
-    // Relaxed: a statistic; nothing is published by it.
-    counter.fetch_add(more, Ordering::Relaxed);
-}
-
 impl MemoryPool {
     const_unless_loom! {
         /// A pool without heaps, with blocks from 64 bytes up. Fit for a `static`.
@@ -113,19 +101,13 @@ impl MemoryPool {
 
     const_unless_loom! {
         pub(crate) fn with(config: Config) -> Self {
-            let counters = Counters {
-                failures: AtomicU64::new(0),
-                searches: AtomicU64::new(0),
-                sweeps: AtomicU64::new(0),
-                merges: AtomicU64::new(0),
-            };
             let caches = Caches::new(config.thread_cache);
             Self {
                 config,
                 heaps: Heaps::new(),
                 caches,
                 last_failure: LastFailure::new(),
-                counters,
+                counters: Counters::new(),
                 #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
                 wakers: Wakers::new(),
             }
@@ -255,16 +237,20 @@ impl MemoryPool {
     }
 
     /// Counts operations of the calling thread that went past its cache, on the books of that; which is made, where there can
-    /// be one.
+    /// be one. Where there is none, because another thread drains it, the pool is too small, or the thread is about to exit or has no
+    /// number, the pool counts. Not where nobody is to have a cache: it would cost each operation something.
     fn count_past_cache(&self, allocations: usize, releases: usize) {
         // Not under loom, where it would be more to explore.
-        if cfg!(all(loom, feature = "loom")) {
-            return;
+        #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+        if self.config.thread_cache > 0 {
+            self.make_cache();
+            match self.cache() {
+                Some(cache) => cache.count_past(allocations, releases),
+                None => self.counters.count_uncached(allocations, releases),
+            }
         }
-        self.make_cache();
-        if let Some(cache) = self.cache() {
-            cache.count_past(allocations, releases);
-        }
+        #[cfg(not(all(feature = "std", not(all(loom, feature = "loom")))))]
+        let _ = (allocations, releases);
     }
 
     /// What a cache of this pool reaches.

@@ -89,7 +89,11 @@ impl MemoryPool {
         let (heap, block) = pinned.view().locate(address)?;
         match self.cache() {
             Some(cache) => cache.push_slow(heap, block, &self.reach(&pinned)),
-            None => heap.buddy().release(block, heap.lane(block)).map(drop).map_err(ReleaseError::from),
+            None => {
+                heap.buddy().release(block, heap.lane(block))?;
+                self.count_past_cache(0, 1);
+                Ok(())
+            }
         }
     }
 

@@ -71,14 +71,16 @@ impl Lane {
 }
 
 /// Lanes by number, for what is kept for each of them elsewhere.
-#[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
+#[cfg(any(feature = "std", all(loom, feature = "loom")))]
 impl Lane {
     /// How many there are, a power of two.
     pub const COUNT: usize = MOST;
     /// Bits of a number.
+    #[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
     pub const BITS: u32 = MOST.trailing_zeros();
 
     /// All lanes.
+    #[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
     pub fn all() -> impl Iterator<Item = Self> {
         (0..Self::COUNT).map(Self)
     }

@@ -184,11 +184,12 @@ fn external_fragmentation(largest_free: usize, free: usize) -> f64 {
 ///
 /// Blocks are exact while nobody uses the pool; else each is counted as it was when the count came to it.
 ///
-/// Counts are totals since the pool was made. What a cache serves it counts at no cost, and what goes past it, to the
-/// heaps, on the books of its thread. A thread without a cache does not count: it would have to write to memory that all
-/// threads share, in each operation. Those are all threads of a pool that is
-/// [configured](crate::Builder::thread_cache) without caches or too small for them, and all without the feature `std`; else a
-/// thread that is about to exit, one of more than 4 096 at a time, or one for whose cache there was no memory.
+/// Counts are totals since the pool was made. They are exact, too, once all threads that used the pool were joined, or tell this one
+/// otherwise what they did. A cache counts what it serves at no cost, and what its thread does past it. The pool counts what is done without a
+/// cache: by a thread whose cache another one is draining, that is about to exit, is one of more than 4 096 at a time, or has no memory
+/// for a cache; and by all threads where the pool is too small for caches. Two kinds of pools count no allocations and no releases, since
+/// each would be a write to memory that threads share: those that are [configured](crate::Builder::thread_cache) without caches, and
+/// all without the feature `std`.
 ///
 /// To print one is to get a page for a person; [`log_line`](Self::log_line) is for logs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -226,8 +227,8 @@ pub struct PoolStats {
     pub cache_refilled: u64,
     /// Blocks that caches gave away: because they had no room for them, or were flushed.
     pub cache_flushed: u64,
-    /// Allocations that went past a thread's cache: what is too large for it, batches, what a search found, and most of
-    /// [`alloc_in`](crate::MemoryPool::alloc_in).
+    /// Allocations that went past a thread's cache: what is too large for it, batches, what a search found, most of
+    /// [`alloc_in`](crate::MemoryPool::alloc_in), and all of threads that have no cache.
     pub heap_allocations: u64,
     /// Releases that went past a thread's cache.
     pub heap_releases: u64,
@@ -290,7 +291,7 @@ impl PoolStats {
         self.orders.with_blocks().copied()
     }
 
-    /// Allocations that threads with a cache made, of that cache and past it.
+    /// Allocations, from caches and past them.
     ///
     /// ```
     /// # let pool = mempool::MemoryPool::new();
@@ -306,7 +307,7 @@ impl PoolStats {
         self.cache_allocations.wrapping_add(self.heap_allocations)
     }
 
-    /// Releases that threads with a cache made, into that cache and past it.
+    /// Releases, into caches and past them.
     pub fn releases(&self) -> u64 {
         self.cache_releases.wrapping_add(self.heap_releases)
     }

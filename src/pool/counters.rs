@@ -1,0 +1,83 @@
+//! What a pool counts itself: what is rare, and what threads did that have no cache to count it.
+
+use core::fmt;
+
+#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+use crossbeam_utils::CachePadded;
+
+#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+use crate::raw::Lane;
+use crate::stats::PoolStats;
+use crate::sync::{AtomicU64, Ordering, const_unless_loom};
+
+/// The counts of a pool. 64 bits each: at one count a nanosecond they wrap after 584 years.
+pub(super) struct Counters {
+    pub(super) failures: AtomicU64,
+    pub(super) searches: AtomicU64,
+    pub(super) sweeps: AtomicU64,
+    pub(super) merges: AtomicU64,
+    /// For each lane, so that threads seldom meet here.
+    #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+    uncached: [CachePadded<Uncached>; Lane::COUNT],
+}
+
+/// Operations of threads without a cache.
+#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+struct Uncached {
+    allocations: AtomicU64,
+    releases: AtomicU64,
+}
+
+pub(super) fn count(counter: &AtomicU64, more: u64) {
+    // Relaxed: a statistic; nothing is published by it.
+    counter.fetch_add(more, Ordering::Relaxed);
+}
+
+impl Counters {
+    const_unless_loom! {
+        /// Nothing was counted yet.
+        pub(super) fn new() -> Self {
+            Self {
+                failures: AtomicU64::new(0),
+                searches: AtomicU64::new(0),
+                sweeps: AtomicU64::new(0),
+                merges: AtomicU64::new(0),
+                #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+                uncached: [const { CachePadded::new(Uncached { allocations: AtomicU64::new(0), releases: AtomicU64::new(0) }) };
+                    Lane::COUNT],
+            }
+        }
+    }
+
+    /// Counts operations of the calling thread, which has no cache.
+    #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+    pub(super) fn count_uncached(&self, allocations: usize, releases: usize) {
+        let uncached = &self.uncached[Lane::here().number()];
+        for (counter, more) in [(&uncached.allocations, allocations), (&uncached.releases, releases)] {
+            if more > 0 {
+                count(counter, more as u64);
+            }
+        }
+    }
+
+    /// Adds them to the figures of a pool.
+    pub(super) fn add_to(&self, stats: &mut PoolStats) {
+        // Relaxed: statistics.
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        stats.failures = read(&self.failures);
+        stats.searches = read(&self.searches);
+        stats.sweeps = read(&self.sweeps);
+        stats.merges = read(&self.merges);
+        #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+        for uncached in &self.uncached {
+            stats.heap_allocations = stats.heap_allocations.wrapping_add(read(&uncached.allocations));
+            stats.heap_releases = stats.heap_releases.wrapping_add(read(&uncached.releases));
+        }
+    }
+}
+
+impl fmt::Debug for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Counters").finish_non_exhaustive()
+    }
+}
