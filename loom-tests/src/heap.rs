@@ -20,15 +20,12 @@ pub fn block(unit: u32) -> BlockIndex {
     BlockIndex::new(unit)
 }
 
-/// The rounds after which a search gives up: `MAX_ROUNDS` of the core under loom, or fewer.
-const MAX_ROUNDS: u32 = 3;
-
 /// How a search failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// The block was not there.
     Certified,
-    /// Other threads changed something in each round.
+    /// Other threads changed something in each round, or had something in transit all the time.
     GaveUp,
 }
 
@@ -108,8 +105,8 @@ impl Heap {
     /// A failure, certified or not.
     pub fn search(&self, size: u32) -> Result<BlockIndex, Failure> {
         let outcome = search(std::iter::once(&self.raw), 0, order(size), &self.last);
-        let uncertified = outcome.rounds >= MAX_ROUNDS;
-        let (_, block) = outcome.found.map_err(|_| if uncertified { Failure::GaveUp } else { Failure::Certified })?;
+        let failure = if outcome.is_certain { Failure::Certified } else { Failure::GaveUp };
+        let (_, block) = outcome.found.map_err(|_| failure)?;
         self.own(block, size);
         Ok(block)
     }
@@ -202,7 +199,7 @@ impl Heap {
 
         live.iter().for_each(|(block, size)| self.release(*block, size.get()));
         let sweep = heap.sweep(None);
-        assert!(!sweep.unsettled, "nobody else is there");
+        assert!(sweep.is_settled(), "nobody else is there");
         let free: Vec<_> = heap.scan().map(|(block, seen)| (block, seen.kind(), seen.order())).collect();
         let whole: Vec<_> = geometry.blocks(0..geometry.units()).map(|(at, order)| (at, Kind::Free, order)).collect();
         assert_eq!(free, whole, "everything has coalesced");

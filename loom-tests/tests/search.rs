@@ -167,3 +167,27 @@ fn failure_closed() {
         heap.end(&[(found, 0)]);
     });
 }
+
+/// A failing search against a thread that has the block in transit for as long as a search waits: that failure does not answer for the
+/// time after.
+///
+/// Seeded bug: any certificate covers.
+#[test]
+fn failure_stalled() {
+    model("failure_stalled", None, || {
+        let heap = Heap::new(1, 0, 0);
+        let other = start(&heap, |heap| {
+            let is_taken = heap.raw.seize();
+            // As often as the search may.
+            (0..3).for_each(|_| loom::thread::yield_now());
+            if is_taken {
+                heap.raw.give_back();
+            }
+        });
+        let mine = heap.search(0);
+        assert_ne!(mine, Err(Failure::Certified), "the block is free, or in transit");
+        join(other);
+        let found = mine.or_else(|_| heap.search(0)).expect("it was published");
+        heap.end(&[(found, 0)]);
+    });
+}

@@ -169,6 +169,26 @@ impl Region {
         self.runs.attempt(attempt)
     }
 
+    /// What the other threads have come to; see [`Runs::progress`].
+    pub(super) fn progress(&self) -> u64 {
+        self.runs.progress()
+    }
+
+    /// See [`Runs::note_reclaimed`].
+    pub(super) fn note_reclaimed(&self, times: u32) {
+        self.runs.note_reclaimed(times);
+    }
+
+    /// See [`Runs::note_waited`].
+    pub(super) fn note_waited(&self) {
+        self.runs.note_waited();
+    }
+
+    /// See [`Runs::has_waited`].
+    pub(super) fn has_waited(&self) -> bool {
+        self.runs.has_waited()
+    }
+
     /// Does what has slots in its hand for long; see [`Runs::with_in_hand`].
     pub(super) fn with_in_hand<R>(&self, work: impl FnOnce() -> R) -> R {
         self.runs.with_in_hand(work)

@@ -8,6 +8,7 @@ use crate::error::MapError;
 use crate::metadata::{Source, Table, room};
 use crate::pages::{self, Reservation};
 use crate::raw::runs::MOST_PAGES;
+use crate::raw::search::is_enough;
 use crate::raw::{Lane, Order};
 use crate::stats::AllocatorStats;
 use crate::sync::{AtomicPtr, AtomicU32, Ordering, sleep, yield_now};
@@ -239,17 +240,37 @@ impl Shared {
     }
 
     /// The last attempt of an allocation. While another thread has free pages in its hand, to merge them or to give the memory behind them
-    /// back, which takes the operating system a while, it has what this one does not find; then this one tries again, for a bounded time.
+    /// back, which takes the operating system a while, it has what this one does not find; then this one waits, and tries again when the others
+    /// have come to something, for a bounded time and a bounded work. Who fails next does not wait for the same threads again.
     pub(super) fn insist<R>(&self, attempt: impl Fn() -> Option<R>) -> Option<R> {
-        let attempts = (0..PATIENCE + SLEEPS).find_map(|number| {
-            match number {
-                0 => {}
-                1..PATIENCE => yield_now(),
-                _ => sleep(SLEEP),
+        let (mut seen, mut attempts) = (self.region.progress(), 1);
+        if let Some(certain) = self.region.attempt(&attempt) {
+            return certain;
+        }
+        if self.region.has_waited() {
+            return None;
+        }
+        for number in 1..PATIENCE + SLEEPS {
+            if number < PATIENCE {
+                yield_now()
+            } else {
+                sleep(SLEEP)
             }
-            self.region.attempt(&attempt)
-        });
-        attempts.flatten()
+            let now = self.region.progress();
+            // The last time in any case.
+            if now == seen && number + 1 < PATIENCE + SLEEPS {
+                continue;
+            }
+            (seen, attempts) = (now, attempts + 1);
+            if let Some(certain) = self.region.attempt(&attempt) {
+                return certain;
+            }
+            if is_enough(attempts, u64::from(attempts) * (self.region.bytes() / PAGE) as u64) {
+                break;
+            }
+        }
+        self.region.note_waited();
+        None
     }
 
     /// Resizes a span where it is; see [`Region::resize_span`].

@@ -47,6 +47,8 @@ impl PoolAllocator {
     fn make_room(&self, shared: &Shared, own: Option<&Cache>) {
         shared.region.note_want();
         shared.reclaim(own, numbers());
+        // To collect, and to sweep.
+        shared.region.note_reclaimed(2);
         self.wake_sweepers();
     }
 

@@ -128,11 +128,11 @@ impl Depot {
         self.0[order.slot()].take(BUSY, out, |_| {})
     }
 
-    /// Takes all magazines and has `give` give them back to the heaps. True, if other threads are doing the same with some
-    /// that they took before; if not, what they took can be seen in the heaps.
-    pub fn drain(&self, mut give: impl FnMut(Order, &[Entry])) -> bool {
+    /// Takes all magazines and has `give` give them back to the heaps. Other threads may be doing the same with some that they took before:
+    /// a number that tells the orders, a bit for each. If there are none, what they took can be seen in the heaps.
+    pub fn drain(&self, mut give: impl FnMut(Order, &[Entry])) -> Option<u64> {
         let mut blocks = [Entry::NONE; MAGAZINE];
-        let mut under_way = false;
+        let mut under_way = 0;
         for order in Order::ZERO.through(Order::MAX) {
             let shelf = &self.0[order.slot()];
             // Acquire: pairs with the Release in `vacate`; makes the blocks visible in the heaps, as others gave them back.
@@ -140,9 +140,10 @@ impl Depot {
                 while shelf.take(DRAINED, &mut blocks, |blocks| give(order, blocks)) > 0 {}
                 // Acquire: as above.
                 let seen = shelf.word.load(Ordering::Acquire);
-                under_way |= (0..PLACES).any(|place| content(seen, place) == DRAINED);
+                let is_drained = (0..PLACES).any(|place| content(seen, place) == DRAINED);
+                under_way |= u64::from(is_drained) << order.get();
             }
         }
-        under_way
+        (under_way != 0).then_some(under_way)
     }
 }

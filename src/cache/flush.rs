@@ -10,13 +10,17 @@ use super::cache::{Cache, Owner, add};
 use super::caches::Reach;
 use super::depot::MAGAZINE;
 
+/// An odd number, as irregular as can be: a sum of its multiples is 0 by chance only.
+const DRAINS: u64 = 0x9E37_79B9_7F4A_7C15;
+
 /// What came of giving back to the heaps what is cached and can be had at once.
 #[derive(Clone, Copy, Debug)]
 pub struct Reclaimed {
     /// How many blocks there were.
     pub blocks: usize,
-    /// Another thread is giving back what was cached: it may have in its hand what this one did not find.
-    pub under_way: bool,
+    /// Other threads are giving back what was cached: they may have in their hands what this one did not find. A number that tells where
+    /// they are, as far as one can: it is another one where they go on.
+    pub under_way: Option<u64>,
 }
 
 impl Owner<'_> {
@@ -98,7 +102,7 @@ impl Reach<'_> {
     /// by threads that are gone.
     pub fn reclaim(&self, own: Option<Owner<'_>>) -> Reclaimed {
         let mut blocks = own.map_or(0, |cache| cache.flush(self));
-        let mut under_way = false;
+        let mut drains = 0_u64;
         for (index, cache) in self.caches.iter() {
             let in_depot = cache.drain_depot(self);
             blocks += in_depot.blocks;
@@ -110,9 +114,11 @@ impl Reach<'_> {
                 }
                 cache.user.end_drain();
             }
-            under_way |= in_depot.under_way || cache.user.is_drained();
+            let is_drained = u64::from(cache.user.is_drained());
+            let of_cache = in_depot.under_way.unwrap_or(0) << 1 | is_drained;
+            drains = drains.rotate_left(1).wrapping_add(of_cache.wrapping_mul(DRAINS));
         }
-        Reclaimed { blocks, under_way }
+        Reclaimed { blocks, under_way: (drains != 0).then_some(drains) }
     }
 
     /// Asks the other threads to flush their caches at their next operation. True, if one has something.

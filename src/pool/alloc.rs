@@ -19,7 +19,7 @@ const BATCH: usize = 64;
 /// How often an allocation lets other threads run that are giving back what was cached. One that does not end even then is not
 /// waited for: in the child of a fork it never does.
 #[cfg(not(all(loom, feature = "loom")))]
-const MAX_WAITS: u32 = 100;
+const MAX_WAITS: u32 = 400;
 /// Under loom few: each costs an execution for every interleaving.
 #[cfg(all(loom, feature = "loom"))]
 const MAX_WAITS: u32 = 3;
@@ -230,7 +230,7 @@ impl MemoryPool {
         let now = self.pin();
         let (own, reach) = (self.cache(), self.reach(&now));
         let past_version = pinned.view().past_version();
-        let (mut waits, mut rounds, mut blocks) = (0, 0, 0);
+        let (mut waits, mut rounds, mut steps) = (0, 0, 0);
         loop {
             let reclaimed = reach.reclaim(own);
             if reclaimed.blocks > 0
@@ -245,9 +245,14 @@ impl MemoryPool {
                 Ok((place, block)) => return heaps.clone().nth(place).map(|heap| heap.pointer(block)).ok_or(None),
                 Err(exhausted) => exhausted,
             };
-            (rounds, blocks) = (rounds + outcome.rounds, blocks + outcome.blocks);
+            (rounds, steps) = (rounds + outcome.rounds, steps + outcome.steps);
             let asked = waits == 0 && reach.ask_others(own);
-            if !asked && (!reclaimed.under_way || waits == MAX_WAITS || is_enough(rounds, blocks)) {
+            let is_enough = waits == MAX_WAITS || is_enough(rounds, steps);
+            if is_enough && let Some(drains) = reclaimed.under_way {
+                last.note_waited(outcome.version, drains);
+            }
+            let waits_for = |drains| !is_enough && !last.has_waited(outcome.version, drains);
+            if !asked && !reclaimed.under_way.is_some_and(waits_for) {
                 count(&self.counters.failures, 1);
                 return Err(Some(exhausted));
             }

@@ -64,7 +64,7 @@ impl MemoryPool {
             }
             round.begun = true;
             let (sweep, next) = buddy.merge_piece(from, units);
-            round.changed |= sweep.merges > 0 || sweep.unsettled;
+            round.changed |= sweep.merges > 0 || !sweep.is_settled();
             round.blocks += sweep.blocks;
             if next >= buddy.geometry().units() {
                 let mut stop = Stop::when(stop);

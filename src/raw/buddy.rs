@@ -274,7 +274,10 @@ impl Buddy {
     /// A number that grows with every publication: while two readings are equal, nothing was published between them.
     ///
     /// The sum of counters that only grow: a later reading finds each as large or larger, so that equal sums mean
-    /// equal counters.
+    /// equal counters. Until one wraps: the tag of a stack does after 2^39 pushes in a heap of 2^24 units, half an hour of nothing else, and
+    /// after 2^32 in the largest, 12 s (`stack`). Then two readings are equal if just as much was pushed in between as makes the sum come
+    /// round, and an allocation may fail, or a sweeper leave a heap at rest, though a block was published. What is free stays so, and the next
+    /// publication makes the readings differ again.
     pub fn version(&self) -> u64 {
         let pushes = self.lanes.through(self.geometry.max_order().slot()).map(|stack| stack.pushes(&self.links));
         // Acquire: pairs with the Release in `note_displaced`; as with `pushes`.

@@ -136,6 +136,13 @@ impl<const CLASSES: usize> Groups<CLASSES> {
         None
     }
 
+    /// A number that grows with every push onto a stack of groups.
+    #[cfg(not(all(loom, feature = "loom")))]
+    pub fn version(&self) -> u64 {
+        let pushes = self.partial.through(CLASSES - 1).map(|stack| stack.pushes(&self.links));
+        pushes.fold(0, u64::wrapping_add)
+    }
+
     /// Are there several lanes?
     pub fn are_in_lanes(&self) -> bool {
         self.partial.others(Lane::FIRST, 0).next().is_some()

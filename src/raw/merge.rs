@@ -44,8 +44,11 @@ pub struct Sweep {
     pub largest_found: Option<Order>,
     /// The order of the largest free block that it left.
     pub largest: Option<Order>,
-    /// It met a block in transit, or lost a race: what it saw is not the whole truth.
-    pub unsettled: bool,
+    /// It lost a race: what it saw is not the whole truth.
+    pub raced: bool,
+    /// The first unit that it found in transit, which it can't see what becomes of, and how many there were.
+    pub transit: Option<BlockIndex>,
+    pub in_transit: u64,
     /// The block that it took, `Live` now, if it was asked for one.
     pub taken: Option<BlockIndex>,
 }
@@ -62,7 +65,19 @@ impl Sweep {
         self.free_units += other.free_units;
         self.largest_found = self.largest_found.max(other.largest_found);
         self.largest = self.largest.max(other.largest);
-        self.unsettled |= other.unsettled;
+        self.raced |= other.raced;
+        self.transit = self.transit.or(other.transit);
+        self.in_transit += other.in_transit;
+    }
+
+    /// What it saw is the whole truth, if nothing was published meanwhile.
+    pub fn is_settled(&self) -> bool {
+        !self.raced && self.transit.is_none()
+    }
+
+    /// How much work it was, whatever it found: states that it had to look at.
+    pub fn steps(&self) -> u64 {
+        self.blocks + self.in_transit
     }
 }
 
@@ -129,8 +144,10 @@ impl<'a> Pass<'a> {
             at = match seen.kind() {
                 Kind::Inner => {
                     // A head is due here: its block is in transit.
-                    self.sweep.unsettled = true;
-                    block.after(1, Order::ZERO).get()
+                    self.sweep.transit = self.sweep.transit.or(Some(block));
+                    let next = self.heap.states.skip_inner(block.get(), end).max(block.after(1, Order::ZERO).get());
+                    self.sweep.in_transit += u64::from(next - block.get());
+                    next
                 }
                 Kind::Free => self.merge_block(block, seen.order(), end),
                 Kind::Held | Kind::Live => {
@@ -181,7 +198,7 @@ impl<'a> Pass<'a> {
     fn take_found(&mut self, block: BlockIndex, order: Order, want: Order) -> u32 {
         let word = self.heap.states.at(block);
         if word.take(State::free(order), want).is_err() {
-            self.sweep.unsettled = true;
+            self.sweep.raced = true;
             return block.after(1, order).get();
         }
         // Its node stays behind in a stack, or in hand.
@@ -252,7 +269,7 @@ impl<'a> Pass<'a> {
         let rest = head.after(merged, order).get()..head.after(1 + absorbed, order).get();
         let published = heap.geometry.blocks(rest.clone()).count();
         heap.publish_range(rest, Lane::FIRST);
-        self.sweep.unsettled |= !is_raised || 1 + absorbed < count;
+        self.sweep.raced |= !is_raised || 1 + absorbed < count;
         self.sweep.merges += u64::from(absorbed) - published as u64;
         if !is_raised {
             return None;
@@ -274,19 +291,19 @@ impl<'a> Pass<'a> {
         let word = heap.states.at(lower);
         if !word.read().is_free(order) {
             // Or another sweep has merged the two since the upper one was seen; then the lower one is free, but larger.
-            self.sweep.unsettled |= !heap.states.at(upper).read().is_free(order);
+            self.sweep.raced |= !heap.states.at(upper).read().is_free(order);
             return None;
         }
         self.begin_to_merge();
         if !self.absorb(upper, order) {
-            self.sweep.unsettled = true;
+            self.sweep.raced = true;
             return None;
         }
         let keep = self.want == Some(up);
         let raised = if keep { word.raise_and_take(order, up) } else { word.raise(order, up) };
         if raised.is_err() {
             heap.publish(upper, order, Lane::FIRST);
-            self.sweep.unsettled = true;
+            self.sweep.raced = true;
             return None;
         }
         self.sweep.merges += 1;

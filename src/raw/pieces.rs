@@ -56,23 +56,6 @@ impl Buddy {
         }
         total
     }
-
-    /// Where the block ends that `unit` is in without being its head; `unit` itself, if it is a head or there is no block, but
-    /// one in transit. O(orders).
-    pub(super) fn next_head(&self, unit: BlockIndex) -> u32 {
-        if self.states.at(unit).read().kind() != Kind::Inner {
-            return unit.get();
-        }
-        let enclosing = Order::ZERO.through(self.geometry.max_order()).skip(1);
-        let mut heads = enclosing.map_while(|order| self.geometry.enclosing(unit, order));
-        let end = heads.find_map(|head| {
-            let seen = self.states.at(head).read();
-            let end = head.end(seen.order());
-            (head != unit && seen.kind() != Kind::Inner && end > u64::from(unit.get())).then_some(end)
-        });
-        // A block ends inside the heap.
-        end.map_or(unit.get(), |end| end as u32)
-    }
 }
 
 #[cfg(all(test, not(all(loom, feature = "loom"))))]
@@ -114,7 +97,7 @@ mod tests {
                 }
                 assert_eq!(heap.finish_pieces(total.blocks, &mut Stop::never()) > 0, total.merges > 0);
                 assert_eq!(blocks(&heap), blocks(&whole), "{units} units in pieces of {step}");
-                assert_eq!((total.blocks, total.merges, total.unsettled), (all.blocks, all.merges, false));
+                assert_eq!((total.blocks, total.merges, total.is_settled()), (all.blocks, all.merges, true));
                 assert_eq!((total.largest, total.largest_found), (all.largest, all.largest_found));
             }
         }
@@ -158,7 +141,7 @@ mod tests {
             }
         }
         let sweep = heap.merge(0..units, None);
-        assert!(sweep.merges > 0 && !sweep.unsettled);
+        assert!(sweep.merges > 0 && sweep.is_settled());
         (heap, if tables { sweep.blocks } else { 0 })
     }
 

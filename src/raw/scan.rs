@@ -22,6 +22,28 @@ impl Buddy {
     pub fn scan_from(&self, unit: u64) -> Scan<'_> {
         Scan { heap: self, next: unit }
     }
+
+    /// Where the block ends that `unit` is in without being its head; `unit` itself, if it is a head or there is no block, but
+    /// one in transit. O(orders).
+    pub(super) fn next_head(&self, unit: BlockIndex) -> u32 {
+        if self.states.at(unit).read().kind() != Kind::Inner {
+            return unit.get();
+        }
+        let enclosing = Order::ZERO.through(self.geometry.max_order()).skip(1);
+        let mut heads = enclosing.map_while(|order| self.geometry.enclosing(unit, order));
+        let end = heads.find_map(|head| {
+            let seen = self.states.at(head).read();
+            let end = head.end(seen.order());
+            (head != unit && seen.kind() != Kind::Inner && end > u64::from(unit.get())).then_some(end)
+        });
+        // A block ends inside the heap.
+        end.map_or(unit.get(), |end| end as u32)
+    }
+
+    /// Is this unit in transit: no block begins there, and none covers it? O(orders).
+    pub(super) fn is_in_transit(&self, unit: BlockIndex) -> bool {
+        self.states.at(unit).read().kind() == Kind::Inner && self.next_head(unit) == unit.get()
+    }
 }
 
 impl Scan<'_> {

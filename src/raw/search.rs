@@ -12,6 +12,11 @@
 //!   nobody has merged are merged by the search itself, or it loses a race for them and goes on.
 //! - Another sweep that merges keeps the version until its pass ends. It hides nothing: a pass that finds an upper buddy
 //!   free and the lower one not looks at the upper one again, and if that was taken meanwhile, the search goes on.
+//!
+//! A thread may be stopped with something in transit, for ever. Where that is all that is missing for a certificate, the search
+//! *waits*: another pass would find the same until somebody publishes something or the unit that it found first is in transit no
+//! more. Waits are bounded, and so are rounds; bounds count steps, whatever is found at them. Then the allocation fails without a certificate.
+//! That failure is remembered, too, with the unit: while that is in transit and nothing is published, failures as hard are immediate.
 
 use super::buddy::Buddy;
 use super::merge::Sweep;
@@ -26,10 +31,18 @@ const MAX_ROUNDS: u32 = 1000;
 #[cfg(all(loom, feature = "loom"))]
 const MAX_ROUNDS: u32 = 3;
 
-/// Rounds that every search gets, and blocks visited beyond which it gets no more: in a heap of millions of blocks that
+/// Rounds that every search gets, and steps beyond which it gets no more: in a heap of millions of blocks that
 /// others keep busy, an allocation shall fail within a second, not after a thousand passes.
 const MIN_ROUNDS: u32 = 8;
-const MAX_BLOCKS: u64 = 1 << 24;
+const MAX_STEPS: u64 = 1 << 24;
+
+/// How often one search lets others run while all that it waits for is in transit: a millisecond of processor time, and as long as the
+/// others take.
+#[cfg(not(all(loom, feature = "loom")))]
+const MAX_WAITS: u32 = 2000;
+/// Under loom few: each costs an execution for every interleaving.
+#[cfg(all(loom, feature = "loom"))]
+const MAX_WAITS: u32 = 2;
 
 /// No block: what there was instead.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,24 +53,62 @@ pub struct Exhausted {
     pub free_units: u64,
 }
 
-/// The last certified failure: while nothing is published, failures as hard as that one are immediate.
+/// A unit that was in transit: of the heap in this place among those that were searched.
+#[derive(Clone, Copy, Debug)]
+struct Stall {
+    heap: u32,
+    unit: BlockIndex,
+}
+
+impl Stall {
+    fn of(heap: usize, sweep: &Sweep) -> Option<Self> {
+        Some(Self { heap: u32::try_from(heap).unwrap_or(u32::MAX), unit: sweep.transit? })
+    }
+
+    const fn bits(self) -> u64 {
+        (self.heap as u64) << u32::BITS | self.unit.get() as u64
+    }
+
+    const fn from_bits(bits: u64) -> Self {
+        Self { heap: (bits >> u32::BITS) as u32, unit: BlockIndex::new(bits as u32) }
+    }
+
+    /// Is it still?
+    fn lasts<'a>(self, mut heaps: impl Iterator<Item = &'a Buddy>) -> bool {
+        heaps.nth(self.heap as usize).is_some_and(|heap| heap.is_in_transit(self.unit))
+    }
+}
+
+/// The last failure: while nothing is published, failures as hard as that one are immediate.
 #[derive(Debug)]
 pub struct LastFailure {
-    /// Version and, in the low bits, order.
+    /// The version; whether it was for want of what was in transit; and, in the low bits, the order.
     certificate: AtomicU64,
+    /// What was in transit, if that is why. Whoever else wrote it last has seen that in transit after a version at most as large.
+    stall: AtomicU64,
+    /// The version, and the drains that an allocation has waited for in vain.
+    waited: AtomicU64,
     /// Free units and, in the low bits, one more than the largest order, 0 for none.
     figures: AtomicU64,
 }
 
 const ORDER_BITS: u32 = 6;
 const ORDER_MASK: u64 = (1 << ORDER_BITS) - 1;
+const STALLED: u64 = 1 << ORDER_BITS;
+/// After 2^57 publications an old failure may be taken for one of now.
+const VERSION_SHIFT: u32 = ORDER_BITS + 1;
 const _: () = assert!(Order::COUNT < ORDER_MASK as usize);
 
 impl LastFailure {
     const_unless_loom! {
         /// None yet.
         pub fn new() -> Self {
-            Self { certificate: AtomicU64::new(u64::MAX), figures: AtomicU64::new(0) }
+            Self {
+                certificate: AtomicU64::new(u64::MAX),
+                stall: AtomicU64::new(0),
+                waited: AtomicU64::new(0),
+                figures: AtomicU64::new(0),
+            }
         }
     }
 
@@ -68,16 +119,27 @@ impl LastFailure {
     }
 
     fn covers(certificate: u64, version: u64, want: Order) -> bool {
-        certificate >> ORDER_BITS == version & (u64::MAX >> ORDER_BITS)
+        certificate >> VERSION_SHIFT == version & (u64::MAX >> VERSION_SHIFT)
             && certificate & ORDER_MASK <= u64::from(want.get())
     }
 
-    fn note(&self, version: u64, want: Order, exhausted: Exhausted) {
+    /// What was in transit when this failure was noted.
+    fn stall(&self, certificate: u64) -> Option<Stall> {
+        // Relaxed: made visible by the Acquire in `read`.
+        (certificate & STALLED != 0).then(|| Stall::from_bits(self.stall.load(Ordering::Relaxed)))
+    }
+
+    fn note(&self, version: u64, want: Order, exhausted: Exhausted, stall: Option<Stall>) {
         let largest = exhausted.largest.map_or(0, |order| u64::from(order.get()) + 1);
         // Relaxed: for a person to read; nothing depends on their agreement with the certificate.
         self.figures.store(exhausted.free_units << ORDER_BITS | largest, Ordering::Relaxed);
+        if let Some(stall) = stall {
+            // Relaxed: published by the next line.
+            self.stall.store(stall.bits(), Ordering::Relaxed);
+        }
+        let stalled = if stall.is_some() { STALLED } else { 0 };
         // Release: pairs with the Acquire in `read`.
-        self.certificate.store(version << ORDER_BITS | u64::from(want.get()), Ordering::Release);
+        self.certificate.store(version << VERSION_SHIFT | stalled | u64::from(want.get()), Ordering::Release);
     }
 
     fn figures(&self) -> Exhausted {
@@ -85,6 +147,23 @@ impl LastFailure {
         let figures = self.figures.load(Ordering::Relaxed);
         let largest = (figures & ORDER_MASK).checked_sub(1).and_then(|order| Order::new(order as u32));
         Exhausted { largest, free_units: figures >> ORDER_BITS }
+    }
+
+    /// An allocation has waited in vain, as long as one may, for others that give back what was cached, at this version.
+    pub fn note_waited(&self, version: u64, drains: u64) {
+        // Relaxed: only equality with what is seen again matters.
+        self.waited.store(Self::wait(version, drains), Ordering::Relaxed);
+    }
+
+    /// Has one, for the very same ones, since when nothing was published?
+    pub fn has_waited(&self, version: u64, drains: u64) -> bool {
+        // Relaxed: as above.
+        self.waited.load(Ordering::Relaxed) == Self::wait(version, drains)
+    }
+
+    /// Both in one number; no two of them that come together by chance are the same.
+    const fn wait(version: u64, drains: u64) -> u64 {
+        drains.rotate_left(u32::BITS) ^ version.wrapping_mul(0x9E37_79B9_7F4A_7C15)
     }
 }
 
@@ -99,25 +178,38 @@ impl Default for LastFailure {
 pub struct Outcome {
     /// The place of the heap among the ones that were searched, and the block, `Live` now.
     pub found: Result<(usize, BlockIndex), Exhausted>,
+    /// If it failed: was the block certainly not there?
+    #[cfg_attr(not(all(loom, feature = "loom")), allow(dead_code, reason = "only models ask"))]
+    pub is_certain: bool,
+    /// The version of the heaps before the last look at them.
+    pub version: u64,
     /// Sweeps over all heaps that it took; 0 where the last failure answered.
     pub rounds: u32,
-    /// Blocks that these visited, but for the last one if it found the block.
-    pub blocks: u64,
+    /// Steps that these took, but for the last one if it found the block.
+    pub steps: u64,
     /// Pairs of buddies that it merged.
     pub merges: u64,
 }
 
-/// Has a search been going on for long enough, after so many rounds that visited so many blocks?
-pub fn is_enough(rounds: u32, blocks: u64) -> bool {
-    rounds >= MAX_ROUNDS || rounds >= MIN_ROUNDS && blocks > MAX_BLOCKS
+impl Default for Outcome {
+    /// Nothing yet.
+    fn default() -> Self {
+        let found = Err(Exhausted::default());
+        Self { found, is_certain: false, version: 0, rounds: 0, steps: 0, merges: 0 }
+    }
+}
+
+/// Has a search been going on for long enough, after so many rounds that took so many steps?
+pub fn is_enough(rounds: u32, steps: u64) -> bool {
+    rounds >= MAX_ROUNDS || rounds >= MIN_ROUNDS && steps > MAX_STEPS
 }
 
 /// Searches `heaps` for a block of `want` when their stacks had none. Lock-free: it goes on only while others publish
-/// or have blocks in transit, and not for ever. O(blocks) a round.
+/// or have blocks in transit, and not for ever. O(blocks) a round; units in transit count as blocks.
 ///
-/// It fails when the block was certainly not there; or after a bounded number of rounds in each of which another thread
-/// published something or was seen in the middle of something. Closed heaps are passed over; `past_version` is what heaps
-/// that are no longer there add to the version.
+/// It fails when the block was certainly not there; after a bounded number of rounds in each of which another thread
+/// published something; or when one had something in transit for as long as a search waits. Closed heaps are passed over;
+/// `past_version` is what heaps that are no longer there add to the version.
 #[cold]
 pub fn search<'a, H>(heaps: H, past_version: u64, want: Order, last: &LastFailure) -> Outcome
 where
@@ -125,35 +217,157 @@ where
 {
     // Of closed heaps, too: the version must not fall behind one that was remembered.
     let version = || heaps.clone().map(Buddy::version).fold(past_version, u64::wrapping_add);
-    let (mut rounds, mut blocks, mut merges) = (0, 0, 0);
+    let mut outcome = Outcome::default();
+    let mut waits = 0;
     loop {
         // The certificate before the version: see `LastFailure::read`.
         let certificate = last.read();
-        let before = version();
-        if LastFailure::covers(certificate, before, want) {
-            return Outcome { found: Err(last.figures()), rounds, blocks, merges };
-        }
-        rounds += 1;
-        let mut seen = Sweep::default();
-        for (place, heap) in heaps.clone().enumerate().filter(|(_, heap)| !heap.is_closed()) {
-            let sweep = heap.sweep(Some(want));
-            seen.add(&sweep);
-            if let Some(block) = sweep.taken {
-                return Outcome { found: Ok((place, block)), rounds, blocks, merges: merges + seen.merges };
+        outcome.version = version();
+        if LastFailure::covers(certificate, outcome.version, want) {
+            let stall = last.stall(certificate);
+            if stall.is_none_or(|stall| stall.lasts(heaps.clone())) {
+                return Outcome { found: Err(last.figures()), is_certain: stall.is_none(), ..outcome };
             }
         }
-        blocks += seen.blocks;
-        merges += seen.merges;
+        outcome.rounds += 1;
+        let (mut seen, mut stall) = (Sweep::default(), None);
+        for (place, heap) in heaps.clone().enumerate().filter(|(_, heap)| !heap.is_closed()) {
+            let sweep = heap.sweep(Some(want));
+            stall = stall.or_else(|| Stall::of(place, &sweep));
+            seen.add(&sweep);
+            if let Some(block) = sweep.taken {
+                return Outcome { found: Ok((place, block)), merges: outcome.merges + seen.merges, ..outcome };
+            }
+        }
+        outcome.steps += seen.steps();
+        outcome.merges += seen.merges;
         let exhausted = Exhausted { largest: seen.largest, free_units: seen.free_units };
-        let certified = !seen.unsettled && version() == before;
-        if certified {
-            last.note(before, want, exhausted);
+        outcome.found = Err(exhausted);
+        if seen.is_settled() && version() == outcome.version {
+            last.note(outcome.version, want, exhausted, None);
+            return Outcome { is_certain: true, ..outcome };
         }
-        if certified || is_enough(rounds, blocks) {
-            return Outcome { found: Err(exhausted), rounds, blocks, merges };
-        }
-        if seen.unsettled {
+        if seen.raced {
             yield_now();
+        } else if let Some(stall) = stall {
+            // Until then another pass would find the same.
+            let is_same = || version() == outcome.version && stall.lasts(heaps.clone());
+            while waits < MAX_WAITS && is_same() {
+                waits += 1;
+                yield_now();
+            }
+            if waits == MAX_WAITS && is_same() {
+                last.note(outcome.version, want, exhausted, Some(stall));
+                return outcome;
+            }
+        }
+        if is_enough(outcome.rounds, outcome.steps) {
+            return outcome;
+        }
+    }
+}
+
+#[cfg(all(test, not(all(loom, feature = "loom"))))]
+mod tests {
+    use super::super::lanes::Lane;
+    use super::super::{Geometry, State};
+    use super::*;
+
+    const UNITS: u32 = 1 << 20;
+
+    fn order(order: u32) -> Order {
+        Order::new(order).expect("an order")
+    }
+
+    /// A heap that is one block, the upper half of which somebody has taken into transit, as a split or a merge does; the lower one is live.
+    fn half_in_transit() -> (Buddy, BlockIndex, Order) {
+        let heap = Buddy::new(Geometry::new(UNITS, 0, Order::MAX)).expect("some memory");
+        let half = order(UNITS.ilog2() - 1);
+        let lower = heap.alloc(half, Lane::FIRST).expect("free");
+        let upper = lower.after(1, half);
+        heap.states.at(upper).absorb(half).expect("free");
+        (heap, upper, half)
+    }
+
+    fn search_for(heap: &Buddy, want: Order, last: &LastFailure) -> Outcome {
+        search(core::iter::once(heap), 0, want, last)
+    }
+
+    #[test]
+    fn what_stays_in_transit_costs_one_pass_and_the_next_failure_none() {
+        let (heap, upper, half) = half_in_transit();
+        let last = LastFailure::new();
+        let first = search_for(&heap, order(6), &last);
+        assert!(first.found.is_err() && !first.is_certain);
+        // The live block, and each unit in transit once.
+        assert_eq!((first.rounds, first.steps), (1, 1 + u64::from(UNITS / 2)));
+        for want in [6, 7, 19] {
+            let again = search_for(&heap, order(want), &last);
+            assert!(again.found.is_err() && !again.is_certain);
+            assert_eq!((again.rounds, again.steps), (0, 0), "order {want}");
+        }
+        assert_eq!(search_for(&heap, order(5), &last).rounds, 1, "a smaller one might have been there");
+        heap.publish(upper, half, Lane::FIRST);
+        assert_eq!(search_for(&heap, half, &last).found, Ok((0, upper)));
+    }
+
+    #[test]
+    fn a_merge_that_goes_on_voids_the_failure_though_it_publishes_nothing() {
+        let (heap, upper, half) = half_in_transit();
+        let lower = BlockIndex::new(0);
+        heap.release(lower, Lane::FIRST).expect("it is live");
+        let (last, whole) = (LastFailure::new(), order(UNITS.ilog2()));
+        for rounds in [1, 0] {
+            let failed = search_for(&heap, whole, &last);
+            assert!(failed.found.is_err() && !failed.is_certain);
+            assert_eq!(failed.rounds, rounds);
+        }
+        let version = heap.version();
+        heap.states.at(lower).raise(half, whole).expect("free");
+        assert_eq!((heap.version(), heap.is_in_transit(upper)), (version, false));
+        assert_eq!(search_for(&heap, whole, &last).found, Ok((0, lower)));
+    }
+
+    #[test]
+    fn a_failure_is_certain_when_nothing_is_in_transit() {
+        let (heap, upper, half) = half_in_transit();
+        heap.publish(upper, half, Lane::FIRST);
+        // What it finds to tidy would cost another round.
+        heap.sweep(None);
+        let (last, whole) = (LastFailure::new(), order(UNITS.ilog2()));
+        for rounds in [1, 0] {
+            let failed = search_for(&heap, whole, &last);
+            assert!(failed.found.is_err() && failed.is_certain);
+            assert_eq!(failed.rounds, rounds);
+        }
+    }
+
+    #[test]
+    fn who_waited_for_drains_in_vain_is_known_until_one_of_them_or_something_published_is_another() {
+        let last = LastFailure::new();
+        assert!(!last.has_waited(7, 5));
+        last.note_waited(7, 5);
+        assert!(last.has_waited(7, 5));
+        assert!(!last.has_waited(8, 5) && !last.has_waited(7, 4) && !last.has_waited(5, 7));
+    }
+
+    #[test]
+    fn states_without_a_head_are_passed_over_exactly() {
+        let heap = Buddy::new(Geometry::new(1000, 0, Order::ZERO)).expect("a few bytes");
+        let words = heap.states.words();
+        words.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        for head in [0, 1, 3, 63, 64, 65, 500, 999] {
+            for state in [State::live(Order::ZERO), State::held(Order::ZERO), State::free(Order::ZERO)] {
+                words[head].store(state.bits(), Ordering::Relaxed);
+                for from in [0, 1, 2, 63, 64, 400, head as u32].into_iter().filter(|from| *from <= head as u32) {
+                    assert_eq!(heap.states.skip_inner(from, 1000), head as u32, "from {from}");
+                    assert_eq!(heap.states.skip_inner(from, from), from);
+                }
+                // In transit, with its node in use.
+                words[head].store(0x80, Ordering::Relaxed);
+                assert_eq!(heap.states.skip_inner(0, 1000), 1000);
+            }
+            words[head].store(0, Ordering::Relaxed);
         }
     }
 }

@@ -81,6 +81,25 @@ impl States {
         }
     }
 
+    /// The first unit from `from` on at which a block begins; `end`, if none does before that. For who is where a block is in transit.
+    /// A glance at each: an Acquire fence is to follow.
+    pub(super) fn skip_inner(&self, from: u32, end: u32) -> u32 {
+        let Some(words) = self.0.get(from as usize..end as usize) else { return end };
+        let is_inner = |states: &[AtomicU16]| {
+            // Relaxed: as in `StateWord::glance`. Several sums at once, which need not wait for each other.
+            let sums = states.chunks(LANES).fold([0; LANES], |mut sums, states| {
+                sums.iter_mut().zip(states).for_each(|(sum, state)| *sum |= state.load(Ordering::Relaxed));
+                sums
+            });
+            sums.iter().all(|sum| sum & KIND == 0)
+        };
+        let runs = words.chunks(RUN).take_while(|run| is_inner(run)).count();
+        let rest = words.get(runs * RUN..).unwrap_or(&[]);
+        let passed = words.len() - rest.len() + rest.chunks(1).take_while(|state| is_inner(state)).count();
+        // Not past `end`.
+        from + passed as u32
+    }
+
     /// May [`walk_abreast`](Self::walk_abreast) begin here? Where blocks of the order of a stretch begin, so that no
     /// smaller one reaches from one stretch into the next, and buddies lie in one.
     #[inline]

@@ -1,13 +1,13 @@
 //! Which pages have memory behind them, how many may have, and how free ones are made to have none.
 //!
-//! All but the last two of these are numbers that bound what is kept, and nothing else depends on them: each is read and written relaxed, and
+//! All but `begun` and `ended` of these are numbers that bound what is kept, and nothing else depends on them: each is read and written relaxed, and
 //! may be a little wrong while several threads count.
 
 use core::ops::ControlFlow;
 
 use super::{Entry, Runs};
 use crate::raw::order::{BlockIndex, Order};
-use crate::sync::{AtomicU32, Ordering, fence};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
 
 /// Parts of the most pages that were in use, of which [`Resident::slack`] counts dirty ones.
 const PARTS: u32 = 256;
@@ -60,6 +60,10 @@ pub(super) struct Resident {
     begun: AtomicU32,
     /// and how often they were done.
     ended: AtomicU32,
+    /// How many of those were of allocations that would fail else.
+    reclaims: AtomicU32,
+    /// What the others had come to when an allocation had waited for them in vain.
+    waited: AtomicU64,
 }
 
 fn read(number: &AtomicU32) -> u32 {
@@ -90,6 +94,8 @@ impl Resident {
             surplus: AtomicU32::new(0),
             begun: AtomicU32::new(0),
             ended: AtomicU32::new(0),
+            reclaims: AtomicU32::new(0),
+            waited: AtomicU64::new(0),
         }
     }
 
@@ -252,7 +258,42 @@ impl<const CLASSES: usize> Runs<CLASSES> {
         let is_certain = found.is_some() || (before.is_some() && before == self.in_hand());
         is_certain.then_some(found)
     }
+}
 
+/// For allocations that fail beside a thread that has pages in hand.
+#[cfg(not(all(loom, feature = "loom")))]
+impl<const CLASSES: usize> Runs<CLASSES> {
+    /// What the others have come to: a number that is another one when a thread takes pages in hand, publishes something, or is done. What
+    /// comes together by chance is not the same.
+    pub fn progress(&self) -> u64 {
+        let version = self.buddy.version().wrapping_add(self.groups.version());
+        // Acquire: pairs with the Release in `end_in_hand`. Who is done has published what it had.
+        let done = self.resident.ended.load(Ordering::Acquire);
+        let in_hand = read(&self.resident.begun).wrapping_sub(done);
+        let others = done.wrapping_sub(read(&self.resident.reclaims));
+        version.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (u64::from(others) << u32::BITS | u64::from(in_hand))
+    }
+
+    /// The calling thread had pages in hand so many times, for an allocation that would fail else, and is done: no reason to wait again.
+    pub fn note_reclaimed(&self, times: u32) {
+        // Relaxed: a number.
+        self.resident.reclaims.fetch_add(times, Ordering::Relaxed);
+    }
+
+    /// An allocation has waited in vain, as long as one may, for who has pages in hand now.
+    pub fn note_waited(&self) {
+        // Relaxed: only equality with what is seen again matters.
+        self.resident.waited.store(self.progress(), Ordering::Relaxed);
+    }
+
+    /// Has one, and the others have come to nothing else since?
+    pub fn has_waited(&self) -> bool {
+        // Relaxed: as above.
+        self.resident.waited.load(Ordering::Relaxed) == self.progress()
+    }
+}
+
+impl<const CLASSES: usize> Runs<CLASSES> {
     /// Hands free blocks of at least `order` with dirty pages to `discard`, which may discard what is in them, and says whether it
     /// did. `all` of them; else as long as there are many dirty pages, at the end of the heap first, which is used least. O(blocks).
     /// Lock-free.

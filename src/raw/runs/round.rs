@@ -94,7 +94,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
             }
             Step::Merge if from < end => {
                 let (sweep, next) = self.buddy.merge_piece(from, end - from);
-                round.changed |= sweep.merges > 0 || sweep.unsettled;
+                round.changed |= sweep.merges > 0 || !sweep.is_settled();
                 round.blocks += sweep.blocks;
                 round.at = next;
                 // What lies inside one large block is not looked at.

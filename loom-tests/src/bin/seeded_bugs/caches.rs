@@ -237,21 +237,21 @@ pub(crate) const BUGS: &[Bug] = &[
         name: "a sweep does not drain depots",
         source: FLUSH,
         find: "let in_depot = cache.drain_depot(self);",
-        replace: "let in_depot = Reclaimed { blocks: 0, under_way: false };",
+        replace: "let in_depot = Reclaimed { blocks: 0, under_way: None };",
         models: &["held::hand_over"],
     },
     Bug {
         name: "an allocation fails though another thread has something in its hand",
         source: ALLOC,
-        find: "!reclaimed.under_way || waits",
-        replace: "true || waits",
+        find: "reclaimed.under_way.is_some_and(waits_for)",
+        replace: "reclaimed.under_way.is_some_and(|drains| drains == 0 && waits_for(drains))",
         models: &["held::what_a_gone_thread_left_is_in_a_hand", "held::what_is_in_a_depot_is_in_a_hand"],
     },
     Bug {
         name: "who drains a cache does not look whether another thread does",
         source: FLUSH,
-        find: "in_depot.under_way || cache.user.is_drained()",
-        replace: "in_depot.under_way",
+        find: "in_depot.under_way.unwrap_or(0) << 1 | is_drained;",
+        replace: "in_depot.under_way.unwrap_or(0) << 1 | is_drained & 0;",
         models: &["held::what_a_gone_thread_left_is_in_a_hand"],
     },
     Bug {
@@ -264,8 +264,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a drain of a depot does not look for places that another one drains",
         source: DEPOT,
-        find: "under_way |= (0..PLACES).any(",
-        replace: "under_way |= (0..0).any(",
+        find: "let is_drained = (0..PLACES).any(",
+        replace: "let is_drained = (0..0).any(",
         models: &["held::what_is_in_a_depot_is_in_a_hand"],
     },
     Bug {
