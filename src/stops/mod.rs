@@ -21,6 +21,8 @@
 //! `HEAPMASTER_SEED`.
 #![allow(clippy::disallowed_types, reason = "tests are not modelled")]
 
+#[cfg(all(feature = "allocator", unix))]
+mod allocator;
 mod alone;
 mod hook;
 mod known;

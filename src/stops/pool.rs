@@ -108,11 +108,6 @@ impl World for Pool {
         Self { pool, first, second, counts: Mutex::new((0, 0)) }
     }
 
-    fn available(&self) -> usize {
-        let stats = self.pool.stats();
-        stats.capacity - stats.live
-    }
-
     fn others(&self, found: &mut Found) -> Vec<Block> {
         let pool = &self.pool;
         for size in [UNIT, 2 * UNIT, 1 << 12, 1 << 15] {

@@ -10,6 +10,8 @@ use std::{env, thread};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+#[cfg(all(feature = "allocator", unix))]
+use super::allocator;
 use super::hook::{Stop, counted, steps};
 use super::known::KNOWN;
 use super::pool;
@@ -24,6 +26,9 @@ pub enum How {
 
 /// What takes so many steps is taken to be endless.
 const ENDLESS: u64 = 1 << 28;
+
+/// No operation has so many steps.
+const NEVER: u64 = 1 << 62;
 
 /// Steps of the end of a thread, about.
 const EXIT: u64 = 16;
@@ -58,9 +63,6 @@ pub struct Operation<W> {
 /// What is operated on by several threads.
 pub trait World: Sync + Sized {
     fn new() -> Self;
-
-    /// Bytes that are not live.
-    fn available(&self) -> usize;
 
     /// What another thread does while one is stopped: all operations, and at last it takes all that it can get.
     fn others(&self, found: &mut Found) -> Vec<Block>;
@@ -144,20 +146,27 @@ enum Then {
     Released,
 }
 
-/// Stops an operation at one step, and looks at what there is then. Returns how many steps it had, if it ended before.
-fn stop_at<W: World>(
+/// An operation without a stop.
+#[derive(Clone, Copy, Debug)]
+struct Undisturbed {
+    /// Steps that it takes.
+    steps: u64,
+    /// Bytes that another thread can get afterwards, when what the operation took is released.
+    available: usize,
+}
+
+/// Begins an operation in a thread that stops at a step; does something when it has stopped, or has ended, with what it keeps.
+/// Returns what the thread has, and what the other one has, and how many steps it took.
+fn begin<W: World, R>(
     operation: &Operation<W>,
-    number: u64,
-    then: Then,
-    stop: &'static Stop,
-    found: &mut Found,
-) -> Option<u64> {
-    found.at = number;
-    let world = &W::new();
+    world: &W,
+    (stop, number): (&'static Stop, u64),
+    then: impl FnOnce(bool, &[Block]) -> R,
+) -> (Blocks, R, u64) {
     let (prepared, told) = channel();
     let act = move || {
         let Blocks { kept, used } = (operation.prepare)(world);
-        prepared.send((kept.clone(), world.available())).expect("somebody waits for it");
+        prepared.send(kept.clone()).expect("somebody waits for it");
         let begun = steps();
         if !operation.exits {
             stop.arm(number);
@@ -170,48 +179,81 @@ fn stop_at<W: World>(
         }
         (Blocks { kept, used }, steps() - begun)
     };
-    let ended = thread::scope(|scope| {
+    thread::scope(|scope| {
         let thread = scope.spawn(move || {
             let ended = thread::scope(|scope| scope.spawn(act).join());
             stop.over();
             ended.expect("the operation does not panic")
         });
-        let (kept, available) = told.recv().expect("it was prepared");
+        let kept = told.recv().expect("it was prepared");
         let is_stopped = stop.wait();
-        let taken = if is_stopped {
-            let others = thread::scope(|scope| scope.spawn(|| world.others(found)).join());
-            let taken = others.unwrap_or_else(|_| {
-                found.fault(Fault::Steps, || "another thread did not end".to_string());
-                vec![]
-            });
-            found.no_overlap(taken.iter().chain(&kept));
-            let bytes = taken.iter().map(|(_, size)| size).sum::<usize>();
-            let withheld = available.saturating_sub(bytes);
-            found.withheld = found.withheld.max(withheld);
-            let most = available / 2;
-            found.demand(Fault::Withheld, withheld <= most, || format!("{withheld} of {available} bytes"));
-            taken
-        } else {
-            vec![]
-        };
-        let taken = match then {
-            Then::Full => taken,
-            Then::Released => {
-                world.release(taken);
-                vec![]
-            }
-        };
+        let result = then(is_stopped, &kept);
         if is_stopped {
             stop.go_on();
         }
         let (mine, steps) = thread.join().expect("it does not panic");
-        found.no_overlap(taken.iter().chain(&mine.kept).chain(&mine.used));
-        [taken, mine.kept, mine.used].into_iter().for_each(|blocks| world.release(blocks));
-        (!is_stopped).then_some(steps)
-    });
+        (mine, result, steps)
+    })
+}
+
+/// What another thread does.
+fn others<W: World>(world: &W, found: &mut Found) -> Vec<Block> {
+    let others = thread::scope(|scope| scope.spawn(|| world.others(found)).join());
+    others.unwrap_or_else(|_| {
+        found.fault(Fault::Steps, || "another thread did not end".to_string());
+        vec![]
+    })
+}
+
+fn bytes(blocks: &[Block]) -> usize {
+    blocks.iter().map(|(_, size)| size).sum()
+}
+
+/// Does an operation without a stop.
+fn undisturbed<W: World>(operation: &Operation<W>, stop: &'static Stop, found: &mut Found) -> Undisturbed {
+    let world = &W::new();
+    let (mine, (), steps) = begin(operation, world, (stop, NEVER), |_, _| ());
+    world.release(mine.used);
+    let taken = others(world, found);
+    let available = bytes(&taken);
+    found.no_overlap(taken.iter().chain(&mine.kept));
+    [taken, mine.kept].into_iter().for_each(|blocks| world.release(blocks));
     world.finish(found);
-    found.stops += u64::from(ended.is_none());
-    ended
+    Undisturbed { steps, available }
+}
+
+/// Stops an operation at one step, and looks at what there is then. False: it ended before.
+fn stop_at<W: World>(
+    operation: &Operation<W>,
+    (stop, number): (&'static Stop, u64),
+    then: Then,
+    available: usize,
+    found: &mut Found,
+) -> bool {
+    found.at = number;
+    let world = &W::new();
+    let (mine, (taken, stopped), _) = begin(operation, world, (stop, number), |stopped, kept| {
+        let taken = if stopped { others(world, found) } else { vec![] };
+        if stopped {
+            found.no_overlap(taken.iter().chain(kept));
+            let withheld = available.saturating_sub(bytes(&taken));
+            found.withheld = found.withheld.max(withheld);
+            let most = available / 2;
+            found.demand(Fault::Withheld, withheld <= most, || format!("{withheld} of {available} bytes"));
+        }
+        match then {
+            Then::Full => (taken, stopped),
+            Then::Released => {
+                world.release(taken);
+                (vec![], stopped)
+            }
+        }
+    });
+    found.no_overlap(taken.iter().chain(&mine.kept).chain(&mine.used));
+    [taken, mine.kept, mine.used].into_iter().for_each(|blocks| world.release(blocks));
+    world.finish(found);
+    found.stops += u64::from(stopped);
+    stopped
 }
 
 /// All operations of a world; their names, and what was found.
@@ -222,23 +264,18 @@ fn stop_all<W: World>(operations: &[Operation<W>], how: How, all: &mut Vec<(&'st
         let (mut found, stop, bar) = (Found::default(), Stop::new(), ProgressBar::no_length());
         bar.set_message(operation.name);
         bar.set_style(ProgressStyle::with_template("{msg}: {pos} stops, {elapsed}").expect("it is a template"));
+        let Undisturbed { steps, available } = undisturbed(operation, stop, &mut found);
+        let mut stops = |number, then| stop_at(operation, (stop, number), then, available, &mut found);
         match how {
             How::All => {
-                for number in 1.. {
-                    let ended = [Then::Full, Then::Released]
-                        .map(|then| stop_at(operation, number, then, stop, &mut found).is_some());
-                    bar.inc(1);
-                    if ended == [true; 2] {
-                        break;
-                    }
-                }
+                let mut both = |number| [Then::Full, Then::Released].map(|then| stops(number, then)) != [false; 2];
+                (1..).take_while(|number| both(*number)).for_each(|_| bar.inc(1));
             }
             How::Sample => {
-                let steps = stop_at(operation, u64::MAX >> 1, Then::Full, stop, &mut found).unwrap_or_default();
                 let steps = if operation.exits { steps.max(EXIT) } else { steps };
                 for turn in 0..SAMPLE {
-                    let then = [Then::Full, Then::Released][turn % 2];
-                    stop_at(operation, 1 + random.below(steps.max(1) as usize) as u64, then, stop, &mut found);
+                    let number = 1 + random.below(steps.max(1) as usize) as u64;
+                    stops(number, [Then::Full, Then::Released][turn % 2]);
                 }
             }
         }
@@ -258,6 +295,11 @@ fn stop_all<W: World>(operations: &[Operation<W>], how: How, all: &mut Vec<(&'st
 pub fn run(how: How) {
     let mut all = Vec::new();
     stop_all(&pool::operations(), how, &mut all);
+    #[cfg(all(feature = "allocator", unix))]
+    {
+        stop_all(&allocator::operations::<false>(), how, &mut all);
+        stop_all(&allocator::operations::<true>(), how, &mut all);
+    }
     let mut unknown = 0;
     for (name, found) in &all {
         for (fault, (count, first)) in &found.faults {
