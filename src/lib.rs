@@ -1,4 +1,5 @@
-#![doc = include_str!("../README.md")]
+// README shows all that the default features have; its examples are tested where they are on.
+#![cfg_attr(any(not(doctest), all(feature = "std", feature = "allocator")), doc = include_str!("../README.md"))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
 
@@ -6,6 +7,9 @@ extern crate alloc;
 #[cfg(test)]
 #[macro_use]
 extern crate std;
+
+#[cfg(not(target_has_atomic = "64"))]
+compile_error!("heapmaster needs atomics of 64 bits, which this target does not have (`target_has_atomic = \"64\"`)");
 
 #[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
 mod allocator;
@@ -64,3 +68,18 @@ pub use stats::{HeapStats, OrderStats, PoolStats, SweepReport};
 #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
 #[cfg_attr(docsrs, doc(cfg(feature = "std")))]
 pub use sweeper::{Budget, Sweeper, SweeperBuilder};
+
+/// What users rely on: values of these types may be sent to other threads, and shared.
+#[cfg(not(all(loom, feature = "loom")))]
+const _: () = {
+    const fn is_send_and_sync<T: Send + Sync>() {}
+    is_send_and_sync::<(MemoryPool, Builder, HeapId)>();
+    is_send_and_sync::<(AddHeapError, AllocError, ConfigError, ReleaseBatchError, ReleaseError)>();
+    is_send_and_sync::<(RemoveHeapError, ResizeError)>();
+    is_send_and_sync::<(Block, BlockState, HeapMap<'static>, SvgMap<'static>, TextMap<'static>)>();
+    is_send_and_sync::<(HeapStats, OrderStats, PoolStats, SweepReport)>();
+    #[cfg(all(feature = "allocator", unix))]
+    is_send_and_sync::<(PoolAllocator, AllocatorBuilder, AllocatorStats, MapError)>();
+    #[cfg(feature = "std")]
+    is_send_and_sync::<(Sweeper, SweeperStats, Budget)>();
+};

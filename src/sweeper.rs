@@ -98,6 +98,7 @@ pub enum Budget {
 /// # Ok(())
 /// # }
 /// ```
+#[must_use = "a sweeper stops when it is dropped"]
 pub struct Sweeper {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,

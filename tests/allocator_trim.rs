@@ -24,7 +24,7 @@ fn resident() -> usize {
 }
 
 /// How often this thread waited for a page.
-fn faults() -> i64 {
+fn faults() -> libc::c_long {
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::uninit();
     // SAFETY: the usage is where it is written to, which it is if there is no error.
     unsafe {

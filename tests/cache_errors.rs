@@ -250,8 +250,9 @@ fn interior_and_foreign_pointers() {
                     refuses(shared, block + inside, Interior);
                 }
             }
-            // As far away as an index of 32 bits reaches, and a number of units.
-            for far in [1 << 32, UNIT << 32, 1 << 63] {
+            // As far away as an index of 32 bits reaches, and a number of units; and at the other end of the address space.
+            let far = [1usize.checked_shl(32), UNIT.checked_shl(32), Some(1 << (usize::BITS - 1))];
+            for far in far.into_iter().flatten() {
                 refuses(shared, block.wrapping_add(far), Foreign);
             }
         }

@@ -60,7 +60,7 @@ fn a_hundred_thousand_heaps_leave_nothing() {
                         let blocks = [64, 200, 64, 1000, 64].map(|size| pool.hl_alloc(size << (turn % 3)));
                         blocks.iter().for_each(|block| pool.hl_release(*block).unwrap());
                         if turn.is_multiple_of(5) {
-                            pool.hl_alloc(1 << 20);
+                            _ = pool.hl_alloc(1 << 20);
                         }
                         pool.flush_thread_cache();
                     }

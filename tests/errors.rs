@@ -10,6 +10,9 @@ use std::ptr::NonNull;
 use common::{Lockstep, at};
 use mempool::{AllocError, Block, BlockState, ConfigError, MemoryPool, ReleaseBatchError, ReleaseError, ResizeError};
 
+/// Bytes of the largest block that a heap can have: 2^62, in 64 bits of addresses.
+const LARGEST_BLOCK: usize = usize::MAX / 4 + 1;
+
 /// A pool over an odd heap, with live blocks of several sizes, free ones between them, and two heaps side by side.
 fn pool() -> Lockstep {
     let mut pool = Lockstep::new(16, None);
@@ -96,7 +99,7 @@ fn sizes_from_nothing_to_everything() {
     assert_eq!(pool.pool.alloc_batch(empty, &mut [at(0); 4]), Err(AllocError::ZeroSize));
     assert_eq!(pool.pool.alloc_batch(Layout::new::<u64>(), &mut []), Ok(0));
     assert_eq!(pool.pool.alloc_in(pool.oracle.heaps[0].id, empty), Err(AllocError::ZeroSize));
-    for size in [isize::MAX as usize, isize::MAX as usize + 1, usize::MAX - 1, usize::MAX, 1 << 62, 1 << 20] {
+    for size in [isize::MAX as usize, isize::MAX as usize + 1, usize::MAX - 1, usize::MAX, LARGEST_BLOCK, 1 << 20] {
         assert!(pool.pool.hl_alloc(size).is_null(), "{size}");
         let (address, order) = pool.oracle.live()[0];
         let has = pool.oracle.bytes(order);
@@ -105,11 +108,11 @@ fn sizes_from_nothing_to_everything() {
         assert!(matches!(error, ResizeError::NoRoom { requested, size: was, .. } if (requested, was) == (size, has)));
         assert_eq!(pool.pool.resize_in_place(block, 0), Err(ResizeError::ZeroSize));
     }
-    for bit in 9..63 {
+    for bit in 9..usize::BITS - 1 {
         let layout = Layout::from_size_align(1, 1 << bit).expect("a layout");
         assert_eq!(pool.alloc_layout(layout), None, "no free block is aligned to 2^{bit}");
     }
-    for size in [isize::MAX as usize, 1 << 62, 1 << 40] {
+    for size in [isize::MAX as usize, LARGEST_BLOCK, LARGEST_BLOCK >> 12] {
         let layout = Layout::from_size_align(size, 1).expect("a layout");
         assert_eq!(pool.alloc_layout(layout), None);
         assert_eq!(pool.alloc_batch(layout.size().ilog2() - 4, 3), Vec::<usize>::new());
@@ -124,19 +127,18 @@ fn sizes_from_nothing_to_everything() {
 
 #[test]
 fn alignments_are_kept() {
-    // A made-up region with a block of 2^62 bytes, the largest that a heap can have.
-    let mut pool = Lockstep::new(1 << 40, None);
-    pool.add(1 << 62, (1 << 62) + (1 << 61));
-    for bit in 0..63 {
+    let mut pool = Lockstep::new(LARGEST_BLOCK >> 22, None);
+    pool.add(LARGEST_BLOCK, LARGEST_BLOCK + LARGEST_BLOCK / 2);
+    for bit in 0..usize::BITS - 1 {
         let layout = Layout::from_size_align(1, 1 << bit).expect("a layout");
         let block = pool.alloc_layout(layout).expect("there is room");
         assert_eq!(block % (1 << bit), 0);
         pool.release(block).expect("the block is live");
     }
-    // With the largest alignment of all, 2^63, there is only one layout, an empty one.
-    let layout = Layout::from_size_align(0, 1 << 63).expect("a layout");
+    // With the largest alignment of all there is only one layout, an empty one.
+    let layout = Layout::from_size_align(0, 2 * LARGEST_BLOCK).expect("a layout");
     assert_eq!(pool.pool.alloc(layout), Err(AllocError::ZeroSize));
-    assert!(Layout::from_size_align(1, 1 << 63).is_err());
+    assert!(Layout::from_size_align(1, 2 * LARGEST_BLOCK).is_err());
     pool.finish_alone(|_| 0);
 }
 
@@ -177,19 +179,21 @@ fn configurations() {
         let builder = MemoryPool::builder().min_block(min);
         max.map_or(builder.clone(), |max| builder.max_block(max)).build().map(drop)
     };
-    for bytes in [0, 1, 2, 8, 15, 17, 48, 63, usize::MAX, usize::MAX - 15, (1 << 63) + 1, 3 << 40] {
+    for bytes in [0, 1, 2, 8, 15, 17, 48, 63, usize::MAX, usize::MAX - 15, 2 * LARGEST_BLOCK + 1, 3 << 20] {
         let error = build(bytes, None).unwrap_err();
         assert_eq!(error, ConfigError::MinBlock { bytes });
         assert!(error.to_string().contains(&bytes.to_string()));
     }
-    for (max, min) in [(0, 64), (1, 64), (32, 64), (63, 64), (65, 64), (96, 64), (usize::MAX, 64), (16, 1 << 63)] {
+    for (max, min) in
+        [(0, 64), (1, 64), (32, 64), (63, 64), (65, 64), (96, 64), (usize::MAX, 64), (16, 2 * LARGEST_BLOCK)]
+    {
         let error = build(min, Some(max)).unwrap_err();
         assert_eq!(error, ConfigError::MaxBlock { bytes: max, min_block: min });
         assert!([max, min].iter().all(|figure| error.to_string().contains(&figure.to_string())));
     }
-    for bit in 4..64 {
+    for bit in 4..usize::BITS {
         assert_eq!(build(1 << bit, None), Ok(()));
-        for larger in bit..64 {
+        for larger in bit..usize::BITS {
             assert_eq!(build(1 << bit, Some(1 << larger)), Ok(()));
         }
     }

@@ -190,7 +190,7 @@ fn heaps_come_and_go_under_load() {
                             }
                             pool.flush_thread_cache();
                         } else if choice.is_multiple_of(64) {
-                            pool.hl_alloc(2 * SIZE);
+                            _ = pool.hl_alloc(2 * SIZE);
                             pool.heap_map().count();
                         } else {
                             let block = pool.hl_alloc(1 << (choice >> 4 & 15));

@@ -219,8 +219,7 @@ impl<'s> Turn<'s> {
         let (name, pattern) = (placed.name, placed.pattern());
         let bytes = &mut placed.bytes()[..size];
         if let Some(byte) = pattern.first_damage(bytes) {
-            let what = format_args!("byte {byte} of {size} is not as it was written");
-            self.player.tally.fault(name, what);
+            self.player.tally.fault(name, format_args!("byte {byte} of {size} is not as it was written"));
             // So that it is told once.
             pattern.fill(bytes, 0);
         }

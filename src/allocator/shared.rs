@@ -26,7 +26,7 @@ const ALIGN: usize = 2 << 20;
 const SLAB_PART: usize = 64;
 /// And these at least and at most.
 const LEAST_SLAB: usize = 8 << 20;
-const MOST_SLAB: usize = 1 << 32;
+const MOST_SLAB: usize = u32::MAX as usize / PAGE * PAGE;
 /// Bytes that all caches together may hold: this part of the region.
 const CACHES_PART: usize = 12;
 /// Bytes that one cache may hold, whatever the region.
@@ -91,7 +91,7 @@ impl Shared {
             pages => pages,
         };
         let unavailable = MapError::Unavailable { bytes };
-        // None of these overflows: the pages are few enough.
+        // These are parts of the address space: the pages are few enough for that.
         let slab_bytes = (bytes / SLAB_PART).clamp(LEAST_SLAB, MOST_SLAB).next_multiple_of(PAGE);
         let tables = Region::room(pages, options.checked)
             + Slab::room(slab_bytes)
@@ -100,8 +100,9 @@ impl Shared {
         // Whole cache lines.
         let own = const { size_of::<Self>().next_multiple_of(128) };
         let before = (own + slab_bytes + tables).next_multiple_of(PAGE);
-        let behind = if given.is_none() { pages * PAGE + ALIGN } else { 0 };
-        let reservation = Reservation::new(before.checked_add(behind).ok_or(unavailable)?).ok_or(unavailable)?;
+        let behind = if given.is_none() { (pages * PAGE).checked_add(ALIGN) } else { Some(0) };
+        let whole = behind.and_then(|behind| before.checked_add(behind)).ok_or(unavailable)?;
+        let reservation = Reservation::new(whole).ok_or(unavailable)?;
         let start = reservation.base();
 
         // SAFETY: all of these offsets are within the reservation.

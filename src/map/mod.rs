@@ -8,6 +8,10 @@ use crate::heap::HeapId;
 use crate::heaps::Heaps;
 use crate::raw::{Kind, Order, State};
 
+/// Where tests have a huge heap, how many bytes that is, and what they are called.
+#[cfg(test)]
+const HUGE: (usize, &str) = if usize::BITS > 32 { (1 << (usize::BITS - 24), "1 TiB") } else { (1 << 30, "1 GiB") };
+
 pub use svg::SvgMap;
 pub use text::TextMap;
 

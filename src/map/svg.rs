@@ -287,8 +287,8 @@ impl Drawing {
                 writeln!(f, "<path fill=\"{fill}\" shape-rendering=\"crispEdges\" d=\"{mixed}\"/>")?;
             }
             if !blocks.is_empty() {
-                let stroke = format_args!("stroke=\"#ffffff\" stroke-width=\"{stroke_width}\"");
-                writeln!(f, "<path fill=\"{fill}\" {stroke} d=\"{blocks}\"/>")?;
+                write!(f, "<path fill=\"{fill}\" stroke=\"#ffffff\" stroke-width=\"{stroke_width}\" ")?;
+                writeln!(f, "d=\"{blocks}\"/>")?;
             }
         }
         writeln!(f, "<g text-anchor=\"middle\">\n{}</g>", self.labels)
@@ -332,10 +332,12 @@ impl fmt::Display for Escaped<'_> {
 
 #[cfg(test)]
 mod tests {
+    use alloc::format;
     use alloc::string::ToString;
     use alloc::vec::Vec;
     use core::ptr;
 
+    use super::super::HUGE;
     use crate::MemoryPool;
 
     fn pool_of(heaps: impl IntoIterator<Item = (usize, usize)>) -> MemoryPool {
@@ -394,17 +396,17 @@ mod tests {
     #[test]
     fn any_size_is_drawn() {
         assert!(MemoryPool::new().heap_map().svg().to_string().contains("The pool has no heaps."));
-        for (base, size) in [(64, 64), (3, 1000), (4096, 4096), (usize::MAX - 4095, 4096), (1 << 40, 1 << 36)] {
+        for (base, size) in [(64, 64), (3, 1000), (4096, 4096), (usize::MAX - 4095, 4096), (HUGE.0, HUGE.0 >> 4)] {
             let pool = pool_of([(base, size)]);
             for request in [1, 64, 200, 10_000] {
-                pool.hl_alloc(request);
+                _ = pool.hl_alloc(request);
             }
             let svg = pool.heap_map().svg().to_string();
             assert!(svg.len() < 20_000 && svg.ends_with("</svg>\n"));
         }
         let huge = MemoryPool::builder().min_block(4096).build().expect("a power of two");
-        huge.add_heap(ptr::without_provenance_mut(1 << 40), 1 << 40).expect("it is the only heap");
-        assert!(huge.heap_map().svg().to_string().contains(">1 TiB</text>"));
+        huge.add_heap(ptr::without_provenance_mut(HUGE.0), HUGE.0).expect("it is the only heap");
+        assert!(huge.heap_map().svg().to_string().contains(&format!(">{}</text>", HUGE.1)));
     }
 
     #[test]

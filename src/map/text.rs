@@ -206,9 +206,11 @@ impl Pen {
 
 #[cfg(test)]
 mod tests {
+    use alloc::format;
     use alloc::string::{String, ToString};
     use core::ptr;
 
+    use super::super::HUGE;
     use crate::MemoryPool;
 
     const LEGEND: &str = "· free  ░ up to 1/3 live  ▒ up to 2/3  ▓ more  █ all live  c cached only  t in transit\n";
@@ -269,13 +271,15 @@ live 1.3 KiB (68.7 %), cached 0 B, free 640 B, largest free block 256 B
                 "heap 0: 64 B, each character 64 B\n0x0 ·\nlive 0 B (0.0 %), cached 0 B, free 64 B, largest free block 64 B\n"
             ) + LEGEND
         );
-        // 2^40 bytes, and the end of the address space.
+        // Very many bytes, and the end of the address space.
         let huge = MemoryPool::builder().min_block(4096).build().expect("a power of two");
-        huge.add_heap(ptr::without_provenance_mut(1 << 40), 1 << 40).expect("room for a heap");
+        let (size, name) = HUGE;
+        huge.add_heap(ptr::without_provenance_mut(size), size).expect("room for a heap");
         huge.add_heap(ptr::without_provenance_mut(usize::MAX - 8191), 8192).expect("room for a heap");
         for (columns, rows) in [(0, 0), (1, 0), (3, 1), (64, 16), (usize::MAX, 1), (1, usize::MAX), (1000, 1000)] {
             let text = huge.heap_map().text(columns, rows).to_string();
-            assert!(text.contains("heap 0: 1 TiB") && text.contains("largest free block 1 TiB"), "{text}");
+            let figures = [format!("heap 0: {name}"), format!("largest free block {name}")];
+            assert!(figures.iter().all(|figure| text.contains(figure)), "{text}");
             assert!(text.lines().count() <= 2 * (rows.clamp(1, 1024) + 2) + 1);
         }
     }

@@ -52,6 +52,7 @@ impl MemoryPool {
     /// # Ok::<(), mempool::AddHeapError>(())
     /// ```
     #[inline]
+    #[must_use = "a block that nobody releases stays live"]
     pub fn hl_alloc(&self, size: usize) -> *mut u8 {
         let order = self.config.order_for(size);
         match order.and_then(|order| self.pop(order)) {

@@ -300,6 +300,7 @@ impl PoolStats {
     /// let blocks = [100, 1000, 500_000].map(|size| pool.hl_alloc(size));
     /// pool.hl_release(blocks[0]).expect("it is live");
     /// let stats = pool.stats();
+    /// # #[cfg(feature = "std")]
     /// assert_eq!((stats.allocations(), stats.releases()), (3, 1));
     /// # Ok::<(), mempool::AddHeapError>(())
     /// ```
