@@ -1,5 +1,6 @@
 //! The configuration of a pool and its builder.
 
+use crate::cache::Allowance;
 use crate::error::ConfigError;
 use crate::pool::MemoryPool;
 use crate::raw::Order;
@@ -22,15 +23,15 @@ pub(crate) struct Config {
     pub(crate) min_shift: u32,
     /// The order of the largest block.
     pub(crate) max_order: Order,
-    /// Bytes that the cache of a thread may hold.
-    pub(crate) thread_cache: usize,
+    /// What the cache of a thread may hold.
+    pub(crate) thread_cache: Allowance,
 }
 
 impl Config {
-    /// Blocks of 64 bytes, a cache line, and no limit above; caches of a MiB.
-    pub(crate) const DEFAULT: Self = Self::new(6, Order::MAX, 1 << 20);
+    /// Blocks of 64 bytes, a cache line, and no limit above; caches of a MiB, but for big blocks.
+    pub(crate) const DEFAULT: Self = Self::new(6, Order::MAX, Allowance::DEFAULT);
 
-    const fn new(min_shift: u32, max_order: Order, thread_cache: usize) -> Self {
+    const fn new(min_shift: u32, max_order: Order, thread_cache: Allowance) -> Self {
         let mut orders = [u8::MAX; STEPS];
         let mut step = 0;
         while step < STEPS {
@@ -91,13 +92,12 @@ impl Config {
 pub struct Builder {
     min_block: usize,
     max_block: Option<usize>,
-    thread_cache: usize,
+    thread_cache: Option<usize>,
 }
 
 impl Builder {
     pub(crate) fn new() -> Self {
-        let Config { min_shift, thread_cache, .. } = Config::DEFAULT;
-        Self { min_block: 1 << min_shift, max_block: None, thread_cache }
+        Self { min_block: 1 << Config::DEFAULT.min_shift, max_block: None, thread_cache: None }
     }
 
     /// The smallest block in bytes: a power of two, at least 16; 64 unless set. Every allocation takes at least as
@@ -114,11 +114,11 @@ impl Builder {
         self
     }
 
-    /// The most bytes of free blocks that the cache of one thread may hold; 1 MiB unless set, and never more than a
-    /// 64th of the pool. 0 for no caches: every operation goes to the heaps then, which many threads at a time do far more
-    /// slowly.
+    /// The most bytes of free blocks that the cache of one thread may hold, and never more than a 64th of the pool. Unless set, it is a
+    /// 64th of the pool, of which 1 MiB at most are in blocks below 64 KiB. 0 for no caches: every operation goes to the heaps then, which
+    /// many threads at a time do far more slowly.
     pub fn thread_cache(mut self, bytes: usize) -> Self {
-        self.thread_cache = bytes;
+        self.thread_cache = Some(bytes);
         self
     }
 
@@ -137,6 +137,7 @@ impl Builder {
         if !min_block.is_power_of_two() || min_block < LEAST_MIN_BLOCK {
             return Err(ConfigError::MinBlock { bytes: min_block });
         }
+        let thread_cache = thread_cache.map_or(Allowance::DEFAULT, Allowance::of);
         let mut config = Config::new(min_block.trailing_zeros(), Order::MAX, thread_cache);
         if let Some(bytes) = max_block {
             if !bytes.is_power_of_two() || bytes < min_block {
@@ -157,7 +158,7 @@ impl<'de> serde::Deserialize<'de> for Builder {
         struct Unchecked {
             min_block: usize,
             max_block: Option<usize>,
-            thread_cache: usize,
+            thread_cache: Option<usize>,
         }
 
         impl Default for Unchecked {

@@ -389,7 +389,7 @@ fn generation(pool: &MemoryPool, random: &Random, number: u64) -> [u64; 3] {
 fn nothing_is_lost_where_others_drain() {
     let random = Random::from_environment();
     // The second one is too small for caches.
-    for (units, generations) in [(UNITS, 300), (63, 0)] {
+    for (units, generations) in [(UNITS, 100), (63, 0)] {
         let pool = &pool_of(&[units * UNIT], MemoryPool::builder());
         let done = AtomicBool::new(false);
         let sum = thread::scope(|scope| {

@@ -10,7 +10,7 @@ use crate::raw::Home;
 use crate::sync::AtomicU64;
 use crate::sync::{AtomicPtr, Ordering, const_unless_loom};
 
-use super::budget::Limit;
+use super::budget::{Allowance, Limit};
 use super::cache::Cache;
 use super::indices::{Indices, ThreadIndex};
 
@@ -46,8 +46,8 @@ pub struct Caches {
     /// The name of the pool among all there ever were; 0 until a thread asks for it.
     #[cfg(not(all(loom, feature = "loom")))]
     id: AtomicU64,
-    /// Bytes that a cache may hold by the configuration; 0 for no caches.
-    bytes: usize,
+    /// What a cache may hold by the configuration.
+    allowed: Allowance,
     segments: [AtomicPtr<Segment>; SEGMENTS],
     #[cfg(all(loom, feature = "loom"))]
     indices: Indices,
@@ -71,7 +71,7 @@ pub struct Reach<'a> {
 impl Reach<'_> {
     /// What a cache may hold.
     pub(super) fn limit(&self) -> Limit {
-        Limit::new(self.caches.bytes, self.heaps.capacity(), self.min_shift)
+        Limit::new(self.caches.allowed, self.heaps.capacity(), self.min_shift)
     }
 
     /// The cache of a home whose thread is running. A hint.
@@ -83,8 +83,8 @@ impl Reach<'_> {
 
 impl Caches {
     const_unless_loom! {
-        /// None yet, each to hold at most `bytes` bytes.
-        pub fn new(bytes: usize) -> Self {
+        /// None yet, each to hold at most so much.
+        pub fn new(allowed: Allowance) -> Self {
             #[cfg(not(all(loom, feature = "loom")))]
             let segments = [const { AtomicPtr::new(ptr::null_mut()) }; SEGMENTS];
             #[cfg(all(loom, feature = "loom"))]
@@ -92,7 +92,7 @@ impl Caches {
             Self {
                 #[cfg(not(all(loom, feature = "loom")))]
                 id: AtomicU64::new(0),
-                bytes,
+                allowed,
                 segments,
                 #[cfg(all(loom, feature = "loom"))]
                 indices: Indices::new(),
@@ -132,7 +132,7 @@ impl Caches {
 
     /// May a cache of a pool of `capacity` bytes hold anything?
     pub fn are_of_use(&self, capacity: impl FnOnce() -> usize, min_shift: u32) -> bool {
-        self.bytes > 0 && Limit::new(self.bytes, capacity(), min_shift).holds_any()
+        !self.allowed.is_none() && Limit::new(self.allowed, capacity(), min_shift).holds_any()
     }
 
     fn place(&self, index: ThreadIndex) -> Option<&Place> {
@@ -173,7 +173,7 @@ impl Caches {
         let place = self.place_or_new(index)?;
         let cache = Owned::<Cache>::zeroed().ok()?;
         // SAFETY: nobody else knows the cache yet.
-        unsafe { cache.owner() }.prepare(index, &Limit::new(self.bytes, 0, min_shift));
+        unsafe { cache.owner() }.prepare(index, &Limit::new(self.allowed, 0, min_shift));
         // Release: pairs with the Acquire in `get`. A plain store: only who has the number makes its cache.
         place.0.store(cache.into_raw().as_ptr(), Ordering::Release);
         self.get(index)
@@ -210,6 +210,9 @@ impl Drop for Caches {
 
 impl fmt::Debug for Caches {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Caches").field("bytes", &self.bytes).field("made", &self.iter().count()).finish_non_exhaustive()
+        f.debug_struct("Caches")
+            .field("allowed", &self.allowed)
+            .field("made", &self.iter().count())
+            .finish_non_exhaustive()
     }
 }

@@ -38,6 +38,7 @@ mod refill;
 mod user;
 mod window;
 
+pub use budget::Allowance;
 #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
 pub use cache::Cache;
 pub use cache::{Owner, Served};

@@ -125,7 +125,7 @@ impl Owner<'_> {
             if magazine == 0 {
                 return None;
             }
-            while let Some(other) = self.own().budget.open_outbox(&limit, limit.bytes_of(seen.order(), magazine)) {
+            while let Some(other) = self.own().budget.open_outbox(&limit, seen.order(), magazine) {
                 self.close(other, &limit, reach);
             }
             outbox.0.set(seen.bits());
@@ -164,7 +164,7 @@ impl Owner<'_> {
         self.send(number, reach);
         let bin = BinIndex::of_outbox(number);
         let order = self.own().outboxes[number].of().order();
-        self.own().budget.close_outbox(limit.bytes_of(order, self.capacity(bin)));
+        self.own().budget.close_outbox(limit, order, self.capacity(bin));
         self.set_capacity(bin, 0);
     }
 

@@ -243,7 +243,7 @@ impl MemoryPool {
     fn count_past_cache(&self, allocations: usize, releases: usize) {
         // Not under loom, where it would be more to explore.
         #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
-        if self.config.thread_cache > 0 {
+        if !self.config.thread_cache.is_none() {
             self.make_cache();
             match self.cache() {
                 Some(cache) => cache.count_past(allocations, releases),
