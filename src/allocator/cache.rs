@@ -5,9 +5,9 @@
 //! other way round.
 
 use core::cell::Cell;
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 
-use crate::cache::User;
+use crate::cache::{User, numbers};
 use crate::raw::Lane;
 
 use super::class::{COUNT, size_of_class};
@@ -75,6 +75,8 @@ pub(super) struct Cache {
     capacity: Cell<usize>,
     /// How often a bin missed.
     turn: Cell<usize>,
+    /// In which period that was last; see [`Crowd`](super::crowd::Crowd).
+    period: Cell<u32>,
     /// How often the heap had risen when a bin missed last.
     rises: Cell<u32>,
     /// How often a bin missed since.
@@ -231,6 +233,7 @@ impl Cache {
         // In use, wherever its top is when it is looked at.
         bin.bounds.seen.set(IN_USE);
         self.look_at_next(shared);
+        shared.crowd.note_miss(self.turn.get(), &self.period);
         let limit = self.limit(shared);
         let misses = bin.bounds.missed.get() | miss | if miss & EMPTY != 0 { NEEDED } else { 0 };
         bin.bounds.missed.set(misses);
@@ -243,6 +246,10 @@ impl Cache {
             _ => return,
         };
         let may = limit.saturating_sub(self.capacity.get()) / size;
+        if wanted > has + may && shared.crowd.take_has_fallen() {
+            // For the next time: it has what those that are gone have left.
+            shared.collect_gone(numbers());
+        }
         let wanted = wanted.min(has + may);
         if wanted > has {
             bin.bounds.missed.set(misses & NEEDED);
@@ -257,12 +264,12 @@ impl Cache {
         if self.rises.replace(rises) == rises {
             let calm = self.calm.get();
             if calm >= CALM {
-                return shared.cache_limit(true);
+                return shared.cache_limit(true, self.capacity.get());
             }
             self.calm.set(calm + 1);
-            return shared.cache_limit(false);
+            return shared.cache_limit(false, self.capacity.get());
         }
-        let tight = shared.cache_limit(false);
+        let tight = shared.cache_limit(false, self.capacity.get());
         self.calm.set(0);
         let has = self.capacity.get();
         for (class, bin) in (0..COUNT).map(|class| (class, self.bin(class))).filter(|(_, bin)| bin.capacity() > 0) {
@@ -300,7 +307,11 @@ impl Cache {
             array = new;
         }
         bin.set_array(array, len, capacity);
-        self.capacity.set((self.capacity.get() + capacity * size).saturating_sub(had * size));
+        self.set_capacity((self.capacity.get() + capacity * size).saturating_sub(had * size), shared);
+    }
+
+    fn set_capacity(&self, bytes: usize, shared: &Shared) {
+        shared.note_held(self.capacity.replace(bytes), bytes);
     }
 
     /// Looks at one bin: if it was not used since the last time, it may hold half as much from now on.
@@ -339,91 +350,19 @@ impl Cache {
             }
         }
     }
+
+    /// The same, and the bins' arrays, too: nobody uses the cache for now.
+    pub(super) fn empty(&self, shared: &Shared) {
+        self.flush(shared);
+        for bin in (0..COUNT).map(|class| self.bin(class)) {
+            if let Some(array) = NonNull::new(bin.array()) {
+                shared.slab.free(array.cast(), bin.array_size());
+                bin.set_array(ptr::null_mut(), 0, 0);
+            }
+        }
+        self.set_capacity(0, shared);
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    extern crate std;
-
-    use alloc::vec::Vec;
-    use core::alloc::{GlobalAlloc, Layout};
-    use core::ptr;
-    use std::sync::Barrier;
-    use std::thread;
-
-    use super::Shared;
-    use crate::allocator::PoolAllocator;
-    use crate::raw::Lane;
-
-    const LAYOUT: Layout = Layout::new::<[u64; 8]>();
-    const CLASS: usize = 3;
-
-    fn alloc(allocator: &PoolAllocator, count: usize) -> Vec<usize> {
-        // SAFETY: the layout has a size.
-        (0..count).map(|_| unsafe { allocator.alloc(LAYOUT) }.expose_provenance()).collect()
-    }
-
-    fn release(allocator: &PoolAllocator, blocks: Vec<usize>) {
-        for block in blocks {
-            // SAFETY: `alloc` allocated it.
-            unsafe { allocator.dealloc(ptr::with_exposed_provenance_mut(block), LAYOUT) };
-        }
-    }
-
-    /// Allocates so many blocks, and releases them in the same order.
-    fn burst(allocator: &PoolAllocator, length: usize) {
-        release(allocator, alloc(allocator, length));
-    }
-
-    /// Else what nobody takes would fill the depots: who only releases another one's blocks has some of its own, too.
-    #[test]
-    fn only_magazines_of_others_go_to_depots() {
-        const THREADS: usize = 8;
-        const BLOCKS: usize = 4000;
-        let allocator = &PoolAllocator::builder().checked(false).on_demand(usize::MAX);
-        let mine = alloc(allocator, BLOCKS);
-        let gate = Barrier::new(THREADS);
-        // So many at the same moment are not all in the lane of this one.
-        let blocks_of_others = thread::scope(|scope| {
-            let alloc = || {
-                let blocks = alloc(allocator, BLOCKS);
-                gate.wait();
-                (Lane::here(), blocks)
-            };
-            let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(alloc)).collect();
-            threads.into_iter().map(|thread| thread.join().expect("it does not panic")).collect::<Vec<_>>()
-        });
-        let Shared { depots, slab, .. } = allocator.started_shared().expect("it was used");
-        release(allocator, mine);
-        assert_eq!(depots.count(CLASS), 0);
-        let here = Lane::here();
-        let (lane, theirs) = blocks_of_others.into_iter().find(|(lane, _)| *lane != here).expect("another lane");
-        release(allocator, theirs);
-        assert!(!depots.is_empty(CLASS, lane, slab));
-        assert!(depots.is_empty(CLASS, here, slab));
-
-        // Before the heap grows they are used, whoever's they are.
-        let heap = allocator.stats().heap;
-        while allocator.stats().heap == heap {
-            assert_eq!(alloc(allocator, 1).len(), 1);
-        }
-        assert_eq!(depots.count(CLASS), 0);
-    }
-
-    #[test]
-    fn bursts_settle_into_a_bin() {
-        // Each begins with another number of blocks in the bin.
-        for (before, length) in (0..40).map(|step| 997 + 50 * step).flat_map(|before| [(before, 500), (before, 1000)]) {
-            let allocator = PoolAllocator::builder().checked(false).on_demand(usize::MAX);
-            let misses = || allocator.cache().map(|cache| cache.turn.get());
-            burst(&allocator, before);
-            for _ in 0..10 {
-                burst(&allocator, length);
-            }
-            let settled = misses();
-            assert!(settled.is_some());
-            burst(&allocator, length);
-            assert_eq!(misses(), settled, "bursts of {length} after one of {before}");
-        }
-    }
-}
+mod tests;

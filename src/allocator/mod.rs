@@ -6,6 +6,7 @@
 //! | `region` | spans of pages and runs of slots; uses `raw/buddy`, `raw/spans` and `raw/groups` |
 //! | `slab` | memory for what the allocator needs itself |
 //! | `depot` | magazines that go from cache to cache |
+//! | `crowd` | how many threads allocate |
 //! | `cache` | a thread's blocks |
 //! | `shared` | all of that, in one mapping |
 //! | `slow` | allocations that no cache serves |
@@ -21,6 +22,7 @@ mod api;
 mod builder;
 mod cache;
 mod class;
+mod crowd;
 mod depot;
 mod global;
 mod region;
@@ -65,8 +67,9 @@ const FEWEST_ADDRESSES: usize = 16 << 20;
 ///
 /// Blocks up to 64 KiB have one of 56 sizes, at most a quarter larger than what was asked for, from 1 to 8 KiB an eighth; larger
 /// ones are whole pages of 4 KiB. Each thread has a cache, which serves most calls without an atomic read-modify-write. All
-/// caches together hold a twelfth of the heap or 544 KiB at most, and each 2 MiB, while the heap rises; half of it or 4.25 MiB, and each
-/// 32 MiB, while it does not. An allocation that would fail takes that back, but from threads that are alive and allocate nothing.
+/// caches together hold a twelfth of the heap or 544 KiB, and each 2 MiB at most, while the heap rises; half of it or 4.25 MiB, and each
+/// 32 MiB, while it does not. That is shared by the threads that allocate; what others have in their caches while they sleep counts, but leaves
+/// these a quarter of it. An allocation that would fail takes all that back, but from threads that are alive and allocate nothing.
 ///
 /// To make a block smaller never fails, unless the block is to be aligned better than before: where there is no smaller one to be had, it stays
 /// where it is, and what is a whole page of 4 KiB less for a large one goes back to the heap.

@@ -11,11 +11,12 @@ use crate::raw::runs::MOST_PAGES;
 use crate::raw::search::is_enough;
 use crate::raw::{Lane, Order};
 use crate::stats::AllocatorStats;
-use crate::sync::{AtomicPtr, AtomicU32, Ordering, sleep, yield_now};
+use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering, sleep, yield_now};
 
 use super::builder::Options;
 use super::cache::Cache;
 use super::class::{self, PAGE};
+use super::crowd::Crowd;
 use super::depot::{Depots, MAGAZINE};
 use super::region::{Backing, Region};
 use super::slab::Slab;
@@ -37,6 +38,8 @@ const LEAST_CACHED: usize = 544 << 10;
 const CALM_CACHES_PART: usize = 2;
 const MOST_CACHED_CALM: usize = 32 << 20;
 const LEAST_CACHED_CALM: usize = 8 * LEAST_CACHED;
+/// What threads that sleep have in their caches is withheld from the others, but this part of it.
+const LEAST_PART: usize = 4;
 /// Bytes that all depots together may have, once there are two caches: this part of the region.
 const DEPOTS_PART: usize = 64;
 /// And of the smallest one.
@@ -59,6 +62,10 @@ pub(super) struct Shared {
     limit: u32,
     /// How many caches there are.
     made: AtomicU32,
+    /// The caches that miss.
+    pub(super) crowd: Crowd,
+    /// Bytes of blocks that the bins of all caches may hold.
+    held: AtomicU64,
     caches: Table<AtomicPtr<Cache>>,
     /// The memory that all of this is in.
     reservation: Reservation,
@@ -136,6 +143,8 @@ impl Shared {
             name: next_name(),
             limit: u32::try_from(options.limit / PAGE).unwrap_or(u32::MAX),
             made: AtomicU32::new(0),
+            crowd: Crowd::new(),
+            held: AtomicU64::new(0),
             caches: source.table(ThreadIndex::COUNT).map_err(|_| unavailable)?,
             reservation,
         };
@@ -183,16 +192,26 @@ impl Shared {
         })
     }
 
-    /// Bytes of blocks that one cache may hold now; `is_calm`: the region has not risen for a while.
-    pub(super) fn cache_limit(&self, is_calm: bool) -> usize {
-        // Relaxed: a number.
-        let caches = self.made.load(Ordering::Relaxed).max(1) as usize;
+    /// Bytes of blocks that a cache may hold now whose bins may hold `own` of them; `is_calm`: the region has not risen for a while. An equal part
+    /// for each that misses of what others, who don't, have left; but a small part of all in any case.
+    pub(super) fn cache_limit(&self, is_calm: bool, own: usize) -> usize {
         let (part, least, most) = if is_calm {
             (CALM_CACHES_PART, LEAST_CACHED_CALM, MOST_CACHED_CALM)
         } else {
             (CACHES_PART, LEAST_CACHED, MOST_CACHED)
         };
-        ((self.region.bytes() / part).max(least) / caches).min(most)
+        let all = (self.region.bytes() / part).max(least);
+        let equal = all / self.crowd.len();
+        // Relaxed, both: numbers.
+        let others = (self.held.load(Ordering::Relaxed) as usize).saturating_sub(own);
+        let caches = self.made.load(Ordering::Relaxed).max(1) as usize;
+        equal.min(all.saturating_sub(others)).max(equal / LEAST_PART).max(all / caches).min(most)
+    }
+
+    /// The bins of a cache may hold `now` bytes, after `before`.
+    pub(super) fn note_held(&self, before: usize, now: usize) {
+        // Relaxed: a number.
+        self.held.fetch_add((now as u64).wrapping_sub(before as u64), Ordering::Relaxed);
     }
 
     /// Bytes of blocks that may go from cache to cache in magazines.
@@ -295,18 +314,27 @@ impl Shared {
         if let Some(own) = own {
             own.flush(self);
         }
-        for (index, cache) in self.caches() {
-            if cache.user.begin_drain(|term| indices.is_over(index, term)) {
-                cache.flush(self);
-                cache.user.end_drain();
-            }
-        }
+        self.empty_gone(indices);
         let mut magazine = [ptr::null_mut(); MAGAZINE];
         for class in 0..class::COUNT {
             for lane in Lane::all() {
                 while let count @ 1.. = self.depots.take(class, lane, &mut magazine, &self.slab) {
                     self.region.give_slots(&magazine[..count]);
                 }
+            }
+        }
+    }
+
+    /// Gives back what threads that are gone have left in their caches.
+    pub(super) fn collect_gone(&self, indices: &Indices) {
+        self.region.with_in_hand(|| self.empty_gone(indices));
+    }
+
+    fn empty_gone(&self, indices: &Indices) {
+        for (index, cache) in self.caches() {
+            if cache.user.begin_drain(|term| indices.is_over(index, term)) {
+                cache.empty(self);
+                cache.user.end_drain();
             }
         }
     }
