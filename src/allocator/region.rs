@@ -151,6 +151,12 @@ impl Region {
         // SAFETY: the caller vouches for them.
         let discarded = unsafe { discard(self.pointer(page), len) };
         *bytes += discarded;
+        if let Some(live) = &self.live {
+            let slots = live.slots_of(page, pages);
+            // SAFETY: a part of a table in a reservation. It is all zeroes, and stays so while the pages are the caller's: what is not live is
+            // claimed by nobody, and whoever tries sees a zero.
+            unsafe { discard(slots.as_ptr().cast_mut().cast(), size_of_val(slots)) };
+        }
         discarded == len
     }
 

@@ -90,6 +90,13 @@ impl Live {
         self.slots.get(page as usize * PLACES as usize + number as usize)
     }
 
+    /// What says which slots are live in so many pages: all zeroes, if these are the caller's, and free.
+    #[cfg(not(all(loom, feature = "loom")))]
+    pub(crate) fn slots_of(&self, page: u32, pages: u32) -> &[AtomicU8] {
+        let (first, count) = (page as usize * PLACES as usize, pages as usize * PLACES as usize);
+        self.slots.get(first..first + count).unwrap_or_default()
+    }
+
     /// A span begins where its first page does.
     fn span(&self, Place { page, number }: Place) -> Option<&AtomicU32> {
         self.spans.get(page as usize).filter(|_| number == 0)
