@@ -79,3 +79,57 @@ fn what_is_not_live_is_not_moved() {
     allocator.sweep();
     assert_eq!(allocator.stats().free, allocator.stats().heap);
 }
+
+/// Where nothing is left, what is made smaller is kept, whatever it is to be aligned to, if that is no better than before; and where it is,
+/// nothing has changed if it fails.
+#[test]
+fn to_shrink_never_fails_where_nothing_is_left() {
+    const ALIGNS: [usize; 6] = [1, 16, 64, 1024, 4096, 16_384];
+    const SIZES: [usize; 8] = [40, 60, 1000, 5000, 33_000, 65_536, 70_000, 200_000];
+    let layout = |size, align| std::alloc::Layout::from_size_align(size, align).expect("a small one");
+    for checked in [false, true] {
+        let pairs = || SIZES.into_iter().flat_map(|size| ALIGNS.map(|align| (size, align)));
+        for ((size, align), (smaller, other)) in pairs().flat_map(|from| pairs().map(move |to| (from, to))) {
+            if smaller > size {
+                continue;
+            }
+            let (from, to) = (layout(size, align), layout(smaller, other));
+            let allocator = PoolAllocator::builder().checked(checked).on_demand((128 << 10) + 2 * size);
+            let by = &allocator;
+            let block = by.allocate(from).expect("there is memory");
+            let is_kept = |block: std::ptr::NonNull<[u8]>, bytes: usize| {
+                // SAFETY: so many bytes were written.
+                let bytes = unsafe { std::slice::from_raw_parts(block.cast::<u8>().as_ptr(), bytes) };
+                bytes.iter().all(|byte| *byte == 7)
+            };
+            // SAFETY: the block has so many bytes.
+            unsafe { block.cast::<u8>().write_bytes(7, size) };
+            let taken = [65_536, 4096, 1024, 112, 16].map(|size| {
+                let layout = layout(size, 1);
+                let blocks = std::iter::from_fn(|| by.allocate(layout).ok()).collect::<std::vec::Vec<_>>();
+                (layout, blocks)
+            });
+            // SAFETY: a live block of this layout.
+            let (block, now) = match unsafe { by.shrink(block.cast(), from, to) } {
+                Ok(block) => (block, to),
+                Err(_) => (block, from),
+            };
+            assert!(now == to || other > align, "{from:?} to {to:?}: {}", allocator.stats());
+            assert!(is_kept(block, now.size()) && block.cast::<u8>().as_ptr().addr() % now.align() == 0);
+            // SAFETY: live blocks of these layouts, used no more.
+            unsafe {
+                by.deallocate(block.cast(), now);
+                for (layout, blocks) in taken {
+                    blocks.into_iter().for_each(|block| by.deallocate(block.cast(), layout));
+                }
+            }
+            allocator.sweep();
+            let stats = allocator.stats();
+            assert_eq!(
+                (stats.free, stats.idle, stats.refused_releases),
+                (stats.heap, 0, 0),
+                "{from:?} to {to:?}: {stats}"
+            );
+        }
+    }
+}

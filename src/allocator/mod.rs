@@ -69,7 +69,8 @@ const FEWEST_ADDRESSES: usize = 16 << 20;
 /// ones are whole pages of 4 KiB. Each thread has a cache, which serves most calls without an atomic read-modify-write. All
 /// caches together hold a twelfth of the heap or 544 KiB, and each 2 MiB at most, while the heap rises; half of it or 4.25 MiB, and each
 /// 32 MiB, while it does not. That is shared by the threads that allocate; what others have in their caches while they sleep counts, but leaves
-/// these a quarter of it. An allocation that would fail takes all that back, but from threads that are alive and allocate nothing.
+/// these a quarter of it. An allocation that would fail takes all that back, but from threads that are alive and allocate nothing: each
+/// block that these have cached keeps its page.
 ///
 /// To make a block smaller never fails, unless the block is to be aligned better than before: where there is no smaller one to be had, it stays
 /// where it is, and what is a whole page of 4 KiB less for a large one goes back to the heap.
