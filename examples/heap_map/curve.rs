@@ -22,6 +22,8 @@ pub struct Point {
     /// What that is at least: no block is larger than the power of two that the free bytes reach.
     pub least: f64,
     pub free_blocks: f64,
+    /// Allocations that have failed so far.
+    pub failures: usize,
 }
 
 /// Plays a trace, with a sweeper that has a pass after every so many events, or without one.
@@ -38,6 +40,7 @@ pub fn curve(trace: &Trace, pool: &Arc<MemoryPool>, pass_every: Option<usize>) -
             fragmentation: moment.fragmentation(moment.largest),
             least: least(&moment),
             free_blocks: pool.heap_map().filter(|block| block.state == BlockState::Free).count() as f64,
+            failures: player.failures,
         });
     }
     Ok(points)

@@ -37,6 +37,8 @@ use crate::film::Film;
 use crate::trace::Trace;
 
 /// Draws the memory of a program: its heap at the peak, and over time.
+///
+/// Ends with success if no allocation failed.
 #[derive(Debug, Parser)]
 struct Options {
     /// A trace, plain or compressed with zstd [default: a run of sqlite3, built in]
@@ -67,7 +69,8 @@ struct Options {
 
 fn main() -> ExitCode {
     match run(&Options::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
@@ -75,7 +78,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+/// Did all allocations succeed?
+fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
     let trace = Trace::open(options.trace.as_deref())?;
     let heap = match options.heap {
         Some(bytes) => bytes,
@@ -93,19 +97,18 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         out,
         "{program}\n{events} allocations and releases\n\nThe heap when it has the most live bytes\n{picture}"
     )?;
-    if film.failures > 0 {
-        writeln!(out, "{} allocations failed: the heap of {} is too small", film.failures, HumanBytes(heap as u64))?;
-    }
     if let Some(path) = &options.html {
         write(&mut out, path, &page::render(&trace, &film, options.min_block, sweep_every)?)?;
     }
     if let Some(path) = &options.svg {
         write(&mut out, path, &strip::render(&trace, &film))?;
     }
+    let mut failures = film.failures;
     if let Some(path) = &options.plot {
         let make = || play::pool(options.min_block, heap);
         let every = sweep_every.unwrap_or(1000);
         let plot = plot::render(&trace, make, every)?;
+        failures = failures.max(plot.failures);
         write(&mut out, path, &plot.svg)?;
         let [without, with, least] = [plot.without, plot.with, plot.least].map(plot::percent);
         let every = HumanCount(every as u64);
@@ -115,7 +118,15 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
              powers of two allow no less than {least}"
         )?;
     }
-    Ok(())
+    if failures > 0 {
+        // Last, where it is seen; the pictures are of the rest.
+        writeln!(
+            io::stderr(),
+            "error: {failures} allocations failed: the heap of {} is too small",
+            HumanBytes(heap as u64)
+        )?;
+    }
+    Ok(failures == 0)
 }
 
 fn write(out: &mut impl Write, path: &Path, text: &str) -> Result<(), Box<dyn Error>> {
@@ -137,6 +148,27 @@ mod tests {
     #[test]
     fn the_options_are_consistent() {
         <Options as clap::CommandFactory>::command().debug_assert();
+    }
+
+    /// What a run of a trace, in a file of this name, ends with.
+    fn end(name: &str, trace: &str, options: &[&str]) -> Result<bool, String> {
+        let path = env::temp_dir().join(format!("heap_map-{}-{name}", std::process::id()));
+        fs::write(&path, trace).unwrap();
+        let trace = ["heap_map", "--trace", path.to_str().unwrap()];
+        let ended = run(&Options::parse_from(trace.iter().chain(options)));
+        fs::remove_file(path).unwrap();
+        ended.map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn it_fails_if_an_allocation_does_or_there_is_none() {
+        let trace = "a 0 0 40000\na 0 1 40000\nf 0 0\nf 0 1\n";
+        assert_eq!(end("enough", trace, &[]), Ok(true));
+        assert_eq!(end("small", trace, &["--heap", "65536"]), Ok(false));
+        for empty in ["", "# program: none\n\n"] {
+            let error = end("empty", empty, &[]).unwrap_err();
+            assert!(error.ends_with("the trace has no allocations"), "{error}");
+        }
     }
 
     #[test]

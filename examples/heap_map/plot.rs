@@ -43,6 +43,8 @@ pub struct Plot {
     pub with: f64,
     /// The least that there could be.
     pub least: f64,
+    /// Allocations that failed, in the run that had the more of them.
+    pub failures: usize,
 }
 
 /// Plays a trace without a sweeper, and with one that has a pass after every so many events. `pool` makes a pool with a heap.
@@ -61,6 +63,7 @@ pub fn render(
         without: mean(&without, fragmentation),
         with: mean(&with, fragmentation),
         least: mean(&least, |point| point.least),
+        failures: without.iter().chain(&with).map(|point| point.failures).max().unwrap_or(0),
     };
     let program = trace.program.split(',').next().unwrap_or_default();
     let capacity = HumanBytes(pool()?.stats().capacity as u64).to_string().replace(".00", "");

@@ -134,12 +134,16 @@ enum Life {
 }
 
 impl Trace {
-    /// From a file; without one, the trace that is built in.
+    /// From a file, which must have an allocation; without one, the trace that is built in.
     pub fn open(path: Option<&Path>) -> Result<Self, Box<dyn Error>> {
         let Some(path) = path else { return Ok(Self::read(SQLITE3)?) };
         let in_file = |error: &dyn Error| format!("{}: {error}", path.display());
         let bytes = fs::read(path).map_err(|error| in_file(&error))?;
-        Ok(Self::read(&bytes).map_err(|error| in_file(&error))?)
+        let trace = Self::read(&bytes).map_err(|error| in_file(&error))?;
+        if trace.events.is_empty() {
+            return Err(format!("{}: the trace has no allocations", path.display()).into());
+        }
+        Ok(trace)
     }
 
     /// Reads a trace, compressed or plain.
