@@ -8,7 +8,9 @@
 //! | 0 to 13 | the place above the youngest block |
 //! | 14 to 63 | how many blocks were popped |
 //!
-//! So the count of allocations costs nothing: a pop adds one number to the top, a push another. And below the oldest block
+//! So the count of allocations costs nothing: a pop adds one number to the top, a push another. The count is moved to 64 bits of the cache
+//! long before it wraps: whenever the bin misses after 2^40 pops, all bins when the cache is flushed and at every 256th miss of any. Only a bin that
+//! is popped 2^50 times between two such moments, which takes 13 days at 1 ns each, loses count: by 2^50, and nothing else. And below the oldest block
 //! there is an entry that is no block, so that what is done to an entry anyway, to find it in the window, also tells that
 //! the bin is empty.
 
@@ -34,6 +36,9 @@ const PLACE: u64 = (1 << PLACE_BITS) - 1;
 const PUSH: u64 = 1;
 /// One more popped, one place down: a single addition.
 const POP: u64 = (1 << PLACE_BITS) - PUSH;
+
+/// A count of so many pops is moved out of a top.
+const MANY_POPS: u64 = 1 << 40;
 
 /// How many entries the bins of a cache have together.
 #[cfg(not(all(loom, feature = "loom")))]
@@ -125,7 +130,7 @@ impl Tops {
         ((self.get(bin) & PLACE) as usize).saturating_sub(self.first(bin))
     }
 
-    /// How many blocks were popped, over all its time.
+    /// How many blocks were popped since the count was moved out.
     pub fn popped(&self, bin: BinIndex) -> u64 {
         self.get(bin) >> PLACE_BITS
     }
@@ -177,6 +182,16 @@ impl Owner<'_> {
         self.cache().tops.set(bin, top + PUSH);
     }
 
+    /// Takes the count of pops out of a top that has many; returns how many.
+    pub(super) fn take_many_pops(self, bin: BinIndex) -> u64 {
+        let tops = &self.cache().tops;
+        let popped = Some(tops.popped(bin)).filter(|popped| *popped >= MANY_POPS);
+        if popped.is_some() {
+            tops.set(bin, tops.get(bin) & PLACE);
+        }
+        popped.unwrap_or(0)
+    }
+
     /// Blocks in a bin.
     pub(super) fn len(self, bin: BinIndex) -> usize {
         self.cache().tops.len(bin)
@@ -217,5 +232,38 @@ impl Owner<'_> {
         // Pushes taken back: nothing was popped.
         tops.set(bin, tops.get(bin) - count as u64 * PUSH);
         count
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::super::budget::{Allowance, Limit};
+    use super::super::cache::Cache;
+    use super::super::indices::ThreadIndex;
+    use super::*;
+    use crate::metadata::Owned;
+
+    #[test]
+    fn counts_of_pops_do_not_wrap() {
+        let cache = Owned::<Cache>::zeroed().expect("there is memory for it");
+        // SAFETY: nobody else knows the cache.
+        let owner = unsafe { cache.owner() };
+        owner.prepare(ThreadIndex::new(0).expect("it is a number"), &Limit::new(Allowance::DEFAULT, 0, 6));
+        let (bin, other) = (BinIndex::of(Order::ZERO), BinIndex::of(Order::MAX));
+        let pop = |bin: BinIndex, times: u64| {
+            cache.tops.set(bin, cache.tops.get(bin).wrapping_add(times << PLACE_BITS));
+        };
+        pop(other, 5);
+        // As many as the bits of a top can count, several times.
+        let most = (1 << (u64::BITS - PLACE_BITS)) - 1;
+        for round in 1..=20 {
+            pop(bin, most);
+            assert_eq!(cache.served().allocations, 5 + round * most);
+            owner.move_counts(Order::ZERO.through(Order::MAX));
+            assert_eq!(cache.served().allocations, 5 + round * most);
+            assert_eq!((cache.tops.popped(bin), cache.tops.popped(other)), (0, 5), "few stay where they are");
+            assert_eq!((cache.tops.len(bin), owner.len(bin)), (0, 0));
+        }
+        assert_eq!((cache.served().releases, cache.served().past_allocations), (5 + 20 * most, 0));
     }
 }

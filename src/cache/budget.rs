@@ -224,16 +224,20 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// The bin of `order` missed: it had no block, or no room for one.
-    pub fn miss(&self, order: Order) {
+    /// The bin of `order` missed: it had no block, or no room for one. True each time that older misses count half from now on.
+    pub fn miss(&self, order: Order) -> bool {
         let missed = &self.misses[order.slot()];
         missed.set(missed.get() + 1);
         match self.until_half.get() {
             0 => {
                 self.misses.iter().for_each(|misses| misses.set(misses.get() / 2));
                 self.until_half.set(LATELY);
+                true
             }
-            left => self.until_half.set(left - 1),
+            left => {
+                self.until_half.set(left - 1);
+                false
+            }
         }
     }
 

@@ -48,7 +48,8 @@ pub struct Own {
     pub(super) budget: Budget,
 }
 
-/// What a cache counts when it is not on a fast path. Written by the owner alone.
+/// What a cache counts when it is not on a fast path. Written by the owner alone. 64 bits each, as all counts of operations: at one a
+/// nanosecond they wrap after 584 years.
 #[derive(Debug, Default)]
 pub struct Counts {
     /// Blocks that came into the bins of the orders from elsewhere than by a release.
@@ -64,6 +65,8 @@ pub struct Counts {
 struct Past {
     allocations: AtomicU64,
     releases: AtomicU64,
+    /// Pops that the tops no longer count.
+    popped: AtomicU64,
 }
 
 /// What a cache has served, over all its time.
@@ -87,8 +90,12 @@ pub struct Served {
 
 /// Adds to a count of the owner's.
 pub(super) fn add(count: &AtomicU64, more: usize) {
+    add_wide(count, more as u64);
+}
+
+fn add_wide(count: &AtomicU64, more: u64) {
     // Relaxed, both: a statistic, written by one thread.
-    count.store(count.load(Ordering::Relaxed).wrapping_add(more as u64), Ordering::Relaxed);
+    count.store(count.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
 }
 
 /// A cache in the hands of its owner: the thread that uses it now, as [`User`] has it.
@@ -133,14 +140,14 @@ impl Cache {
         // Relaxed, all: statistics.
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let bins = || Order::ZERO.through(Order::MAX).map(BinIndex::of);
-        let popped = bins().map(|bin| self.tops.popped(bin)).sum::<u64>();
+        // Never counted under loom, see `count_past`.
+        let past = |past: &AtomicU64| if cfg!(all(loom, feature = "loom")) { 0 } else { count(past) };
+        let popped = past(&self.past.popped).wrapping_add(bins().map(|bin| self.tops.popped(bin)).sum());
         let in_bins = bins().map(|bin| self.tops.len(bin) as u64).sum::<u64>();
         let Counts { refilled, flushed, sent } = &self.counts;
         let [refilled, flushed, sent] = [refilled, flushed, sent].map(count);
         // What is in the bins was refilled or released, and not allocated or flushed.
         let pushed = in_bins.wrapping_add(popped).wrapping_add(flushed).wrapping_sub(refilled);
-        // Never counted under loom, see `count_past`.
-        let past = |past: &AtomicU64| if cfg!(all(loom, feature = "loom")) { 0 } else { count(past) };
         Served {
             allocations: popped,
             releases: pushed.wrapping_add(sent),
@@ -170,6 +177,14 @@ impl<'a> Owner<'a> {
         if cfg!(not(all(loom, feature = "loom"))) {
             add(&self.cache.past.allocations, allocations);
             add(&self.cache.past.releases, releases);
+        }
+    }
+
+    /// Moves the counts of pops out of the tops that have many, so that they can't wrap there. Not under loom: as above.
+    pub(super) fn move_counts(self, orders: impl Iterator<Item = Order>) {
+        if cfg!(not(all(loom, feature = "loom"))) {
+            let many: u64 = orders.map(|order| self.take_many_pops(BinIndex::of(order))).sum();
+            add_wide(&self.cache.past.popped, many);
         }
     }
 

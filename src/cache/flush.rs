@@ -43,6 +43,7 @@ impl Owner<'_> {
     /// its user. Returns how many there were.
     pub fn flush(self, reach: &Reach<'_>) -> usize {
         let mut flushed = 0;
+        self.move_counts(Order::ZERO.through(Order::MAX));
         for order in Order::ZERO.through(Order::MAX) {
             let blocks = self.empty(BinIndex::of(order), order, reach);
             add(&self.cache().counts.flushed, blocks);

@@ -167,7 +167,7 @@ impl Owner<'_> {
         let capacity = |order: Order| self.capacity(BinIndex::of(order));
         let budget = &self.own().budget;
         let has = capacity(order);
-        budget.miss(order);
+        self.move_counts(if budget.miss(order) { Order::ZERO.through(Order::MAX) } else { order.through(order) });
         let wanted = budget.wanted(limit, order, has, self.places(order));
         let mut may = budget.grow(limit, order, has, wanted);
         if may == has
