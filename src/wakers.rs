@@ -6,7 +6,7 @@
 //!
 //! | bits of the word of a place | meaning |
 //! |---|---|
-//! | 0–29 | how many threads are looking at who has the place |
+//! | 0–29 | how many threads are looking at who has the place; there are never 2^30 at a time |
 //! | 30 | `TAKING`: a thread is moving in |
 //! | 31 | `TAKEN`: the place has a thread to be woken |
 

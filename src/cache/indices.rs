@@ -53,7 +53,7 @@ impl Term {
         Self(term)
     }
 
-    /// Its number; never 0, and as there can't be so many threads, never the greatest.
+    /// Its number; never 0, and never the greatest: it has 64 bits, and to start a thread takes more than a microsecond.
     pub const fn get(self) -> u64 {
         self.0
     }

@@ -11,7 +11,10 @@
 //!
 //! The tag makes a pop fail whose top was popped and pushed again since (ABA). At 3 ns a push, the 39 bits that 2^24
 //! units leave wrap in half an hour, the 32 bits of the largest heap in 12 s, within which a thread would have to
-//! stand still between the two instructions of one pop and go on at the very tag.
+//! stand still between the two instructions of one pop and go on at the very tag. If it does, the pop succeeds with a link of long ago: the stack
+//! loses what lies between, or leads to what is not free. Where states or words tell what an index is worth, that costs time, as above. In the
+//! stacks of an allocator's own pieces and of further groups nothing else tells: two would have one piece. There a push is a
+//! magazine of up to 64 blocks, or a run that was closed, so that 32 bits of tag last for minutes at least.
 
 use super::order::BlockIndex;
 #[cfg(all(loom, feature = "loom"))]
