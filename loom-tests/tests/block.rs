@@ -231,3 +231,18 @@ fn split_split() {
         heap.end(&live);
     });
 }
+
+/// A split against a scan that comes upon the block without its node, whatever it is then: all of it, or one of its halves.
+///
+/// Seeded bugs: the upper half before the lower one, whoever has the block, or not at all; a Relaxed publication.
+#[test]
+fn split_found() {
+    model("split_found", Some(3), || {
+        let heap = Heap::new(2, 0, 1);
+        let other = start(&heap, |heap| heap.sweep_for(0));
+        let mine = heap.alloc(0);
+        let live = Vec::from_iter([mine, join(other)].into_iter().flatten().map(|block| (block, 0)));
+        assert!(!live.is_empty());
+        heap.end(&live);
+    });
+}

@@ -174,7 +174,7 @@ fn failure_closed() {
 /// Seeded bug: any certificate covers.
 #[test]
 fn failure_stalled() {
-    model("failure_stalled", None, || {
+    model("failure_stalled", Some(2), || {
         let heap = Heap::new(1, 0, 0);
         let other = start(&heap, |heap| {
             let is_taken = heap.raw.seize();

@@ -64,9 +64,8 @@ impl Buddy {
         let ideal = ideal.max(above).min(max);
         // One that is large enough; else the largest of the ones that are not.
         let mut smaller = above.until(ideal).rev();
-        let found = self
-            .take_near(ideal, to, lane)
-            .or_else(|| smaller.find_map(|from| Some((self.pop_take(from, to, lane)?, from))));
+        let found =
+            self.take_near(ideal, to, lane).or_else(|| smaller.find_map(|from| self.pop_take(from, from, to, lane)));
         let Some((block, from)) = found else { return 0 };
 
         let parts = from.units() >> want.get();
@@ -94,9 +93,9 @@ impl Buddy {
             return None;
         }
         let near = Order::new(least.get() + NEAR).unwrap_or(max).min(max);
-        let own = |from| Some((self.pop_take_own(from, to, lane)?, from));
-        let others = |from| Some((self.pop_take_others(from, to, lane)?, from));
-        let any = |from| Some((self.pop_take(from, to, lane)?, from));
+        let own = |from| self.pop_take_own(from, least, to, lane);
+        let others = |from| self.pop_take_others(from, least, to, lane);
+        let any = |from| self.pop_take(from, least, to, lane);
         let found = least.through(near).find_map(own).or_else(|| least.through(near).rev().find_map(others));
         found.or_else(|| near.through(max).skip(1).find_map(any))
     }

@@ -100,8 +100,8 @@ impl Buddy {
     /// it. Lock-free; at most one split for each order above.
     #[inline]
     pub fn alloc(&self, want: Order, lane: Lane) -> Option<BlockIndex> {
-        match self.pop_take(want, State::live(want), lane) {
-            Some(block) => Some(block),
+        match self.pop_take(want, want, State::live(want), lane) {
+            Some((block, _)) => Some(block),
             None => self.alloc_larger_slow(want, lane),
         }
     }
@@ -110,40 +110,69 @@ impl Buddy {
     fn alloc_larger_slow(&self, want: Order, lane: Lane) -> Option<BlockIndex> {
         let mut larger = want.through(self.geometry.max_order()).skip(1);
         larger.find_map(|from| {
-            let block = self.pop_take(from, State::live(want), lane)?;
-            self.split(block, from, want, lane);
+            let (block, size) = self.pop_take(from, want, State::live(want), lane)?;
+            self.split(block, size, want, lane);
             Some(block)
         })
     }
 
-    /// Takes a block from a stack of `from`, to be what `to` says. The caller publishes the rest of it.
+    /// Takes a block from a stack of `from`, to be what `to` says; where half of it is enough for a block of `least`, takes the lower half,
+    /// when the upper one is there for others. Returns the order of what it took, of which the caller publishes what is too much.
     #[inline]
-    pub(super) fn pop_take(&self, from: Order, to: State, lane: Lane) -> Option<BlockIndex> {
-        self.pop_take_own(from, to, lane).or_else(|| self.pop_take_others(from, to, lane))
+    pub(super) fn pop_take(&self, from: Order, least: Order, to: State, lane: Lane) -> Option<(BlockIndex, Order)> {
+        self.pop_take_own(from, least, to, lane).or_else(|| self.pop_take_others(from, least, to, lane))
     }
 
     /// The same from the own lane only.
     #[inline]
-    pub(super) fn pop_take_own(&self, from: Order, to: State, lane: Lane) -> Option<BlockIndex> {
-        self.pop_take_of(self.lanes.own(lane, from.slot()), from, to, lane)
+    pub(super) fn pop_take_own(&self, from: Order, least: Order, to: State, lane: Lane) -> Option<(BlockIndex, Order)> {
+        self.pop_take_of(self.lanes.own(lane, from.slot()), from, least, to, lane)
     }
 
     /// The same from the others only.
     #[inline]
-    pub(super) fn pop_take_others(&self, from: Order, to: State, lane: Lane) -> Option<BlockIndex> {
-        self.lanes.others(lane, from.slot()).find_map(|stack| self.pop_take_of(stack, from, to, lane))
+    pub(super) fn pop_take_others(
+        &self,
+        from: Order,
+        least: Order,
+        to: State,
+        lane: Lane,
+    ) -> Option<(BlockIndex, Order)> {
+        self.lanes.others(lane, from.slot()).find_map(|stack| self.pop_take_of(stack, from, least, to, lane))
     }
 
     /// The same from this stack.
     #[inline]
-    fn pop_take_of(&self, stack: &FreeStack, from: Order, to: State, lane: Lane) -> Option<BlockIndex> {
+    fn pop_take_of(
+        &self,
+        stack: &FreeStack,
+        from: Order,
+        least: Order,
+        to: State,
+        lane: Lane,
+    ) -> Option<(BlockIndex, Order)> {
         for _ in 0..STALE_LIMIT {
             let block = stack.pop(&self.links)?;
-            if self.settle(block, from, to, lane) {
-                return Some(block);
+            let size = if from > least { self.halve(block, from, lane) } else { from };
+            if self.settle(block, size, to, lane) {
+                return Some((block, size));
             }
         }
         None
+    }
+
+    /// Makes a free block of `from` its lower half, which stays free, and publishes the upper one. So of a block that is split half is
+    /// there for others at each moment, should this thread be stopped: the lower one until the upper one is published, then that one. Returns
+    /// the order of what is left; `from` again, where no such block is.
+    #[cold]
+    pub(super) fn halve(&self, block: BlockIndex, from: Order, lane: Lane) -> Order {
+        match from.down() {
+            Some(half) if self.states.at(block).lower(from, half).is_ok() => {
+                self.publish(block.after(1, half), half, lane);
+                half
+            }
+            _ => from,
+        }
     }
 
     /// Decides what becomes of a node that the caller took off a stack of `from`. True: the block was `Free` of

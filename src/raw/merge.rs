@@ -196,14 +196,17 @@ impl<'a> Pass<'a> {
 
     /// Takes a free block that the pass came upon, and publishes what of it is too much.
     fn take_found(&mut self, block: BlockIndex, order: Order, want: Order) -> u32 {
-        let word = self.heap.states.at(block);
-        if word.take(State::free(order), want).is_err() {
-            self.sweep.raced = true;
-            return block.after(1, order).get();
+        let size = if order > want { self.heap.halve(block, order, Lane::FIRST) } else { order };
+        let is_taken = self.heap.states.at(block).take(State::free(size), want).is_ok();
+        if is_taken || size < order {
+            // Its node stays behind in a stack, or in hand.
+            self.heap.note_displaced();
         }
-        // Its node stays behind in a stack, or in hand.
-        self.heap.note_displaced();
-        self.heap.split(block, order, want, Lane::FIRST);
+        if !is_taken {
+            self.sweep.raced = true;
+            return block.after(1, size).get();
+        }
+        self.heap.split(block, size, want, Lane::FIRST);
         self.has_taken(block);
         block.after(1, want).get()
     }

@@ -65,6 +65,12 @@ impl Order {
         Self::new(self.get() + 1)
     }
 
+    /// The next smaller one.
+    #[inline]
+    pub const fn down(self) -> Option<Self> {
+        if self.0 == 0 { None } else { Some(Self(self.0 - 1)) }
+    }
+
     /// The orders from this one up to and without `end`, ascending.
     #[inline]
     pub fn until(self, end: Self) -> impl DoubleEndedIterator<Item = Self> {

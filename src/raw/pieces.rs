@@ -148,7 +148,9 @@ mod tests {
     /// The blocks that allocations find in the stacks, by order, without looking at the states.
     fn in_stacks(heap: &Buddy) -> usize {
         let orders = Order::ZERO.through(heap.geometry.max_order()).rev();
-        orders.map(|order| core::iter::from_fn(|| heap.pop_take(order, State::live(order), Lane::FIRST)).count()).sum()
+        orders
+            .map(|order| core::iter::from_fn(|| heap.pop_take(order, order, State::live(order), Lane::FIRST)).count())
+            .sum()
     }
 
     #[test]

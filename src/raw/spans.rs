@@ -120,13 +120,23 @@ impl Buddy {
         while at < end {
             let next = BlockIndex::new(at);
             let seen = self.states.at(next).read();
-            if seen.kind() != Kind::Free || self.states.at(next).absorb(seen.order()).is_err() {
+            if seen.kind() != Kind::Free {
                 self.publish_range(start..at, Lane::here());
                 return None;
             }
-            self.note_displaced();
+            let needed = Order::covering((end - at) as usize).unwrap_or(seen.order());
+            let size = if seen.order() > needed { self.halve(next, seen.order(), Lane::here()) } else { seen.order() };
+            let is_absorbed = self.states.at(next).absorb(size).is_ok();
+            if is_absorbed || size < seen.order() {
+                // Its node stays behind in a stack.
+                self.note_displaced();
+            }
+            if !is_absorbed {
+                self.publish_range(start..at, Lane::here());
+                return None;
+            }
             // Not past the last unit: the whole block is in the heap.
-            at = next.after(1, seen.order()).get();
+            at = next.after(1, size).get();
         }
         Some(at)
     }

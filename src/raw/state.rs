@@ -227,11 +227,20 @@ impl StateWord<'_> {
     /// In transit or `Held` → `Free(order)`. The caller owns the block.
     #[inline]
     pub fn publish(self, order: Order) -> Node {
-        // AcqRel: the Release pairs with the Acquire in `take`; makes what the last owner wrote to the block visible
-        // to the next one. The Acquire pairs with the Release in `unlist`; whoever pushes the node writes its link
-        // after the one that had it has read it.
-        let old = State(self.0.swap(State::free(order).0, Ordering::AcqRel));
-        debug_assert!(matches!(old.kind(), Kind::Inner | Kind::Held), "only its owner publishes a block");
+        // Acquire: pairs with the Release in `unlist`; whoever pushes the node writes its link after the one that had it has
+        // read it. Only the owner sets `Listed`.
+        let seen = State(self.0.load(Ordering::Acquire));
+        debug_assert!(matches!(seen.kind(), Kind::Inner | Kind::Held), "only its owner publishes a block");
+        let free = State::free(order);
+        if !seen.is_listed() {
+            // Release: pairs with the Acquire in `take`; makes what the last owner wrote to the block visible to the next one.
+            // A plain store: nobody else writes here while `Listed` is clear.
+            self.0.store(free.0, Ordering::Release);
+            return Node::Idle;
+        }
+        // The node's holder may clear `Listed` meanwhile.
+        // AcqRel: as above, both.
+        let old = State(self.0.swap(free.0, Ordering::AcqRel));
         if old.is_listed() { Node::Elsewhere } else { Node::Idle }
     }
 
@@ -336,6 +345,16 @@ impl StateWord<'_> {
     #[inline]
     pub fn raise(self, order: Order, up: Order) -> Result<(), State> {
         self.change(State::free(order), State::free(up))
+    }
+
+    /// `Free(order)` → `Free(down)`: the caller owns the upper half, and has it in transit. The lower one stays free.
+    ///
+    /// # Errors
+    ///
+    /// The state that it has instead.
+    #[inline]
+    pub fn lower(self, order: Order, down: Order) -> Result<(), State> {
+        self.change(State::free(order), State::free(down))
     }
 
     /// The lower half of a pair, `Free(order)` → `Live(up)`, by the owner of the upper half, who then owns the whole.

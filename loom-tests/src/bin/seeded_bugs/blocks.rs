@@ -40,6 +40,27 @@ pub(crate) const BUGS: &[Bug] = &[
         models: &["resize::shrink_alloc"],
     },
     Bug {
+        name: "the upper half of a split is published before the lower one is what is left",
+        source: BUDDY,
+        find: "            Some(half) if self.states.at(block).lower(from, half).is_ok() => {\n                self.publish(block.after(1, half), half, lane);",
+        replace: "            Some(half) => {\n                self.publish(block.after(1, half), half, lane);\n                let _ = self.states.at(block).lower(from, half);",
+        models: &["block::split_found"],
+    },
+    Bug {
+        name: "the upper half of a split is published though the block is another's",
+        source: BUDDY,
+        find: "            Some(half) if self.states.at(block).lower(from, half).is_ok() => {\n",
+        replace: "            Some(half) if self.states.at(block).lower(from, half).is_ok() || from > half => {\n",
+        models: &["block::split_found"],
+    },
+    Bug {
+        name: "a split forgets the first upper half",
+        source: BUDDY,
+        find: "                self.publish(block.after(1, half), half, lane);\n                half\n",
+        replace: "                half\n",
+        models: &["block::split_split", "block::split_found"],
+    },
+    Bug {
         name: "a split forgets an upper half",
         source: BUDDY,
         find: "for order in to.until(from).rev() {",

@@ -165,9 +165,23 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "publish: without Release",
         source: STATE,
-        find: "self.0.swap(State::free(order).0, Ordering::AcqRel)",
-        replace: "self.0.swap(State::free(order).0, Ordering::Acquire)",
+        find: "self.0.swap(free.0, Ordering::AcqRel)",
+        replace: "self.0.swap(free.0, Ordering::Acquire)",
         models: &["block::publish_pop_stale"],
+    },
+    Bug {
+        name: "publish: a store though the node is in use",
+        source: STATE,
+        find: "        let free = State::free(order);\n        if !seen.is_listed() {",
+        replace: "        let free = State::free(order);\n        if seen.is_listed() || !seen.is_listed() {",
+        models: &["block::publish_pop_stale"],
+    },
+    Bug {
+        name: "publish: a store Relaxed",
+        source: STATE,
+        find: "self.0.store(free.0, Ordering::Release);",
+        replace: "self.0.store(free.0, Ordering::Relaxed);",
+        models: &["block::split_found"],
     },
     Bug {
         name: "change: without Release",
