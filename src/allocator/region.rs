@@ -180,11 +180,6 @@ impl Region {
         self.runs.progress()
     }
 
-    /// See [`Runs::note_reclaimed`].
-    pub(super) fn note_reclaimed(&self, times: u32) {
-        self.runs.note_reclaimed(times);
-    }
-
     /// See [`Runs::note_waited`].
     pub(super) fn note_waited(&self) {
         self.runs.note_waited();

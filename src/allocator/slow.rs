@@ -47,8 +47,6 @@ impl PoolAllocator {
     fn make_room(&self, shared: &Shared, own: Option<&Cache>) {
         shared.region.note_want();
         shared.reclaim(own, numbers());
-        // To collect, and to sweep.
-        shared.region.note_reclaimed(2);
         self.wake_sweepers();
     }
 

@@ -60,8 +60,6 @@ pub(super) struct Resident {
     begun: AtomicU32,
     /// and how often they were done.
     ended: AtomicU32,
-    /// How many of those were of allocations that would fail else.
-    reclaims: AtomicU32,
     /// What the others had come to when an allocation had waited for them in vain.
     waited: AtomicU64,
 }
@@ -94,7 +92,6 @@ impl Resident {
             surplus: AtomicU32::new(0),
             begun: AtomicU32::new(0),
             ended: AtomicU32::new(0),
-            reclaims: AtomicU32::new(0),
             waited: AtomicU64::new(0),
         }
     }
@@ -263,21 +260,14 @@ impl<const CLASSES: usize> Runs<CLASSES> {
 /// For allocations that fail beside a thread that has pages in hand.
 #[cfg(not(all(loom, feature = "loom")))]
 impl<const CLASSES: usize> Runs<CLASSES> {
-    /// What the others have come to: a number that is another one when a thread takes pages in hand, publishes something, or is done. What
-    /// comes together by chance is not the same.
+    /// What there is to wait for: a number that is another one when something was published, or as many threads have pages in hand no more. By
+    /// what is done and over, as the caller's own, it stays as it is.
     pub fn progress(&self) -> u64 {
         let version = self.buddy.version().wrapping_add(self.groups.version());
         // Acquire: pairs with the Release in `end_in_hand`. Who is done has published what it had.
         let done = self.resident.ended.load(Ordering::Acquire);
         let in_hand = read(&self.resident.begun).wrapping_sub(done);
-        let others = done.wrapping_sub(read(&self.resident.reclaims));
-        version.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (u64::from(others) << u32::BITS | u64::from(in_hand))
-    }
-
-    /// The calling thread had pages in hand so many times, for an allocation that would fail else, and is done: no reason to wait again.
-    pub fn note_reclaimed(&self, times: u32) {
-        // Relaxed: a number.
-        self.resident.reclaims.fetch_add(times, Ordering::Relaxed);
+        version.rotate_left(u32::BITS) ^ u64::from(in_hand)
     }
 
     /// An allocation has waited in vain, as long as one may, for who has pages in hand now.
