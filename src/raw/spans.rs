@@ -119,26 +119,29 @@ impl Buddy {
         let mut at = start;
         while at < end {
             let next = BlockIndex::new(at);
-            let seen = self.states.at(next).read();
-            if seen.kind() != Kind::Free {
+            let Some(size) = self.absorb_units(next, end - at) else {
                 self.publish_range(start..at, Lane::here());
                 return None;
-            }
-            let needed = Order::covering((end - at) as usize).unwrap_or(seen.order());
-            let size = if seen.order() > needed { self.halve(next, seen.order(), Lane::here()) } else { seen.order() };
-            let is_absorbed = self.states.at(next).absorb(size).is_ok();
-            if is_absorbed || size < seen.order() {
-                // Its node stays behind in a stack.
-                self.note_displaced();
-            }
-            if !is_absorbed {
-                self.publish_range(start..at, Lane::here());
-                return None;
-            }
+            };
             // Not past the last unit: the whole block is in the heap.
             at = next.after(1, size).get();
         }
         Some(at)
+    }
+
+    /// Takes a free block into transit, or its lower half, if that has `units` units, when the upper one is there for others; returns the
+    /// order of what it took.
+    fn absorb_units(&self, block: BlockIndex, units: u32) -> Option<Order> {
+        let seen = self.states.at(block).read();
+        let from = (seen.kind() == Kind::Free).then_some(seen.order())?;
+        let is_larger = Order::covering(units as usize).is_some_and(|needed| from > needed);
+        let size = if is_larger { self.halve(block, from, Lane::here()) } else { from };
+        let is_absorbed = self.states.at(block).absorb(size).is_ok();
+        if is_absorbed || size < from {
+            // Its node stays behind in a stack.
+            self.note_displaced();
+        }
+        is_absorbed.then_some(size)
     }
 
     /// In transit → `Live`, all of a span.

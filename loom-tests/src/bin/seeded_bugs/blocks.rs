@@ -308,7 +308,7 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "lanes: an allocation looks into its own only",
         source: BUDDY,
-        find: ".or_else(|| self.pop_take_others(from, to, lane))",
+        find: ".or_else(|| self.pop_take_others(from, least, to, lane))",
         replace: "",
         models: &["lanes::two_lanes"],
     },

@@ -200,8 +200,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "read: Relaxed for Acquire",
         source: STATE,
-        find: "State(self.0.load(Ordering::Acquire))",
-        replace: "State(self.0.load(Ordering::Relaxed))",
+        find: "        State(self.0.load(Ordering::Acquire))\n",
+        replace: "        State(self.0.load(Ordering::Relaxed))\n",
         models: &["search::search_merge"],
     },
     Bug {
