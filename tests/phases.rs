@@ -6,7 +6,7 @@ use std::thread;
 
 use common::cached::{UNIT, alloc, pool, release};
 use common::{Actor, Random};
-use mempool::MemoryPool;
+use mempool::{BlockState, MemoryPool};
 
 const THREADS: usize = 4;
 /// Bytes that a thread has at most.
@@ -77,4 +77,20 @@ fn a_large_block_is_there_whatever_sizes_the_threads_had_before() {
             actor.leave();
         }
     });
+}
+
+/// A thread takes its blocks from the stacks half a bin at a time, which is no power of two of them.
+#[test]
+fn what_a_thread_takes_leaves_no_regular_holes() {
+    // Half a bin is 24 blocks of 8 KiB.
+    const SIZE: usize = 8 << 10;
+    const BLOCKS: usize = 2000;
+    let mut pool = pool((64 << 20) / UNIT);
+    let shared = &pool.pool;
+    let blocks: Vec<usize> = (0..BLOCKS).map(|_| alloc(shared, SIZE)).collect();
+    let holes = shared.heap_map().filter(|block| block.state == BlockState::Free && block.size < LARGE);
+    let holes: usize = holes.map(|block| block.size).sum();
+    assert!(holes < LARGE, "{holes} bytes of holes: {}", shared.stats());
+    blocks.into_iter().for_each(|block| release(shared, block));
+    pool.finish(|_| 0);
 }

@@ -8,6 +8,8 @@ use super::order::{BlockIndex, Order};
 use super::stack::Chain;
 use super::state::{Node, State};
 
+/// A batch of so many units is cut from one block, whatever that leaves: the states of so many lie in two cache lines, which one thread is to have.
+const FEW_UNITS: usize = 64;
 /// Tries to fill a batch from one stack: each drops at most a batch of stale entries.
 const POPS: usize = 8;
 /// A block may be larger by so many orders than what is cut off it, so that what a thread gets in this way lies in a row: if its own lane has
@@ -59,8 +61,11 @@ impl Buddy {
     pub fn carve(&self, to: State, lane: Lane, out: &mut [BlockIndex]) -> usize {
         let (want, max) = (to.order(), self.geometry.max_order());
         let Some(above) = want.up().filter(|above| *above <= max) else { return 0 };
-        // As large as all of them together, if there is such an order.
-        let ideal = Order::covering(out.len().saturating_mul(want.units() as usize)).unwrap_or(max);
+        // As large as all of them together, if they are few units: they are to be neighbours. Else as many as are a whole block, and the
+        // caller asks again for the others: a rest would be a hole that no later batch of this size would fill.
+        let units = out.len().saturating_mul(want.units() as usize);
+        let ideal = if units <= FEW_UNITS { Order::covering(units) } else { Order::new(units.ilog2()) };
+        let ideal = ideal.unwrap_or(max);
         let ideal = ideal.max(above).min(max);
         // One that is large enough; else the largest of the ones that are not.
         let mut smaller = above.until(ideal).rev();
