@@ -15,6 +15,7 @@ compile_error!("heapmaster needs atomics of 64 bits, which this target does not 
 mod allocator;
 #[cfg_attr(not(feature = "std"), allow(dead_code, reason = "only the standard library tells threads apart"))]
 mod cache;
+mod check;
 mod config;
 mod error;
 mod heap;

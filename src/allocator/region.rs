@@ -1,5 +1,6 @@
 //! A region of memory: the pages of `raw/runs` as addresses.
 
+use crate::check::check;
 use crate::error::ReleaseError;
 use crate::metadata::{Source, Unavailable};
 use crate::pages::{self, discard};
@@ -356,7 +357,7 @@ impl Region {
                         slots = slots.and(more);
                     }
                     let twice = self.runs.give(class, part, slots);
-                    debug_assert!(twice.is_empty(), "a block was released twice");
+                    check!(twice.is_empty(), "a block was released twice");
                 }
                 // What a cache had is a span then, so that this does not fail.
                 Located::Page(page) => _ = self.runs.release_span(page),

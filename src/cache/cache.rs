@@ -3,6 +3,7 @@
 use core::cell::Cell;
 use core::marker::PhantomData;
 
+use crate::check::check;
 use crate::raw::{Home, Kind, Lane, Order, State};
 use crate::sync::{AtomicU32, AtomicU64, Local, Ordering};
 
@@ -271,7 +272,7 @@ impl<'a> Owner<'a> {
 
     /// Is a block in this state one that this cache may keep: its own, or one without a home?
     pub(super) fn keeps(self, seen: State) -> bool {
-        debug_assert_eq!(seen.kind(), Kind::Live);
+        check!(seen.kind() == Kind::Live);
         seen.home() == Home::NONE || seen.home() == self.home()
     }
 }

@@ -13,6 +13,7 @@
 //! | 255 | is busy: one thread copies |
 
 use super::bin::Entry;
+use crate::check::check;
 use crate::raw::Order;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
@@ -111,7 +112,7 @@ impl Depot {
     #[must_use = "the blocks are the caller's still if there was no place"]
     pub fn put(&self, order: Order, blocks: &[Entry], magazine: usize) -> bool {
         let shelf = &self.0[order.slot()];
-        debug_assert!((1..=magazine).contains(&blocks.len()) && magazine <= MAGAZINE);
+        check!((1..=magazine).contains(&blocks.len()) && magazine <= MAGAZINE);
         let room = (magazine - blocks.len()) as u64;
         // A busy one has more than there can be room for.
         let Some((place, has)) = shelf.occupy(BUSY, |has| has <= room) else { return false };

@@ -2,6 +2,7 @@
 
 use core::{iter, ptr};
 
+use crate::check::check;
 use crate::heap::Heap;
 use crate::raw::{Batch, BlockIndex, Order};
 
@@ -84,10 +85,8 @@ impl Reach<'_> {
             let current = batch.as_ref().and_then(|(heap, _)| heap.numbered(block.0));
             let found = current.map(|block| (None, block));
             let found = found.or_else(|| pinned.view().numbered(block.0).map(|(heap, block)| (Some(heap), block)));
-            let Some((heap, block)): Option<(Option<&Heap>, BlockIndex)> = found else {
-                debug_assert!(false, "a heap is not removed while a cache has blocks of it");
-                continue;
-            };
+            check!(found.is_some(), "a heap is not removed while a cache has blocks of it");
+            let Some((heap, block)): Option<(Option<&Heap>, BlockIndex)> = found else { continue };
             if let Some(heap) = heap {
                 batch = Some((heap, heap.buddy().release_batch()));
             }

@@ -1,5 +1,6 @@
 //! What a cache does when a bin has no block for its owner.
 
+use crate::check::check;
 use crate::heap::{Heap, HeapId};
 use crate::raw::{BlockIndex, Home, Order, State};
 
@@ -153,10 +154,9 @@ impl Owner<'_> {
     fn take_in(self, order: Order, blocks: &[Entry]) {
         let bin = BinIndex::of(order);
         for block in blocks.iter().rev() {
-            let Some(top) = self.room(bin) else {
-                debug_assert!(false, "there is room");
-                break;
-            };
+            let room = self.room(bin);
+            check!(room.is_some(), "there is room");
+            let Some(top) = room else { break };
             self.put(bin, top, *block);
         }
         add(&self.cache().counts.refilled, blocks.len());

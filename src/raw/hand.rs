@@ -9,6 +9,7 @@ use super::stack::{Chain, Detached, FreeStack};
 use super::state::Kind;
 use super::stop::Stop;
 use super::walk::{HandTables, IDLE, LEFT, TAKEN, TOPS, UNCLEAR, Ways};
+use crate::check::check;
 use crate::sync::Ordering;
 
 /// Nodes that are pushed back at once, so that others don't miss them for long.
@@ -227,7 +228,7 @@ impl Hand<'_> {
             while !stop.is_due(1)
                 && let Some(node) = nodes.next()
             {
-                debug_assert!(!self.nodes.has(node), "a node in hand stands in no stack");
+                check!(!self.nodes.has(node), "a node in hand stands in no stack");
                 self.nodes.set(node);
             }
             stack.put_below(&heap.links, nodes);

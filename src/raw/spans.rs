@@ -10,6 +10,7 @@ use super::buddy::Buddy;
 use super::lanes::Lane;
 use super::order::{BlockIndex, Order};
 use super::state::{Kind, Node, State};
+use crate::check::check;
 
 impl Buddy {
     /// Takes `units` units in a row from the stacks, the first aligned to a block of `align`, and publishes what is too much.
@@ -47,9 +48,7 @@ impl Buddy {
     /// Releases a span that the caller owns, and merges it with what is free around it. Lock-free.
     pub fn release_span(&self, block: BlockIndex, units: u32) {
         for (part, order) in self.geometry.blocks(Self::span(block, units)) {
-            debug_assert!(
-                matches!(self.states.at(part).read(), seen if seen.kind() == Kind::Live && seen.order() == order)
-            );
+            check!(matches!(self.states.at(part).read(), seen if seen.kind() == Kind::Live && seen.order() == order));
             self.release_merging(part, order);
         }
     }

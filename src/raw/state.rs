@@ -25,6 +25,7 @@
 //! a thread's own block is one value that is known beforehand but for the order.
 
 use super::order::Order;
+use crate::check::check;
 use crate::sync::{AtomicU16, Ordering};
 
 pub(super) const ORDER: u16 = 0b0001_1111;
@@ -272,7 +273,7 @@ impl StateWord<'_> {
     /// The state that it has instead of `seen`; the caller still has the node.
     #[inline]
     pub fn unlist(self, seen: State) -> Result<(), State> {
-        debug_assert!(seen.is_listed() && seen.kind() != Kind::Free);
+        check!(seen.is_listed() && seen.kind() != Kind::Free);
         self.change(seen, State(seen.0 & !LISTED))
     }
 
@@ -283,7 +284,7 @@ impl StateWord<'_> {
     /// The state that it has instead of `seen`.
     #[inline]
     pub fn release(self, seen: State) -> Result<Node, State> {
-        debug_assert_eq!(seen.kind(), Kind::Live);
+        check!(seen.kind() == Kind::Live);
         self.change(seen, State::free(seen.order()))?;
         Ok(if seen.is_listed() { Node::Elsewhere } else { Node::Idle })
     }
@@ -296,7 +297,7 @@ impl StateWord<'_> {
     /// The state that it has instead of `seen`.
     #[inline]
     pub fn hold(self, seen: State, order: Order) -> Result<(), State> {
-        debug_assert!(seen.kind() == Kind::Live && !seen.is_listed() && seen.order() == order);
+        check!(seen.kind() == Kind::Live && !seen.is_listed() && seen.order() == order);
         self.change(seen, State::held(order))
     }
 
@@ -314,7 +315,7 @@ impl StateWord<'_> {
         // Release: pairs with the Acquire in `read`; whoever sees the block gone sees what came before. The node's holder may clear
         // `Listed` meanwhile, so this must keep what is there.
         let old = State(self.0.fetch_and(LISTED, Ordering::Release));
-        debug_assert_eq!(old.kind(), Kind::Live);
+        check!(old.kind() == Kind::Live);
     }
 
     /// `Free(order)` → `Inner`: the caller owns the block, and has it in transit. Its node stays where it is.
@@ -374,7 +375,7 @@ impl StateWord<'_> {
     /// The state that it has instead of `seen`.
     #[inline]
     pub fn resize(self, seen: State, order: Order) -> Result<(), State> {
-        debug_assert_eq!(seen.kind(), Kind::Live);
+        check!(seen.kind() == Kind::Live);
         self.change(seen, seen.resized(order))
     }
 
@@ -384,7 +385,7 @@ impl StateWord<'_> {
     pub fn claim(self, to: State) -> Node {
         // Relaxed: only the owner sets `Listed`, and it is asked whether it is clear.
         let seen = State(self.0.load(Ordering::Relaxed));
-        debug_assert_eq!(seen.kind(), Kind::Inner);
+        check!(seen.kind() == Kind::Inner);
         if seen.is_listed() {
             // The node's holder may clear `Listed` meanwhile, so this must add to what is there.
             // Release: pairs with the Acquire in `read`; whoever sees the part sees the whole gone.

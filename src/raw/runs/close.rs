@@ -6,6 +6,7 @@
 use core::ops::Range;
 
 use super::{Found, PLANES, Part, Runs};
+use crate::check::check;
 use crate::raw::group::Slots;
 use crate::raw::groups::Class;
 use crate::sync::{Ordering, fence};
@@ -42,7 +43,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
                 // Each is the run's as long as it is closed.
                 if let Some(group) = self.group(part) {
                     let given = self.groups.give(class, group, all, self.home(head));
-                    debug_assert!(given.twice.is_empty());
+                    check!(given.twice.is_empty());
                 }
             }
             closed = Closed::default();
@@ -81,7 +82,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
     pub(super) fn put_back(&self, class: Class, part: Part, before: Slots, slots: Slots) {
         self.count_idle(class, part, before, false);
         let twice = self.give(class, part, slots);
-        debug_assert!(twice.is_empty());
+        check!(twice.is_empty());
     }
 
     /// Closes the runs that begin in these pages and that are open for nothing.
