@@ -231,7 +231,7 @@ impl StateWord<'_> {
         // Acquire: pairs with the Release in `unlist`; whoever pushes the node writes its link after the one that had it has
         // read it. Only the owner sets `Listed`.
         let seen = State(self.0.load(Ordering::Acquire));
-        debug_assert!(matches!(seen.kind(), Kind::Inner | Kind::Held), "only its owner publishes a block");
+        check!(matches!(seen.kind(), Kind::Inner | Kind::Held), "only its owner publishes a block");
         let free = State::free(order);
         if !seen.is_listed() {
             // Release: pairs with the Acquire in `take`; makes what the last owner wrote to the block visible to the next one.

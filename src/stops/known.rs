@@ -10,6 +10,4 @@ pub const KNOWN: &[(&str, Fault)] = &[
     ("remove_heap, in use", Fault::Withheld),
     // What is merged as it is released is in transit as a whole.
     ("allocator: ", Fault::Withheld),
-    // Who drains a cache that an operation counted past.
-    ("", Fault::Figures),
 ];
