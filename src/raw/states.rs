@@ -85,17 +85,21 @@ impl States {
     /// A glance at each: an Acquire fence is to follow.
     pub(super) fn skip_inner(&self, from: u32, end: u32) -> u32 {
         let Some(words) = self.0.get(from as usize..end as usize) else { return end };
-        let is_inner = |states: &[AtomicU16]| {
-            // Relaxed: as in `StateWord::glance`. Several sums at once, which need not wait for each other.
-            let sums = states.chunks(LANES).fold([0; LANES], |mut sums, states| {
-                sums.iter_mut().zip(states).for_each(|(sum, state)| *sum |= state.load(Ordering::Relaxed));
-                sums
-            });
+        let is_inner = |run: &[AtomicU16; RUN]| {
+            let mut sums = [0; LANES];
+            // Several sums at once, which need not wait for each other.
+            for states in run.as_chunks::<LANES>().0 {
+                for (sum, state) in sums.iter_mut().zip(states) {
+                    // Relaxed: as in `StateWord::glance`.
+                    *sum |= state.load(Ordering::Relaxed);
+                }
+            }
             sums.iter().all(|sum| sum & KIND == 0)
         };
-        let runs = words.chunks(RUN).take_while(|run| is_inner(run)).count();
-        let rest = words.get(runs * RUN..).unwrap_or(&[]);
-        let passed = words.len() - rest.len() + rest.chunks(1).take_while(|state| is_inner(state)).count();
+        let passed = RUN * words.as_chunks().0.iter().take_while(|run| is_inner(run)).count();
+        let rest = words.get(passed..).unwrap_or(&[]);
+        // Relaxed: as above.
+        let passed = passed + rest.iter().take_while(|state| state.load(Ordering::Relaxed) & KIND == 0).count();
         // Not past `end`.
         from + passed as u32
     }
