@@ -18,12 +18,11 @@ mod cache;
 mod check;
 mod config;
 mod error;
+mod ground;
 mod heap;
 mod heaps;
 mod map;
 mod metadata;
-#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
-mod pages;
 mod pool;
 // The models in `loom-tests/` call the core itself.
 #[cfg(all(loom, feature = "loom"))]
@@ -37,6 +36,8 @@ mod stops;
 #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
 mod sweeper;
 mod sync;
+#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+mod sys;
 mod thread;
 mod units;
 // As for `raw`.

@@ -10,7 +10,13 @@ use core::fmt;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 
+#[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
+use crate::ground::Ground;
+#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+use crate::ground::Parts;
 use crate::sync::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64};
+#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+use crate::sys;
 
 /// The memory for a table was not to be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,12 +135,28 @@ impl<T: fmt::Debug> fmt::Debug for Owned<T> {
 
 /// Where tables come from.
 #[derive(Debug)]
+#[cfg_attr(
+    all(feature = "allocator", unix, not(all(loom, feature = "loom"))),
+    expect(clippy::large_enum_variant, reason = "there is one at a time, where an allocator is made")
+)]
 pub(crate) enum Source {
     /// The global allocator.
     Global,
-    /// Zeroed memory that outlives all tables, one after the other. It has room for them, as [`room`] says.
+    /// Addresses in a reservation that outlives all tables. It has room for them, as [`room`] says.
     #[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
-    Area { next: NonNull<u8>, left: usize },
+    Area(Area),
+}
+
+/// Zeroed memory for tables, one after the other.
+#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+#[derive(Debug)]
+pub(crate) struct Area {
+    next: NonNull<u8>,
+    left: usize,
+    /// Long tables, which have memory behind them only as far as a ground reaches: with something for each of its first units,
+    tables: Parts,
+    /// and for each of its further ones.
+    further: Parts,
 }
 
 #[cfg(not(all(loom, feature = "loom")))]
@@ -192,11 +214,13 @@ mod zeroed {
         }
     }
 
-    /// What a table of so many bytes begins at a multiple of in an area: two cache lines; a long one, which is used from its beginning on as
-    /// far as a heap has grown, a page.
+    /// A table of so many bytes in an area is long: it begins at a page, and is used from its beginning on as far as a heap has grown. A short
+    /// one begins at two cache lines, and has memory behind all of it.
+    #[cfg(all(feature = "allocator", unix))]
+    const LONG: usize = 256 << 10;
+
     #[cfg(all(feature = "allocator", unix))]
     const fn area_align(bytes: usize) -> usize {
-        const LONG: usize = 256 << 10;
         if bytes < LONG { 128 } else { 4096 }
     }
 
@@ -213,9 +237,79 @@ mod zeroed {
         ///
         /// # Safety
         ///
-        /// The bytes are zero, and nobody else's for as long as there are tables in them.
+        /// They lie in a [`Reservation`](crate::sys::Reservation), are zero where there is memory behind them, and nobody else's for as long
+        /// as there are tables in them.
         pub(crate) unsafe fn area(next: NonNull<u8>, len: usize) -> Self {
-            Self::Area { next, left: len }
+            Self::Area(Area { next, left: len, tables: Parts::default(), further: Parts::default() })
+        }
+    }
+
+    #[cfg(all(feature = "allocator", unix))]
+    impl Area {
+        /// A table of `len` values, and of `further` ones besides.
+        fn table<T: Zeroed>(&mut self, len: usize, further: usize) -> Result<Table<T>, Unavailable> {
+            const { assert!(128 % size_of::<T>() == 0) };
+            let bytes = |len: usize| len.checked_mul(size_of::<T>()).ok_or(Unavailable { bytes: usize::MAX });
+            let first = self.place(bytes(len)?, bytes(further)?)?.cast();
+            let (allocated, layout) = (NonNull::dangling(), Layout::new::<()>());
+            Ok(Table { first, len: len + further, allocated, layout })
+        }
+
+        /// A place for a table of so many bytes, and of `further` ones besides. What is long comes to be of the ground that is made next.
+        fn place(&mut self, bytes: usize, further: usize) -> Result<NonNull<u8>, Unavailable> {
+            let all = bytes.checked_add(further).ok_or(Unavailable { bytes: usize::MAX })?;
+            let unavailable = Unavailable { bytes: all };
+            let skip = self.next.addr().get().wrapping_neg() % area_align(all);
+            let taken = all.checked_add(skip).ok_or(unavailable)?;
+            self.left = self.left.checked_sub(taken).ok_or(unavailable)?;
+            // SAFETY: all: at most the end of the area.
+            let (first, second, end) =
+                unsafe { (self.next.add(skip), self.next.add(skip + bytes), self.next.add(taken)) };
+            self.next = end;
+            let is_there = if all < LONG {
+                // SAFETY: a part of the area, which lies in a reservation.
+                all == 0 || unsafe { sys::commit(first.as_ptr(), all) }
+            } else {
+                // SAFETY: both: as above.
+                unsafe {
+                    (bytes == 0 || self.tables.add(first, bytes)) && (further == 0 || self.further.add(second, further))
+                }
+            };
+            if is_there { Ok(first) } else { Err(unavailable) }
+        }
+    }
+
+    impl Source {
+        /// The ground of the tables that were made since the last one, which have something for each of `units` units.
+        #[cfg(all(feature = "allocator", unix))]
+        pub(crate) fn ground(&mut self, units: u32, least_step: u32) -> Ground {
+            match self {
+                Self::Global => Ground::given(),
+                Self::Area(area) => core::mem::take(&mut area.tables).ground(units, least_step),
+            }
+        }
+
+        /// The same of what they have for further units.
+        #[cfg(all(feature = "allocator", unix))]
+        pub(crate) fn further_ground(&mut self, units: u32, least_step: u32) -> Ground {
+            match self {
+                Self::Global => Ground::given(),
+                Self::Area(area) => core::mem::take(&mut area.further).ground(units, least_step),
+            }
+        }
+
+        /// Adds `bytes` bytes from `base` on to what the next ground is of, if tables are in an area.
+        ///
+        /// # Safety
+        ///
+        /// They lie in the reservation of the area.
+        #[cfg(all(feature = "allocator", unix))]
+        pub(crate) unsafe fn add_to_ground(&mut self, base: NonNull<u8>, bytes: usize) {
+            if let Self::Area(area) = self {
+                // SAFETY: the caller vouches for them.
+                let is_added = unsafe { area.tables.add(base, bytes) };
+                debug_assert!(is_added, "a ground has room for all that there is");
+            }
         }
     }
 
@@ -225,17 +319,16 @@ mod zeroed {
             match self {
                 Self::Global => Table::new(len),
                 #[cfg(all(feature = "allocator", unix))]
-                Self::Area { next, left } => {
-                    const { assert!(128 % size_of::<T>() == 0) };
-                    let bytes = len.checked_mul(size_of::<T>()).ok_or(Unavailable { bytes: usize::MAX })?;
-                    let skip = next.addr().get().wrapping_neg() % area_align(bytes);
-                    let taken = bytes.checked_add(skip).ok_or(Unavailable { bytes })?;
-                    *left = left.checked_sub(taken).ok_or(Unavailable { bytes })?;
-                    // SAFETY: both: at most the end of the area.
-                    let (first, end) = unsafe { (next.add(skip), next.add(taken)) };
-                    *next = end;
-                    Ok(Table { first: first.cast(), len, allocated: NonNull::dangling(), layout: Layout::new::<()>() })
-                }
+                Self::Area(area) => area.table(len, 0),
+            }
+        }
+
+        /// A table of `len` values, one for each unit, and of `further` ones for further units.
+        #[cfg(all(feature = "allocator", unix))]
+        pub(crate) fn table_in_two<T: Zeroed>(&mut self, len: usize, further: usize) -> Result<Table<T>, Unavailable> {
+            match self {
+                Self::Global => Table::new(len + further),
+                Self::Area(area) => area.table(len, further),
             }
         }
 
@@ -245,7 +338,7 @@ mod zeroed {
                 Self::Global => Table::in_lines(len, lead),
                 // Heaps that have their tables in an area have no lead.
                 #[cfg(all(feature = "allocator", unix))]
-                Self::Area { .. } => self.table(len),
+                Self::Area(area) => area.table(len, 0),
             }
         }
     }
@@ -296,8 +389,20 @@ impl Source {
         Table::new(len)
     }
 
+    pub(crate) fn table_in_two<T: Zeroed>(&mut self, len: usize, further: usize) -> Result<Table<T>, Unavailable> {
+        Table::new(len + further)
+    }
+
     pub(crate) fn table_in_lines<T: Zeroed>(&mut self, len: usize, _: usize) -> Result<Table<T>, Unavailable> {
         Table::new(len)
+    }
+
+    pub(crate) fn ground(&mut self, _: u32, _: u32) -> Ground {
+        Ground::given()
+    }
+
+    pub(crate) fn further_ground(&mut self, _: u32, _: u32) -> Ground {
+        Ground::given()
     }
 }
 

@@ -96,8 +96,8 @@ impl Stack {
         self.move_to(top.get(), false);
         let mut tops = [None; TOPS];
         tops[0] = self.stack.replace(&self.links, Chain::new(top)).top();
-        let ways = Ways { links: &self.links, end: self.links.end(), tops };
         let units = self.in_hand.len() as u32;
+        let ways = Ways { links: &self.links, end: self.links.end(), units, tops };
         let begin = |from: u32, _: u32| (from < units).then(|| BlockIndex::new(from));
         assert!(self.paths.walk(&ways, &self.found, &mut Stop::never(), begin));
         self.found.drain().map(BlockIndex::get).inspect(|node| self.move_to(*node, true)).collect()

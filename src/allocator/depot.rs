@@ -136,7 +136,8 @@ mod tests {
         #[repr(align(128))]
         struct Lines([u8; BYTES]);
         let mut lines = Lines([0; BYTES]);
-        let slab = Slab::new(NonNull::from(&mut lines.0).cast(), BYTES, &mut Source::Global);
+        // SAFETY: memory, which outlives the slab.
+        let slab = unsafe { Slab::new(NonNull::from(&mut lines.0).cast(), BYTES, &mut Source::Global) };
         let depots = Depots::new(&mut Source::Global).expect("there is memory for their stacks");
         f(&depots, &slab.expect("there is memory for its links"))
     }

@@ -25,6 +25,8 @@ mod class;
 mod crowd;
 mod depot;
 mod global;
+#[cfg(test)]
+mod refused;
 mod region;
 mod release;
 mod round;
@@ -48,17 +50,8 @@ use crate::wakers::Wakers;
 use self::builder::Options;
 use self::cache::Cache;
 use self::class::PAGE;
-use self::shared::{Memory, Shared};
-use crate::raw::runs::{Found, MOST_PAGES};
-
-/// Bytes of addresses that an allocator which grows asks for at first; it takes half as many as often as it must.
-#[cfg(target_pointer_width = "64")]
-const ADDRESSES: usize = 1 << 39;
-#[cfg(not(target_pointer_width = "64"))]
-const ADDRESSES: usize = 1 << 30;
-const _: () = assert!(ADDRESSES / PAGE <= MOST_PAGES as usize);
-/// It does without less than this.
-const FEWEST_ADDRESSES: usize = 16 << 20;
+use self::shared::Shared;
+use crate::raw::runs::Found;
 
 /// An allocator of its own pages, shared by all threads: a global allocator, or one for some collections.
 ///
@@ -246,10 +239,7 @@ impl PoolAllocator {
 
     #[cold]
     fn start(&self) -> Option<&Shared> {
-        let most = self.options.limit.min(ADDRESSES);
-        let mut halves =
-            core::iter::successors(Some(most), |bytes| Some(bytes / 2).filter(|half| *half >= FEWEST_ADDRESSES));
-        let new = halves.find_map(|bytes| Shared::map(Memory::Reserved(bytes), &self.options).ok())?;
+        let new = Shared::map_growing(&self.options)?;
         // AcqRel: the Release pairs with the Acquire in `shared`, the Acquire with itself: another thread was faster.
         let stored =
             self.shared.compare_exchange(core::ptr::null_mut(), new.as_ptr(), Ordering::AcqRel, Ordering::Acquire);

@@ -2,11 +2,12 @@
 
 use crate::check::check;
 use crate::error::ReleaseError;
+use crate::ground::Ground;
 use crate::metadata::{Source, Unavailable};
-use crate::pages::{self, discard};
 use crate::raw::live::{Kind, Live, PLACES, Place};
 use crate::raw::runs::{Found, Part, Piece, Round, Runs, STRIDE};
 use crate::raw::{Lane, Order, Slots};
+use crate::sys::{self, discard};
 
 use super::class::{COUNT, PAGE, SHAPES, SLOTS, size_of_class};
 
@@ -74,16 +75,19 @@ impl Region {
         self.runs.table_bytes() + live
     }
 
-    /// A region of at most `pages` pages from `base` on, which is the beginning of a page. `checked`: it knows which blocks are live.
+    /// A region of at most `pages` pages from `base` on, which is the beginning of a page; `ground` says how many of them there is memory for.
+    /// `checked`: it knows which blocks are live.
     pub(super) fn new(
         base: *mut u8,
         pages: u32,
         backing: Backing,
         checked: bool,
+        ground: Ground,
         source: &mut Source,
     ) -> Result<Self, Unavailable> {
-        let runs = Runs::in_source(pages, (base.addr() / PAGE) as u64, &SHAPES, source)?;
+        // First, so that it is one of the tables that have memory as far as the heap has grown.
         let live = if checked { Some(Live::in_source(pages, source)?) } else { None };
+        let runs = Runs::in_source(pages, (base.addr() / PAGE) as u64, &SHAPES, ground, source)?;
         Ok(Self { base, backing, runs, live })
     }
 
@@ -213,9 +217,10 @@ impl Region {
         self.base.wrapping_add(page as usize * PAGE)
     }
 
+    /// The page of an address, as far as the heap has grown.
     fn page_at(&self, address: usize) -> Option<u32> {
         let page = address.wrapping_sub(self.base.addr()) / PAGE;
-        (page < self.runs.pages() as usize).then_some(page as u32)
+        (page < self.runs.grown() as usize).then_some(page as u32)
     }
 
     /// The lane that a block of a class is at home in: that of who opened its run.
@@ -256,7 +261,10 @@ impl Region {
     /// Why no live block begins at an address, or not the one that was meant.
     #[cold]
     fn why_not_live(&self, address: usize) -> ReleaseError {
-        let Some(page) = self.page_at(address) else { return ReleaseError::Foreign };
+        let Some(page) = self.page_at(address) else {
+            let is_inside = address.wrapping_sub(self.base.addr()) < self.most_bytes();
+            return if is_inside { ReleaseError::NotLive } else { ReleaseError::Foreign };
+        };
         let within = match self.runs.find(page) {
             Found::Run { class, head } => {
                 let start = self.pointer(head).addr();
@@ -316,7 +324,7 @@ impl Region {
             let (start, offset) = (self.pointer(page), (page - head) as usize * PAGE);
             let bytes = (pages as usize * PAGE).min(len - offset);
             // SAFETY: both: a part of the caller's bytes.
-            unsafe { if discards { pages::zero(start, bytes) } else { start.write_bytes(0, bytes) } };
+            unsafe { if discards { sys::zero(start, bytes) } else { start.write_bytes(0, bytes) } };
         });
     }
 

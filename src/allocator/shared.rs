@@ -5,13 +5,14 @@ use core::time::Duration;
 
 use crate::cache::{Indices, ThreadIndex, next_name};
 use crate::error::MapError;
+use crate::ground::{Ground, Parts};
 use crate::metadata::{Source, Table, room};
-use crate::pages::{self, Reservation};
 use crate::raw::runs::MOST_PAGES;
 use crate::raw::search::is_enough;
 use crate::raw::{Lane, Order};
 use crate::stats::AllocatorStats;
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering, sleep, yield_now};
+use crate::sys::{self, Pages, Reservation};
 
 use super::builder::Options;
 use super::cache::Cache;
@@ -28,6 +29,8 @@ const SLAB_PART: usize = 64;
 /// And these at least and at most.
 const LEAST_SLAB: usize = 8 << 20;
 const MOST_SLAB: usize = u32::MAX as usize / PAGE * PAGE;
+/// Memory for a heap is asked for, for so many pages at least.
+const LEAST_STEP: u32 = 64;
 /// Bytes that all caches together may hold: this part of the region.
 const CACHES_PART: usize = 12;
 /// Bytes that one cache may hold, whatever the region.
@@ -67,9 +70,40 @@ pub(super) struct Shared {
     /// Bytes of blocks that the bins of all caches may hold.
     held: AtomicU64,
     caches: Table<AtomicPtr<Cache>>,
+    /// Is it one of [`GROWING`]?
+    grows: bool,
     /// The memory that all of this is in.
     reservation: Reservation,
 }
+
+/// How many allocators there are that took as many addresses as were to be had.
+static GROWING: AtomicU32 = AtomicU32::new(0);
+
+/// Bytes of what an allocator of so many bytes of slab and so many pages has besides its heap.
+const fn metadata(slab: usize, pages: usize, checked: bool) -> usize {
+    let tables =
+        Region::room(pages, checked) + Slab::room(slab) + Depots::ROOM + room::<AtomicPtr<Cache>>(ThreadIndex::COUNT);
+    (OWN + slab + tables).next_multiple_of(PAGE)
+}
+
+/// What is shared, in whole cache lines.
+const OWN: usize = size_of::<Shared>().next_multiple_of(128);
+
+/// Bytes of metadata pieces for so many bytes of heap.
+const fn slab_bytes(bytes: usize) -> usize {
+    let part = bytes / SLAB_PART;
+    let part = if part < LEAST_SLAB { LEAST_SLAB } else { part };
+    (if part > MOST_SLAB { MOST_SLAB } else { part }).next_multiple_of(PAGE)
+}
+
+/// Bytes of addresses that an allocator which grows takes at most.
+#[cfg(target_pointer_width = "64")]
+const ADDRESSES: usize = 1 << 39;
+#[cfg(not(target_pointer_width = "64"))]
+const ADDRESSES: usize = 1 << 30;
+const _: () = assert!(ADDRESSES / PAGE <= MOST_PAGES as usize);
+/// It does without less than this, unless there are no more.
+const FEWEST_ADDRESSES: usize = 16 << 20;
 
 /// Where the pages of a region are.
 #[derive(Clone, Copy, Debug)]
@@ -99,43 +133,57 @@ impl Shared {
         };
         let unavailable = MapError::Unavailable { bytes };
         // These are parts of the address space: the pages are few enough for that.
-        let slab_bytes = (bytes / SLAB_PART).clamp(LEAST_SLAB, MOST_SLAB).next_multiple_of(PAGE);
-        let tables = Region::room(pages, options.checked)
-            + Slab::room(slab_bytes)
-            + Depots::ROOM
-            + room::<AtomicPtr<Cache>>(ThreadIndex::COUNT);
-        // Whole cache lines.
-        let own = const { size_of::<Self>().next_multiple_of(128) };
-        let before = (own + slab_bytes + tables).next_multiple_of(PAGE);
+        let slab_bytes = slab_bytes(bytes);
+        let before = metadata(slab_bytes, pages, options.checked);
         let behind = if given.is_none() { (pages * PAGE).checked_add(ALIGN) } else { Some(0) };
-        let whole = behind.and_then(|behind| before.checked_add(behind)).ok_or(unavailable)?;
-        let reservation = Reservation::new(whole).ok_or(unavailable)?;
+        let len = behind.and_then(|behind| before.checked_add(behind)).ok_or(unavailable)?;
+        let reservation = Reservation::new(len).ok_or(unavailable)?;
         let start = reservation.base();
+        // Where the system has huge pages for everybody, a program with little to do would be resident with one for each table.
+        sys::wish(start.as_ptr(), len, Pages::Small);
+        // SAFETY: the beginning of the reservation.
+        if !unsafe { sys::commit(start.as_ptr(), OWN) } {
+            return Err(unavailable);
+        }
 
         // SAFETY: all of these offsets are within the reservation.
-        let (slab_base, tables_base, end) = unsafe { (start.add(own), start.add(own + slab_bytes), start.add(before)) };
+        let (slab_base, tables_base, end) = unsafe { (start.add(OWN), start.add(OWN + slab_bytes), start.add(before)) };
         // SAFETY: the tables' part of the reservation, which is zero.
-        let mut source = unsafe { Source::area(tables_base, before - own - slab_bytes) };
+        let mut source = unsafe { Source::area(tables_base, before - OWN - slab_bytes) };
         let base = given.unwrap_or_else(|| {
             let skip = end.addr().get().wrapping_neg() % ALIGN;
             end.as_ptr().wrapping_add(skip)
         });
         let (is_own, bytes) = (given.is_none(), pages * PAGE);
-        let slab = Slab::new(slab_base, slab_bytes, &mut source).map_err(|_| unavailable)?;
+        // SAFETY: the slab's part of the reservation.
+        let slab = unsafe { Slab::new(slab_base, slab_bytes, &mut source) }.map_err(|_| unavailable)?;
         let backing = Backing { is_zero: is_own, stays: options.prefault || options.lock };
-        let region = Region::new(base, pages as u32, backing, options.checked, &mut source).map_err(|_| unavailable)?;
-        if is_own && options.huge_pages {
-            pages::wish_huge(base, bytes);
-        }
-        // SAFETY: both: the pages of the region, which are in the reservation and not used yet.
-        unsafe {
-            if is_own && options.prefault {
-                pages::prefault(base, bytes);
+        let ground = match NonNull::new(base).filter(|_| is_own) {
+            None => Ground::given(),
+            Some(base) => {
+                let mut heap = Parts::default();
+                // SAFETY: the pages of the region, which are in the reservation.
+                unsafe { heap.add(base, bytes) };
+                let huge_from = if options.huge_pages { 0 } else { u32::MAX };
+                heap.ground(pages as u32, LEAST_STEP).with_huge_pages(huge_from)
             }
-            if is_own && options.lock && !pages::lock(base, bytes) {
-                return Err(MapError::NotLocked { bytes });
+        };
+        if backing.stays && is_own {
+            if !ground.reach(pages as u32) {
+                return Err(unavailable);
+            }
+            // SAFETY: both: the pages of the region, which are committed now, and not used yet.
+            unsafe {
+                if options.prefault {
+                    sys::prefault(base, bytes);
+                }
+                if options.lock && !sys::lock(base, bytes) {
+                    return Err(MapError::NotLocked { bytes });
+                }
             }
         }
+        let region = Region::new(base, pages as u32, backing, options.checked, ground, &mut source);
+        let region = region.map_err(|_| unavailable)?;
         let shared = Self {
             region,
             depots: Depots::new(&mut source).map_err(|_| unavailable)?,
@@ -146,6 +194,7 @@ impl Shared {
             crowd: Crowd::new(),
             held: AtomicU64::new(0),
             caches: source.table(ThreadIndex::COUNT).map_err(|_| unavailable)?,
+            grows: false,
             reservation,
         };
         let place = start.cast::<Self>();
@@ -154,13 +203,39 @@ impl Shared {
         Ok(place)
     }
 
+    /// Maps what is needed for as many bytes of heap as an allocator may have that takes memory on demand: as it was told, if there are twice as
+    /// many addresses at least, so that half of what there is stays for others. Where there are fewer, the first one takes half of them, the
+    /// second a fourth of the rest, and so on, so that there may be hundreds.
+    pub(super) fn map_growing(options: &Options) -> Option<NonNull<Self>> {
+        let most = options.limit.min(ADDRESSES);
+        let needed = |bytes: usize| metadata(slab_bytes(bytes), bytes / PAGE, options.checked) + bytes + ALIGN;
+        // Relaxed: a number.
+        let part = 2 * (1 + GROWING.load(Ordering::Relaxed) as usize);
+        let share = sys::room(needed(most).saturating_mul(part)) / part;
+        let smaller = |bytes: &usize| Some(bytes - bytes / 8).filter(|bytes| *bytes >= FEWEST_ADDRESSES);
+        let fitting = core::iter::successors(Some(most), smaller).filter(|bytes| needed(*bytes) <= share);
+        // Few addresses are better than none, whoever needs some, too.
+        let mut sizes = fitting.chain([most.min(FEWEST_ADDRESSES)]);
+        let mut new = sizes.find_map(|bytes| Self::map(Memory::Reserved(bytes), options).ok())?;
+        // SAFETY: mapped just now, and nobody else knows it.
+        unsafe { new.as_mut() }.grows = true;
+        // Relaxed: a number.
+        GROWING.fetch_add(1, Ordering::Relaxed);
+        Some(new)
+    }
+
     /// Gives all of it back to the operating system.
     ///
     /// # Safety
     ///
     /// It came from [`map`](Self::map), and nobody uses it any more, or any block of it.
     pub(super) unsafe fn unmap(shared: NonNull<Self>) {
-        // SAFETY: the caller vouches for it. The reservation is moved out, and everything else is in it and needs no drop.
+        // SAFETY: the caller vouches for it.
+        if unsafe { shared.as_ref() }.grows {
+            // Relaxed: a number.
+            GROWING.fetch_sub(1, Ordering::Relaxed);
+        }
+        // SAFETY: as above. The reservation is moved out, and everything else is in it and needs no drop.
         drop(unsafe { ptr::read(&raw const (*shared.as_ptr()).reservation) });
     }
 

@@ -5,6 +5,7 @@ use core::ptr::NonNull;
 
 use crossbeam_utils::CachePadded;
 
+use crate::ground::Ground;
 use crate::metadata::{Source, Unavailable};
 use crate::raw::BlockIndex;
 use crate::raw::fresh::Fresh;
@@ -14,6 +15,9 @@ use crate::raw::stack::{Chain, FreeStack, Links};
 const GRANULE: usize = 64;
 /// Sizes: 64 bytes to 16 KiB.
 const SIZES: usize = 9;
+
+/// Memory is asked for, for so many granules at least.
+const LEAST_STEP: u32 = (64 << 10) / GRANULE as u32;
 
 /// A size of pieces, as a power of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +60,8 @@ pub(super) struct Slab {
     /// Those that were never used.
     fresh: Fresh,
     links: Links,
+    /// How many granules there is memory for.
+    ground: Ground,
     free: [CachePadded<FreeStack>; SIZES],
 }
 
@@ -71,13 +77,21 @@ impl Slab {
     }
 
     /// Pieces of the `bytes` bytes from `base` on.
-    pub(super) fn new(base: NonNull<u8>, bytes: usize, source: &mut Source) -> Result<Self, Unavailable> {
+    ///
+    /// # Safety
+    ///
+    /// They lie in the reservation that `source` has its area in; if it has none, they are memory. Nobody else uses them.
+    pub(super) unsafe fn new(base: NonNull<u8>, bytes: usize, source: &mut Source) -> Result<Self, Unavailable> {
         let granules = u32::try_from(bytes / GRANULE).unwrap_or(u32::MAX - 1);
+        let links = Links::of(granules, source)?;
+        // SAFETY: the caller vouches for them.
+        unsafe { source.add_to_ground(base, bytes) };
         Ok(Self {
             base,
             granules,
             fresh: Fresh::default(),
-            links: Links::of(granules, source)?,
+            links,
+            ground: source.ground(granules, LEAST_STEP),
             free: core::array::from_fn(|_| CachePadded::default()),
         })
     }
@@ -91,7 +105,7 @@ impl Slab {
     pub(super) fn alloc(&self, size: PieceSize) -> Option<NonNull<u8>> {
         let granule = match self.free[size.0].pop(&self.links).or_else(|| self.split(size)) {
             Some(piece) => piece.get(),
-            None => self.fresh.take(1 << size.0, self.granules)?,
+            None => self.take_fresh(1 << size.0)?,
         };
         Some(self.place(granule))
     }
@@ -99,7 +113,11 @@ impl Slab {
     /// Zeroed memory of at least so many bytes, which is never freed.
     pub(super) fn alloc_for_ever(&self, bytes: usize) -> Option<NonNull<u8>> {
         let granules = u32::try_from(bytes.div_ceil(GRANULE)).ok()?;
-        Some(self.place(self.fresh.take(granules, self.granules)?))
+        Some(self.place(self.take_fresh(granules)?))
+    }
+
+    fn take_fresh(&self, granules: u32) -> Option<u32> {
+        self.fresh.take(granules, self.granules, |end| self.ground.reach(end))
     }
 
     /// The lower part of the smallest free piece that is larger; the rest of it is free, as one piece of each size in between.

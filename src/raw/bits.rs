@@ -64,12 +64,12 @@ impl Bits {
     /// Takes out the units of which the bit is set, the last ones first.
     #[cfg(all(loom, feature = "loom"))]
     pub fn drain(&self) -> impl Iterator<Item = BlockIndex> + '_ {
-        (0..self.words()).rev().flat_map(|place| self.drain_word(place))
+        (0..self.words(u32::MAX)).rev().flat_map(|place| self.drain_word(place))
     }
 
-    /// In how many words they are.
-    pub(super) fn words(&self) -> usize {
-        self.0.len()
+    /// In how many words those of the first `units` units are.
+    pub(super) fn words(&self, units: u32) -> usize {
+        self.0.len().min(units.div_ceil(u64::BITS) as usize)
     }
 
     /// Takes out the units whose bit is set in one word, the last ones first.
@@ -88,9 +88,9 @@ impl Bits {
         })
     }
 
-    /// Clears all.
-    pub(super) fn clear_all(&self) {
-        self.0
+    /// Clears all of the first `units` units, behind which none is set.
+    pub(super) fn clear_all(&self, units: u32) {
+        self.0[..self.words(units)]
             .iter()
             .filter(|word| word.load(Ordering::Relaxed) != 0)
             .for_each(|word| word.store(0, Ordering::Relaxed));

@@ -8,6 +8,7 @@ use super::stack::{Chain, FreeStack, Links};
 use super::state::{Kind, Node, State};
 use super::states::States;
 use super::walk::HandTables;
+use crate::ground::Ground;
 use crate::metadata::{Source, Unavailable};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
@@ -42,6 +43,8 @@ pub struct Buddy {
     tidied: AtomicU64,
     /// For a sweep that takes nodes in hand.
     pub(super) hand: HandTables,
+    /// How many units there is memory for, in all of these tables.
+    tables: Ground,
     /// 1 while nobody shall allocate here, because somebody wants all of it.
     pub(super) closed: AtomicU32,
 }
@@ -79,9 +82,27 @@ impl Buddy {
             displaced: AtomicU64::new(0),
             tidied: AtomicU64::new(0),
             hand: HandTables::new(&geometry, source)?,
+            tables: Ground::given(),
             closed: AtomicU32::new(0),
             geometry,
         })
+    }
+
+    /// The same heap, of which units come into use as far as there is memory for its tables.
+    #[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
+    pub(super) fn with_tables(self, tables: Ground) -> Self {
+        Self { tables, ..self }
+    }
+
+    /// Is there memory for the tables of so many units, and to look at the one behind them, or can there be?
+    #[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
+    pub(super) fn has_tables(&self, units: u32) -> bool {
+        self.tables.reach(units.saturating_add(1))
+    }
+
+    /// How many units there are tables for: no other ones were ever published.
+    pub(super) fn reached(&self) -> u32 {
+        self.tables.reached().min(self.geometry.units())
     }
 
     /// The states of its units.

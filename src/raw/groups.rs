@@ -48,12 +48,12 @@ pub struct Groups<const CLASSES: usize> {
 }
 
 impl<const CLASSES: usize> Groups<CLASSES> {
-    /// So many groups, none of which has a free slot: tables of 12 bytes a group.
-    pub(crate) fn in_source(groups: u32, source: &mut Source) -> Result<Self, Unavailable> {
+    /// So many groups, one for each unit, and so many further ones, none of which has a free slot: tables of 12 bytes a group.
+    pub(crate) fn in_source(groups: u32, further: u32, source: &mut Source) -> Result<Self, Unavailable> {
         Ok(Self {
-            words: source.table(groups as usize)?,
-            links: Links::of(groups, source)?,
-            partial: Lanes::for_units(groups),
+            words: source.table_in_two(groups as usize, further as usize)?,
+            links: Links::in_two(groups, further, source)?,
+            partial: Lanes::for_units(groups + further),
         })
     }
 

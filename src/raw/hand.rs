@@ -79,12 +79,12 @@ impl Buddy {
                 taken.store(LEFT, Ordering::Release);
                 return None;
             }
-            UNCLEAR => nodes.clear_all(),
+            UNCLEAR => nodes.clear_all(self.reached()),
             _ => {}
         }
         let (share, most) = RESERVE;
         let reserve = most.min(self.geometry.units() / share);
-        let mut ways = Ways { links: &self.links, end: self.links.end(), tops: [None; TOPS] };
+        let mut ways = Ways { links: &self.links, end: self.links.end(), units: 0, tops: [None; TOPS] };
         for (stack, top) in self.used_stacks().zip(&mut ways.tops) {
             if stop.is_stopped() {
                 break;
@@ -92,15 +92,18 @@ impl Buddy {
             *top = self.detach_but(stack, reserve, nodes);
             stop.is_due(if top.is_some() { reserve } else { 0 });
         }
+        // Whoever took a node off a stack sees that there were tables for its unit.
+        ways.units = self.reached();
         if ways.tops.iter().all(Option::is_none) {
-            nodes.clear_all();
+            nodes.clear_all(ways.units);
             return Some(hand);
         }
+        let units = ways.units;
         let is_listed = |unit: &BlockIndex| self.states.at(*unit).glance().is_listed();
         let begin = |from: u32, to: u32| {
             // Not in step with each other, or the lines of all that is read along them would be in each other's way.
             let from = from.saturating_add((from >> 6).wrapping_mul(0x9E37_79B9) >> 20 & (to - from - 1) & !(NEAR - 1));
-            let near = from..to.min(from.saturating_add(NEAR)).min(self.geometry.units());
+            let near = from..to.min(from.saturating_add(NEAR)).min(units);
             near.map(BlockIndex::new).find(is_listed)
         };
         if !stop.is_stopped() && paths.walk(&ways, nodes, stop, begin) {
@@ -266,7 +269,7 @@ impl Hand<'_> {
     fn put_all(&mut self, stop: &mut Stop<'_>) -> bool {
         let mut chains = Chains::new(self.heap);
         let mut handled = 0;
-        for place in (0..self.nodes.words()).rev() {
+        for place in (0..self.nodes.words(self.heap.reached())).rev() {
             if stop.is_due(1 + handled) {
                 return false;
             }

@@ -57,7 +57,7 @@ impl Iterator for Scan<'_> {
     type Item = (BlockIndex, State);
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.next >= u64::from(self.heap.geometry.units()) {
+        if self.next >= u64::from(self.heap.reached()) {
             return None;
         }
         let block = BlockIndex::new(self.next as u32);

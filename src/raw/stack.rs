@@ -52,8 +52,18 @@ impl Links {
 
     /// The links of so many nodes.
     pub(crate) fn of(nodes: u32, source: &mut Source) -> Result<Self, Unavailable> {
-        let index_bits = u32::BITS - nodes.leading_zeros();
-        Ok(Self { next: source.table(nodes as usize)?, index_mask: (1 << index_bits) - 1 })
+        Ok(Self { next: source.table(nodes as usize)?, index_mask: Self::index_mask(nodes) })
+    }
+
+    /// The links of so many nodes, and of further ones.
+    #[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
+    pub(super) fn in_two(nodes: u32, further: u32, source: &mut Source) -> Result<Self, Unavailable> {
+        let index_mask = Self::index_mask(nodes + further);
+        Ok(Self { next: source.table_in_two(nodes as usize, further as usize)?, index_mask })
+    }
+
+    const fn index_mask(nodes: u32) -> u64 {
+        (1 << (u32::BITS - nodes.leading_zeros())) - 1
     }
 
     /// Bytes that those of so many nodes take in an area.

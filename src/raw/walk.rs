@@ -91,6 +91,8 @@ pub struct Ways<'a> {
     pub links: &'a Links,
     /// What stands for a link that leads nowhere.
     pub end: u32,
+    /// All nodes are of the first ones of so many units.
+    pub units: u32,
     /// The tops of the stacks that were detached.
     pub tops: [Option<BlockIndex>; TOPS],
 }
@@ -170,7 +172,7 @@ impl Paths {
             self.add(region, start.map_or(ways.end, BlockIndex::get), ways);
         }
         loop {
-            found.clear_all();
+            found.clear_all(ways.units);
             for (number, top) in ways.tops.into_iter().enumerate() {
                 let place = top.map_or(ways.end, |top| self.walk_singly(top.get(), ways, found));
                 self.add(self.regions + number, place, ways);

@@ -11,6 +11,7 @@ use crossbeam_utils::CachePadded;
 
 use super::page::Entry;
 use super::{PLANES, Shape};
+use crate::ground::Ground;
 use crate::metadata::{Source, Unavailable};
 use crate::raw::fresh::Fresh;
 use crate::raw::groups::Class;
@@ -23,6 +24,9 @@ const HEAD_BITS: u32 = 27;
 /// and then the class, and then the lane.
 const CLASS_BITS: u32 = 2;
 const _: () = assert!(HEAD_BITS + CLASS_BITS + Lane::BITS <= u32::BITS);
+
+/// Memory is asked for, for so many groups at least.
+const LEAST_STEP: u32 = 1024;
 
 /// The run that has a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +64,8 @@ pub(super) struct Further {
     fresh: Fresh,
     /// How many there may be.
     most: u32,
+    /// How many of them there is memory for.
+    ground: Ground,
 }
 
 /// Most pages of a heap: what an owner has room for.
@@ -89,13 +95,14 @@ pub const fn most_of_a_page(shapes: &[Shape]) -> u32 {
 }
 
 impl Further {
-    /// So many groups, none of which is in use: a table of 4 bytes for each.
+    /// So many groups, none of which is in use: a table of 4 bytes for each. Their words and links were made from the same source.
     pub(super) fn in_source(groups: u32, source: &mut Source) -> Result<Self, Unavailable> {
         Ok(Self {
-            owners: Links::of(groups, source)?,
+            owners: Links::in_two(0, groups, source)?,
             free: CachePadded::default(),
             fresh: Fresh::default(),
             most: groups,
+            ground: source.further_ground(groups, LEAST_STEP),
         })
     }
 
@@ -104,10 +111,12 @@ impl Further {
         self.fresh.next()
     }
 
-    /// A set of `count` groups for a run, which is the caller's. Lock-free.
+    /// A set of `count` groups for a run, which is the caller's. `None`: there is no memory for it. Lock-free.
     pub(super) fn take(&self, count: u32, owner: Owner) -> Option<u32> {
+        // Who looks for a group of a run that was closed may look behind the end of the set that its page has now.
+        let is_ready = |end: u32| self.ground.reach(end.saturating_add(PLANES));
         let set = self.stack(count)?.pop(&self.owners).map(BlockIndex::get);
-        let set = set.or_else(|| self.fresh.take(count, self.most))?;
+        let set = set.or_else(|| self.fresh.take(count, self.most, is_ready))?;
         for group in set..set + count {
             self.owners.set(BlockIndex::new(group), owner.word());
         }

@@ -24,6 +24,7 @@ use super::order::{BlockIndex, Geometry, Order};
 use super::stack::Links;
 #[cfg(not(all(loom, feature = "loom")))]
 use super::walk::HandTables;
+use crate::ground::Ground;
 #[cfg(not(all(loom, feature = "loom")))]
 use crate::metadata::room;
 use crate::metadata::{Source, Table, Unavailable};
@@ -79,6 +80,9 @@ const LEAST_IDLE: u32 = 8;
 #[cfg(all(loom, feature = "loom"))]
 const LEAST_IDLE: u32 = 0;
 
+/// Memory for tables is asked for, for so many pages at least.
+const LEAST_STEP: u32 = 4096;
+
 /// How a run is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
@@ -133,6 +137,8 @@ pub struct Runs<const CLASSES: usize> {
     /// 1, if an allocation has swept since somebody asked.
     has_swept: AtomicU32,
     buddy: Buddy,
+    /// How many pages of the heap there is memory for, besides the tables.
+    ground: Ground,
     map: Table<AtomicU32>,
     /// The first ones, by pages, and then the further ones.
     groups: Groups<CLASSES>,
@@ -163,7 +169,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
     /// When the tables were not to be had.
     #[cfg(all(loom, feature = "loom"))]
     pub fn new(pages: u32, first_page: u64, shapes: &'static [Shape; CLASSES]) -> Result<Self, Unavailable> {
-        Self::in_source(pages, first_page, shapes, &mut Source::Global)
+        Self::in_source(pages, first_page, shapes, Ground::given(), &mut Source::Global)
     }
 
     /// The same with so many lanes for its runs, however small it is. For models.
@@ -182,13 +188,19 @@ impl<const CLASSES: usize> Runs<CLASSES> {
         Ok(Self { groups: runs.groups.with_lanes(lanes), ..runs })
     }
 
+    /// A heap of pages that `ground` says whether there is memory for. What the source is asked to add to a ground before has something for
+    /// each page, too.
     pub(crate) fn in_source(
         pages: u32,
         first_page: u64,
         shapes: &'static [Shape; CLASSES],
+        ground: Ground,
         source: &mut Source,
     ) -> Result<Self, Unavailable> {
         let further = pages * most_of_a_page(shapes);
+        let buddy = Buddy::empty(Geometry::new(pages, first_page, Order::MAX), source)?;
+        let map = source.table(pages as usize)?;
+        let groups = Groups::in_source(pages, further, source)?;
         Ok(Self {
             shapes,
             pages,
@@ -198,9 +210,10 @@ impl<const CLASSES: usize> Runs<CLASSES> {
             idle: AtomicU32::new(0),
             taken: AtomicU32::new(0),
             has_swept: AtomicU32::new(0),
-            buddy: Buddy::empty(Geometry::new(pages, first_page, Order::MAX), source)?,
-            map: source.table(pages as usize)?,
-            groups: Groups::in_source(pages + further, source)?,
+            buddy: buddy.with_tables(source.ground(pages, LEAST_STEP)),
+            ground,
+            map,
+            groups,
             further: Further::in_source(further, source)?,
         })
     }
@@ -282,8 +295,10 @@ impl<const CLASSES: usize> Runs<CLASSES> {
 
     #[inline]
     fn entry(&self, page: u32) -> Entry {
+        // Whoever has a slot came by it after the heap grew.
+        let entry = self.map.get(page as usize).filter(|_| page < self.grown());
         // Relaxed: whoever has a slot came by it after the page was set, which was before the slot was given, or handed over.
-        Entry(self.map.get(page as usize).map_or(0, |entry| entry.load(Ordering::Relaxed)))
+        Entry(entry.map_or(0, |entry| entry.load(Ordering::Relaxed)))
     }
 
     fn set(&self, page: u32, to: Entry) {
@@ -383,7 +398,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
             0 => None,
             count => {
                 let Some(set) = self.further.take(count, Owner { class, head, home }) else {
-                    // There are as many as pages may need.
+                    // There are as many as pages may need, but there may be no memory for them.
                     self.release_pages(head, shape.pages);
                     return 0;
                 };

@@ -83,7 +83,12 @@ impl<const CLASSES: usize> Runs<CLASSES> {
         wanted
     }
 
-    /// Adds pages, so that there is a span of so many among them. False: it may not.
+    /// Is there memory behind so many pages, and their tables?
+    fn has_memory(&self, pages: u32) -> bool {
+        self.buddy.has_tables(pages) && self.ground.reach(pages)
+    }
+
+    /// Adds pages, so that there is a span of so many among them. False: it may not, or there is no memory for them.
     #[cold]
     fn grow(&self, pages: u32, align: Order, limit: u32) -> bool {
         let limit = limit.min(self.pages);
@@ -100,7 +105,9 @@ impl<const CLASSES: usize> Runs<CLASSES> {
                 [end(order, order.units()), end(align, pages)].into_iter().find(|end| *end <= u64::from(limit));
             let Some(needed) = needed else { return false };
             let wanted = grown.saturating_add(LEAST_GROWTH.max(grown / GROWTH_PART)).min(limit);
-            let end = wanted.max(needed as u32);
+            let ends = [wanted.max(needed as u32), needed as u32];
+            // Before anybody may know of the pages.
+            let Some(end) = ends.into_iter().find(|end| self.has_memory(*end)) else { return false };
             // Relaxed, both: the pages are published below, by their states.
             match self.grown.compare_exchange_weak(grown, end, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => {

@@ -1,0 +1,89 @@
+//! The calls of POSIX: `mmap` and its like. Those of the C library are taken, which do nothing else, and which need nothing that is read when a
+//! program starts.
+
+use core::ffi::c_void;
+use core::ptr::{self, NonNull};
+
+use super::Pages;
+
+/// What pages that can't be used yet are mapped with besides: the system need not have memory for all of them.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "netbsd", target_vendor = "apple"))]
+const NO_RESERVE: i32 = libc::MAP_NORESERVE;
+/// Elsewhere there is no such flag, and no need for one.
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "netbsd", target_vendor = "apple")))]
+const NO_RESERVE: i32 = 0;
+
+pub(super) fn reserve(len: usize) -> Option<NonNull<u8>> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANON | NO_RESERVE;
+    // SAFETY: a new mapping, at addresses that nobody has.
+    let base = unsafe { libc::mmap(ptr::null_mut(), len, libc::PROT_NONE, flags, -1, 0) };
+    if base == libc::MAP_FAILED { None } else { NonNull::new(base.cast()) }
+}
+
+/// # Safety
+///
+/// `reserve` returned them, and nobody uses them any more.
+pub(super) unsafe fn release(base: NonNull<u8>, len: usize) {
+    // SAFETY: the caller vouches for them. An error leaves the addresses mapped: nothing is to be done about that.
+    _ = unsafe { libc::munmap(base.as_ptr().cast(), len) };
+}
+
+/// # Safety
+///
+/// Whole pages of a reservation.
+pub(super) unsafe fn commit(start: *mut u8, len: usize) -> bool {
+    // SAFETY: the caller vouches for them; who can use a page already can do so afterwards.
+    unsafe { libc::mprotect(start.cast(), len, libc::PROT_READ | libc::PROT_WRITE) == 0 }
+}
+
+/// # Safety
+///
+/// Whole pages, of which nobody uses the contents.
+pub(super) unsafe fn discard(start: *mut u8, len: usize) -> bool {
+    // SAFETY: the caller vouches for them.
+    unsafe { libc::madvise(start.cast(), len, libc::MADV_DONTNEED) == 0 }
+}
+
+pub(super) fn wish(start: *mut u8, len: usize, pages: Pages) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        let advice = match pages {
+            Pages::Small => libc::MADV_NOHUGEPAGE,
+            Pages::Huge => libc::MADV_HUGEPAGE,
+        };
+        // SAFETY: this advice changes no contents, and a range that is not mapped is an error.
+        _ = unsafe { libc::madvise(start.cast::<c_void>(), len, advice) };
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _: (*mut u8, usize, Pages) = (start, len, pages);
+}
+
+/// # Safety
+///
+/// Whole pages that are committed.
+pub(super) unsafe fn populate(start: *mut u8, len: usize) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        // Since Linux 5.14; the number is the same everywhere.
+        const POPULATE_WRITE: i32 = 23;
+        // SAFETY: the caller vouches for the range; contents stay as they are. An error: the kernel is older, or has not so much.
+        _ = unsafe { libc::madvise(start.cast::<c_void>(), len, POPULATE_WRITE) };
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _: (*mut u8, usize) = (start, len);
+}
+
+/// # Safety
+///
+/// They are committed.
+pub(super) unsafe fn lock(start: *mut u8, len: usize) -> bool {
+    // SAFETY: the caller vouches for the range.
+    unsafe { libc::mlock(start.cast::<c_void>(), len) == 0 }
+}
+
+pub(super) fn page_size() -> usize {
+    // SAFETY: it only returns a number.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    // It is never an error; a power of two all the same, whatever happens.
+    usize::try_from(size).ok().filter(|size| size.is_power_of_two()).unwrap_or(4096)
+}
