@@ -47,7 +47,7 @@ mod reserved {
         /// The ground of all of them, which are used in step: of each the first part, when the first ones of so many units are used. It reaches on by
         /// so many units at least.
         pub(crate) const fn ground(self, units: u32, least_step: u32) -> Ground {
-            Ground { parts: self, units, least_step, huge_from: u32::MAX, reach: AtomicU32::new(0) }
+            Ground { parts: self, units, least_step, huge_from: u32::MAX, huge: 1, reach: AtomicU32::new(0) }
         }
     }
 
@@ -57,8 +57,9 @@ mod reserved {
         parts: Parts,
         units: u32,
         least_step: u32,
-        /// From this unit on, huge pages are wanted.
+        /// From this unit on, huge pages are wanted; where they are, this many units have one.
         huge_from: u32,
+        huge: u32,
         /// How many units have memory.
         reach: AtomicU32,
     }
@@ -74,9 +75,9 @@ mod reserved {
             Parts { parts: [None; PARTS] }.ground(0, 0)
         }
 
-        /// The same ground, with huge pages from a unit on.
-        pub(crate) const fn with_huge_pages(self, huge_from: u32) -> Self {
-            Self { huge_from, ..self }
+        /// The same ground, with huge pages of so many units from a unit on.
+        pub(crate) const fn with_huge_pages(self, huge_from: u32, huge: u32) -> Self {
+            Self { huge_from, huge, ..self }
         }
 
         /// Is there memory behind the first `end` units, or can there be? Lock-free but for the system's call.
@@ -96,8 +97,12 @@ mod reserved {
         #[cold]
         fn extend(&self, has: u32, end: u32) -> bool {
             let end = end.min(self.units);
-            let ample = has.saturating_add(self.least_step.max(has / STEP_PART)).clamp(end, self.units);
-            let Some(to) = [ample, end].into_iter().find(|to| self.commit(has, *to)) else { return false };
+            let ample = has.saturating_add(self.least_step.max(has / STEP_PART)).max(end);
+            // Whole ones: what is used before all of a huge page has memory has small ones for ever.
+            let ample = if ample > self.huge_from { ample.next_multiple_of(self.huge) } else { ample };
+            let Some(to) = [ample.min(self.units), end].into_iter().find(|to| self.commit(has, *to)) else {
+                return false;
+            };
             // Relaxed: as above. Another thread may have come further.
             self.reach.fetch_max(to, Ordering::Relaxed);
             true

@@ -10,6 +10,8 @@ use core::fmt;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 
+#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+use crate::check::check;
 #[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
 use crate::ground::Ground;
 #[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
@@ -308,7 +310,7 @@ mod zeroed {
             if let Self::Area(area) = self {
                 // SAFETY: the caller vouches for them.
                 let is_added = unsafe { area.tables.add(base, bytes) };
-                debug_assert!(is_added, "a ground has room for all that there is");
+                check!(is_added, "a ground has room for all that there is");
             }
         }
     }

@@ -13,6 +13,7 @@
 //! | `round` | what a sweeper does |
 //! | `release` | the ways back, and what is checked there |
 //! | `builder` | what users set |
+//! | `unload` | what becomes of an allocator of a library that is unloaded |
 //! | `global`, `api` | Rust's allocator traits |
 //!
 //! Nothing in here reaches another allocator, a lock, a panic or a log: it may be the global allocator of a program.
@@ -33,6 +34,8 @@ mod round;
 mod shared;
 mod slab;
 mod slow;
+#[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
+mod unload;
 
 pub use builder::AllocatorBuilder;
 
@@ -71,6 +74,12 @@ use crate::raw::runs::Found;
 /// # Progress
 ///
 /// Lock-free, but for the operating system's calls, when the heap is first used and when memory is given back.
+///
+/// # Memory
+///
+/// It reserves addresses at its first use, half of what there are at most, and puts memory behind them as it grows: core dumps, limits of data and
+/// `mlockall` count what it uses. Beyond 32 MiB of heap it asks for huge pages. A library that is unloaded gives back what its static allocators don't use, on
+/// Linux with glibc: all of it if nothing is live. It keeps everything where others are linked with it, and elsewhere.
 ///
 /// # Fork
 ///
@@ -248,6 +257,8 @@ impl PoolAllocator {
                 // Relaxed: compared by each thread with what it has remembered itself.
                 // SAFETY: it lives as long as `self`.
                 self.name.store(self.fast_name(unsafe { new.as_ref() }), Ordering::Relaxed);
+                #[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
+                unload::note(self);
                 new
             }
             Err(first) => {
@@ -329,6 +340,8 @@ impl Default for PoolAllocator {
 
 impl Drop for PoolAllocator {
     fn drop(&mut self) {
+        #[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
+        unload::forget(self);
         // Relaxed: `&mut self`, nobody else is there.
         if let Some(shared) = NonNull::new(self.shared.load(Ordering::Relaxed)) {
             // SAFETY: it came from `Shared::map`. Blocks borrow the allocator, or their users vouched for its life.

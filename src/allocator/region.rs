@@ -1,5 +1,8 @@
 //! A region of memory: the pages of `raw/runs` as addresses.
 
+#[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
+use core::ptr::NonNull;
+
 use crate::check::check;
 use crate::error::ReleaseError;
 use crate::ground::Ground;
@@ -106,6 +109,12 @@ impl Region {
         self.runs.pages() as usize * PAGE
     }
 
+    /// How far behind an address the heap ends, as far as it has grown, if it is the system's.
+    #[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
+    pub(super) fn end_offset(&self, start: NonNull<u8>) -> Option<usize> {
+        self.backing.is_zero.then(|| self.base.addr() + self.bytes() - start.addr().get())
+    }
+
     /// How often it needed more memory than ever before.
     pub(super) fn rises(&self) -> u32 {
         self.runs.rises()
@@ -138,12 +147,12 @@ impl Region {
     }
 
     fn discard(&self, order: Order, all: bool) -> usize {
-        let mut bytes = 0;
-        if self.backing.is_zero {
-            // SAFETY: free pages, which are this thread's until this returns.
-            self.runs.discard(order, all, |page, pages| unsafe { self.discard_pages(page, pages, &mut bytes) });
+        if !self.backing.is_zero {
+            return 0;
         }
-        bytes
+        // SAFETY: free pages, which are this thread's until this returns.
+        let discard = |page, pages| unsafe { self.discard_pages(page, pages, &mut 0) };
+        self.runs.discard(order, all, discard) as usize * PAGE
     }
 
     /// Discards some pages, and counts the bytes; false, if not all were.

@@ -22,15 +22,18 @@ use super::depot::{Depots, MAGAZINE};
 use super::region::{Backing, Region};
 use super::slab::Slab;
 
-/// The region begins at a multiple of so many bytes.
+/// The region begins at a multiple of so many bytes, which are those of a huge page.
 const ALIGN: usize = 2 << 20;
 /// Metadata pieces have this part of the bytes of the region.
 const SLAB_PART: usize = 64;
 /// And these at least and at most.
 const LEAST_SLAB: usize = 8 << 20;
 const MOST_SLAB: usize = u32::MAX as usize / PAGE * PAGE;
-/// Memory for a heap is asked for, for so many pages at least.
+/// Memory for a heap is asked for, for so many pages at least,
 const LEAST_STEP: u32 = 64;
+/// and from this one on huge pages are wanted: where a heap is larger, each fault for one page of 4 KiB takes as long as it does to fill some of them,
+/// and there are hundreds of thousands; where it is smaller, the end of the last huge page would be a part of it that counts.
+const HUGE_FROM: u32 = (32 << 20) / PAGE as u32;
 /// Bytes that all caches together may hold: this part of the region.
 const CACHES_PART: usize = 12;
 /// Bytes that one cache may hold, whatever the region.
@@ -164,8 +167,8 @@ impl Shared {
                 let mut heap = Parts::default();
                 // SAFETY: the pages of the region, which are in the reservation.
                 unsafe { heap.add(base, bytes) };
-                let huge_from = if options.huge_pages { 0 } else { u32::MAX };
-                heap.ground(pages as u32, LEAST_STEP).with_huge_pages(huge_from)
+                let huge_from = if options.huge_pages { 0 } else { HUGE_FROM };
+                heap.ground(pages as u32, LEAST_STEP).with_huge_pages(huge_from, (ALIGN / PAGE) as u32)
             }
         };
         if backing.stays && is_own {
@@ -208,7 +211,10 @@ impl Shared {
     /// second a fourth of the rest, and so on, so that there may be hundreds.
     pub(super) fn map_growing(options: &Options) -> Option<NonNull<Self>> {
         let most = options.limit.min(ADDRESSES);
-        let needed = |bytes: usize| metadata(slab_bytes(bytes), bytes / PAGE, options.checked) + bytes + ALIGN;
+        let needed = |bytes: usize| {
+            let metadata = metadata(slab_bytes(bytes), bytes / PAGE, options.checked);
+            metadata.saturating_add(bytes).saturating_add(ALIGN)
+        };
         // Relaxed: a number.
         let part = 2 * (1 + GROWING.load(Ordering::Relaxed) as usize);
         let share = sys::room(needed(most).saturating_mul(part)) / part;
@@ -412,6 +418,26 @@ impl Shared {
                 cache.user.end_drain();
             }
         }
+    }
+
+    /// Takes back what all threads have cached, whether they are gone or not, and gives back all that nothing live is in: the memory of free pages, and
+    /// the addresses that the heap has not grown to. It grows no more. True: nothing is live.
+    ///
+    /// Only for who has it alone.
+    #[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
+    pub(super) fn give_back_all(&mut self) -> bool {
+        for (_, cache) in self.caches() {
+            cache.flush(self);
+        }
+        self.collect(None, crate::cache::numbers());
+        self.region.trim();
+        let (heap, free) = (self.region.bytes(), self.region.free_bytes());
+        if let Some(used) = self.region.end_offset(self.reservation.base()) {
+            self.limit = self.limit.min((heap / PAGE) as u32);
+            // SAFETY: behind the pages that there are; there will be no other ones.
+            unsafe { self.reservation.shorten(used) };
+        }
+        heap == free
     }
 
     /// Figures of now.

@@ -37,6 +37,22 @@ impl Reservation {
         Some(Self { base: base?, len })
     }
 
+    /// Gives back the addresses behind the first `len` bytes, as far as they are whole pages.
+    ///
+    /// # Safety
+    ///
+    /// Nobody uses them any more, nor puts memory behind them.
+    #[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
+    pub(crate) unsafe fn shorten(&mut self, len: usize) {
+        let len = len.next_multiple_of(page_size());
+        if len < self.len {
+            let rest = self.base.as_ptr().wrapping_add(len);
+            // SAFETY: whole pages of the reservation, of which the caller says that nobody uses them.
+            NonNull::new(rest).into_iter().for_each(|rest| unsafe { system::release(rest, self.len - len) });
+            self.len = len;
+        }
+    }
+
     /// Where it begins: at a page.
     pub(crate) fn base(&self) -> NonNull<u8> {
         self.base

@@ -285,19 +285,22 @@ impl<const CLASSES: usize> Runs<CLASSES> {
 
 impl<const CLASSES: usize> Runs<CLASSES> {
     /// Hands free blocks of at least `order` with dirty pages to `discard`, which may discard what is in them, and says whether it
-    /// did. `all` of them; else as long as there are many dirty pages, at the end of the heap first, which is used least. O(blocks).
+    /// did; returns how many dirty pages there were in these. `all` of them, and those without; else as long as there are many dirty pages, at the end of the heap first, which is used least. O(blocks).
     /// Lock-free.
-    pub fn discard(&self, order: Order, all: bool, mut discard: impl FnMut(u32, u32) -> bool) {
+    pub fn discard(&self, order: Order, all: bool, mut discard: impl FnMut(u32, u32) -> bool) -> u32 {
+        let mut discarded = 0;
         let enough = if all { 0 } else { self.resident.most_dirty() / 2 };
         let mut visit = |block: BlockIndex, order: Order| {
             let pages = || block.get()..block.after(1, order).get();
             let dirty = pages().filter(|page| self.is_dirty(*page)).count() as u32;
-            if dirty > 0 && discard(block.get(), order.units()) {
-                pages().for_each(|page| self.set(page, Entry::DISCARDED));
+            // Of huge pages a clean one may be resident, because another one was used.
+            if (dirty > 0 || all) && discard(block.get(), order.units()) {
+                pages().filter(|page| self.is_dirty(*page)).for_each(|page| self.set(page, Entry::DISCARDED));
                 // Relaxed: a number.
                 self.resident.dirty.fetch_sub(dirty, Ordering::Relaxed);
+                discarded += dirty;
             }
-            if self.dirty() > enough { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            if all || self.dirty() > enough { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
         self.with_in_hand(|| {
             // What begins in a stretch is visited from its beginning to its end.
@@ -313,6 +316,7 @@ impl<const CLASSES: usize> Runs<CLASSES> {
         if all {
             write(&self.resident.most_out, self.resident.out());
         }
+        discarded
     }
 
     /// Discards, as `discard` does, pages that are free and dirty, from page `from` of `first` on, or from the block behind that: `all`

@@ -91,7 +91,7 @@ pub struct Meter {
     mapping: Parts,
 }
 
-/// What is resident of an allocator that has everything in one mapping, its metadata first.
+/// What is resident of an allocator that has everything in one reservation, its metadata first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Parts {
     pub metadata: u64,
@@ -147,11 +147,10 @@ impl Meter {
         Ok(())
     }
 
-    /// Looks at what is resident before a border and behind it, each as far as one mapping goes.
+    /// Looks at what is resident before a border and behind it, each as far as mappings lie side by side for which somebody has said
+    /// whether huge pages may be there; of those that nobody has, as far as one goes.
     pub fn look_at(&mut self, border: usize) -> io::Result<()> {
-        let text = read("/proc/self/smaps", &mut self.text)?;
-        let resident = |address: usize| value_at(text, address, "Rss:").unwrap_or(0);
-        let parts = Parts { metadata: resident(border.wrapping_sub(1)), heap: resident(border) };
+        let parts = parts_at(read("/proc/self/smaps", &mut self.text)?, border);
         if parts.sum() > self.mapping.sum() {
             self.mapping = parts;
         }
@@ -228,6 +227,37 @@ fn value_at(smaps: &str, address: usize, name: &str) -> Option<u64> {
     lines.take_while(|line| mapping(line).is_none()).find_map(|line| kilobytes(line, name))
 }
 
+/// What is resident around a border, in a text of `smaps`.
+fn parts_at(smaps: &str, border: usize) -> Parts {
+    let mut parts = Parts::default();
+    // Where the last one ended that belongs to the others, and whether something was said of it.
+    let (mut end, mut last_is_told) = (0, false);
+    let (mut addresses, mut resident) = (0..0, 0);
+    for line in smaps.lines() {
+        if let Some((next, _)) = mapping(line) {
+            (addresses, resident) = (next, 0);
+        } else if let Some(bytes) = kilobytes(line, "Rss:") {
+            resident = bytes;
+        } else if let Some(flags) = line.strip_prefix("VmFlags:") {
+            let is_told = flags.split_whitespace().any(|flag| flag == "nh" || flag == "hg");
+            let goes_on = addresses.start == end && is_told && last_is_told;
+            if addresses.end <= border {
+                parts.metadata = if goes_on { parts.metadata + resident } else { resident };
+            } else if addresses.start <= border {
+                // What ends elsewhere is another one's.
+                parts.metadata = if end == border { parts.metadata } else { 0 };
+                parts.heap = resident;
+            } else if goes_on {
+                parts.heap += resident;
+            } else {
+                break;
+            }
+            (end, last_is_told) = (addresses.end, is_told);
+        }
+    }
+    parts
+}
+
 fn pointer(address: usize) -> *mut libc::c_void {
     std::ptr::without_provenance_mut(address)
 }
@@ -265,6 +295,23 @@ pub mod tests {
         assert_eq!(value_at(smaps, 0x7000, "Rss:"), Some(12 << 10));
         assert_eq!(value_at(smaps, 0x7000, "Referenced:"), None);
         assert_eq!(value_at(smaps, 0xb000, "Rss:"), None);
+    }
+
+    #[test]
+    fn parts_are_mappings_side_by_side() {
+        let smaps = "1000-2000 rw-p 00000000 00:00 0 \nRss:           4 kB\nVmFlags: rd nh\n\
+                     3000-4000 rw-p 00000000 00:00 0 \nRss:           8 kB\nVmFlags: rd nh\n\
+                     4000-5000 ---p 00000000 00:00 0 \nRss:          16 kB\nVmFlags: nh\n\
+                     5000-6000 rw-p 00000000 00:00 0 \nRss:          32 kB\nVmFlags: rd nh\n\
+                     6000-7000 rw-p 00000000 00:00 0 \nRss:          64 kB\nVmFlags: rd hg\n\
+                     7000-8000 rw-p 00000000 00:00 0 \nRss:         128 kB\nVmFlags: rd\n";
+        let parts = |border| {
+            let Parts { metadata, heap } = parts_at(smaps, border);
+            (metadata >> 10, heap >> 10)
+        };
+        assert_eq!(parts(0x5000), (24, 96));
+        assert_eq!(parts(0x3000), (0, 120));
+        assert_eq!(parts(0x7000), (120, 128));
     }
 
     #[test]

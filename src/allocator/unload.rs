@@ -1,0 +1,192 @@
+//! A library that is unloaded gives back what its allocators have.
+//!
+//! What the loader calls when it unloads a library, it calls when the program ends, too; and then other threads may go on, so that nothing may be
+//! unmapped. Which of both it is, is seen by what was registered for the end of the program when the library was loaded: at the end that comes
+//! before, where a library is unloaded, after. That is so for libraries that the program loads as it runs. What others are linked with, or what was loaded
+//! before all others, may have been registered before the loader itself was; for these nothing is done.
+//!
+//! By then nobody else may be in the library, so that the caches of all threads can be emptied. An allocator that has nothing live is unmapped. One
+//! that has something keeps it, and gives back the memory of free pages and the addresses that it never used.
+
+use core::ffi::{CStr, c_char, c_int, c_void};
+use core::ops::Range;
+use core::ptr::{self, NonNull};
+
+use crate::sync::{AtomicPtr, AtomicU32, Ordering};
+
+use super::PoolAllocator;
+use super::shared::Shared;
+
+/// Allocators that were started, and may be static ones. What finds no place stays mapped.
+static STARTED: [AtomicPtr<PoolAllocator>; 64] = [const { AtomicPtr::new(ptr::null_mut()) }; 64];
+
+/// Whether the end of the program would be known.
+static STATE: AtomicU32 = AtomicU32::new(0);
+/// It would,
+const REGISTERED: u32 = 1;
+/// or has come.
+const ENDS: u32 = 2;
+
+#[used]
+// SAFETY: the section is an array of functions of this type.
+#[unsafe(link_section = ".init_array")]
+static LOADED: extern "C" fn() = {
+    extern "C" fn loaded() {
+        // SAFETY: the function is there until it is called: it is called when the library goes, at the latest.
+        if unsafe { libc::atexit(ends) } == 0 {
+            // Relaxed, here and below: one thread loads and unloads a library.
+            STATE.store(REGISTERED, Ordering::Relaxed);
+        }
+    }
+    loaded
+};
+
+extern "C" fn ends() {
+    STATE.store(ENDS, Ordering::Relaxed);
+}
+
+#[used]
+// SAFETY: as above.
+#[unsafe(link_section = ".fini_array")]
+static UNLOADED: extern "C" fn() = unloaded;
+
+extern "C" fn unloaded() {
+    if STATE.swap(ENDS, Ordering::Relaxed) != REGISTERED {
+        return;
+    }
+    let Some(data) = Image::own().and_then(Image::data_if_unloaded) else { return };
+    for place in &STARTED {
+        // Acquire: pairs with the Release in `note`; the allocator is seen as it was started.
+        let allocator = place.swap(ptr::null_mut(), Ordering::Acquire);
+        if !allocator.is_null() && data.contains(&allocator.addr()) {
+            // SAFETY: a static one, as it lies in the data of this library.
+            give_back(unsafe { &*allocator });
+        }
+    }
+}
+
+/// An allocator was started; if it is a static one, it is known when this library is unloaded. Lock-free.
+pub(super) fn note(allocator: &PoolAllocator) {
+    let allocator = ptr::from_ref(allocator).cast_mut();
+    for place in &STARTED {
+        // Release: pairs with the Acquire in `unloaded`. Relaxed on failure: the next place is tried.
+        if place.compare_exchange(ptr::null_mut(), allocator, Ordering::Release, Ordering::Relaxed).is_ok() {
+            return;
+        }
+    }
+}
+
+/// An allocator is dropped.
+pub(super) fn forget(allocator: &PoolAllocator) {
+    let allocator = ptr::from_ref(allocator).cast_mut();
+    for place in &STARTED {
+        // Relaxed, both: nothing is read because of it.
+        _ = place.compare_exchange(allocator, ptr::null_mut(), Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
+/// For an allocator of a library that goes, in which nobody is any more.
+fn give_back(allocator: &PoolAllocator) {
+    // Acquire: as in `shared`.
+    let Some(mut shared) = NonNull::new(allocator.shared.load(Ordering::Acquire)) else { return };
+    // SAFETY: it lives until it is unmapped below, and is nobody else's by now.
+    if unsafe { shared.as_mut() }.give_back_all() {
+        // Relaxed, both: nobody else is there. What the library does after this begins anew.
+        allocator.name.store(0, Ordering::Relaxed);
+        allocator.shared.store(ptr::null_mut(), Ordering::Relaxed);
+        // SAFETY: nothing is live in it, and nobody knows it any more.
+        unsafe { Shared::unmap(shared) };
+    }
+}
+
+/// A library or a program, as the loader tells of it. What it points to stays as it is until that is gone.
+#[derive(Clone, Copy)]
+struct Image(libc::dl_phdr_info);
+
+impl Image {
+    /// Goes through all that are loaded, in the order in which they were, until `visit` has found something.
+    fn find<R>(mut visit: impl FnMut(Image) -> Option<R>) -> Option<R> {
+        struct Search<'s, R>(&'s mut dyn FnMut(Image) -> Option<R>, Option<R>);
+        unsafe extern "C" fn next<R>(info: *mut libc::dl_phdr_info, _: usize, search: *mut c_void) -> c_int {
+            // SAFETY: the loader's, for the time of the call; and what is given below.
+            let (info, search) = unsafe { (&*info, &mut *search.cast::<Search<'_, R>>()) };
+            search.1 = (search.0)(Image(*info));
+            search.1.is_some().into()
+        }
+        let mut search = Search(&mut visit, None);
+        // SAFETY: the function is called with what it expects.
+        unsafe { libc::dl_iterate_phdr(Some(next::<R>), (&raw mut search).cast()) };
+        search.1
+    }
+
+    /// The one that this is in.
+    fn own() -> Option<Self> {
+        Self::find(|image| image.range()?.contains(&(&raw const STATE).addr()).then_some(image))
+    }
+
+    fn headers(self) -> &'static [libc::Elf64_Phdr] {
+        // SAFETY: the loader tells where they are, and how many.
+        unsafe { core::slice::from_raw_parts(self.0.dlpi_phdr.cast(), self.0.dlpi_phnum.into()) }
+    }
+
+    /// Its addresses.
+    fn range(self) -> Option<Range<usize>> {
+        let base = self.0.dlpi_addr as usize;
+        let loaded = || self.headers().iter().filter(|header| header.p_type == libc::PT_LOAD);
+        let start = loaded().map(|header| header.p_vaddr as usize).min()?;
+        let end = loaded().map(|header| (header.p_vaddr + header.p_memsz) as usize).max()?;
+        Some(base.wrapping_add(start)..base.wrapping_add(end))
+    }
+
+    /// What it says of itself to the loader.
+    fn dynamic(self, tag: i64) -> impl Iterator<Item = usize> {
+        const END: i64 = 0;
+        let headers = self.headers().iter().find(|header| header.p_type == libc::PT_DYNAMIC);
+        let first = headers.map(|header| (self.0.dlpi_addr as usize).wrapping_add(header.p_vaddr as usize));
+        let first = first.map(ptr::with_exposed_provenance::<[i64; 2]>);
+        // SAFETY: an array of pairs, up to one of this tag.
+        let entries = (0..).map_while(move |number| Some(unsafe { *first?.add(number) }));
+        entries.take_while(|[now, _]| *now != END).filter(move |[now, _]| *now == tag).map(|[_, value]| value as usize)
+    }
+
+    /// Texts of this tag.
+    fn texts(self, tag: i64) -> impl Iterator<Item = &'static [u8]> {
+        const TABLE: i64 = 5;
+        let base = self.0.dlpi_addr as usize;
+        // On some processors the loader leaves it as it is in the file.
+        let table = self.dynamic(TABLE).next().map(|table| if table < base { table + base } else { table });
+        self.dynamic(tag).filter_map(move |offset| {
+            let text = ptr::with_exposed_provenance::<c_char>(table? + offset);
+            // SAFETY: a text in the table of this image.
+            Some(unsafe { CStr::from_ptr(text) }.to_bytes())
+        })
+    }
+
+    /// The last part of its path.
+    fn name(self) -> &'static [u8] {
+        if self.0.dlpi_name.is_null() {
+            return &[];
+        }
+        // SAFETY: the loader's text.
+        let path = unsafe { CStr::from_ptr(self.0.dlpi_name) }.to_bytes();
+        path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
+    }
+
+    /// Where its data may be, if it can only have been loaded as the program ran.
+    fn data_if_unloaded(self) -> Option<Range<usize>> {
+        const NEEDED: i64 = 1;
+        const OWN_NAME: i64 = 14;
+        // SAFETY: a question.
+        let loader = unsafe { libc::getauxval(libc::AT_BASE) } as usize;
+        let mut is_loader_before = false;
+        let is_of_start = Self::find(|image| {
+            let is_self = image.0.dlpi_phdr == self.0.dlpi_phdr;
+            is_loader_before |= image.0.dlpi_addr as usize == loader;
+            let needs = |needed: &[u8]| needed == self.name() || self.texts(OWN_NAME).any(|own| own == needed);
+            let is_linked = || image.texts(NEEDED).any(needs);
+            let is_of_start = if is_self { !is_loader_before } else { is_linked() };
+            is_of_start.then_some(())
+        });
+        if self.name().is_empty() || loader == 0 || is_of_start.is_some() { None } else { self.range() }
+    }
+}
