@@ -54,28 +54,36 @@ impl PoolAllocator {
         fits && (class::of(from) < class::COUNT || self.resize_large(block, bytes.next_multiple_of(PAGE)))
     }
 
-    /// A block that is to be aligned to more than all classes are. Inlined, so that the class of a type's layout is a constant.
+    /// A block that is to be aligned to more than all classes are. Inlined, so that the class of a type's layout is a constant; and each call
+    /// is its last, so that it needs no registers of its caller's.
     #[inline(always)]
     fn alloc_aligned(&self, layout: Layout) -> *mut u8 {
         let class = class::of(layout);
         if class >= class::COUNT {
             return self.alloc_span(layout);
         }
-        let block = pointer(self.alloc_small(class));
-        if is_aligned(block, layout) { block } else { self.alloc_aligned_slow(class, block, layout) }
+        let block = pointer(self.cache().and_then(|cache| cache.pop(class)));
+        if !block.is_null() && is_aligned(block, layout) {
+            return block;
+        }
+        self.alloc_aligned_slow(class, block, layout)
     }
 
-    /// Sends a block that [stayed](Self::stay) back to where it came from, and tries another one. There it is of another class, so that this one
-    /// has one fewer of them.
+    /// The same where a cache had none, or one that [stayed](Self::stay): sends that back to where it came from, and tries another one. There it is
+    /// of another class, so that this one has one fewer of them.
     #[cold]
     fn alloc_aligned_slow(&self, class: usize, first: *mut u8, layout: Layout) -> *mut u8 {
         let mut block = first;
-        while let Some(misaligned) = NonNull::new(block).filter(|_| !is_aligned(block, layout)) {
-            // SAFETY: allocated just now, and nobody uses it.
-            unsafe { self.release(misaligned) };
+        loop {
+            if let Some(misaligned) = NonNull::new(block) {
+                // SAFETY: allocated just now, and nobody uses it.
+                unsafe { self.release(misaligned) };
+            }
             block = pointer(self.alloc_small(class));
+            if is_aligned(block, layout) {
+                return block;
+            }
         }
-        block
     }
 
     #[cold]
