@@ -5,7 +5,7 @@ use core::ptr::NonNull;
 
 use crate::error::{AddHeapError, ReleaseError};
 use crate::metadata::Table;
-use crate::raw::{BlockIndex, Buddy, Geometry, Home, Lane, LastFailure, NotLive, Order};
+use crate::raw::{BlockIndex, Buddy, Geometry, Home, Lane, LastFailure, Listing, NotLive, Order};
 use crate::sync::{Alive, AtomicU8, Ordering};
 
 /// The name of a heap within its pool, given in the order in which heaps were added, from 0; never used again: 2^64 of them
@@ -145,6 +145,11 @@ impl Heap {
 
     pub(crate) fn region(&self) -> &Region {
         &self.region
+    }
+
+    /// From now on it tells on the board what it has. Before others see the heap.
+    pub(crate) fn list(&mut self, listing: Listing) {
+        self.buddy.list(listing);
     }
 
     #[inline]

@@ -13,6 +13,7 @@ compile_error!("heapmaster needs atomics of 64 bits, which this target does not 
 
 #[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
 mod allocator;
+mod board;
 #[cfg_attr(not(feature = "std"), allow(dead_code, reason = "only the standard library tells threads apart"))]
 mod cache;
 mod check;

@@ -16,7 +16,7 @@ use crate::check::check;
 use crate::ground::Ground;
 #[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
 use crate::ground::Parts;
-use crate::sync::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64};
+use crate::sync::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, SharedU8, fence};
 #[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
 use crate::sys;
 
@@ -36,6 +36,8 @@ pub(crate) unsafe trait Zeroed: Default {}
 
 // SAFETY: a transparent wrapper of an atomic integer, which has the bit validity of the integer: zero is valid.
 unsafe impl Zeroed for AtomicU8 {}
+// SAFETY: as above.
+unsafe impl Zeroed for SharedU8 {}
 // SAFETY: as above.
 unsafe impl Zeroed for AtomicU16 {}
 // SAFETY: as above.
@@ -130,6 +132,65 @@ impl<T> Drop for Owned<T> {
 }
 
 impl<T: fmt::Debug> fmt::Debug for Owned<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+/// One value of several owners: an `Arc` whose allocation can fail.
+pub(crate) struct Shared<T>(NonNull<Counted<T>>);
+
+struct Counted<T> {
+    owners: AtomicU64,
+    value: T,
+}
+
+// SAFETY: as `Arc`: its value is given to all owners, and dropped by any of them.
+unsafe impl<T: Send + Sync> Send for Shared<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send + Sync> Sync for Shared<T> {}
+
+impl<T> Shared<T> {
+    pub(crate) fn new(value: T) -> Result<Self, Unavailable> {
+        Ok(Self(Owned::new(Counted { owners: AtomicU64::new(1), value })?.into_raw()))
+    }
+
+    fn counted(&self) -> &Counted<T> {
+        // SAFETY: it lives as long as one of its owners, such as this one.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl<T> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        // Relaxed: this owner keeps it.
+        self.counted().owners.fetch_add(1, Ordering::Relaxed);
+        Self(self.0)
+    }
+}
+
+impl<T> Deref for Shared<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.counted().value
+    }
+}
+
+impl<T> Drop for Shared<T> {
+    fn drop(&mut self) {
+        // Release: pairs with the fence below.
+        if self.counted().owners.fetch_sub(1, Ordering::Release) == 1 {
+            // Acquire: pairs with the Release above; the last owner drops it after what the others did with it.
+            fence(Ordering::Acquire);
+            // SAFETY: it came from `Owned::into_raw`, and this was its last owner.
+            drop(unsafe { Owned::from_raw(self.0) });
+        }
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Shared<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)
     }

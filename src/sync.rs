@@ -270,6 +270,7 @@ integer!(AtomicU16, AtomicU16, Companion, u16);
 integer!(AtomicU32, AtomicU32, Companion, u32);
 integer!(AtomicU64, AtomicU64, Companion, u64);
 // What all threads load in every operation, and which hardly ever changes.
+integer!(SharedU8, AtomicU8, CompanionOfEach, u8);
 integer!(SharedU64, AtomicU64, CompanionOfEach, u64);
 wrap!(AtomicPtr<T>, AtomicPtr, CompanionOfEach, *mut T, core::ptr::null_mut());
 
@@ -353,6 +354,16 @@ impl<T> Local<T> {
         // SAFETY: as above.
         return self.0.with_mut(|place| core::mem::replace(unsafe { &mut *place }, value));
     }
+}
+
+/// A fence, SeqCst, of a thread that has just done a read-modify-write: where that is a fence by itself, as on x86, it costs
+/// nothing.
+#[inline(always)]
+pub(crate) fn fence_after_exchange() {
+    #[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(all(loom, feature = "loom"))))]
+    atomic::compiler_fence(Ordering::SeqCst);
+    #[cfg(not(all(any(target_arch = "x86", target_arch = "x86_64"), not(all(loom, feature = "loom")))))]
+    fence(Ordering::SeqCst);
 }
 
 /// Lets other threads run: by the scheduler with the feature `std`, which takes it less than a microsecond if there are none, else by a

@@ -104,7 +104,7 @@ impl Heap {
     ///
     /// A failure, certified or not.
     pub fn search(&self, size: u32) -> Result<BlockIndex, Failure> {
-        let outcome = search(std::iter::once(&self.raw), 0, order(size), &self.last);
+        let outcome = search(std::iter::once(&self.raw), || self.raw.version(), order(size), &self.last);
         let failure = if outcome.is_certain { Failure::Certified } else { Failure::GaveUp };
         let (_, block) = outcome.found.map_err(|_| failure)?;
         self.own(block, size);

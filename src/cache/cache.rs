@@ -13,7 +13,7 @@ use super::depot::{Depot, MAGAZINE};
 use super::indices::ThreadIndex;
 use super::overflow::Outbox;
 use super::user::User;
-use super::window::{View, Window};
+use super::window::{Aside, View, Window};
 
 /// A value that is no unit and no order.
 const NONE: u64 = u64::MAX;
@@ -47,6 +47,7 @@ pub struct Own {
     pub(super) bins: Bins,
     pub(super) outboxes: [Outbox; OUTBOXES],
     pub(super) budget: Budget,
+    pub(super) aside: Aside,
 }
 
 /// What a cache counts when it is not on a fast path. Written by the owner alone. 64 bits each, as all counts of operations: at one a
@@ -206,7 +207,7 @@ impl<'a> Owner<'a> {
     }
 
     #[inline]
-    fn mine(self) -> State {
+    pub(super) fn mine(self) -> State {
         State::from_bits(self.own().mine.get())
     }
 

@@ -5,13 +5,13 @@
 //! does then it does without a cache.
 
 #[cfg(all(loom, feature = "loom"))]
-pub use models::{current, exit, indices, with_current};
+pub use models::{current, exit, indices, return_to, with_current};
 #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
-pub use threads::{current, exit, indices, with_current};
+pub use threads::{current, exit, indices, return_to, with_current};
 #[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
 pub use threads::{next_name, number, numbers, remember, remembered};
 #[cfg(not(any(feature = "std", all(loom, feature = "loom"))))]
-pub use without::{current, indices, with_current};
+pub use without::{current, indices, return_to, with_current};
 
 #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
 mod threads {
@@ -108,6 +108,20 @@ mod threads {
         })
     }
 
+    /// The cache of the calling thread in the pool of `caches`, if it has used that pool, but another one since: of use for threads
+    /// that use several pools in turn.
+    #[cold]
+    pub fn return_to(caches: &Caches) -> Option<Owner<'_>> {
+        let index = ThreadIndex::new(thread::index()?)?;
+        let cache = caches.get(index).filter(|cache| cache.user.term() == Some(INDICES.term(index)))?;
+        CURRENT.with(|current| {
+            current.pool.set(caches.id());
+            current.cache.set(NonNull::from(cache));
+        });
+        // SAFETY: this thread has become the user of the cache in `with_current`, until `exit`: it is so in its own term.
+        Some(unsafe { cache.owner() })
+    }
+
     /// A name for an allocator.
     #[cfg(all(feature = "allocator", unix))]
     pub fn next_name() -> u64 {
@@ -186,6 +200,11 @@ mod without {
     }
 
     /// As [`current`].
+    pub fn return_to(_: &Caches) -> Option<Owner<'_>> {
+        None
+    }
+
+    /// As [`current`].
     pub fn with_current(_: &Caches, _: u32) -> Option<Owner<'_>> {
         None
     }
@@ -215,6 +234,11 @@ mod models {
         let cache = caches.get(index).filter(|cache| cache.user.term() == Some(caches.indices().term(index)))?;
         // SAFETY: the thread is the user of the cache until `exit`.
         Some(unsafe { cache.owner() })
+    }
+
+    /// A thread of a model has all its caches at hand.
+    pub fn return_to(_: &Caches) -> Option<Owner<'_>> {
+        None
     }
 
     /// The cache of the calling thread, made if it must be.

@@ -31,6 +31,9 @@ impl Owner<'_> {
         if self.take_request() {
             self.flush(reach);
         }
+        if self.shown_aside().is_some_and(|heap| reach.heaps.get(heap.id).is_none()) {
+            self.leave_aside();
+        }
         if let Some(heap) = self.shown() {
             if reach.heaps.get(heap.id).is_none() {
                 self.leave();

@@ -45,7 +45,7 @@ pub use cache::{Owner, Served};
 pub use caches::{Caches, Reach};
 #[cfg(all(loom, feature = "loom"))]
 pub use current::exit;
-pub use current::{current, indices, with_current};
+pub use current::{current, indices, return_to, with_current};
 #[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
 pub use current::{next_name, number, numbers, remember, remembered};
 pub use indices::Indices;

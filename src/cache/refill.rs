@@ -69,7 +69,8 @@ impl Owner<'_> {
             return;
         }
         let first = self.own().budget.is_peak(order, capacity);
-        reach.heaps.by_age().find(|heap| self.refill_from(heap, order, wanted, first, reach));
+        let is_fit = |heap: &Heap| heap.start().is_some();
+        reach.heaps.take_first(order, is_fit, |heap| self.refill_from(heap, order, wanted, first, reach).then_some(()));
     }
 
     /// Fills an empty bin from the depot, until it has `wanted` blocks or no room for another magazine; false, if there was
@@ -98,7 +99,7 @@ impl Owner<'_> {
     /// of them is taken as others are, and so are all after many, but for the `first` blocks of a bin only when nothing else is
     /// there: so a thread gets stretches of its own, and what it cuts up for that is bounded by what it may cache.
     fn refill_from(self, heap: &Heap, order: Order, wanted: usize, first: bool, reach: &Reach<'_>) -> bool {
-        let Some(start) = heap.start().filter(|_| !heap.buddy().is_closed()) else { return false };
+        let Some(start) = heap.start() else { return false };
         let block_of = |entry: &Entry| BlockIndex::new(entry.0.wrapping_sub(start));
         let home_of = |entry: Entry| heap.home(block_of(&entry));
         let (bin, lane) = (BinIndex::of(order), self.lane());

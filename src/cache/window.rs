@@ -6,15 +6,19 @@
 //!
 //! Another thread may *close* the window, so that the owner's next operation takes the slow path and sees what is asked
 //! of it; the fast paths pay nothing for that, since they compare with the number of units anyway.
+//!
+//! The heap that was shown before stays *aside*, with a hazard of its own, for threads that use two heaps in turn: what the fast paths
+//! don't find in the window they look for there, without a pin. Heaps move from the window aside and never back, so that who
+//! looks into the window first and aside after that misses none.
 
 use core::cell::Cell;
 use core::ptr;
 
 use crate::heap::Heap;
-use crate::raw::StateWord;
+use crate::raw::{Order, StateWord};
 use crate::sync::{AtomicPtr, AtomicU16, AtomicU32, Ordering, fence};
 
-use super::bin::Entry;
+use super::bin::{BinIndex, Entry};
 use super::cache::Owner;
 
 /// What others see of a window. Only the owner shows something in it.
@@ -23,6 +27,8 @@ use super::cache::Owner;
 pub struct Window {
     /// The hazard. Null for none.
     heap: AtomicPtr<Heap>,
+    /// The hazard of the heap aside.
+    aside: AtomicPtr<Heap>,
     /// Units of the heap; 0 where the window is closed, which anyone may do.
     units: AtomicU32,
 }
@@ -54,6 +60,29 @@ impl Default for View {
     }
 }
 
+/// What the owner sees aside.
+#[derive(Debug, Default)]
+pub struct Aside {
+    view: View,
+    /// Units of the heap; 0 where there is none.
+    units: Cell<u32>,
+    /// How often it was of use since it is there.
+    uses: Cell<u32>,
+}
+
+/// So many uses of the heap aside turn the window to it: it may be the only one that is used.
+const MOST_USES: u32 = 64;
+
+impl View {
+    fn copy(&self, from: &Self) {
+        self.first.set(from.first.get());
+        self.states.set(from.states.get());
+        self.start.set(from.start.get());
+        #[cfg(all(loom, feature = "loom"))]
+        self.heap.set(from.heap.get());
+    }
+}
+
 /// A unit of the heap in the window, and of no other: it must not outlive the view.
 #[derive(Clone, Copy, Debug)]
 pub struct Unit(usize);
@@ -69,8 +98,9 @@ impl Unit {
 impl Window {
     /// Does it show this heap, for any thread? Of use for one that no window begins to show any more.
     pub fn shows(&self, heap: *const Heap) -> bool {
-        // Acquire: pairs with the Release in `leave`; who frees the heap comes after all that was done by way of the window.
-        ptr::eq(self.heap.load(Ordering::Acquire), heap)
+        // Acquire, both: pairs with the Release in `leave` and `put_aside`; who frees the heap comes after all that was done by way of
+        // the window. And the second comes after the first: a heap that was moved in between is seen aside.
+        ptr::eq(self.heap.load(Ordering::Acquire), heap) || ptr::eq(self.aside.load(Ordering::Acquire), heap)
     }
 
     /// Closes the window, for any thread. What is asked of the owner was written before.
@@ -151,9 +181,90 @@ impl<'a> Owner<'a> {
         self.cache().window.units.load(Ordering::Relaxed) == 0
     }
 
-    /// Shows `heap`, which the caller has found in the set; but the window stays closed if something is asked of the owner.
-    /// Whatever was a `Unit` is none any more.
+    /// The heap aside.
+    pub(super) fn shown_aside(self) -> Option<&'a Heap> {
+        // Relaxed: the owner's.
+        // SAFETY: null, or a heap that the hazard, this very pointer, keeps from being freed.
+        unsafe { self.cache().window.aside.load(Ordering::Relaxed).as_ref() }
+    }
+
+    /// The unit aside of this number within its heap, unless the window is closed.
+    fn inside_aside(self, unit: usize) -> Option<(&'a View, StateWord<'a>, usize)> {
+        let aside = &self.own().aside;
+        if unit >= aside.units.get() as usize || self.is_closed() {
+            return None;
+        }
+        #[cfg(all(loom, feature = "loom"))]
+        // SAFETY: as below.
+        unsafe { &*aside.view.heap.get() }.touch();
+        // SAFETY: `states` is the table of the heap aside, which has this unit, and the hazard keeps that from being freed.
+        Some((&aside.view, StateWord(unsafe { &*aside.view.states.get().add(unit) }), unit))
+    }
+
+    /// The heap aside was of use; now and then it is shown in the window, too, in place of what is there.
+    fn note_aside(self) {
+        let uses = &self.own().aside.uses;
+        uses.set(uses.get() + 1);
+        if uses.get() >= MOST_USES {
+            uses.set(0);
+            if let Some(heap) = self.shown_aside() {
+                self.show_only(heap);
+            }
+        }
+    }
+
+    /// [`pop`](Self::pop) from the heap aside.
+    pub fn pop_aside(self, order: Order, min_shift: u32) -> Option<*mut u8> {
+        let bin = BinIndex::of(order);
+        let (entry, top) = self.youngest(bin);
+        let number = entry.0.wrapping_sub(self.own().aside.view.start.get());
+        let (view, state, unit) = self.inside_aside(number as usize)?;
+        self.take(bin, top);
+        state.hand_out(self.mine().of_order(order));
+        let block = view.first.get().wrapping_add(unit << min_shift);
+        self.note_aside();
+        Some(block)
+    }
+
+    /// [`push`](Self::push) of a block of the heap aside.
+    pub fn push_aside(self, address: usize, min_shift: u32) -> Option<()> {
+        let offset = address.wrapping_sub(self.own().aside.view.first.get().addr());
+        let (view, state, unit) = self.inside_aside(offset.rotate_right(min_shift))?;
+        let order = state.read().order_if_like(self.mine())?;
+        let bin = BinIndex::of(order);
+        let room = self.room(bin)?;
+        state.hold(self.mine().of_order(order), order).ok()?;
+        self.put(bin, room, Entry(view.start.get().wrapping_add(unit as u32)));
+        self.note_aside();
+        Some(())
+    }
+
+    /// Nothing is aside any more.
+    pub(super) fn leave_aside(self) {
+        self.own().aside.units.set(0);
+        // Release: pairs with the Acquire in `shows`.
+        self.cache().window.aside.store(ptr::null_mut(), Ordering::Release);
+    }
+
+    /// Shows `heap`, which the caller has found in the set, and puts what was shown aside.
     pub(super) fn show(self, heap: &Heap) {
+        if heap.start().is_none() {
+            return;
+        }
+        if let Some(shown) = self.shown().filter(|shown| !ptr::eq(*shown, heap)) {
+            let (own, words) = (self.own(), shown.buddy().states().words());
+            own.aside.view.copy(&own.view);
+            own.aside.units.set(words.len() as u32);
+            own.aside.uses.set(0);
+            // Release: for the heap that was aside, as in `leave`; and before the one that is shown is replaced.
+            self.cache().window.aside.store(ptr::from_ref(shown).cast_mut(), Ordering::Release);
+        }
+        self.show_only(heap);
+    }
+
+    /// Shows `heap`, which the caller has found in the set or aside; but the window stays closed if something is asked of the owner.
+    /// Whatever was a `Unit` is none any more.
+    fn show_only(self, heap: &Heap) {
         let Some(start) = heap.start() else { return };
         let (window, view, words) = (&self.cache().window, &self.own().view, heap.buddy().states().words());
         self.forget_last();
@@ -162,7 +273,7 @@ impl<'a> Owner<'a> {
         view.start.set(start);
         #[cfg(all(loom, feature = "loom"))]
         view.heap.set(heap);
-        // Release: for the heap that was shown, as in `leave`.
+        // Release: for the heap that was shown, as in `leave`; and who sees this one sees that aside.
         window.heap.store(ptr::from_ref(heap).cast_mut(), Ordering::Release);
         // Relaxed: ordered by the fence.
         window.units.store(words.len() as u32, Ordering::Relaxed);

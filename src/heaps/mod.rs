@@ -13,7 +13,7 @@ use core::ptr::{self, NonNull};
 use crate::error::AddHeapError;
 use crate::heap::{Heap, HeapId, Region};
 use crate::metadata::{Owned, Unavailable};
-use crate::raw::Order;
+use crate::raw::{Listing, Order};
 use crate::sync::{AtomicPtr, Ordering, const_unless_loom};
 
 use readers::{Guard, Readers};
@@ -84,9 +84,12 @@ impl Heaps {
             let units = added.heap.buddy().geometry().units();
             added.heap.set_start(view.next_start(units));
             added.link = Link::since(era);
-            if self.replace(&current, Snapshot::with(view, &added, era)?, None)? {
+            let listing = view.listing()?;
+            added.heap.list(listing.clone());
+            if self.replace(&current, Snapshot::with(view, &added, &listing, era)?, None)? {
                 // The set owns it from now on.
                 added.into_raw();
+                listing.board.raise(listing.slot);
                 return Ok(id);
             }
             heap = Some(added);
@@ -100,6 +103,10 @@ impl Heaps {
             let current = self.pin();
             let next = Snapshot::without(current.view(), heap, self.readers.era())?;
             let removed = current.view().owned(heap.id);
+            // Before the next heap has this slot.
+            if let Some(Listing { board, slot }) = heap.buddy().listing() {
+                board.lower(*slot, 0);
+            }
             if self.replace(&current, next, removed)? {
                 return Ok(());
             }

@@ -4,10 +4,11 @@ use core::iter;
 use core::ptr::NonNull;
 
 use super::retired::{Link, Linked};
+use crate::board::Board;
 use crate::error::ReleaseError;
 use crate::heap::{Heap, HeapId, Region};
-use crate::metadata::{Owned, Table, Unavailable};
-use crate::raw::BlockIndex;
+use crate::metadata::{Owned, Shared, Table, Unavailable};
+use crate::raw::{BlockIndex, LastFailure, Listing, Order};
 use crate::sync::{Alive, AtomicPtr, Ordering};
 
 /// A heap in the set.
@@ -25,12 +26,17 @@ pub(crate) struct Snapshot {
     by_address: Table<AtomicPtr<Member>>,
     /// By the number of the first unit; the heaps without numbers come last.
     by_number: Table<AtomicPtr<Member>>,
+    /// By the slot on the board; null for none.
+    by_slot: Table<AtomicPtr<Member>>,
+    board: Shared<Board>,
+    /// Of allocations from all of these heaps: where one comes or goes, none is remembered.
+    last_failure: LastFailure,
     /// Heaps that there were before, of which those that are left have their ids.
     added: u64,
-    /// What the heaps that were removed add to the version of the pool, so that it only grows.
-    past_version: u64,
     /// Bytes in blocks of all heaps.
     capacity: usize,
+    /// The order of the largest block that one of them can form.
+    largest: Option<Order>,
     pub(super) link: Link<Self>,
     alive: Alive,
 }
@@ -161,9 +167,74 @@ impl<'a> View<'a> {
         self.0.map_or(0, |snapshot| snapshot.capacity)
     }
 
-    /// What removed heaps add to the version of the pool.
-    pub(crate) fn past_version(self) -> u64 {
-        self.0.map_or(0, |snapshot| snapshot.past_version)
+    /// The order of the largest block that one of them can form.
+    pub(crate) fn largest(self) -> Option<Order> {
+        self.0.and_then(|snapshot| snapshot.largest)
+    }
+
+    /// A number that is the same twice only if nothing was published in these heaps in between.
+    pub(crate) fn news(self) -> u64 {
+        self.0.map_or(0, |snapshot| snapshot.board.news())
+    }
+
+    /// The last certified failure of an allocation from all of these heaps. `None`: there never was a heap.
+    pub(crate) fn last_failure(self) -> Option<&'a LastFailure> {
+        self.0.map(|snapshot| &snapshot.last_failure)
+    }
+
+    /// What `take` takes from the first heap, in the order of slots, that has a block of `order` or a larger one in its stacks;
+    /// closed ones and those that are not `fit` are left alone. O(log heaps), and a look into each heap that lately had one.
+    pub(crate) fn take_first<R>(
+        self,
+        order: Order,
+        is_fit: impl Fn(&Heap) -> bool,
+        mut take: impl FnMut(&'a Heap) -> Option<R>,
+    ) -> Option<R> {
+        let snapshot = self.0?;
+        let (board, mut next) = (&snapshot.board, 0);
+        while let Some(slot) = board.first(order.get(), next) {
+            next = slot + 1;
+            // None: it is of another snapshot's heaps.
+            let Some(heap) = snapshot.by_slot.get(slot).filter(|place| !address(place).is_null()).map(heap) else {
+                continue;
+            };
+            if heap.buddy().is_closed() || !is_fit(heap) {
+                continue;
+            }
+            if let Some(taken) = take(heap) {
+                return Some(taken);
+            }
+            if board.lower(slot, order.get())
+                && let Some(taken) = take(heap)
+            {
+                board.raise(slot);
+                return Some(taken);
+            }
+        }
+        None
+    }
+
+    #[inline]
+    fn slots(self) -> Places<'a> {
+        self.0.map_or(&[], |snapshot| &snapshot.by_slot)
+    }
+
+    /// The board of the pool, a new one for the first heap.
+    fn board(self) -> Result<Shared<Board>, Unavailable> {
+        self.0.map_or_else(|| Shared::new(Board::new()), |snapshot| Ok(snapshot.board.clone()))
+    }
+
+    /// The lowest slot of the board that none of them has.
+    fn free_slot(self) -> usize {
+        let slots = self.slots();
+        slots.iter().position(|place| address(place).is_null()).unwrap_or(slots.len())
+    }
+
+    /// Where the next heap is to tell what it has.
+    pub(super) fn listing(self) -> Result<Listing, Unavailable> {
+        let (board, slot) = (self.board()?, self.free_slot());
+        board.make_room(slot + 1)?;
+        Ok(Listing { board, slot })
     }
 
     /// The id for the next heap.
@@ -199,20 +270,33 @@ impl<'a> View<'a> {
 
 impl Snapshot {
     /// A snapshot of the heaps of `view` and one more, the youngest, to be published in an era that is no earlier than this.
-    pub(super) fn with(view: View<'_>, added: &Owned<Member>, era: u64) -> Result<Self, Unavailable> {
+    pub(super) fn with(
+        view: View<'_>,
+        added: &Owned<Member>,
+        listing: &Listing,
+        era: u64,
+    ) -> Result<Self, Unavailable> {
         let (new, count) = (&added.heap, view.count() + 1);
         let insert = |places: Places<'_>, is_below: &dyn Fn(&Heap) -> bool| {
             let (lower, upper) = places.split_at(places.partition_point(|place| is_below(heap(place))));
             table(count, lower.iter().map(address).chain([added.as_ptr()]).chain(upper.iter().map(address)))
         };
         let number = |heap: &Heap| heap.start().unwrap_or(u32::MAX);
+        let Listing { board, slot } = listing;
+        let slots = view.slots();
+        let by_slot = table(slots.len().max(slot + 1), slots.iter().map(address))?;
+        // Relaxed: as in `table`.
+        by_slot[*slot].store(added.as_ptr(), Ordering::Relaxed);
         Ok(Self {
             by_age: insert(view.ages(), &|_| true)?,
             by_address: insert(view.addresses(), &|heap| heap.region().start() < new.region().start())?,
             by_number: insert(view.numbers(), &|heap| number(heap) <= number(new))?,
+            by_slot,
+            board: board.clone(),
+            last_failure: LastFailure::new(),
             added: new.id.next().0,
-            past_version: view.past_version(),
             capacity: view.capacity().saturating_add(new.capacity()),
+            largest: view.largest().max(Some(new.buddy().geometry().max_order())),
             link: Link::since(era),
             alive: Alive::default(),
         })
@@ -220,20 +304,23 @@ impl Snapshot {
 
     /// A snapshot of the heaps of `view` but for one.
     pub(super) fn without(view: View<'_>, removed: &Heap, era: u64) -> Result<Self, Unavailable> {
-        /// More than what threads that were late can have added to a version since it was read.
-        const LATE: u64 = 1 << 32;
         let others = |places: Places<'_>| {
             let others = places.iter().filter(|place| !core::ptr::eq(heap(place), removed)).map(address);
             table(view.count() - 1, others)
         };
         let left = view.by_age().filter(|heap| heap.id != removed.id);
+        let is_removed = |place: &AtomicPtr<Member>| !address(place).is_null() && core::ptr::eq(heap(place), removed);
+        let slot = |place: &AtomicPtr<Member>| if is_removed(place) { core::ptr::null_mut() } else { address(place) };
         Ok(Self {
             by_age: others(view.ages())?,
             by_address: others(view.addresses())?,
             by_number: others(view.numbers())?,
+            by_slot: table(view.slots().len(), view.slots().iter().map(slot))?,
+            board: view.board()?,
+            last_failure: LastFailure::new(),
             added: view.next_id().0,
-            past_version: view.past_version().wrapping_add(removed.buddy().version()).wrapping_add(LATE),
-            capacity: left.map(Heap::capacity).fold(0, usize::saturating_add),
+            capacity: left.clone().map(Heap::capacity).fold(0, usize::saturating_add),
+            largest: left.map(|heap| heap.buddy().geometry().max_order()).max(),
             link: Link::since(era),
             alive: Alive::default(),
         })
@@ -262,7 +349,10 @@ mod tests {
     extern crate std;
 
     use super::*;
-    use crate::raw::Order;
+
+    fn listing(view: View<'_>) -> Listing {
+        view.listing().expect("a few bytes")
+    }
 
     fn member(id: u64, base: usize, start: Option<u32>) -> Owned<Member> {
         let region = Region::new(core::ptr::without_provenance_mut(base), 4096, 6).expect("a region");
@@ -276,7 +366,7 @@ mod tests {
     #[test]
     fn ids_do_not_come_again() {
         let last = member(u32::MAX.into(), 1 << 20, Some(0));
-        let snapshot = Snapshot::with(View(None), &last, 0).expect("tables");
+        let snapshot = Snapshot::with(View(None), &last, &listing(View(None)), 0).expect("tables");
         assert_eq!(View(Some(&snapshot)).next_id(), HeapId(1 << 32));
         let empty = Snapshot::without(View(Some(&snapshot)), &last.heap, 0).expect("tables");
         assert_eq!(View(Some(&empty)).next_id(), HeapId(1 << 32));
@@ -288,9 +378,10 @@ mod tests {
         let starts = [Some(64), None, Some(u32::MAX - 64), Some(256), Some(128)];
         let members: std::vec::Vec<_> =
             (0..).zip(starts).map(|(id, start)| member(id, (id as usize + 1) << 20, start)).collect();
-        let mut snapshot = Snapshot::with(View(None), &members[0], 0).expect("tables");
+        let mut snapshot = Snapshot::with(View(None), &members[0], &listing(View(None)), 0).expect("tables");
         for member in &members[1..] {
-            snapshot = Snapshot::with(View(Some(&snapshot)), member, 0).expect("tables");
+            let view = View(Some(&snapshot));
+            snapshot = Snapshot::with(view, member, &listing(view), 0).expect("tables");
         }
         let view = View(Some(&snapshot));
         let found = |number| view.numbered(number).map(|(heap, block)| (heap.id.0, block.get()));

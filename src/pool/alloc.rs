@@ -1,16 +1,15 @@
 //! Allocation.
 
 use core::alloc::Layout;
-use core::iter;
 use core::ptr::{self, NonNull};
 
 use super::{MemoryPool, count};
-use crate::cache::current;
+use crate::cache::{current, return_to};
 use crate::error::AllocError;
 use crate::heap::{Heap, HeapId};
-use crate::heaps::Pinned;
+use crate::heaps::View;
 use crate::raw::search::{Outcome, is_enough};
-use crate::raw::{self, BlockIndex, Buddy, Exhausted, Lane, LastFailure, Order, State};
+use crate::raw::{self, BlockIndex, Exhausted, Lane, LastFailure, Order, State};
 use crate::sync::yield_now;
 
 /// Blocks of a batch that are in hand at once.
@@ -26,6 +25,12 @@ const MAX_WAITS: u32 = 3;
 
 /// No block: what there was instead, or `None` where no heap could ever have it.
 type Refused = Option<Exhausted>;
+
+/// Where an allocation looks.
+enum Scope<'a> {
+    All(View<'a>),
+    One(&'a Heap),
+}
 
 impl MemoryPool {
     /// Allocates a block of at least `size` bytes; null when there is none, or for 0 bytes. What there is not, and why,
@@ -97,7 +102,7 @@ impl MemoryPool {
         if let Some(block) = order.and_then(|order| self.pop(order)).and_then(NonNull::new) {
             return Ok(block);
         }
-        self.take_slow(order).map_err(|refused| self.explain(self.heaps.pin().view().by_age(), requested, refused))
+        self.take_slow(order).map_err(|refused| self.explain(&Scope::All(self.heaps.pin().view()), requested, refused))
     }
 
     /// As [`alloc`](Self::alloc), from one heap: a NUMA node, a DMA region.
@@ -118,15 +123,15 @@ impl MemoryPool {
         let requested = bytes_of(layout)?;
         let pinned = self.heaps.pin();
         let found = pinned.view().get(heap).ok_or(AllocError::UnknownHeap { requested, heap })?;
-        let heaps = iter::once(found);
+        let scope = Scope::One(found);
         let order = self.config.order_for(requested);
         let cached = order.and_then(|order| current(&self.caches)?.pop_from(heap, order, self.config.min_shift));
         if let Some(block) = cached.and_then(NonNull::new) {
             return Ok(block);
         }
-        let taken = self.take_from_heaps(&pinned, heaps.clone(), order, found.last_failure());
+        let taken = self.take_from_heaps(&scope, order);
         self.count_past_cache(usize::from(taken.is_ok()), 0);
-        taken.map_err(|refused| self.explain(heaps, requested, refused))
+        taken.map_err(|refused| self.explain(&scope, requested, refused))
     }
 
     /// Allocates up to `blocks.len()` blocks of one layout, for few atomic operations, and returns how many there were;
@@ -162,19 +167,20 @@ impl MemoryPool {
         let requested = bytes_of(layout)?;
         let order = self.config.order_for(requested);
         let pinned = self.heaps.pin();
-        let heaps = pinned.view().by_age();
+        let scope = Scope::All(pinned.view());
         let mut filled = 0;
         while filled < blocks.len() {
             if let Some(order) = order {
-                for heap in heaps.clone().filter(|heap| !heap.buddy().is_closed()) {
+                scope.take_first(order, |heap| {
                     filled += fill(heap, order, self.lane(), &mut blocks[filled..]);
-                }
+                    (filled == blocks.len()).then_some(())
+                });
             }
             let Some(place) = blocks.get_mut(filled) else { break };
             // The stacks are empty: a search for one more also merges and tidies them.
-            match self.take_from_heaps(&pinned, heaps.clone(), order, &self.last_failure) {
+            match self.take_from_heaps(&scope, order) {
                 Ok(block) => *place = block.as_ptr(),
-                Err(refused) if filled == 0 => return Err(self.explain(heaps, requested, refused)),
+                Err(refused) if filled == 0 => return Err(self.explain(&scope, requested, refused)),
                 Err(_) => break,
             }
             filled += 1;
@@ -189,16 +195,31 @@ impl MemoryPool {
         current(&self.caches)?.pop(order, self.config.min_shift)
     }
 
+    /// Pops a block from the cache of this thread, if that is the one of a pool that it used before the last one, or the block is in
+    /// the heap aside of the one that the cache works with.
+    fn pop_aside(&self, order: Order) -> Option<*mut u8> {
+        match current(&self.caches) {
+            Some(cache) => cache.pop_aside(order, self.config.min_shift),
+            None => {
+                let cache = return_to(&self.caches)?;
+                cache.pop(order, self.config.min_shift).or_else(|| cache.pop_aside(order, self.config.min_shift))
+            }
+        }
+    }
+
     /// Takes a block that the fast path could not: by way of the cache, where there can be one, or from the heaps.
     #[cold]
     fn take_slow(&self, want: Option<Order>) -> Result<NonNull<u8>, Refused> {
+        if let Some(block) = want.and_then(|want| self.pop_aside(want)).and_then(NonNull::new) {
+            return Ok(block);
+        }
         let pinned = self.pin();
         if let (Some(want), Some(cache)) = (want, self.cache())
             && let Some(block) = cache.pop_slow(want, &self.reach(&pinned)).and_then(NonNull::new)
         {
             return Ok(block);
         }
-        let taken = self.take_from_heaps(&pinned, pinned.view().by_age(), want, &self.last_failure);
+        let taken = self.take_from_heaps(&Scope::All(pinned.view()), want);
         self.count_past_cache(usize::from(taken.is_ok()), 0);
         taken
     }
@@ -206,31 +227,20 @@ impl MemoryPool {
     /// Takes a block from the stacks of the first heap that has one; or, when all that is cached within reach was given back
     /// to the heaps, by a search. If that fails, the other threads are asked to flush, and the ones that are just in time help;
     /// and while another thread is giving back what was within reach, all is done again.
-    fn take_from_heaps<'a, H>(
-        &self,
-        pinned: &Pinned<'_>,
-        heaps: H,
-        want: Option<Order>,
-        last: &LastFailure,
-    ) -> Result<NonNull<u8>, Refused>
-    where
-        H: Iterator<Item = &'a Heap> + Clone,
-    {
-        let open = || heaps.clone().filter(|heap| !heap.buddy().is_closed());
+    fn take_from_heaps(&self, scope: &Scope<'_>, want: Option<Order>) -> Result<NonNull<u8>, Refused> {
         let lane = self.lane();
-        let stacks = |want: Order| open().find_map(|heap| Some(heap.pointer(heap.buddy().alloc(want, lane)?)));
+        let stacks = |want: Order| scope.take_first(want, |heap| Some(heap.pointer(heap.buddy().alloc(want, lane)?)));
         if let Some(block) = want.and_then(stacks) {
             return Ok(block);
         }
-        let possible = want.filter(|want| heaps.clone().any(|heap| heap.buddy().geometry().max_order() >= *want));
-        let Some(want) = possible else {
+        let Some(want) = want.filter(|want| scope.largest() >= Some(*want)) else {
             count(&self.counters.failures, 1);
             return Err(None);
         };
+        let Some(last) = scope.last_failure() else { return Err(None) };
         // Only now is the thread's cache of use.
         let now = self.pin();
         let (own, reach) = (self.cache(), self.reach(&now));
-        let past_version = pinned.view().past_version();
         let (mut waits, mut rounds, mut steps) = (0, 0, 0);
         loop {
             let reclaimed = reach.reclaim(own);
@@ -241,9 +251,14 @@ impl MemoryPool {
             }
             count(&self.counters.searches, u64::from(waits == 0));
             // While nobody publishes anything, another search costs nothing.
-            let outcome = self.search_slow(heaps.clone().map(Heap::buddy), past_version, want, last);
+            let outcome = self.search_slow(scope, want, last);
             let exhausted = match outcome.found {
-                Ok((place, block)) => return heaps.clone().nth(place).map(|heap| heap.pointer(block)).ok_or(None),
+                Ok((place, block)) => {
+                    let found = scope.heaps().nth(place).ok_or(None)?;
+                    // The search has tidied it; and if it should have been looked into before, it will be from now on.
+                    found.buddy().tell_of_stacks();
+                    return Ok(found.pointer(block));
+                }
                 Err(exhausted) => exhausted,
             };
             (rounds, steps) = (rounds + outcome.rounds, steps + outcome.steps);
@@ -263,11 +278,12 @@ impl MemoryPool {
     }
 
     #[cold]
-    fn search_slow<'a, H>(&self, heaps: H, past_version: u64, want: Order, last: &LastFailure) -> Outcome
-    where
-        H: Iterator<Item = &'a Buddy> + Clone,
-    {
-        let outcome = raw::search(heaps, past_version, want, last);
+    fn search_slow(&self, scope: &Scope<'_>, want: Order, last: &LastFailure) -> Outcome {
+        let heaps = scope.heaps().map(Heap::buddy);
+        let outcome = match *scope {
+            Scope::All(view) => raw::search(heaps, || view.news(), want, last),
+            Scope::One(heap) => raw::search(heaps, || heap.buddy().version(), want, last),
+        };
         count(&self.counters.sweeps, u64::from(outcome.rounds));
         count(&self.counters.merges, outcome.merges);
         #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
@@ -278,15 +294,9 @@ impl MemoryPool {
     }
 
     #[cold]
-    fn explain<'a>(
-        &self,
-        heaps: impl Iterator<Item = &'a Heap> + Clone,
-        requested: usize,
-        refused: Refused,
-    ) -> AllocError {
-        let capacity = heaps.clone().map(Heap::capacity).fold(0, usize::saturating_add);
-        let largest = heaps.map(|heap| heap.buddy().geometry().max_order()).max();
-        match (refused, largest) {
+    fn explain(&self, scope: &Scope<'_>, requested: usize, refused: Refused) -> AllocError {
+        let capacity = scope.capacity();
+        match (refused, scope.largest()) {
             (_, None) => AllocError::NoHeap { requested },
             (None, Some(order)) => {
                 AllocError::TooLarge { requested, largest_block: self.config.bytes(order), capacity }
@@ -297,6 +307,48 @@ impl MemoryPool {
                 free: self.config.bytes_of(free_units),
                 capacity,
             },
+        }
+    }
+}
+
+impl<'a> Scope<'a> {
+    fn heaps(&self) -> impl Iterator<Item = &'a Heap> + Clone {
+        let (all, one) = match *self {
+            Self::All(view) => (view, None),
+            Self::One(heap) => (View::default(), Some(heap)),
+        };
+        all.by_age().chain(one)
+    }
+
+    /// What `take` takes from the first heap that has a block of `order` or a larger one in its stacks.
+    fn take_first<R>(&self, order: Order, mut take: impl FnMut(&'a Heap) -> Option<R>) -> Option<R> {
+        match *self {
+            Self::All(view) => view.take_first(order, |_| true, take),
+            Self::One(heap) => Some(heap).filter(|heap| !heap.buddy().is_closed()).and_then(&mut take),
+        }
+    }
+
+    /// The last failure of an allocation there. `None`: there never was a heap.
+    fn last_failure(&self) -> Option<&'a LastFailure> {
+        match *self {
+            Self::All(view) => view.last_failure(),
+            Self::One(heap) => Some(heap.last_failure()),
+        }
+    }
+
+    /// The order of the largest block that they can form.
+    fn largest(&self) -> Option<Order> {
+        match *self {
+            Self::All(view) => view.largest(),
+            Self::One(heap) => Some(heap.buddy().geometry().max_order()),
+        }
+    }
+
+    /// Bytes in blocks.
+    fn capacity(&self) -> usize {
+        match *self {
+            Self::All(view) => view.capacity(),
+            Self::One(heap) => heap.capacity(),
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::config::{Builder, Config};
 use crate::error::AddHeapError;
 use crate::heap::{HeapId, Region};
 use crate::heaps::{Heaps, Pinned};
-use crate::raw::{Lane, LastFailure, Order};
+use crate::raw::{Lane, Order};
 use crate::sync::const_unless_loom;
 use crate::units::Bytes;
 #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
@@ -84,7 +84,6 @@ pub struct MemoryPool {
     config: Config,
     heaps: Heaps,
     caches: Caches,
-    last_failure: LastFailure,
     counters: Counters,
     /// The threads of sweepers, to be woken by an allocation that had to sweep by itself.
     #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
@@ -106,7 +105,6 @@ impl MemoryPool {
                 config,
                 heaps: Heaps::new(),
                 caches,
-                last_failure: LastFailure::new(),
                 counters: Counters::new(),
                 #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
                 wakers: Wakers::new(),

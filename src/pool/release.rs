@@ -3,7 +3,7 @@
 use core::ptr::NonNull;
 
 use super::MemoryPool;
-use crate::cache::current;
+use crate::cache::{current, return_to};
 use crate::error::{ReleaseBatchError, ReleaseError};
 use crate::heap::Heap;
 use crate::heaps::View;
@@ -82,7 +82,14 @@ impl MemoryPool {
 
     #[cold]
     fn release_slow(&self, address: usize) -> Result<(), ReleaseError> {
-        if current(&self.caches).and_then(|cache| cache.push_to_outbox(address, self.config.min_shift)).is_some() {
+        let min_shift = self.config.min_shift;
+        let pushed = match current(&self.caches) {
+            Some(cache) => cache.push_aside(address, min_shift).or_else(|| cache.push_to_outbox(address, min_shift)),
+            // It may have used another pool since.
+            None => return_to(&self.caches)
+                .and_then(|cache| cache.push(address, min_shift).or_else(|| cache.push_aside(address, min_shift))),
+        };
+        if pushed.is_some() {
             return Ok(());
         }
         let pinned = self.pin();

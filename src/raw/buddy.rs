@@ -8,8 +8,9 @@ use super::stack::{Chain, FreeStack, Links};
 use super::state::{Kind, Node, State};
 use super::states::States;
 use super::walk::HandTables;
+use crate::board::Board;
 use crate::ground::Ground;
-use crate::metadata::{Source, Unavailable};
+use crate::metadata::{Shared, Source, Unavailable};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// Stale entries that one allocation drops from one stack before it looks elsewhere, so that no allocation pays for
@@ -47,6 +48,15 @@ pub struct Buddy {
     tables: Ground,
     /// 1 while nobody shall allocate here, because somebody wants all of it.
     pub(super) closed: AtomicU32,
+    /// Where it tells what it has. An allocator's heap is the only one, and nobody asks for it.
+    listing: Option<Listing>,
+}
+
+/// Which heap of a pool it is, and the board of that.
+#[derive(Clone, Debug)]
+pub(crate) struct Listing {
+    pub(crate) board: Shared<Board>,
+    pub(crate) slot: usize,
 }
 
 impl Buddy {
@@ -84,6 +94,7 @@ impl Buddy {
             hand: HandTables::new(&geometry, source)?,
             tables: Ground::given(),
             closed: AtomicU32::new(0),
+            listing: None,
             geometry,
         })
     }
@@ -261,6 +272,32 @@ impl Buddy {
     #[inline]
     pub(super) fn push(&self, chain: Chain, order: Order, lane: Lane) {
         self.lanes.own(lane, order.slot()).push(&self.links, chain);
+        self.tell(order);
+    }
+
+    /// Something was published just now, by a read-modify-write of this thread; in a stack of this order, if it is in one.
+    #[inline]
+    fn tell(&self, order: Order) {
+        if let Some(Listing { board, slot }) = &self.listing {
+            board.published(*slot, order.get());
+        }
+    }
+
+    /// Blocks are in stacks that were free all the time: their nodes were not there for a while, or nobody knew of them.
+    pub(crate) fn tell_of_stacks(&self) {
+        if let Some(Listing { board, slot }) = &self.listing {
+            board.raise(*slot);
+        }
+    }
+
+    /// From now on it tells what it has there. Before others see the heap.
+    pub(crate) fn list(&mut self, listing: Listing) {
+        self.listing = Some(listing);
+    }
+
+    /// Where it tells what it has.
+    pub(crate) fn listing(&self) -> Option<&Listing> {
+        self.listing.as_ref()
     }
 
     /// `Live` → `Free`: releases the block, and returns its order. Lock-free; no merging.
@@ -338,6 +375,7 @@ impl Buddy {
     pub(super) fn note_displaced(&self) {
         // Release: pairs with the Acquire in `version`; makes the publication visible to whoever counts it.
         self.displaced.fetch_add(1, Ordering::Release);
+        self.tell(Order::ZERO);
     }
 
     /// How many nodes may be out of place.

@@ -173,6 +173,7 @@ impl Buddy {
             // Last, with its Release: who sees it sees what was left.
             self.note_displaced();
         }
+        self.tell_of_stacks();
         dropped
     }
 

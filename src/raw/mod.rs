@@ -42,6 +42,7 @@ pub mod stop;
 pub mod walk;
 
 pub use batch::Batch;
+pub(crate) use buddy::Listing;
 pub use buddy::{Buddy, NotLive};
 #[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
 pub use group::Slots;

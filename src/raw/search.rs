@@ -208,15 +208,13 @@ pub fn is_enough(rounds: u32, steps: u64) -> bool {
 /// or have blocks in transit, and not for ever. O(blocks) a round; units in transit count as blocks.
 ///
 /// It fails when the block was certainly not there; after a bounded number of rounds in each of which another thread
-/// published something; or when one had something in transit for as long as a search waits. Closed heaps are passed over;
-/// `past_version` is what heaps that are no longer there add to the version.
+/// published something; or when one had something in transit for as long as a search waits. Closed heaps are passed over.
+/// `version` is a number that is the same twice only if nothing was published in between, in closed heaps either.
 #[cold]
-pub fn search<'a, H>(heaps: H, past_version: u64, want: Order, last: &LastFailure) -> Outcome
+pub fn search<'a, H>(heaps: H, version: impl Fn() -> u64, want: Order, last: &LastFailure) -> Outcome
 where
     H: Iterator<Item = &'a Buddy> + Clone,
 {
-    // Of closed heaps, too: the version must not fall behind one that was remembered.
-    let version = || heaps.clone().map(Buddy::version).fold(past_version, u64::wrapping_add);
     let mut outcome = Outcome::default();
     let mut waits = 0;
     loop {
@@ -290,7 +288,7 @@ mod tests {
     }
 
     fn search_for(heap: &Buddy, want: Order, last: &LastFailure) -> Outcome {
-        search(core::iter::once(heap), 0, want, last)
+        search(core::iter::once(heap), || heap.version(), want, last)
     }
 
     #[test]

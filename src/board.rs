@@ -1,0 +1,308 @@
+//! The board of a pool: what its heaps tell together, so that nobody need ask each of them.
+//!
+//! - **News.** Was anything published since somebody looked? Who looks *arms* the word; the first one who publishes afterwards counts and
+//!   disarms it. So as long as nobody looks, to publish costs one load of a line that hardly ever changes.
+//! - **Reach.** In which heaps may blocks be? For each heap, by its *slot*, a number above the orders that its stacks may have
+//!   something of; above these numbers a tree of their maxima, so that the first heap with a block of some order is found in
+//!   O(log heaps). These are hints: too high a number costs a look into the heap, which lowers it; too low a one, a search.
+//!
+//! Who lowers a number looks once more afterwards, and who publishes looks at the number afterwards, with a fence on each side: so one of the two
+//! sees what the other did.
+
+use core::fmt;
+use core::ptr;
+
+use crate::metadata::{Owned, Table, Unavailable};
+use crate::sync::{AtomicPtr, Ordering, SharedU8, SharedU64, const_unless_loom, fence, fence_after_exchange};
+
+/// The bit of the news that says whether somebody wants to know; the others count.
+const ARMED: u64 = 1;
+const ONE: u64 = 2;
+
+/// Above all orders.
+const ALL: u8 = u8::MAX;
+
+/// Entries below one of the next level.
+#[cfg(not(all(loom, feature = "loom")))]
+const FAN: usize = 64;
+/// Under loom few: each is a tracked object.
+#[cfg(all(loom, feature = "loom"))]
+const FAN: usize = 2;
+
+/// Levels of the tree, enough for all heaps that fit into memory.
+const DEPTH: usize = 8;
+
+/// The board of a pool.
+pub(crate) struct Board {
+    news: SharedU64,
+    /// Null as long as there is but one slot.
+    levels: AtomicPtr<Levels>,
+}
+
+/// A tree of maxima. One that became too small stays until the board goes, for those who are looking at it.
+struct Levels {
+    smaller: *mut Levels,
+    entries: Table<SharedU8>,
+    /// Where each level begins, the one of the heaps first, and the last one ends.
+    begins: [usize; DEPTH + 1],
+    depth: usize,
+}
+
+impl Board {
+    const_unless_loom! {
+        pub(crate) fn new() -> Self {
+            Self { news: SharedU64::new(0), levels: AtomicPtr::new(ptr::null_mut()) }
+        }
+    }
+
+    /// The news now: while it is the same later, nothing was published since. It counts failures that something followed, and so
+    /// does not come again.
+    pub(crate) fn news(&self) -> u64 {
+        // Relaxed: ordered by the fence below.
+        let mut seen = self.news.load(Ordering::Relaxed);
+        while seen & ARMED == 0 {
+            // Relaxed, both: as above.
+            match self.news.compare_exchange(seen, seen | ARMED, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => seen |= ARMED,
+                Err(now) => seen = now,
+            }
+        }
+        // SeqCst: pairs with the fence in `published`: either the caller sees what was published, or who published it sees that the news is
+        // armed.
+        fence(Ordering::SeqCst);
+        seen
+    }
+
+    /// Something was published in the heap of this slot, by a read-modify-write that the caller has done, and a block of this
+    /// order may be in a stack of it now.
+    #[inline]
+    pub(crate) fn published(&self, slot: usize, order: u32) {
+        // SeqCst: pairs with the fences in `news` and `lower`.
+        fence_after_exchange();
+        // Relaxed: ordered by the fence.
+        let seen = self.news.load(Ordering::Relaxed);
+        if seen & ARMED != 0 {
+            // Relaxed, both: ordered by the fences. If it fails, somebody else has told it, and who armed it since sees what was published.
+            let _ = self.news.compare_exchange(seen, (seen & !ARMED) + ONE, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        if let Some(levels) = self.levels()
+            && levels.entry(0, slot).load(Ordering::Relaxed) <= order as u8
+        {
+            levels.raise(slot, order as u8 + 1);
+        }
+    }
+
+    /// The first slot from `from` on where a block of this order or a larger one may be.
+    #[inline]
+    pub(crate) fn first(&self, order: u32, from: usize) -> Option<usize> {
+        match self.levels() {
+            Some(levels) => levels.first(order as u8, from),
+            None => (from == 0).then_some(0),
+        }
+    }
+
+    /// The heap of this slot had no block of this order or a larger one. True: the caller is to look once more, and to call
+    /// [`raise`](Self::raise) if there is one.
+    pub(crate) fn lower(&self, slot: usize, order: u32) -> bool {
+        let Some(entry) = self.levels().map(|levels| levels.entry(0, slot)) else { return false };
+        // Relaxed, all: ordered by the fence.
+        let seen = entry.load(Ordering::Relaxed);
+        if seen > order as u8 {
+            let _ = entry.compare_exchange(seen, order as u8, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        // SeqCst: pairs with the fence in `published`: either the caller finds there what was published, or who published it raises
+        // the number again.
+        fence(Ordering::SeqCst);
+        true
+    }
+
+    /// There may be anything in the heap of this slot.
+    pub(crate) fn raise(&self, slot: usize) {
+        if let Some(levels) = self.levels() {
+            levels.raise(slot, ALL);
+        }
+    }
+
+    /// Makes room for so many slots.
+    pub(crate) fn make_room(&self, slots: usize) -> Result<(), Unavailable> {
+        let mut current = self.levels();
+        while slots > current.map_or(1, |levels| levels.begins[1]) {
+            let new = Owned::new(Levels::over(current, 2 * slots)?)?.into_raw();
+            let old = current.map_or(ptr::null_mut(), |levels| ptr::from_ref(levels).cast_mut());
+            // Release: pairs with the Acquire in `levels`. Relaxed on failure: loaded again.
+            let stored = self.levels.compare_exchange(old, new.as_ptr(), Ordering::Release, Ordering::Relaxed);
+            if stored.is_err() {
+                // SAFETY: it was not stored, so it is still this thread's.
+                drop(unsafe { Owned::from_raw(new) });
+            }
+            current = self.levels();
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn levels(&self) -> Option<&Levels> {
+        // Acquire: pairs with the Release in `make_room`.
+        // SAFETY: null, or levels that live as long as the board.
+        unsafe { self.levels.load(Ordering::Acquire).as_ref() }
+    }
+}
+
+impl Levels {
+    /// A tree for so many slots, at least; in the slots of a smaller one there may be anything.
+    fn over(smaller: Option<&Self>, slots: usize) -> Result<Self, Unavailable> {
+        let (mut begins, mut depth, mut len) = ([0; DEPTH + 1], 0, slots.next_multiple_of(FAN));
+        while depth == 0 || len > 1 && depth < DEPTH {
+            begins[depth + 1] = begins[depth] + len;
+            len = len.div_ceil(FAN);
+            depth += 1;
+        }
+        let entries = Table::new(begins[depth])?;
+        let new = Self { smaller: ptr::null_mut(), entries, begins, depth };
+        // One slot where there was no tree.
+        (0..smaller.map_or(1, |smaller| smaller.begins[1])).for_each(|slot| new.raise(slot, ALL));
+        Ok(Self { smaller: smaller.map_or(ptr::null_mut(), |smaller| ptr::from_ref(smaller).cast_mut()), ..new })
+    }
+
+    #[inline]
+    fn entry(&self, level: usize, index: usize) -> &SharedU8 {
+        &self.entries[self.begins[level] + index]
+    }
+
+    fn len(&self, level: usize) -> usize {
+        self.begins[level + 1] - self.begins[level]
+    }
+
+    /// Raises the numbers on the way to a slot, that of the heap last: who finds that one as large can rely on the others, unless
+    /// they were lowered just then.
+    #[cold]
+    fn raise(&self, slot: usize, reach: u8) {
+        let on_the_way = |level: usize| self.entry(level, slot / FAN.pow(level as u32));
+        (0..self.depth).rev().for_each(|level| raise(on_the_way(level), reach));
+        // SeqCst: pairs with the fence in `settle`: either this thread sees that a maximum was lowered, or who lowered it sees what is
+        // below it.
+        fence(Ordering::SeqCst);
+        (1..self.depth).for_each(|level| raise(on_the_way(level), reach));
+    }
+
+    /// The first slot from `from` on of which the number is above this order.
+    fn first(&self, order: u8, from: usize) -> Option<usize> {
+        let (mut level, mut at, mut descended) = (0, from, false);
+        loop {
+            let end = ((at / FAN + 1) * FAN).min(self.len(level));
+            // Relaxed: hints.
+            match (at..end).find(|index| self.entry(level, *index).load(Ordering::Relaxed) > order) {
+                Some(slot) if level == 0 => return Some(slot),
+                Some(index) => {
+                    (level, at, descended) = (level - 1, index * FAN, true);
+                }
+                None => {
+                    if level + 1 == self.depth {
+                        return None;
+                    }
+                    if descended {
+                        self.settle(level + 1, at / FAN);
+                    }
+                    (level, at, descended) = (level + 1, at / FAN + 1, false);
+                }
+            }
+        }
+    }
+
+    /// An entry above the heaps may be larger than all below it.
+    #[cold]
+    fn settle(&self, level: usize, index: usize) {
+        let below = || {
+            let end = ((index + 1) * FAN).min(self.len(level - 1));
+            // Relaxed: ordered by the fence, or a guess.
+            (index * FAN..end).map(|index| self.entry(level - 1, index).load(Ordering::Relaxed)).max().unwrap_or(0)
+        };
+        let entry = self.entry(level, index);
+        // Relaxed, all: as in `raise`.
+        let (seen, most) = (entry.load(Ordering::Relaxed), below());
+        if most < seen && entry.compare_exchange(seen, most, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            // SeqCst: pairs with the fence in `raise`.
+            fence(Ordering::SeqCst);
+            let again = below();
+            if again > most {
+                self.raise(index * FAN.pow(level as u32), again);
+            }
+        }
+    }
+}
+
+fn raise(entry: &SharedU8, reach: u8) {
+    // Relaxed, both: ordered by the fences of the callers.
+    if entry.load(Ordering::Relaxed) < reach {
+        entry.fetch_max(reach, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Board {
+    fn drop(&mut self) {
+        // Relaxed: `&mut self`, nobody else is there.
+        let mut next = self.levels.load(Ordering::Relaxed);
+        while let Some(levels) = ptr::NonNull::new(next) {
+            // SAFETY: it came from `Owned::into_raw`, and is in the list once.
+            let levels = unsafe { Owned::from_raw(levels) };
+            next = levels.smaller;
+        }
+    }
+}
+
+// SAFETY: the pointers are to atomics, and to a tree that the board owns.
+unsafe impl Send for Board {}
+// SAFETY: as above.
+unsafe impl Sync for Board {}
+
+impl fmt::Debug for Board {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Board").field("news", &self.news).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// Numbers that change at random, against all of them looked at.
+    #[test]
+    fn the_first_heap_is_found_among_many() {
+        for slots in [2, 63, 64, 65, 300, 5000] {
+            let board = Board::new();
+            board.make_room(slots).expect("a few bytes");
+            let mut reach = std::vec![0_u8; slots];
+            reach[0] = ALL;
+            let mut random = 88_172_645_463_325_252_u64;
+            for _ in 0..20_000 {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let (slot, order) = ((random >> 33) as usize % slots, (random >> 20) as u32 % 20);
+                if random >> 63 == 0 {
+                    board.published(slot, order);
+                    reach[slot] = reach[slot].max(order as u8 + 1);
+                } else {
+                    assert!(board.lower(slot, order));
+                    reach[slot] = reach[slot].min(order as u8);
+                }
+                let from = (random >> 40) as usize % slots;
+                let expected = (from..slots).find(|slot| reach[*slot] > order as u8);
+                assert_eq!(board.first(order, from), expected, "{slots} slots, order {order} from {from}");
+            }
+            board.make_room(200 * slots).expect("a few bytes");
+            assert_eq!(board.first(19, 0), Some(0), "there may be anything");
+            assert_eq!(board.first(19, slots - 1), Some(slots - 1));
+        }
+    }
+
+    #[test]
+    fn news_is_told_once() {
+        let board = Board::new();
+        board.published(0, 3);
+        let before = board.news();
+        assert_eq!(board.news(), before);
+        board.published(0, 3);
+        let after = board.news();
+        assert_ne!(after, before);
+        assert_eq!(board.news(), after);
+    }
+}
