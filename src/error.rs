@@ -25,7 +25,7 @@ pub enum ConfigError {
 }
 
 /// Why a [`PoolAllocator`](crate::PoolAllocator) was not built.
-#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum MapError {

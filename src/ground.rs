@@ -3,12 +3,12 @@
 //! Who is about to use more than anybody did before says so *before* others may know of it, and is told whether there is memory for it. Memory that
 //! nobody has used costs the system nothing but a promise; so it is asked for in large steps, and where it doesn't promise so much, in small ones.
 
-#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
 pub(crate) use reserved::{Ground, Parts};
-#[cfg(not(all(feature = "allocator", unix, not(all(loom, feature = "loom")))))]
+#[cfg(not(all(feature = "allocator", not(all(loom, feature = "loom")))))]
 pub(crate) use without::Ground;
 
-#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
 mod reserved {
     use core::ptr::NonNull;
 
@@ -126,7 +126,7 @@ mod reserved {
     }
 }
 
-#[cfg(not(all(feature = "allocator", unix, not(all(loom, feature = "loom")))))]
+#[cfg(not(all(feature = "allocator", not(all(loom, feature = "loom")))))]
 mod without {
     /// There is memory behind all that there is.
     #[derive(Debug)]

@@ -11,7 +11,7 @@ extern crate std;
 #[cfg(not(target_has_atomic = "64"))]
 compile_error!("heapmaster needs atomics of 64 bits, which this target does not have (`target_has_atomic = \"64\"`)");
 
-#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
 mod allocator;
 mod board;
 #[cfg_attr(not(feature = "std"), allow(dead_code, reason = "only the standard library tells threads apart"))]
@@ -37,7 +37,7 @@ mod stops;
 #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
 mod sweeper;
 mod sync;
-#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
 mod sys;
 mod thread;
 mod units;
@@ -48,18 +48,18 @@ pub mod wakers;
 #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
 mod wakers;
 
-#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
 #[cfg_attr(docsrs, doc(cfg(feature = "allocator")))]
 pub use allocator::{AllocatorBuilder, PoolAllocator};
 pub use config::Builder;
-#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
 #[cfg_attr(docsrs, doc(cfg(feature = "allocator")))]
 pub use error::MapError;
 pub use error::{AddHeapError, AllocError, ConfigError, ReleaseBatchError, ReleaseError, RemoveHeapError, ResizeError};
 pub use heap::HeapId;
 pub use map::{Block, BlockState, HeapMap, SvgMap, TextMap};
 pub use pool::MemoryPool;
-#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
 #[cfg_attr(docsrs, doc(cfg(feature = "allocator")))]
 pub use stats::AllocatorStats;
 #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
@@ -81,7 +81,7 @@ const _: () = {
     is_send_and_sync::<(RemoveHeapError, ResizeError)>();
     is_send_and_sync::<(Block, BlockState, HeapMap<'static>, SvgMap<'static>, TextMap<'static>)>();
     is_send_and_sync::<(HeapStats, OrderStats, PoolStats, SweepReport)>();
-    #[cfg(all(feature = "allocator", unix))]
+    #[cfg(feature = "allocator")]
     is_send_and_sync::<(PoolAllocator, AllocatorBuilder, AllocatorStats, MapError)>();
     #[cfg(feature = "std")]
     is_send_and_sync::<(Sweeper, SweeperStats, Budget)>();

@@ -10,14 +10,14 @@ use core::fmt;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 
-#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
 use crate::check::check;
-#[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
+#[cfg(any(feature = "allocator", all(loom, feature = "loom")))]
 use crate::ground::Ground;
-#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
 use crate::ground::Parts;
 use crate::sync::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, SharedU8, fence};
-#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
 use crate::sys;
 
 /// The memory for a table was not to be had.
@@ -199,19 +199,19 @@ impl<T: fmt::Debug> fmt::Debug for Shared<T> {
 /// Where tables come from.
 #[derive(Debug)]
 #[cfg_attr(
-    all(feature = "allocator", unix, not(all(loom, feature = "loom"))),
+    all(feature = "allocator", not(all(loom, feature = "loom"))),
     expect(clippy::large_enum_variant, reason = "there is one at a time, where an allocator is made")
 )]
 pub(crate) enum Source {
     /// The global allocator.
     Global,
     /// Addresses in a reservation that outlives all tables. It has room for them, as [`room`] says.
-    #[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+    #[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
     Area(Area),
 }
 
 /// Zeroed memory for tables, one after the other.
-#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
 #[derive(Debug)]
 pub(crate) struct Area {
     next: NonNull<u8>,
@@ -224,7 +224,7 @@ pub(crate) struct Area {
 
 #[cfg(not(all(loom, feature = "loom")))]
 pub(crate) use zeroed::Table;
-#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
 pub(crate) use zeroed::room;
 
 #[cfg(not(all(loom, feature = "loom")))]
@@ -279,22 +279,22 @@ mod zeroed {
 
     /// A table of so many bytes in an area is long: it begins at a page, and is used from its beginning on as far as a heap has grown. A short
     /// one begins at two cache lines, and has memory behind all of it.
-    #[cfg(all(feature = "allocator", unix))]
+    #[cfg(feature = "allocator")]
     const LONG: usize = 256 << 10;
 
-    #[cfg(all(feature = "allocator", unix))]
+    #[cfg(feature = "allocator")]
     const fn area_align(bytes: usize) -> usize {
         if bytes < LONG { 128 } else { 4096 }
     }
 
     /// Bytes that a table of so many values takes in an area at most.
-    #[cfg(all(feature = "allocator", unix))]
+    #[cfg(feature = "allocator")]
     pub(crate) const fn room<T>(len: usize) -> usize {
         let bytes = len * size_of::<T>();
         bytes + area_align(bytes)
     }
 
-    #[cfg(all(feature = "allocator", unix))]
+    #[cfg(feature = "allocator")]
     impl Source {
         /// An area of `len` bytes at `next`.
         ///
@@ -307,7 +307,7 @@ mod zeroed {
         }
     }
 
-    #[cfg(all(feature = "allocator", unix))]
+    #[cfg(feature = "allocator")]
     impl Area {
         /// A table of `len` values, and of `further` ones besides.
         fn table<T: Zeroed>(&mut self, len: usize, further: usize) -> Result<Table<T>, Unavailable> {
@@ -344,7 +344,7 @@ mod zeroed {
 
     impl Source {
         /// The ground of the tables that were made since the last one, which have something for each of `units` units.
-        #[cfg(all(feature = "allocator", unix))]
+        #[cfg(feature = "allocator")]
         pub(crate) fn ground(&mut self, units: u32, least_step: u32) -> Ground {
             match self {
                 Self::Global => Ground::given(),
@@ -353,7 +353,7 @@ mod zeroed {
         }
 
         /// The same of what they have for further units.
-        #[cfg(all(feature = "allocator", unix))]
+        #[cfg(feature = "allocator")]
         pub(crate) fn further_ground(&mut self, units: u32, least_step: u32) -> Ground {
             match self {
                 Self::Global => Ground::given(),
@@ -366,7 +366,7 @@ mod zeroed {
         /// # Safety
         ///
         /// They lie in the reservation of the area.
-        #[cfg(all(feature = "allocator", unix))]
+        #[cfg(feature = "allocator")]
         pub(crate) unsafe fn add_to_ground(&mut self, base: NonNull<u8>, bytes: usize) {
             if let Self::Area(area) = self {
                 // SAFETY: the caller vouches for them.
@@ -381,13 +381,13 @@ mod zeroed {
         pub(crate) fn table<T: Zeroed>(&mut self, len: usize) -> Result<Table<T>, Unavailable> {
             match self {
                 Self::Global => Table::new(len),
-                #[cfg(all(feature = "allocator", unix))]
+                #[cfg(feature = "allocator")]
                 Self::Area(area) => area.table(len, 0),
             }
         }
 
         /// A table of `len` values, one for each unit, and of `further` ones for further units.
-        #[cfg(all(feature = "allocator", unix))]
+        #[cfg(feature = "allocator")]
         pub(crate) fn table_in_two<T: Zeroed>(&mut self, len: usize, further: usize) -> Result<Table<T>, Unavailable> {
             match self {
                 Self::Global => Table::new(len + further),
@@ -400,7 +400,7 @@ mod zeroed {
             match self {
                 Self::Global => Table::in_lines(len, lead),
                 // Heaps that have their tables in an area have no lead.
-                #[cfg(all(feature = "allocator", unix))]
+                #[cfg(feature = "allocator")]
                 Self::Area(area) => area.table(len, 0),
             }
         }

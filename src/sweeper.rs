@@ -24,7 +24,7 @@ use shared::{Messages, Shared};
 use target::{OfPool, Source, Target};
 use work::Work;
 
-#[cfg(all(feature = "allocator", unix))]
+#[cfg(feature = "allocator")]
 use crate::allocator::PoolAllocator;
 use crate::pool::MemoryPool;
 use crate::stats::SweeperStats;
@@ -56,7 +56,7 @@ pub enum Budget {
 /// is not, [`MemoryPool::flush_thread_cache`] is for that.
 ///
 #[cfg_attr(
-    all(feature = "allocator", unix),
+    feature = "allocator",
     doc = "A `PoolAllocator`, also the global one, is swept in the same way; see [`SweeperBuilder::allocator`]."
 )]
 ///
@@ -120,7 +120,7 @@ struct Settings {
     /// Do allocations that had to sweep by themselves get a pass early?
     early: bool,
     /// How long pages of allocators are kept.
-    #[cfg(all(feature = "allocator", unix))]
+    #[cfg(feature = "allocator")]
     trim_after: Option<Duration>,
 }
 
@@ -131,7 +131,7 @@ impl Sweeper {
             interval: Duration::from_millis(100),
             budget: Budget::Time(Duration::from_millis(1)),
             early: true,
-            #[cfg(all(feature = "allocator", unix))]
+            #[cfg(feature = "allocator")]
             trim_after: None,
         };
         SweeperBuilder { settings, targets: Vec::new() }
@@ -173,7 +173,7 @@ impl Sweeper {
     /// # Progress
     ///
     /// As [`add`](Self::add).
-    #[cfg(all(feature = "allocator", unix))]
+    #[cfg(feature = "allocator")]
     #[cfg_attr(docsrs, doc(cfg(feature = "allocator")))]
     pub fn add_allocator(&self, allocator: impl Deref<Target = PoolAllocator> + Send + 'static) {
         self.add_target(target::OfAllocator::new(Box::new(allocator)));
@@ -330,8 +330,8 @@ impl SweeperBuilder {
     /// Adds an allocator: a `&'static PoolAllocator`, such as the global one, an `Arc<PoolAllocator>`, or whatever else keeps one alive.
     /// The sweeper keeps it until it is dropped itself. In each round it gives back what threads left in their caches that are gone, and
     /// makes whole pages of what is free, as [`PoolAllocator::sweep`] does. A pass comes early after an allocation had to sweep by itself, before
-    /// the heap grew or because it would have failed: on Linux, Android, the BSDs and Apple's systems, where it takes no lock to wake a thread.
-    #[cfg(all(feature = "allocator", unix))]
+    /// the heap grew or because it would have failed: on Linux, Android, the BSDs, Apple's systems and Windows, where it takes no lock to wake a thread.
+    #[cfg(feature = "allocator")]
     #[cfg_attr(docsrs, doc(cfg(feature = "allocator")))]
     pub fn allocator(mut self, allocator: impl Deref<Target = PoolAllocator> + Send + 'static) -> Self {
         self.targets.push(Box::new(target::OfAllocator::new(Box::new(allocator))));
@@ -359,7 +359,7 @@ impl SweeperBuilder {
     /// println!("{} bytes went back", sweeper.stats().trimmed);
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    #[cfg(all(feature = "allocator", unix))]
+    #[cfg(feature = "allocator")]
     #[cfg_attr(docsrs, doc(cfg(feature = "allocator")))]
     pub fn trim_after(mut self, time: Duration) -> Self {
         self.settings.trim_after = Some(time);

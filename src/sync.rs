@@ -59,7 +59,7 @@ mod threads {
     extern crate std;
 
     /// As the standard library's.
-    #[cfg(all(feature = "allocator", unix))]
+    #[cfg(feature = "allocator")]
     pub(crate) fn sleep(time: core::time::Duration) {
         super::step();
         if super::waits() {

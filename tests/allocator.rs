@@ -1,5 +1,4 @@
 //! `PoolAllocator` as an allocator that is not the global one: every block is its owner's alone, limits hold, nothing is lost.
-#![cfg(unix)]
 
 mod common;
 

@@ -1,5 +1,4 @@
 //! Collections that have an allocator of their own, by `allocator-api2` 0.4.
-#![cfg(unix)]
 
 use allocator_api2_04::alloc::Allocator;
 use allocator_api2_04::boxed::Box;

@@ -1,5 +1,4 @@
 //! A `PoolAllocator` at its limit, whatever that is: what goes beyond is refused at once, and what is made smaller is not.
-#![cfg(unix)]
 
 mod common;
 

@@ -1,5 +1,4 @@
 //! A checked `PoolAllocator`: whatever it is asked to release, no block is handed out twice, and what was refused is counted.
-#![cfg(unix)]
 
 mod common;
 

@@ -1,5 +1,4 @@
 //! What many threads have left of the pages of a `PoolAllocator` is there for another one, where memory is short.
-#![cfg(unix)]
 
 mod common;
 

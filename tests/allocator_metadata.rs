@@ -1,5 +1,4 @@
 //! What a `PoolAllocator` needs besides its heap: a fiftieth of it at most, and no more of it for a program that repeats itself.
-#![cfg(unix)]
 
 use std::alloc::{GlobalAlloc, Layout};
 

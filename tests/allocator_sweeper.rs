@@ -1,5 +1,4 @@
 //! A sweeper of allocators, one of which is the global one of this program: it gives back what is free, in pieces, and is in nobody's way.
-#![cfg(unix)]
 
 mod common;
 

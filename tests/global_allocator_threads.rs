@@ -1,6 +1,5 @@
 //! Ten thousand short threads with the crate's allocator as the global one: what they leave to each other lives on, and when they are
 //! gone all of it is free again. Alone in its program, so that nobody else allocates while it counts.
-#![cfg(unix)]
 
 mod common;
 

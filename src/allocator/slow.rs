@@ -5,23 +5,12 @@ use core::ptr::NonNull;
 use crate::cache::numbers;
 use crate::raw::Order;
 use crate::raw::live::Kind;
+use crate::sys::WAKES;
 
 use super::PoolAllocator;
 use super::cache::Cache;
 use super::class::{self, PAGE};
 use super::shared::Shared;
-
-/// Is a thread unparked without a lock, as with a futex or a semaphore? Elsewhere the standard library has a lock there, and sweepers are not
-/// woken.
-const WAKES: bool = cfg!(any(
-    target_os = "linux",
-    target_os = "android",
-    target_os = "freebsd",
-    target_os = "openbsd",
-    target_os = "netbsd",
-    target_os = "dragonfly",
-    target_vendor = "apple",
-));
 
 impl PoolAllocator {
     /// A block of a class, when the cache had none, or there is no cache.

@@ -8,7 +8,7 @@
 pub use models::{current, exit, indices, return_to, with_current};
 #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
 pub use threads::{current, exit, indices, return_to, with_current};
-#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
 pub use threads::{next_name, number, numbers, remember, remembered};
 #[cfg(not(any(feature = "std", all(loom, feature = "loom"))))]
 pub use without::{current, indices, return_to, with_current};
@@ -21,9 +21,9 @@ mod threads {
     use core::ptr::NonNull;
     use std::thread_local;
 
-    use crate::cache::exit::at_exit;
     use crate::cache::{Cache, Caches, Indices, Owner, ThreadIndex};
     use crate::sync::{AtomicU64, Ordering};
+    use crate::sys::exit::{Registered, at_exit, registered};
     use crate::thread::{self, Number};
 
     /// The numbers of the threads of this program.
@@ -47,7 +47,7 @@ mod threads {
         /// Its cache in that pool.
         cache: Cell<NonNull<Cache>>,
         /// The name of the allocator that this thread used last, and its cache in that.
-        #[cfg(all(feature = "allocator", unix))]
+        #[cfg(feature = "allocator")]
         allocator: Cell<(u64, NonNull<()>)>,
     }
 
@@ -56,7 +56,7 @@ mod threads {
             Current {
                 pool: Cell::new(NO_POOL),
                 cache: Cell::new(NonNull::dangling()),
-                #[cfg(all(feature = "allocator", unix))]
+                #[cfg(feature = "allocator")]
                 allocator: Cell::new((NO_POOL, NonNull::dangling())),
             }
         };
@@ -67,7 +67,7 @@ mod threads {
         thread::set_number(Number::Never);
         CURRENT.with(|current| {
             current.pool.set(NO_POOL);
-            #[cfg(all(feature = "allocator", unix))]
+            #[cfg(feature = "allocator")]
             current.allocator.set((NO_POOL, NonNull::dangling()));
         });
         if let Some(index) = index {
@@ -123,14 +123,14 @@ mod threads {
     }
 
     /// A name for an allocator.
-    #[cfg(all(feature = "allocator", unix))]
+    #[cfg(feature = "allocator")]
     pub fn next_name() -> u64 {
         // Relaxed: only that each name is given once matters.
         NEXT_ID.fetch_add(1, Ordering::Relaxed)
     }
 
     /// What the calling thread remembers of the allocator of this name, if that is the one that it used last.
-    #[cfg(all(feature = "allocator", unix))]
+    #[cfg(feature = "allocator")]
     #[inline(always)]
     pub fn remembered(name: u64) -> Option<NonNull<()>> {
         CURRENT.with(|current| {
@@ -140,19 +140,19 @@ mod threads {
     }
 
     /// Makes the calling thread remember something of the allocator of this name, until it is about to exit.
-    #[cfg(all(feature = "allocator", unix))]
+    #[cfg(feature = "allocator")]
     pub fn remember(name: u64, cache: NonNull<()>) {
         CURRENT.with(|current| current.allocator.set((name, cache)));
     }
 
     /// The number of the calling thread. `None`: all are taken, or it is about to exit, or is being given one just now.
-    #[cfg(all(feature = "allocator", unix))]
+    #[cfg(feature = "allocator")]
     pub fn number() -> Option<(ThreadIndex, &'static Indices)> {
         index_or_claim().map(|index| (index, &INDICES))
     }
 
     /// The numbers of the threads of this program.
-    #[cfg(all(feature = "allocator", unix))]
+    #[cfg(feature = "allocator")]
     pub fn numbers() -> &'static Indices {
         &INDICES
     }
@@ -170,6 +170,14 @@ mod threads {
     fn claim() -> Option<ThreadIndex> {
         // Without a cache until it is certain that the number will be given back: that may allocate, and so use this pool.
         thread::set_number(Number::Never);
+        match registered() {
+            Registered::Nothing => {}
+            Registered::Number(index) => {
+                thread::set_number(Number::Is(index.slot()));
+                return Some(index);
+            }
+            Registered::Called => return None,
+        }
         let Some(index) = INDICES.claim() else {
             thread::set_number(Number::NotYet);
             return None;

@@ -15,7 +15,7 @@
 //! | `caches` | all caches of a pool |
 //! | `homes` | whose neighbours a block lies among, and how it gets there |
 //! | `refill`, `overflow`, `flush` | what a cache does when it has none, has too many, or is asked for them |
-//! | `current`, `exit` | the calling thread: its number, the cache that it used last, and its end |
+//! | `current` | the calling thread: its number, the cache that it used last, and what its end does |
 //!
 //! A block in a cache is `Held`: its state says so, and a second release of it is an error. A released block goes *home*, to
 //! the cache that handed it out, in a magazine with others: so the blocks of a thread stay neighbours, and two threads
@@ -28,8 +28,6 @@ mod cache;
 mod caches;
 mod current;
 mod depot;
-#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
-mod exit;
 mod flush;
 mod homes;
 mod indices;
@@ -43,13 +41,13 @@ pub use budget::Allowance;
 pub use cache::Cache;
 pub use cache::{Owner, Served};
 pub use caches::{Caches, Reach};
-#[cfg(all(loom, feature = "loom"))]
+#[cfg(any(feature = "std", all(loom, feature = "loom")))]
 pub use current::exit;
 pub use current::{current, indices, return_to, with_current};
-#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
 pub use current::{next_name, number, numbers, remember, remembered};
 pub use indices::Indices;
 #[cfg(any(feature = "std", all(loom, feature = "loom")))]
 pub use indices::ThreadIndex;
-#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
 pub use user::User;

@@ -1,7 +1,7 @@
 //! A bit for each unit of a heap: the nodes that a sweep has in hand.
 
 use super::order::{BlockIndex, Geometry};
-#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
 use crate::metadata::room;
 use crate::metadata::{Source, Table, Unavailable};
 use crate::sync::{AtomicU64, Ordering};
@@ -27,7 +27,7 @@ impl Bits {
     }
 
     /// Bytes that it takes in an area, for so many units.
-    #[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+    #[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
     pub(super) const fn room(units: usize) -> usize {
         room::<AtomicU64>(units.div_ceil(u64::BITS as usize))
     }

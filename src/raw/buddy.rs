@@ -100,13 +100,13 @@ impl Buddy {
     }
 
     /// The same heap, of which units come into use as far as there is memory for its tables.
-    #[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
+    #[cfg(any(feature = "allocator", all(loom, feature = "loom")))]
     pub(super) fn with_tables(self, tables: Ground) -> Self {
         Self { tables, ..self }
     }
 
     /// Is there memory for the tables of so many units, and to look at the one behind them, or can there be?
-    #[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
+    #[cfg(any(feature = "allocator", all(loom, feature = "loom")))]
     pub(super) fn has_tables(&self, units: u32) -> bool {
         self.tables.reach(units.saturating_add(1))
     }
@@ -379,7 +379,7 @@ impl Buddy {
     }
 
     /// How many nodes may be out of place.
-    #[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
+    #[cfg(any(feature = "allocator", all(loom, feature = "loom")))]
     pub(super) fn displaced(&self) -> u64 {
         // Relaxed, both: a hint.
         self.displaced.load(Ordering::Relaxed).wrapping_sub(self.tidied.load(Ordering::Relaxed))

@@ -76,11 +76,11 @@ impl Lane {
     /// How many there are, a power of two.
     pub const COUNT: usize = MOST;
     /// Bits of a number.
-    #[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
+    #[cfg(any(feature = "allocator", all(loom, feature = "loom")))]
     pub const BITS: u32 = MOST.trailing_zeros();
 
     /// All lanes.
-    #[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
+    #[cfg(any(feature = "allocator", all(loom, feature = "loom")))]
     pub fn all() -> impl Iterator<Item = Self> {
         (0..Self::COUNT).map(Self)
     }

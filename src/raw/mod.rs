@@ -12,15 +12,15 @@
 pub mod batch;
 pub mod bits;
 pub mod buddy;
-#[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
+#[cfg(any(feature = "allocator", all(loom, feature = "loom")))]
 pub mod fresh;
-#[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
+#[cfg(any(feature = "allocator", all(loom, feature = "loom")))]
 pub mod group;
-#[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
+#[cfg(any(feature = "allocator", all(loom, feature = "loom")))]
 pub mod groups;
 mod hand;
 pub mod lanes;
-#[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
+#[cfg(any(feature = "allocator", all(loom, feature = "loom")))]
 pub mod live;
 pub mod merge;
 pub mod order;
@@ -28,12 +28,12 @@ pub mod order;
 pub mod pieces;
 mod quiet;
 pub mod resize;
-#[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
+#[cfg(any(feature = "allocator", all(loom, feature = "loom")))]
 pub mod runs;
 pub mod scan;
 pub mod search;
 pub mod seize;
-#[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
+#[cfg(any(feature = "allocator", all(loom, feature = "loom")))]
 pub mod spans;
 pub mod stack;
 pub mod state;
@@ -44,7 +44,7 @@ pub mod walk;
 pub use batch::Batch;
 pub(crate) use buddy::Listing;
 pub use buddy::{Buddy, NotLive};
-#[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
+#[cfg(any(feature = "allocator", all(loom, feature = "loom")))]
 pub use group::Slots;
 pub use lanes::Lane;
 pub use merge::Sweep;

@@ -174,7 +174,7 @@ impl Geometry {
     }
 
     /// Units from `block` on to where a block of `order` can begin.
-    #[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
+    #[cfg(any(feature = "allocator", all(loom, feature = "loom")))]
     pub const fn gap(&self, block: BlockIndex, order: Order) -> u32 {
         block.0.wrapping_add(self.skew).wrapping_neg() & (order.units() - 1)
     }

@@ -19,7 +19,7 @@
 use super::order::BlockIndex;
 #[cfg(all(loom, feature = "loom"))]
 use super::order::Geometry;
-#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
 use crate::metadata::room;
 use crate::metadata::{Source, Table, Unavailable};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
@@ -56,7 +56,7 @@ impl Links {
     }
 
     /// The links of so many nodes, and of further ones.
-    #[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
+    #[cfg(any(feature = "allocator", all(loom, feature = "loom")))]
     pub(super) fn in_two(nodes: u32, further: u32, source: &mut Source) -> Result<Self, Unavailable> {
         let index_mask = Self::index_mask(nodes + further);
         Ok(Self { next: source.table_in_two(nodes as usize, further as usize)?, index_mask })
@@ -67,7 +67,7 @@ impl Links {
     }
 
     /// Bytes that those of so many nodes take in an area.
-    #[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+    #[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
     pub(crate) const fn room(nodes: usize) -> usize {
         room::<AtomicU32>(nodes)
     }

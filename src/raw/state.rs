@@ -310,7 +310,7 @@ impl StateWord<'_> {
     }
 
     /// `Live` → `Inner`, by the owner of the block, who has it in transit then. Its node stays where it is.
-    #[cfg(any(all(feature = "allocator", unix), all(loom, feature = "loom")))]
+    #[cfg(any(feature = "allocator", all(loom, feature = "loom")))]
     pub fn withdraw(self) {
         // Release: pairs with the Acquire in `read`; whoever sees the block gone sees what came before. The node's holder may clear
         // `Listed` meanwhile, so this must keep what is there.

@@ -19,7 +19,7 @@ use super::lanes::Lanes;
 use super::order::{BlockIndex, Geometry, Order};
 use super::stack::Links;
 use super::stop::Stop;
-#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
 use crate::metadata::room;
 use crate::metadata::{Source, Table, Unavailable};
 use crate::sync::{AtomicU8, AtomicU32, Ordering};
@@ -119,7 +119,7 @@ pub(super) struct HandTables {
 
 impl HandTables {
     /// Bytes that they take in an area, for so many units.
-    #[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+    #[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
     pub(super) const fn room(units: usize) -> usize {
         let paths = (units >> REGION_SHIFT) + 1 + TOPS;
         Bits::room(units) + room::<AtomicU8>(paths) + 2 * room::<AtomicU32>(paths)

@@ -1,6 +1,6 @@
 //! Figures of a pool at one moment: what they are, and how they are counted.
 
-#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
 mod allocator;
 mod figures;
 #[cfg(feature = "metrics")]
@@ -17,7 +17,7 @@ use crate::cache::Served;
 use crate::heap::{Heap, HeapId};
 use crate::raw::{Coalescer, Kind, Order};
 
-#[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
 pub use allocator::AllocatorStats;
 #[cfg(feature = "metrics")]
 pub use record::describe_metrics;

@@ -165,7 +165,7 @@ pub fn describe_metrics() {
         describe::<PoolStats>(recorder);
         recorder.describe_gauge(BLOCKS.0.into(), Some(Unit::Count), BLOCKS.1.into());
         describe::<HeapStats>(recorder);
-        #[cfg(all(feature = "allocator", unix, not(all(loom, feature = "loom"))))]
+        #[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
         describe::<super::AllocatorStats>(recorder);
         #[cfg(not(all(loom, feature = "loom")))]
         describe::<super::SweeperStats>(recorder);

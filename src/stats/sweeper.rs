@@ -22,10 +22,7 @@ pub struct SweeperStats {
     /// Pairs of buddies that it merged.
     pub merges: u64,
     /// Bytes that it gave back to the operating system.
-    #[cfg_attr(
-        all(feature = "allocator", unix),
-        doc = "See [`SweeperBuilder::trim_after`](crate::SweeperBuilder::trim_after)."
-    )]
+    #[cfg_attr(feature = "allocator", doc = "See [`SweeperBuilder::trim_after`](crate::SweeperBuilder::trim_after).")]
     pub trimmed: u64,
 }
 

@@ -21,7 +21,7 @@
 //! `HEAPMASTER_SEED`.
 #![allow(clippy::disallowed_types, reason = "tests are not modelled")]
 
-#[cfg(all(feature = "allocator", unix))]
+#[cfg(feature = "allocator")]
 mod allocator;
 mod alone;
 mod hook;

@@ -10,7 +10,7 @@ use std::{env, thread};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-#[cfg(all(feature = "allocator", unix))]
+#[cfg(feature = "allocator")]
 use super::allocator;
 use super::hook::{Stop, counted, steps};
 use super::known::KNOWN;
@@ -295,7 +295,7 @@ fn stop_all<W: World>(operations: &[Operation<W>], how: How, all: &mut Vec<(&'st
 pub fn run(how: How) {
     let mut all = Vec::new();
     stop_all(&pool::operations(), how, &mut all);
-    #[cfg(all(feature = "allocator", unix))]
+    #[cfg(feature = "allocator")]
     {
         stop_all(&allocator::operations::<false>(), how, &mut all);
         stop_all(&allocator::operations::<true>(), how, &mut all);

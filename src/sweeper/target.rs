@@ -10,7 +10,7 @@ use crate::pool::{MemoryPool, Round};
 use crate::sync::current;
 use crate::wakers::Seat;
 
-#[cfg(all(feature = "allocator", unix))]
+#[cfg(feature = "allocator")]
 pub(super) use of_allocator::OfAllocator;
 
 /// Something to be swept in pieces.
@@ -132,7 +132,7 @@ impl Target for OfPool {
     }
 }
 
-#[cfg(all(feature = "allocator", unix))]
+#[cfg(feature = "allocator")]
 mod of_allocator {
     extern crate std;
 

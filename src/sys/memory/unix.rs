@@ -13,6 +13,9 @@ const NO_RESERVE: i32 = libc::MAP_NORESERVE;
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "netbsd", target_vendor = "apple")))]
 const NO_RESERVE: i32 = 0;
 
+/// It is not known how many addresses there are: whoever wants to know tries.
+pub(super) const ROOM: Option<usize> = None;
+
 pub(super) fn reserve(len: usize) -> Option<NonNull<u8>> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANON | NO_RESERVE;
     // SAFETY: a new mapping, at addresses that nobody has.
@@ -40,8 +43,16 @@ pub(super) unsafe fn commit(start: *mut u8, len: usize) -> bool {
 ///
 /// Whole pages, of which nobody uses the contents.
 pub(super) unsafe fn discard(start: *mut u8, len: usize) -> bool {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
     // SAFETY: the caller vouches for them.
-    unsafe { libc::madvise(start.cast(), len, libc::MADV_DONTNEED) == 0 }
+    return unsafe { libc::madvise(start.cast(), len, libc::MADV_DONTNEED) == 0 };
+    // Elsewhere this advice may leave the contents, and so does `MADV_FREE`: new pages come where the old ones are.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANON | libc::MAP_FIXED);
+        // SAFETY: the caller vouches for them. An error leaves them as they are.
+        return unsafe { libc::mmap(start.cast(), len, prot, flags | NO_RESERVE, -1, 0) } != libc::MAP_FAILED;
+    }
 }
 
 pub(super) fn wish(start: *mut u8, len: usize, pages: Pages) {

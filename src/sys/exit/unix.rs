@@ -1,0 +1,59 @@
+//! A key of POSIX: `pthread_key_create`.
+//!
+//! glibc allocates for a key only beyond the 32nd of a program, so that an allocator, which is used early, has one of the first. What has a
+//! destructor for a key is called after all thread-locals of the standard library are gone: what they release still finds the thread's caches.
+
+use core::ffi::c_void;
+use core::num::NonZero;
+use core::ptr;
+
+use super::key::{self, Key};
+
+pub(super) type RawKey = libc::pthread_key_t;
+
+#[cfg(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd",
+    target_os = "dragonfly"
+))]
+#[used]
+// SAFETY: the section is an array of functions of this type.
+#[unsafe(link_section = ".fini_array")]
+static END: extern "C" fn() = {
+    extern "C" fn end() {
+        key::end();
+    }
+    end
+};
+
+unsafe extern "C" fn called(value: *mut c_void) {
+    key::called(value.addr());
+}
+
+pub(super) fn create() -> Option<Key> {
+    let mut key = 0;
+    // SAFETY: `key` may be written, and the destructor may be called by any thread, with what it was given.
+    (unsafe { libc::pthread_key_create(&raw mut key, Some(called)) } == 0).then_some(Key(key))
+}
+
+/// # Safety
+///
+/// It was created, and nobody uses it any more.
+pub(super) unsafe fn delete(key: Key) {
+    // SAFETY: the caller vouches for it.
+    unsafe { libc::pthread_key_delete(key.0) };
+}
+
+pub(super) fn set(key: Key, value: NonZero<usize>) -> bool {
+    let value = ptr::without_provenance::<c_void>(value.get());
+    // SAFETY: the value is what the destructor expects. A key that was deleted is an error.
+    unsafe { libc::pthread_setspecific(key.0, value) == 0 }
+}
+
+pub(super) fn get(key: Key) -> usize {
+    // SAFETY: as above; then it is null.
+    unsafe { libc::pthread_getspecific(key.0) }.addr()
+}

@@ -1,0 +1,59 @@
+//! A key of Windows: `TlsAlloc`; and a callback of the image, which the loader calls when a thread exits.
+//!
+//! Keys with a callback (`FlsAlloc`) are not asked: they belong to fibers, and one that is deleted would give up the number of a thread that
+//! goes on; and to delete the key would call it for all threads.
+
+use core::ffi::c_void;
+use core::num::NonZero;
+use core::ptr;
+
+use windows_sys::Win32::System::SystemServices::{DLL_PROCESS_DETACH, DLL_THREAD_DETACH};
+use windows_sys::Win32::System::Threading::{TLS_OUT_OF_INDEXES, TlsAlloc, TlsFree, TlsGetValue, TlsSetValue};
+
+use super::key::{self, Key};
+
+pub(super) type RawKey = u32;
+
+type Callback = unsafe extern "system" fn(*mut c_void, u32, *mut c_void);
+
+/// Callbacks are called in the order of their sections' names: the array begins in `.CRT$XLA`, and the standard library's is in `.CRT$XLB`. That one
+/// may give the memory of thread-locals back; who wrote to them afterwards would take some again, which nobody gives back.
+#[used]
+// SAFETY: the section is an array of functions of this type.
+#[unsafe(link_section = ".CRT$XLAA")]
+static CALLBACK: Callback = called;
+
+unsafe extern "system" fn called(_image: *mut c_void, reason: u32, _reserved: *mut c_void) {
+    match reason {
+        DLL_THREAD_DETACH => key::thread_ends(),
+        DLL_PROCESS_DETACH => key::end(),
+        _ => {}
+    }
+}
+
+pub(super) fn create() -> Option<Key> {
+    // So that the linker keeps the callback, which nobody names. The standard library keeps the image's table of callbacks.
+    // SAFETY: a static.
+    _ = unsafe { (&raw const CALLBACK).read_volatile() };
+    // SAFETY: it takes a number.
+    let key = unsafe { TlsAlloc() };
+    (key != TLS_OUT_OF_INDEXES).then_some(Key(key))
+}
+
+/// # Safety
+///
+/// It was created, and nobody uses it any more.
+pub(super) unsafe fn delete(key: Key) {
+    // SAFETY: the caller vouches for it.
+    unsafe { TlsFree(key.0) };
+}
+
+pub(super) fn set(key: Key, value: NonZero<usize>) -> bool {
+    // SAFETY: a number, which nobody dereferences. A key that was deleted is an error.
+    unsafe { TlsSetValue(key.0, ptr::without_provenance(value.get())) != 0 }
+}
+
+pub(super) fn get(key: Key) -> usize {
+    // SAFETY: as above; then it is null.
+    unsafe { TlsGetValue(key.0) }.addr()
+}

@@ -1,0 +1,242 @@
+//! Memory from the operating system: the only folder that asks it for that.
+//!
+//! A [`Reservation`] is addresses, behind which there is nothing. [`commit`] puts memory behind a part of them; the system gives each page when
+//! it is first used, zeroed. Nothing in here keeps a state of its own, panics, or allocates: what the system refuses is a `None`, a `false`, or
+//! less than was asked for.
+//!
+//! | system | file |
+//! |---|---|
+//! | those of POSIX | `unix` |
+//! | Windows | `windows` |
+//! | none, in WebAssembly | `wasm` |
+
+#[cfg(unix)]
+mod unix;
+#[cfg(unix)]
+use unix as system;
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+use windows as system;
+#[cfg(target_family = "wasm")]
+mod wasm;
+#[cfg(target_family = "wasm")]
+use wasm as system;
+#[cfg(not(any(unix, windows, target_family = "wasm")))]
+compile_error!("heapmaster's feature `allocator` has no source of memory for this system: see src/sys/README.md");
+
+#[cfg(test)]
+pub(crate) use refusal::refuse_after;
+
+use core::ptr::NonNull;
+
+/// Addresses that are this program's, and behind which it may put memory.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    base: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: it owns its addresses, as a box does.
+unsafe impl Send for Reservation {}
+// SAFETY: a shared reservation only tells where it is.
+unsafe impl Sync for Reservation {}
+
+impl Reservation {
+    /// Reserves `len` bytes of addresses, which can't be used before they are committed. `None`: there are not so many.
+    pub(crate) fn new(len: usize) -> Option<Self> {
+        let base = if is_refused() { None } else { system::reserve(len) };
+        Some(Self { base: base?, len })
+    }
+
+    /// Gives back the addresses behind the first `len` bytes, as far as they are whole pages.
+    ///
+    /// # Safety
+    ///
+    /// Nobody uses them any more, nor puts memory behind them.
+    #[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
+    pub(crate) unsafe fn shorten(&mut self, len: usize) {
+        let len = len.next_multiple_of(page_size());
+        if len < self.len {
+            let rest = self.base.as_ptr().wrapping_add(len);
+            // SAFETY: whole pages of the reservation, of which the caller says that nobody uses them.
+            NonNull::new(rest).into_iter().for_each(|rest| unsafe { system::release(rest, self.len - len) });
+            self.len = len;
+        }
+    }
+
+    /// Where it begins: at a page.
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        // SAFETY: it was reserved in `new`, and whoever drops it uses none of it any more.
+        unsafe { system::release(self.base, self.len) };
+    }
+}
+
+/// How many bytes of addresses can be reserved in one piece at this moment; at most `most`, and a little less than there are.
+pub(crate) fn room(most: usize) -> usize {
+    match system::ROOM {
+        Some(room) => room.min(most),
+        // By doing so.
+        None => {
+            let sizes = core::iter::successors(Some(most), |bytes| Some(bytes - bytes / 8));
+            let mut sizes = sizes.take_while(|bytes| *bytes >= page_size());
+            sizes.find(|bytes| Reservation::new(*bytes).is_some()).unwrap_or(0)
+        }
+    }
+}
+
+/// Puts memory behind `len` bytes from `start` on, and what else is in their pages; it does no harm where there is some. False: the system has not
+/// so much, and nothing has changed.
+///
+/// # Safety
+///
+/// They lie in a [`Reservation`].
+pub(crate) unsafe fn commit(start: *mut u8, len: usize) -> bool {
+    let page = page_size();
+    let before = start.addr() % page;
+    let len = (before + len).next_multiple_of(page);
+    // SAFETY: the caller vouches for the range, and a reservation is whole pages.
+    !is_refused() && unsafe { system::commit(start.wrapping_sub(before), len) }
+}
+
+/// Gives the memory behind `len` bytes from `start` on back to the operating system, as far as they are whole pages of its. They
+/// are zero when they are next used. Returns how many bytes.
+///
+/// # Safety
+///
+/// They are committed, and nobody uses their contents.
+pub(crate) unsafe fn discard(start: *mut u8, len: usize) -> usize {
+    let (skip, len) = whole_pages(start, len);
+    // SAFETY: whole pages, of which the caller says that nobody uses their contents.
+    if len > 0 && !is_refused() && unsafe { system::discard(start.wrapping_add(skip), len) } { len } else { 0 }
+}
+
+/// Makes `len` bytes from `start` on zero: most of them by giving the memory behind them back, if the operating system takes it.
+///
+/// # Safety
+///
+/// They are committed, and are the caller's.
+pub(crate) unsafe fn zero(start: *mut u8, len: usize) {
+    let (skip, whole) = whole_pages(start, len);
+    // SAFETY: the caller vouches for them.
+    let discarded = unsafe { discard(start, len) };
+    let (before, after) = if discarded == whole && whole > 0 { (skip, len - skip - whole) } else { (len, 0) };
+    // SAFETY: both are parts of the caller's bytes: what lies before the whole pages, or everything, and what lies behind them.
+    unsafe {
+        start.write_bytes(0, before);
+        start.wrapping_add(len - after).write_bytes(0, after);
+    }
+}
+
+/// How large the pages behind some addresses may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pages {
+    /// Never huge, even if that is what the system does by itself.
+    Small,
+    /// Huge ones, if the system has some.
+    Huge,
+}
+
+/// Asks for such pages behind `len` bytes from `start` on, which lie in a [`Reservation`]. A wish.
+pub(crate) fn wish(start: *mut u8, len: usize, pages: Pages) {
+    let (skip, len) = whole_pages(start, len);
+    if len > 0 && !is_refused() {
+        system::wish(start.wrapping_add(skip), len, pages);
+    }
+}
+
+/// Makes the operating system give the memory behind `len` bytes from `start` on now, in one call, if it can do that; else it comes as always.
+///
+/// # Safety
+///
+/// They are committed.
+pub(crate) unsafe fn populate(start: *mut u8, len: usize) {
+    let (skip, len) = whole_pages(start, len);
+    if len > 0 && !is_refused() {
+        // SAFETY: the caller vouches for the range.
+        unsafe { system::populate(start.wrapping_add(skip), len) };
+    }
+}
+
+/// Writes to each page of `len` bytes from `start` on, so that there is memory behind all of them.
+///
+/// # Safety
+///
+/// They are committed, zero, and the caller's.
+pub(crate) unsafe fn prefault(start: *mut u8, len: usize) {
+    // SAFETY: the caller vouches for the range.
+    unsafe { populate(start, len) };
+    for offset in (0..len).step_by(page_size()) {
+        // SAFETY: inside the caller's range. Volatile, or else the write of what is there already could be left out.
+        unsafe { start.wrapping_add(offset).write_volatile(0) };
+    }
+}
+
+/// Keeps the memory behind `len` bytes from `start` on from being swapped out. False: the system does not allow so much.
+///
+/// # Safety
+///
+/// They are committed.
+pub(crate) unsafe fn lock(start: *mut u8, len: usize) -> bool {
+    // SAFETY: the caller vouches for the range.
+    !is_refused() && unsafe { system::lock(start, len) }
+}
+
+/// Bytes of a page of the operating system.
+pub(crate) fn page_size() -> usize {
+    system::page_size()
+}
+
+/// The whole pages of the operating system in a range: how many bytes are before them, and their bytes.
+fn whole_pages(start: *mut u8, len: usize) -> (usize, usize) {
+    let page = page_size();
+    let skip = start.addr().wrapping_neg() % page;
+    (skip, len.saturating_sub(skip) / page * page)
+}
+
+/// Is this call refused? In tests a thread may have its calls refused.
+#[cfg(not(test))]
+const fn is_refused() -> bool {
+    false
+}
+
+#[cfg(test)]
+use refusal::is_refused;
+
+#[cfg(test)]
+mod refusal {
+    extern crate std;
+
+    use core::cell::Cell;
+    use core::ops::Range;
+    use std::thread_local;
+
+    thread_local! {
+        static REFUSED: Cell<Range<u32>> = const { Cell::new(0..0) };
+        static CALLS: Cell<u32> = const { Cell::new(0) };
+    }
+
+    pub(super) fn is_refused() -> bool {
+        let call = CALLS.get();
+        CALLS.set(call + 1);
+        let refused = REFUSED.take();
+        let is_refused = refused.contains(&call);
+        REFUSED.set(refused);
+        is_refused
+    }
+
+    /// Runs `work`, in which the system refuses `count` calls of this thread after the first `after`; returns how many calls there were, too.
+    pub(crate) fn refuse_after<R>(after: u32, count: u32, work: impl FnOnce() -> R) -> (R, u32) {
+        CALLS.set(0);
+        REFUSED.set(after..after.saturating_add(count));
+        let result = work();
+        REFUSED.set(0..0);
+        (result, CALLS.get())
+    }
+}

@@ -1,0 +1,60 @@
+//! WebAssembly has one memory, which grows at its end, by pages of 64 KiB, and never gives anything back: what is reserved there is had from the
+//! beginning on, and for ever.
+
+use core::ptr::{self, NonNull};
+
+#[cfg(target_arch = "wasm32")]
+use core::arch::wasm32::memory_grow;
+#[cfg(target_arch = "wasm64")]
+use core::arch::wasm64::memory_grow;
+
+use super::Pages;
+
+const PAGE: usize = 64 << 10;
+
+/// So many an allocator that grows divides: it has half of them at once, since it can't have more later, nor give them back.
+pub(super) const ROOM: Option<usize> = Some(256 << 20);
+
+pub(super) fn reserve(len: usize) -> Option<NonNull<u8>> {
+    // Below the end of all addresses, so that behind it there is an address.
+    let before = memory_grow(0, len.div_ceil(PAGE));
+    let base = before.checked_mul(PAGE).filter(|base| base.checked_add(len).is_some())?;
+    NonNull::new(ptr::with_exposed_provenance_mut(base))
+}
+
+/// # Safety
+///
+/// Nobody uses them any more.
+pub(super) unsafe fn release(_base: NonNull<u8>, _len: usize) {}
+
+/// # Safety
+///
+/// Whole pages of a reservation.
+pub(super) unsafe fn commit(_start: *mut u8, _len: usize) -> bool {
+    true
+}
+
+/// # Safety
+///
+/// Whole pages, of which nobody uses the contents.
+pub(super) unsafe fn discard(_start: *mut u8, _len: usize) -> bool {
+    false
+}
+
+pub(super) fn wish(_start: *mut u8, _len: usize, _pages: Pages) {}
+
+/// # Safety
+///
+/// Whole pages that are committed.
+pub(super) unsafe fn populate(_start: *mut u8, _len: usize) {}
+
+/// # Safety
+///
+/// They are committed.
+pub(super) unsafe fn lock(_start: *mut u8, _len: usize) -> bool {
+    true
+}
+
+pub(super) fn page_size() -> usize {
+    PAGE
+}

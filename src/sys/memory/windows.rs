@@ -1,0 +1,85 @@
+//! The calls of Windows: `VirtualAlloc` and its like. A reservation costs no memory there, and what is committed counts against what all programs
+//! together may have.
+
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
+use core::ptr::{self, NonNull};
+
+use windows_sys::Win32::System::Memory::{
+    MEM_COMMIT, MEM_DECOMMIT, MEM_RELEASE, MEM_RESERVE, PAGE_NOACCESS, PAGE_READWRITE, VirtualAlloc, VirtualFree,
+    VirtualLock,
+};
+use windows_sys::Win32::System::SystemInformation::GetSystemInfo;
+use windows_sys::Win32::System::Threading::Sleep;
+
+use super::Pages;
+
+/// It is not known how many addresses there are: whoever wants to know tries.
+pub(super) const ROOM: Option<usize> = None;
+
+pub(super) fn reserve(len: usize) -> Option<NonNull<u8>> {
+    // SAFETY: at addresses that nobody has. They begin at a multiple of 64 KiB.
+    let base = unsafe { VirtualAlloc(ptr::null(), len, MEM_RESERVE, PAGE_NOACCESS) };
+    NonNull::new(base.cast())
+}
+
+/// # Safety
+///
+/// `reserve` returned them, and nobody uses them any more.
+pub(super) unsafe fn release(base: NonNull<u8>, _len: usize) {
+    // SAFETY: the caller vouches for them; a reservation goes as a whole. An error leaves it: nothing is to be done about that.
+    _ = unsafe { VirtualFree(base.as_ptr().cast(), 0, MEM_RELEASE) };
+}
+
+/// # Safety
+///
+/// Whole pages of a reservation.
+pub(super) unsafe fn commit(start: *mut u8, len: usize) -> bool {
+    // SAFETY: the caller vouches for them; what is committed already stays as it is.
+    !unsafe { VirtualAlloc(start.cast::<c_void>(), len, MEM_COMMIT, PAGE_READWRITE) }.is_null()
+}
+
+/// Pages are zero only after their memory went and came. Other programs may have taken it meanwhile: then this thread waits until there is some.
+/// The pages are in its hand, and others go on.
+///
+/// # Safety
+///
+/// Whole pages, of which nobody uses the contents.
+pub(super) unsafe fn discard(start: *mut u8, len: usize) -> bool {
+    // SAFETY: the caller vouches for them.
+    if unsafe { VirtualFree(start.cast(), len, MEM_DECOMMIT) } == 0 {
+        return false;
+    }
+    // SAFETY: the same pages.
+    while !unsafe { commit(start, len) } {
+        // SAFETY: it only waits, for a millisecond.
+        unsafe { Sleep(1) };
+    }
+    true
+}
+
+/// Large pages are a privilege there, and are locked from the beginning on.
+pub(super) fn wish(_start: *mut u8, _len: usize, _pages: Pages) {}
+
+/// # Safety
+///
+/// Whole pages that are committed.
+pub(super) unsafe fn populate(_start: *mut u8, _len: usize) {}
+
+/// # Safety
+///
+/// They are committed.
+pub(super) unsafe fn lock(start: *mut u8, len: usize) -> bool {
+    // SAFETY: the caller vouches for the range.
+    unsafe { VirtualLock(start.cast(), len) != 0 }
+}
+
+pub(super) fn page_size() -> usize {
+    let mut info = MaybeUninit::uninit();
+    // SAFETY: it writes to it, always.
+    let info = unsafe {
+        GetSystemInfo(info.as_mut_ptr());
+        info.assume_init()
+    };
+    info.dwPageSize as usize
+}
