@@ -97,7 +97,7 @@ fn the_figures_of_a_sweeper_are_recorded() {
     assert!(recorded[&(String::from("heapmaster_sweeper_passes_total"), vec![String::from("sweeper=one")])].1 >= 1.0);
 }
 
-#[cfg(all(feature = "allocator", unix))]
+#[cfg(feature = "allocator")]
 #[test]
 fn the_figures_of_an_allocator_are_recorded() {
     use std::alloc::{GlobalAlloc, Layout};
@@ -188,7 +188,7 @@ fn every_metric_is_in_the_documentation() {
     let source = [
         include_str!("../src/stats/record.rs"),
         include_str!("../src/stats/sweeper.rs"),
-        #[cfg(all(feature = "allocator", unix))]
+        #[cfg(feature = "allocator")]
         include_str!("../src/stats/allocator.rs"),
     ]
     .concat();
@@ -198,7 +198,7 @@ fn every_metric_is_in_the_documentation() {
         pool.stats().record_orders(Vec::new());
         pool.heaps().for_each(|heap| heap.record(Vec::new()));
         mempool::SweeperStats::default().record(Vec::new());
-        #[cfg(all(feature = "allocator", unix))]
+        #[cfg(feature = "allocator")]
         mempool::AllocatorStats::default().record(Vec::new());
     });
     assert!(names.len() > 30);

@@ -116,6 +116,8 @@ fn destructors_before_and_after_the_pool_has_let_the_thread_go() {
     });
     if cfg!(unix) {
         assert_eq!(served, [THREADS; 2], "thread-locals are gone before the pool lets the thread go");
+    } else if cfg!(windows) {
+        assert_eq!(served, [0; 2], "the pool lets the thread go before its thread-locals are");
     } else {
         // Destructors run in the opposite order of the first uses, but no promise is made of it.
         assert_ne!(served[0], served[1], "with a cache in one of both orders");

@@ -130,7 +130,7 @@ impl Shared {
         let pages = match bytes / PAGE {
             0 => return Err(MapError::TooSmall { bytes, page: PAGE }),
             pages if pages > MOST_PAGES as usize => {
-                return Err(MapError::TooLarge { bytes, max: MOST_PAGES as usize * PAGE });
+                return Err(MapError::TooLarge { bytes, max: (MOST_PAGES as usize).saturating_mul(PAGE) });
             }
             pages => pages,
         };

@@ -115,6 +115,7 @@ impl Readers {
     }
 
     /// Enters an era in the first slot that will do. False: in none.
+    #[cfg_attr(all(loom, feature = "loom"), expect(clippy::modulo_one, reason = "a line has one slot there"))]
     #[inline]
     fn enter(&self, era: u64) -> (Guard<'_>, bool) {
         let place = place();

@@ -55,8 +55,9 @@ fn key_or_new() -> Option<Key> {
     }
 }
 
-/// The program is about to end, or the library that this is in is about to be unloaded: nobody may call it any more. Threads that exit later
-/// don't give their numbers back. (What the standard library registers would keep the library loaded.)
+/// The program is about to end, or the library that this is in is about to be unloaded: nobody may call it any more.
+/// Threads that exit later don't give their numbers back. (What the standard library registers would keep the library
+/// loaded.)
 #[allow(dead_code, reason = "not every system says when that is")]
 pub(super) fn end() {
     // Acquire: as in `key`. Relaxed for the store, which publishes nothing.
@@ -72,14 +73,15 @@ pub(super) fn called(value: usize) {
     exit(ThreadIndex::new(value.wrapping_sub(1)));
 }
 
-/// The same where the value of the thread is still there.
+/// The calling thread exits. Destructors of thread-locals that run afterwards must know that, even if it has had no number.
 #[cfg(windows)]
 pub(super) fn thread_ends() {
-    if let Some(key) = key()
-        && let Registered::Number(index) = of_value(system::get(key))
-    {
+    if let Some(key) = key_or_new() {
+        let registered = of_value(system::get(key));
         system::set(key, const { NonZero::new(CALLED).unwrap() });
-        exit(Some(index));
+        if let Registered::Number(index) = registered {
+            exit(Some(index));
+        }
     }
 }
 
@@ -90,8 +92,8 @@ fn of_value(value: usize) -> Registered {
     }
 }
 
-/// What the operating system has of the calling thread. Where the standard library takes memory for thread-locals, it may have given that
-/// back before the thread is called here: then the thread knows its number no more.
+/// What the operating system has of the calling thread. Where the standard library takes memory for thread-locals, it may
+/// have given that back before the thread is called here: then the thread knows its number no more.
 pub fn registered() -> Registered {
     key().map_or(Registered::Nothing, |key| of_value(system::get(key)))
 }

@@ -1,7 +1,8 @@
 //! How a thread learns that it exits: it leaves its number with the operating system, and is called with it.
 //!
-//! The standard library's thread-locals with a destructor are not asked where there is another way: glibc allocates for each thread that registers
-//! one, and aborts where it can't. Each system has a key, whose value each thread sets to its number, and calls somebody with it.
+//! The standard library's thread-locals with a destructor are not asked where there is another way: glibc allocates for
+//! each thread that registers one, and aborts where it can't. A system has a key, whose value each thread sets to its
+//! number, and calls somebody when a thread exits.
 //!
 //! | system | file | who is called |
 //! |---|---|---|

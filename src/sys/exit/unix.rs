@@ -1,7 +1,8 @@
 //! A key of POSIX: `pthread_key_create`.
 //!
-//! glibc allocates for a key only beyond the 32nd of a program, so that an allocator, which is used early, has one of the first. What has a
-//! destructor for a key is called after all thread-locals of the standard library are gone: what they release still finds the thread's caches.
+//! glibc allocates for a key only beyond the 32nd of a program, and an allocator, which is used early, has one of the
+//! first. The destructor of a key is called after all thread-locals of the standard library are gone: what they release
+//! still finds the thread's caches.
 
 use core::ffi::c_void;
 use core::num::NonZero;

@@ -1,7 +1,7 @@
 //! A key of Windows: `TlsAlloc`; and a callback of the image, which the loader calls when a thread exits.
 //!
-//! Keys with a callback (`FlsAlloc`) are not asked: they belong to fibers, and one that is deleted would give up the number of a thread that
-//! goes on; and to delete the key would call it for all threads.
+//! Keys with a callback (`FlsAlloc`) are not asked. They belong to fibers: a fiber that is deleted would give up the
+//! number of a thread that goes on. And who deletes such a key has it called for all threads.
 
 use core::ffi::c_void;
 use core::num::NonZero;
@@ -16,8 +16,9 @@ pub(super) type RawKey = u32;
 
 type Callback = unsafe extern "system" fn(*mut c_void, u32, *mut c_void);
 
-/// Callbacks are called in the order of their sections' names: the array begins in `.CRT$XLA`, and the standard library's is in `.CRT$XLB`. That one
-/// may give the memory of thread-locals back; who wrote to them afterwards would take some again, which nobody gives back.
+/// Callbacks are called in the order of their sections' names: the array begins in `.CRT$XLA`, and the standard library's
+/// is in `.CRT$XLB`. That one may give the memory of thread-locals back; who wrote to them afterwards would take some
+/// again, which nobody gives back.
 #[used]
 // SAFETY: the section is an array of functions of this type.
 #[unsafe(link_section = ".CRT$XLAA")]
@@ -32,7 +33,8 @@ unsafe extern "system" fn called(_image: *mut c_void, reason: u32, _reserved: *m
 }
 
 pub(super) fn create() -> Option<Key> {
-    // So that the linker keeps the callback, which nobody names. The standard library keeps the image's table of callbacks.
+    // So that the linker keeps the callback, which nobody names. The standard library keeps the image's table of
+    // callbacks.
     // SAFETY: a static.
     _ = unsafe { (&raw const CALLBACK).read_volatile() };
     // SAFETY: it takes a number.

@@ -18,9 +18,10 @@ use unix as system;
 mod windows;
 #[cfg(windows)]
 use windows as system;
-#[cfg(target_family = "wasm")]
+// Emscripten is of both families.
+#[cfg(all(target_family = "wasm", not(unix)))]
 mod wasm;
-#[cfg(target_family = "wasm")]
+#[cfg(all(target_family = "wasm", not(unix)))]
 use wasm as system;
 #[cfg(not(any(unix, windows, target_family = "wasm")))]
 compile_error!("heapmaster's feature `allocator` has no source of memory for this system: see src/sys/README.md");

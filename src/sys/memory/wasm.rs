@@ -1,5 +1,5 @@
-//! WebAssembly has one memory, which grows at its end, by pages of 64 KiB, and never gives anything back: what is reserved there is had from the
-//! beginning on, and for ever.
+//! WebAssembly has one memory, which grows at its end, by pages of 64 KiB, and never gives anything back: what is reserved
+//! there is had from the beginning on, and for ever.
 
 use core::ptr::{self, NonNull};
 
@@ -12,7 +12,8 @@ use super::Pages;
 
 const PAGE: usize = 64 << 10;
 
-/// So many an allocator that grows divides: it has half of them at once, since it can't have more later, nor give them back.
+/// The bytes that allocators that grow divide. The first one has half of them at once, since it can't have more later, nor
+/// give them back.
 pub(super) const ROOM: Option<usize> = Some(256 << 20);
 
 pub(super) fn reserve(len: usize) -> Option<NonNull<u8>> {

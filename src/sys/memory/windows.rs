@@ -1,5 +1,5 @@
-//! The calls of Windows: `VirtualAlloc` and its like. A reservation costs no memory there, and what is committed counts against what all programs
-//! together may have.
+//! The calls of Windows: `VirtualAlloc` and its like. A reservation costs no memory there, and what is committed counts
+//! against what all programs together may have.
 
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
@@ -27,7 +27,8 @@ pub(super) fn reserve(len: usize) -> Option<NonNull<u8>> {
 ///
 /// `reserve` returned them, and nobody uses them any more.
 pub(super) unsafe fn release(base: NonNull<u8>, _len: usize) {
-    // SAFETY: the caller vouches for them; a reservation goes as a whole. An error leaves it: nothing is to be done about that.
+    // SAFETY: the caller vouches for them; a reservation goes as a whole. An error leaves it: nothing is to be done
+    // about that.
     _ = unsafe { VirtualFree(base.as_ptr().cast(), 0, MEM_RELEASE) };
 }
 
@@ -39,8 +40,8 @@ pub(super) unsafe fn commit(start: *mut u8, len: usize) -> bool {
     !unsafe { VirtualAlloc(start.cast::<c_void>(), len, MEM_COMMIT, PAGE_READWRITE) }.is_null()
 }
 
-/// Pages are zero only after their memory went and came. Other programs may have taken it meanwhile: then this thread waits until there is some.
-/// The pages are in its hand, and others go on.
+/// Pages are zero only after their memory went and came. Other programs may have taken it meanwhile: then this thread
+/// waits until there is some. The pages are in its hand, and others go on.
 ///
 /// # Safety
 ///
