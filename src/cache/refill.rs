@@ -40,10 +40,16 @@ impl Owner<'_> {
         self.pop(order, reach.min_shift)
     }
 
-    /// Hands out a block of `order` of this heap, if the next one in the bin is, and the window shows it.
+    /// Hands out a block of `order` of this heap, if the next one in the bin is, and the heap is in the window or aside.
     pub fn pop_from(self, heap: HeapId, order: Order, min_shift: u32) -> Option<*mut u8> {
-        let shown = self.shown().is_some_and(|shown| shown.id == heap);
-        if shown { self.pop(order, min_shift) } else { None }
+        let is_it = |known: &Heap| known.id == heap;
+        if self.shown().is_some_and(is_it) {
+            self.pop(order, min_shift)
+        } else if self.shown_aside().is_some_and(is_it) {
+            self.pop_aside(order, min_shift)
+        } else {
+            None
+        }
     }
 
     /// Turns the window to the heap of a block that this cache holds.
