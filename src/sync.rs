@@ -58,12 +58,11 @@ pub(crate) use threads::*;
 mod threads {
     extern crate std;
 
-    /// As the standard library's.
-    #[cfg(feature = "allocator")]
-    pub(crate) fn sleep(time: core::time::Duration) {
+    /// Sleeps for a tenth of a millisecond.
+    pub(super) fn sleep() {
         super::step();
         if super::waits() {
-            std::thread::sleep(time);
+            std::thread::sleep(core::time::Duration::from_micros(100));
         }
     }
 
@@ -381,4 +380,28 @@ pub(crate) fn yield_now() {
     }
     #[cfg(all(loom, feature = "loom"))]
     loom::thread::yield_now();
+}
+
+/// So often who waits for another thread yields, which takes a millisecond of processor time; and so often it sleeps then, in case the other
+/// one waits for a processor.
+#[cfg(not(all(loom, feature = "loom")))]
+const YIELDS: u32 = 2000;
+#[cfg(not(all(loom, feature = "loom")))]
+const SLEEPS: u32 = 100;
+
+/// How often one waits for another thread that may have been stopped for ever.
+#[cfg(not(all(loom, feature = "loom")))]
+pub(crate) const MAX_WAITS: u32 = YIELDS + SLEEPS;
+/// Under loom once: each time costs an execution for every interleaving.
+#[cfg(all(loom, feature = "loom"))]
+pub(crate) const MAX_WAITS: u32 = 1;
+
+/// Waits a little for another thread, after so many times before. Without the standard library nobody can sleep.
+pub(crate) fn wait(times: u32) {
+    #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+    if times >= YIELDS {
+        return threads::sleep();
+    }
+    let _ = times;
+    yield_now();
 }

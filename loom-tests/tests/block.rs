@@ -234,7 +234,7 @@ fn split_split() {
 
 /// A split against a scan that comes upon the block without its node, whatever it is then: all of it, or one of its halves.
 ///
-/// Seeded bugs: the upper half before the lower one, whoever has the block, or not at all; a Relaxed publication.
+/// Seeded bugs: the upper half before the lower one, whoever has the block, or not at all.
 #[test]
 fn split_found() {
     model("split_found", Some(3), || {

@@ -21,6 +21,22 @@ fn release_release() {
     });
 }
 
+/// The same, and one of the threads takes both pages again, if it was the one that merged them.
+///
+/// Seeded bug: a block whose node is idle is published Relaxed.
+#[test]
+fn release_release_take() {
+    model("release_release_take", Some(2), || {
+        let pages = Pages::new(2);
+        let (lower, upper) = two(&pages);
+        let other = start(&pages, move |pages| pages.release(upper));
+        pages.release(lower);
+        let both = pages.alloc(2);
+        join(other);
+        pages.end(&[], &Vec::from_iter(both));
+    });
+}
+
 /// The release of the upper one of two buddies, against an allocation of the lower one, which is free.
 ///
 /// Seeded bug: a buddy is absorbed by a store.

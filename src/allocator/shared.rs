@@ -1,7 +1,6 @@
 //! What all threads share: a mapping with a region, its tables, and the caches.
 
 use core::ptr::{self, NonNull};
-use core::time::Duration;
 
 use crate::cache::{Indices, ThreadIndex, next_name};
 use crate::error::MapError;
@@ -11,7 +10,7 @@ use crate::raw::runs::MOST_PAGES;
 use crate::raw::search::is_enough;
 use crate::raw::{Lane, Order};
 use crate::stats::AllocatorStats;
-use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering, sleep, yield_now};
+use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, MAX_WAITS, Ordering, wait};
 use crate::sys::{self, Pages, Reservation};
 
 use super::builder::Options;
@@ -50,12 +49,6 @@ const LEAST_PART: usize = 4;
 const DEPOTS_PART: usize = 64;
 /// And of the smallest one.
 const LEAST_IN_DEPOTS: usize = 128 << 10;
-/// So often an allocation that would fail lets a thread go on that has pages in its hand.
-const PATIENCE: usize = 1000;
-/// And so often it sleeps then, for one that waits for a processor.
-const SLEEPS: usize = 100;
-const SLEEP: Duration = Duration::from_micros(100);
-
 /// Everything but the place where it is known.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -351,15 +344,11 @@ impl Shared {
         if self.region.has_waited() {
             return None;
         }
-        for number in 1..PATIENCE + SLEEPS {
-            if number < PATIENCE {
-                yield_now()
-            } else {
-                sleep(SLEEP)
-            }
+        for times in 0..MAX_WAITS {
+            wait(times);
             let now = self.region.progress();
             // The last time in any case.
-            if now == seen && number + 1 < PATIENCE + SLEEPS {
+            if now == seen && times + 1 < MAX_WAITS {
                 continue;
             }
             (seen, attempts) = (now, attempts + 1);

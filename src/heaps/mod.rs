@@ -86,7 +86,10 @@ impl Heaps {
             added.link = Link::since(era);
             let listing = view.listing()?;
             added.heap.list(listing.clone());
-            if self.replace(&current, Snapshot::with(view, &added, &listing, era)?, None)? {
+            let next = Owned::new(Snapshot::with(view, &added, &listing, era)?)?;
+            // Last, for the board keeps what it gets: an error leaves nothing behind.
+            listing.board.make_room(listing.slot + 1)?;
+            if self.replace(&current, next, None) {
                 // The set owns it from now on.
                 added.into_raw();
                 listing.board.raise(listing.slot);
@@ -101,26 +104,21 @@ impl Heaps {
     pub(crate) fn remove(&self, heap: &Heap) -> Result<(), Unavailable> {
         loop {
             let current = self.pin();
-            let next = Snapshot::without(current.view(), heap, self.readers.era())?;
+            let next = Owned::new(Snapshot::without(current.view(), heap, self.readers.era())?)?;
             let removed = current.view().owned(heap.id);
             // Before the next heap has this slot.
             if let Some(Listing { board, slot }) = heap.buddy().listing() {
                 board.lower(*slot, 0);
             }
-            if self.replace(&current, next, removed)? {
+            if self.replace(&current, next, removed) {
                 return Ok(());
             }
         }
     }
 
     /// Replaces the snapshot that the caller has pinned, if it is current; the heap that the next one has not is removed.
-    fn replace(
-        &self,
-        pinned: &Pinned<'_>,
-        next: Snapshot,
-        removed: Option<NonNull<Member>>,
-    ) -> Result<bool, Unavailable> {
-        let next = Owned::new(next)?.into_raw();
+    fn replace(&self, pinned: &Pinned<'_>, next: Owned<Snapshot>, removed: Option<NonNull<Member>>) -> bool {
+        let next = next.into_raw();
         // Release: pairs with the Acquire in `pin`. Relaxed on failure: the caller pins again.
         match self.current.compare_exchange(pinned.snapshot, next.as_ptr(), Ordering::Release, Ordering::Relaxed) {
             Ok(replaced) => {
@@ -133,12 +131,12 @@ impl Heaps {
                     // SAFETY: the set has it no more, by this thread's doing; it came from `Owned::into_raw`.
                     unsafe { self.removed.retire(removed, last) };
                 }
-                Ok(true)
+                true
             }
             Err(_) => {
                 // SAFETY: the snapshot was not published, so it is still this thread's.
                 drop(unsafe { Owned::from_raw(next) });
-                Ok(false)
+                false
             }
         }
     }

@@ -230,11 +230,9 @@ impl<'a> View<'a> {
         slots.iter().position(|place| address(place).is_null()).unwrap_or(slots.len())
     }
 
-    /// Where the next heap is to tell what it has.
+    /// Where the next heap is to tell what it has, once the board has room for that.
     pub(super) fn listing(self) -> Result<Listing, Unavailable> {
-        let (board, slot) = (self.board()?, self.free_slot());
-        board.make_room(slot + 1)?;
-        Ok(Listing { board, slot })
+        Ok(Listing { board: self.board()?, slot: self.free_slot() })
     }
 
     /// The id for the next heap.

@@ -21,7 +21,7 @@
 use super::buddy::Buddy;
 use super::merge::Sweep;
 use super::order::{BlockIndex, Order};
-use crate::sync::{AtomicU64, Ordering, const_unless_loom, yield_now};
+use crate::sync::{AtomicU64, MAX_WAITS, Ordering, const_unless_loom, wait, yield_now};
 
 /// Most rounds of one search. Four threads on four blocks had 2 failures in 10 million with 16 rounds, none with
 /// 1 000.
@@ -35,14 +35,6 @@ const MAX_ROUNDS: u32 = 3;
 /// others keep busy, an allocation shall fail within a second, not after a thousand passes.
 const MIN_ROUNDS: u32 = 8;
 const MAX_STEPS: u64 = 1 << 24;
-
-/// How often one search lets others run while all that it waits for is in transit: a millisecond of processor time, and as long as the
-/// others take.
-#[cfg(not(all(loom, feature = "loom")))]
-const MAX_WAITS: u32 = 2000;
-/// Under loom few: each costs an execution for every interleaving.
-#[cfg(all(loom, feature = "loom"))]
-const MAX_WAITS: u32 = 2;
 
 /// No block: what there was instead.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -251,8 +243,8 @@ where
             // Until then another pass would find the same.
             let is_same = || version() == outcome.version && stall.lasts(heaps.clone());
             while waits < MAX_WAITS && is_same() {
+                wait(waits);
                 waits += 1;
-                yield_now();
             }
             if waits == MAX_WAITS && is_same() {
                 last.note(outcome.version, want, exhausted, Some(stall));

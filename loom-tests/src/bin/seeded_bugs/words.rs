@@ -181,7 +181,7 @@ pub(crate) const BUGS: &[Bug] = &[
         source: STATE,
         find: "self.0.store(free.0, Ordering::Release);",
         replace: "self.0.store(free.0, Ordering::Relaxed);",
-        models: &["block::split_found"],
+        models: &["spans::release_release_take"],
     },
     Bug {
         name: "change: without Release",
