@@ -382,10 +382,10 @@ pub(crate) fn yield_now() {
     loom::thread::yield_now();
 }
 
-/// So often who waits for another thread yields, which takes a millisecond of processor time; and so often it sleeps then, in case the other
-/// one waits for a processor.
+/// So often who waits for another thread yields, which takes a quarter of a millisecond of processor time; and so often it sleeps then, in
+/// case the other one waits for a processor. Without the standard library it only spins.
 #[cfg(not(all(loom, feature = "loom")))]
-const YIELDS: u32 = 2000;
+const YIELDS: u32 = if cfg!(feature = "std") { 500 } else { 2000 };
 #[cfg(not(all(loom, feature = "loom")))]
 const SLEEPS: u32 = 100;
 
@@ -396,7 +396,7 @@ pub(crate) const MAX_WAITS: u32 = YIELDS + SLEEPS;
 #[cfg(all(loom, feature = "loom"))]
 pub(crate) const MAX_WAITS: u32 = 1;
 
-/// Waits a little for another thread, after so many times before. Without the standard library nobody can sleep.
+/// Waits a little for another thread, after so many times before.
 pub(crate) fn wait(times: u32) {
     #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
     if times >= YIELDS {

@@ -35,7 +35,8 @@ fn every_allocation_of_add_heap_fails_once() {
                 Err(AddHeapError::MetadataUnavailable { bytes }) => assert!(bytes > 0),
                 Err(other) => panic!("{other}"),
             }
-            assert_eq!(BALANCE.get(), balance, "failure {failures} leaks");
+            // What an earlier heap replaced may go only now.
+            assert!(BALANCE.get() <= balance, "failure {failures} leaks");
             assert_eq!(pool.heap_map().collect::<Vec<_>>(), before, "failure {failures} changed the pool");
             assert_eq!(pool.stats().heaps, heaps);
             assert_eq!(pool.hl_release(block), Ok(()), "without heaps it is null");
