@@ -263,10 +263,10 @@ fn refill_among_neighbours() {
 /// An allocation of what a gone thread left, against a drain of that: it does not fail because the other has it in its hand.
 ///
 /// Seeded bugs: it fails though the other has; a drain does not look whether another one has the cache; it passes over a cache
-/// that looks empty; the end of a drain is published without Release.
+/// that looks empty.
 #[test]
 fn what_a_gone_thread_left_is_in_a_hand() {
-    model("what_a_gone_thread_left_is_in_a_hand", Some(1), || {
+    model("what_a_gone_thread_left_is_in_a_hand", Some(2), || {
         let pool = Pool::new(&[2], 2);
         // This thread has a number of its own.
         pool.raw.flush_thread_cache();
@@ -284,11 +284,10 @@ fn what_a_gone_thread_left_is_in_a_hand() {
 
 /// The same of what is in a depot.
 ///
-/// Seeded bugs: a drain does not look for busy places; the place of a magazine is empty before its blocks are in the heaps; that
-/// it is empty is published without Release.
+/// Seeded bugs: a drain does not look for busy places; the place of a magazine is empty before its blocks are in the heaps.
 #[test]
 fn what_is_in_a_depot_is_in_a_hand() {
-    model("what_is_in_a_depot_is_in_a_hand", Some(1), || {
+    model("what_is_in_a_depot_is_in_a_hand", Some(2), || {
         let pool = Pool::new(&[2], 2);
         let blocks = [(); 2].map(|()| pool.alloc(1));
         join(start(&pool, move |pool| {

@@ -296,7 +296,7 @@ pub(crate) const BUGS: &[Bug] = &[
         source: SEARCH,
         find: "certificate >> VERSION_SHIFT == version & (u64::MAX >> VERSION_SHIFT)\n            && ",
         replace: "certificate != u64::MAX && version > 0 && ",
-        models: &["search::failure_release", "search::failure_stalled"],
+        models: &["search::failure_release"],
     },
     Bug {
         name: "a certificate answers for smaller orders",

@@ -70,7 +70,7 @@ pub(crate) const BUGS: &[Bug] = &[
         source: USER,
         find: "self.0.store(NOBODY, Ordering::Release);",
         replace: "self.0.store(NOBODY, Ordering::Relaxed);",
-        models: &["cache::adopt_drain", "held::what_a_gone_thread_left_is_in_a_hand"],
+        models: &["cache::adopt_drain"],
     },
     Bug {
         name: "the user enters without Acquire",
@@ -161,7 +161,7 @@ pub(crate) const BUGS: &[Bug] = &[
         source: DEPOT,
         find: "in_place(busy ^ has, place), Ordering::Release)",
         replace: "in_place(busy ^ has, place), Ordering::Relaxed)",
-        models: &["held::depot_put_take", "held::what_is_in_a_depot_is_in_a_hand"],
+        models: &["held::depot_put_take"],
     },
     Bug {
         name: "a depot: a place is filled by a store of the whole word",

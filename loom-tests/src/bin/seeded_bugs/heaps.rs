@@ -37,7 +37,7 @@ pub(crate) const BUGS: &[Bug] = &[
         name: "the set is replaced whatever it is",
         source: HEAPS,
         find: "Err(_) => {",
-        replace: "Err(_) if { self.current.store(next.as_ptr(), Ordering::Release); true } => Ok(true),\n            Err(_) => {",
+        replace: "Err(_) if { self.current.store(next.as_ptr(), Ordering::Release); true } => true,\n            Err(_) => {",
         models: &["remove::remove_two"],
     },
     Bug {
@@ -45,7 +45,7 @@ pub(crate) const BUGS: &[Bug] = &[
         source: HEAPS,
         find: "next.as_ptr(), Ordering::Release, Ordering::Relaxed)",
         replace: "next.as_ptr(), Ordering::Relaxed, Ordering::Relaxed)",
-        models: &["remove::add_alloc"],
+        models: &["remove::add_stats"],
     },
     Bug {
         name: "the set is read without Acquire",
@@ -87,14 +87,14 @@ pub(crate) const BUGS: &[Bug] = &[
         source: READERS,
         find: "if !entered || self.era.load(Ordering::Relaxed) == era {",
         replace: "if !entered || self.era.load(Ordering::Relaxed) >= era {",
-        models: &["remove::read_remove_two"],
+        models: &["remove::read_remove_three"],
     },
     Bug {
         name: "a snapshot begins in a later era than the one in which it is published",
         source: READERS,
         find: "pub fn era(&self) -> u64 {\n        // Relaxed: who reads what is published sees no earlier one by the Acquire of that.\n        self.era.load(Ordering::Relaxed)",
         replace: "pub fn era(&self) -> u64 {\n        self.era.load(Ordering::Relaxed) + 1",
-        models: &["remove::read_remove_two"],
+        models: &["remove::read_remove_three"],
     },
     Bug {
         name: "a reader enters its era without the fence",
@@ -115,7 +115,7 @@ pub(crate) const BUGS: &[Bug] = &[
         source: READERS,
         find: "self.era.fetch_add(1, Ordering::Relaxed)",
         replace: "self.era.fetch_add(1, Ordering::Relaxed).saturating_sub(1)",
-        models: &["remove::read_remove_two"],
+        models: &["remove::read_remove_three"],
     },
     Bug {
         name: "that readers have left is seen without Acquire",
@@ -129,7 +129,7 @@ pub(crate) const BUGS: &[Bug] = &[
         source: READERS,
         find: "self.word.fetch_sub(1, Ordering::Release);",
         replace: "self.word.fetch_sub(1, Ordering::Relaxed);",
-        models: &["remove::remove_alloc_release"],
+        models: &["remove::read_remove_three"],
     },
     Bug {
         name: "what was retired is taken without Acquire",

@@ -1,15 +1,16 @@
 //! Proves that each model can fail: patches a copy of the shipped source with one bug at a time and demands that the
 //! models named with the bug fail.
 //!
-//! `cargo run --release -p loom-tests --bin seeded_bugs [--check] [PART OF A BUG'S NAME OR MODEL]`. It ends in failure when a model
-//! survives a bug, a patch no longer applies to the source exactly once, or a patched source does not compile. With `--check` it only
-//! looks whether the patches apply, which takes no time.
+//! `cargo run --release -p loom-tests --bin seeded_bugs [--check] [PART OF A BUG'S NAME OR MODEL]`. It ends in failure when a
+//! model survives a bug that it is not known to miss (`open`) or finds one that it is, when a patch no longer applies to the source
+//! exactly once, or when a patched source does not compile. With `--check` it only looks whether the patches apply, which takes no time.
 
 mod blocks;
 mod bug;
 mod caches;
 mod copy;
 mod heaps;
+mod open;
 mod rounds;
 mod run;
 mod runs;
@@ -45,18 +46,23 @@ fn main() -> io::Result<ExitCode> {
     let folder = copy::target().join("seeded-bugs");
     fs::create_dir_all(&folder)?;
     let bugs_left = Mutex::new(bugs.iter());
-    let failures = Mutex::new(0);
+    let (failures, open) = (Mutex::new(0), Mutex::new(0));
     thread::scope(|scope| {
         let workers = Vec::from_iter((0..COPIES).map(|number| {
-            let (bugs_left, failures, folder) = (&bugs_left, &failures, &folder);
+            let (bugs_left, failures, open, folder) = (&bugs_left, &failures, &open, &folder);
             scope.spawn(move || -> io::Result<()> {
                 let copy = Copy::new(folder.join(format!("copy-{number}")), folder.join(format!("target-{number}")))?;
                 loop {
                     let next = bugs_left.lock().expect("nobody panics with it").next();
                     let Some(bug) = next else { return Ok(()) };
                     for (model, verdict) in run::seed(&copy, bug)? {
-                        println!("{}, {model}: {verdict}", bug.name);
-                        *failures.lock().expect("nobody panics with it") += u32::from(!verdict.is_killed());
+                        let is_open = open::MODELS.contains(&(bug.name, model));
+                        println!("{}, {model}: {verdict}{}", bug.name, if is_open { " (open)" } else { "" });
+                        let as_known = is_open && matches!(verdict, run::Verdict::Survived);
+                        *open.lock().expect("nobody panics with it") += u32::from(as_known);
+                        // What is open no more is to be taken off the list.
+                        let is_right = if is_open { as_known } else { verdict.is_killed() };
+                        *failures.lock().expect("nobody panics with it") += u32::from(!is_right);
                     }
                 }
             })
@@ -64,8 +70,11 @@ fn main() -> io::Result<ExitCode> {
         workers.into_iter().try_for_each(|worker| worker.join().expect("a worker panicked"))
     })?;
 
-    let failures = *failures.lock().expect("nobody panics with it");
-    println!("{} bugs, {failures} of them not found by each of their models", bugs.len());
+    let [failures, open] = [failures, open].map(|count| *count.lock().expect("nobody panics with it"));
+    println!(
+        "{} bugs; {failures} times a model's verdict was wrong, and {open} times it is known to miss the bug",
+        bugs.len()
+    );
     Ok(if failures == 0 && !bugs.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
