@@ -27,6 +27,15 @@ mod reserved {
         bytes: usize,
     }
 
+    impl Part {
+        /// Bytes of the first ones of so many units that there are.
+        fn end(&self, units: u32, of: u32) -> usize {
+            // Of parts that have less than a byte a unit, more than there must be.
+            let unit = self.bytes.div_ceil(of as usize);
+            (units as usize).saturating_mul(unit).min(self.bytes)
+        }
+    }
+
     /// Things of a [`Ground`] that is to be.
     #[derive(Debug, Default)]
     pub(crate) struct Parts {
@@ -94,6 +103,19 @@ mod reserved {
             if self.units == 0 { u32::MAX } else { self.reach.load(Ordering::Relaxed) }
         }
 
+        /// Bytes of the first `units` units that are not in memory; 0 where the operating system doesn't say. O(units).
+        pub(crate) fn absent(&self, units: u32) -> usize {
+            let units = units.min(self.reached());
+            let parts = self.parts.parts.iter().flatten().filter(|_| self.units > 0);
+            let absent = parts.map(|part| {
+                let used = (part.bytes as u64 * u64::from(units) / u64::from(self.units)) as usize;
+                // SAFETY: memory was put behind so many units.
+                let resident = unsafe { sys::resident(part.base.as_ptr(), used) };
+                resident.map_or(0, |resident| used.saturating_sub(resident))
+            });
+            absent.sum()
+        }
+
         #[cold]
         fn extend(&self, has: u32, end: u32) -> bool {
             let end = end.min(self.units);
@@ -111,9 +133,7 @@ mod reserved {
         /// Puts memory behind the units from `from` to `to`.
         fn commit(&self, from: u32, to: u32) -> bool {
             self.parts.parts.iter().flatten().all(|part| {
-                // Of parts that have less than a byte a unit, more than there must be.
-                let unit = part.bytes.div_ceil(self.units as usize);
-                let at = |end: u32| (end as usize).saturating_mul(unit).min(part.bytes);
+                let at = |end: u32| part.end(end, self.units);
                 let (start, len) = (part.base.as_ptr().wrapping_add(at(from)), at(to) - at(from));
                 if to > self.huge_from && len > 0 {
                     let skip = at(self.huge_from.max(from)) - at(from);

@@ -215,8 +215,8 @@ impl PoolAllocator {
         }
     }
 
-    /// Gives the memory behind free pages back to the operating system, after a [`sweep`](Self::sweep); returns how many bytes that
-    /// are. It comes back by itself, zeroed, when they are used again. Of a region of the caller's nothing is given back.
+    /// Gives the memory behind free pages back to the operating system, after a [`sweep`](Self::sweep); returns how many bytes of it were
+    /// resident, or where the operating system doesn't tell, how many it took. It comes back by itself, zeroed, when they are used again. Of a region of the caller's nothing is given back.
     ///
     /// # Progress
     ///

@@ -78,6 +78,20 @@ impl Region {
         self.runs.table_bytes() + live
     }
 
+    /// Of these, bytes that are not in memory, as far as the operating system says.
+    pub(super) fn absent_table_bytes(&self) -> usize {
+        self.runs.absent_table_bytes()
+    }
+
+    /// Bytes of the heap that are in memory; where the operating system doesn't say, those that were used, and not given back.
+    pub(super) fn resident_bytes(&self) -> usize {
+        // A huge page may reach behind the pages that there are.
+        let committed = self.runs.committed() as usize * PAGE;
+        // SAFETY: they are committed, or the caller's.
+        let known = unsafe { sys::resident(self.base, committed) };
+        known.unwrap_or(self.runs.resident() as usize * PAGE)
+    }
+
     /// A region of at most `pages` pages from `base` on, which is the beginning of a page; `ground` says how many of them there is memory for.
     /// `checked`: it knows which blocks are live.
     pub(super) fn new(
@@ -150,9 +164,18 @@ impl Region {
         if !self.backing.is_zero {
             return 0;
         }
-        // SAFETY: free pages, which are this thread's until this returns.
-        let discard = |page, pages| unsafe { self.discard_pages(page, pages, &mut 0) };
-        self.runs.discard(order, all, discard) as usize * PAGE
+        let mut bytes = 0;
+        self.runs.discard(order, all, |page, pages| {
+            let mut discarded = 0;
+            let (start, len) = (self.pointer(page), pages as usize * PAGE);
+            // SAFETY: pages of the region.
+            let resident = if all { unsafe { sys::resident(start, len) } } else { None };
+            // SAFETY: free pages, which are this thread's until this returns.
+            let are_all = unsafe { self.discard_pages(page, pages, &mut discarded) };
+            bytes += discarded.min(resident.unwrap_or(len));
+            are_all
+        });
+        bytes
     }
 
     /// Discards some pages, and counts the bytes; false, if not all were.

@@ -433,12 +433,14 @@ impl Shared {
     pub(super) fn stats(&self) -> AllocatorStats {
         let heap = self.region.bytes();
         let idle = self.region.idle_bytes();
+        let metadata = size_of::<Self>() + Depots::BYTES + self.slab.bytes() + self.region.table_bytes();
         AllocatorStats {
             limit: self.region.most_bytes().min((self.limit as usize).saturating_mul(PAGE)),
             heap,
+            resident: self.region.resident_bytes() + metadata.saturating_sub(self.region.absent_table_bytes()),
             free: self.region.free_bytes() + idle,
             idle,
-            metadata: size_of::<Self>() + Depots::BYTES + self.slab.bytes() + self.region.table_bytes(),
+            metadata,
             // Relaxed: a number.
             caches: self.made.load(Ordering::Relaxed) as usize,
             refused_releases: 0,

@@ -105,6 +105,12 @@ impl Buddy {
         Self { tables, ..self }
     }
 
+    /// What its tables are in.
+    #[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
+    pub(super) fn tables(&self) -> &Ground {
+        &self.tables
+    }
+
     /// Is there memory for the tables of so many units, and to look at the one behind them, or can there be?
     #[cfg(any(feature = "allocator", all(loom, feature = "loom")))]
     pub(super) fn has_tables(&self, units: u32) -> bool {

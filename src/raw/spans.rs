@@ -180,6 +180,16 @@ impl Buddy {
         blocks.filter(|(_, state)| state.kind() == Kind::Free).for_each(|(_, state)| free(state.order()));
     }
 
+    /// Where the free blocks begin that lie one behind the other up to the end of the first `units` units. O(blocks).
+    pub fn free_tail(&self, units: u32) -> u32 {
+        let blocks = self.scan().take_while(|(block, _)| block.get() < units);
+        let ends = blocks.filter(|(_, state)| state.kind() != Kind::Free).map(|(block, state)| {
+            let order = if state.kind() == Kind::Inner { Order::ZERO } else { state.order() };
+            block.after(1, order).get()
+        });
+        ends.last().unwrap_or(0).min(units)
+    }
+
     fn span(block: BlockIndex, units: u32) -> Range<u32> {
         block.get()..block.get() + units
     }

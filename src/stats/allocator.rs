@@ -15,9 +15,15 @@ use super::text::{Line, Pairs};
 pub struct AllocatorStats {
     /// Bytes that the heap may grow to.
     pub limit: usize,
-    /// Bytes of the heap now.
+    /// Bytes of the heap now: addresses that it has grown to, whether memory is behind them yet or not. It never gets smaller. It is more than
+    /// what was asked for: a large block is aligned to the power of two that covers it, where the limit leaves room for that.
     pub heap: usize,
-    /// Of these, free: in no block, and in no cache.
+    /// Bytes in memory, of the heap and of the metadata: pages for which the operating system says so. Pages that were never used are not,
+    /// nor those that were given back. One that was only read counts, and on Linux is the page of zeroes that all programs share. Short
+    /// tables, of less than 256 KiB each, count as far as they are used. Where the system does not say, so do all pages until they are
+    /// given back.
+    pub resident: usize,
+    /// Of the heap's bytes, free: in no block, and in no cache.
     pub free: usize,
     /// Of the free ones, kept for blocks of one size class until they are needed elsewhere.
     pub idle: usize,
@@ -45,6 +51,12 @@ impl Figures for AllocatorStats {
                 "heap",
                 "Bytes of the heap of an allocator.",
                 Bytes(|of| of.heap as u64),
+            ),
+            Figure::new(
+                "heapmaster_allocator_resident_bytes",
+                "resident",
+                "Bytes of an allocator in memory, with its metadata.",
+                Bytes(|of| of.resident as u64),
             ),
             Figure::new(
                 "heapmaster_allocator_free_bytes",
@@ -106,7 +118,8 @@ impl AllocatorStats {
     /// |---|---|
     /// | `heapmaster_allocator_limit_bytes` | bytes that the heap may grow to |
     /// | `heapmaster_allocator_heap_bytes` | bytes of the heap |
-    /// | `heapmaster_allocator_free_bytes` | of these, in no block and in no cache |
+    /// | `heapmaster_allocator_resident_bytes` | bytes in memory, with the metadata |
+    /// | `heapmaster_allocator_free_bytes` | of the heap's bytes, in no block and in no cache |
     /// | `heapmaster_allocator_idle_bytes` | of the free ones, kept for blocks of one size class |
     /// | `heapmaster_allocator_metadata_bytes` | bytes of tables and caches |
     /// | `heapmaster_allocator_caches` | caches of threads, also of such that are gone |

@@ -111,6 +111,12 @@ impl Further {
         self.fresh.next()
     }
 
+    /// Bytes of the tables of these that are not in memory. O(groups).
+    #[cfg(not(all(loom, feature = "loom")))]
+    pub(super) fn absent(&self) -> usize {
+        self.ground.absent(self.used())
+    }
+
     /// A set of `count` groups for a run, which is the caller's. `None`: there is no memory for it. Lock-free.
     pub(super) fn take(&self, count: u32, owner: Owner) -> Option<u32> {
         // Who looks for a group of a run that was closed may look behind the end of the set that its page has now.

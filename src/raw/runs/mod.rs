@@ -158,8 +158,16 @@ impl<const CLASSES: usize> Runs<CLASSES> {
     /// Bytes of tables that are in use by now.
     #[cfg(not(all(loom, feature = "loom")))]
     pub(crate) fn table_bytes(&self) -> usize {
-        // Of a page the state, the link, the entry of the map, and the word and the link of a group; of a further group these two, and its owner.
-        self.grown() as usize * (2 + 4 + 4 + 8 + 4) + self.further.used() as usize * (8 + 4 + 4)
+        // Of a page the state, the link, a bit for sweeps, the entry of the map, and the word and the link of a group; of a further group
+        // these two, and its owner.
+        let pages = self.grown() as usize;
+        pages * (2 + 4 + 4 + 8 + 4) + pages / 8 + self.further.used() as usize * (8 + 4 + 4)
+    }
+
+    /// Of these, bytes that are not in memory, as far as the operating system says. O(pages).
+    #[cfg(not(all(loom, feature = "loom")))]
+    pub(crate) fn absent_table_bytes(&self) -> usize {
+        self.buddy.tables().absent(self.grown()) + self.further.absent()
     }
 
     /// A heap that may grow to so many pages, the first of which has the absolute number `first_page`. For models.
@@ -228,6 +236,12 @@ impl<const CLASSES: usize> Runs<CLASSES> {
     pub fn grown(&self) -> u32 {
         // Relaxed: a number.
         self.grown.load(Ordering::Relaxed)
+    }
+
+    /// Pages that memory was put behind, or that had some from the beginning on.
+    #[cfg(not(all(loom, feature = "loom")))]
+    pub(crate) fn committed(&self) -> u32 {
+        self.ground.reached().min(self.pages)
     }
 
     /// Pages of runs without a live slot.

@@ -58,7 +58,9 @@ impl<const CLASSES: usize> Runs<CLASSES> {
             None if !grows => return None,
             None => loop {
                 if !self.tidy(pages) && !self.grow(pages, align, limit) {
-                    break find_from(0, u32::MAX)?;
+                    let find_all = || find_from(0, u32::MAX);
+                    let found = find_all();
+                    break found.or_else(|| if self.grow_tail(pages, align, limit) { find_all() } else { None })?;
                 }
                 if let Some(block) = find() {
                     break block;
@@ -117,6 +119,21 @@ impl<const CLASSES: usize> Runs<CLASSES> {
                 Err(now) => grown = now,
             }
         }
+    }
+
+    /// Adds pages, so that with those that are free at the end of the heap there is a span of so many. False: it may not, or there is no memory for
+    /// them. O(blocks).
+    #[cold]
+    fn grow_tail(&self, pages: u32, align: Order, limit: u32) -> bool {
+        let (limit, grown) = (limit.min(self.pages), self.grown());
+        if grown >= limit {
+            return false;
+        }
+        let tail = self.buddy.free_tail(grown);
+        let start = u64::from(tail) + u64::from(self.buddy.geometry().gap(BlockIndex::new(tail), align));
+        let end = start + u64::from(pages);
+        let more = end.checked_sub(u64::from(grown)).filter(|_| end <= u64::from(limit));
+        more.is_some_and(|more| self.grow(more as u32, Order::ZERO, limit))
     }
 
     /// Releases a span that begins at this page, which is the caller's; false, if none does.

@@ -191,6 +191,12 @@ impl<const CLASSES: usize> Runs<CLASSES> {
         }
     }
 
+    /// Pages that were used, and not discarded since: no others are in memory.
+    #[cfg(not(all(loom, feature = "loom")))]
+    pub fn resident(&self) -> u32 {
+        self.resident.out().saturating_add(self.dirty()).min(self.grown())
+    }
+
     /// Free pages that are dirty.
     pub fn dirty(&self) -> u32 {
         self.resident.dirty()
@@ -286,10 +292,9 @@ impl<const CLASSES: usize> Runs<CLASSES> {
 
 impl<const CLASSES: usize> Runs<CLASSES> {
     /// Hands free blocks of at least `order` with dirty pages to `discard`, which may discard what is in them, and says whether it
-    /// did; returns how many dirty pages there were in these. `all` of them, and those without; else as long as there are many dirty pages, at the end of the heap first, which is used least. O(blocks).
-    /// Lock-free.
-    pub fn discard(&self, order: Order, all: bool, mut discard: impl FnMut(u32, u32) -> bool) -> u32 {
-        let mut discarded = 0;
+    /// did. `all` of them, and those without; else as long as there are many dirty pages, at the end of the heap first, which is used least.
+    /// O(blocks). Lock-free.
+    pub fn discard(&self, order: Order, all: bool, mut discard: impl FnMut(u32, u32) -> bool) {
         let enough = if all { 0 } else { self.resident.most_dirty() / 2 };
         let mut visit = |block: BlockIndex, order: Order| {
             let pages = || block.get()..block.after(1, order).get();
@@ -299,7 +304,6 @@ impl<const CLASSES: usize> Runs<CLASSES> {
                 pages().filter(|page| self.is_dirty(*page)).for_each(|page| self.set(page, Entry::DISCARDED));
                 // Relaxed: a number.
                 self.resident.dirty.fetch_sub(dirty, Ordering::Relaxed);
-                discarded += dirty;
             }
             if all || self.dirty() > enough { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
@@ -317,7 +321,6 @@ impl<const CLASSES: usize> Runs<CLASSES> {
         if all {
             write(&self.resident.most_out, self.resident.out());
         }
-        discarded
     }
 
     /// Discards, as `discard` does, pages that are free and dirty, from page `from` of `first` on, or from the block behind that: `all`

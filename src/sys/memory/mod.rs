@@ -189,6 +189,19 @@ pub(crate) unsafe fn lock(start: *mut u8, len: usize) -> bool {
     !is_refused() && unsafe { system::lock(start, len) }
 }
 
+/// How many bytes behind `len` bytes from `start` on are in memory, in whole pages of the operating system's. `None`: it doesn't say. O(pages).
+///
+/// # Safety
+///
+/// They are committed, or somebody else's memory.
+pub(crate) unsafe fn resident(start: *mut u8, len: usize) -> Option<usize> {
+    let page = page_size();
+    let before = start.addr() % page;
+    let len = (before + len).next_multiple_of(page);
+    // SAFETY: the caller vouches for the range, and what is mapped is whole pages.
+    if is_refused() { None } else { unsafe { system::resident(start.wrapping_sub(before), len, page) } }
+}
+
 /// Bytes of a page of the operating system.
 pub(crate) fn page_size() -> usize {
     system::page_size()

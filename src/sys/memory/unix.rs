@@ -92,6 +92,33 @@ pub(super) unsafe fn lock(start: *mut u8, len: usize) -> bool {
     unsafe { libc::mlock(start.cast::<c_void>(), len) == 0 }
 }
 
+/// # Safety
+///
+/// Whole pages that are mapped.
+pub(super) unsafe fn resident(start: *mut u8, len: usize, page: usize) -> Option<usize> {
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd", target_vendor = "apple"))]
+    {
+        /// Pages that are asked for in one call.
+        const PAGES: usize = 1024;
+        let mut resident = 0;
+        for offset in (0..len).step_by(PAGES * page) {
+            let (mut states, bytes) = ([0_u8; PAGES], (len - offset).min(PAGES * page));
+            let asked = start.wrapping_add(offset).cast::<c_void>();
+            // SAFETY: the caller vouches for the pages, and there is a byte for each.
+            if unsafe { libc::mincore(asked, bytes, states.as_mut_ptr().cast()) } != 0 {
+                return None;
+            }
+            resident += states.iter().filter(|state| **state & 1 != 0).count() * page;
+        }
+        Some(resident)
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd", target_vendor = "apple")))]
+    {
+        let _: (*mut u8, usize, usize) = (start, len, page);
+        None
+    }
+}
+
 pub(super) fn page_size() -> usize {
     // SAFETY: it only returns a number.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };

@@ -56,6 +56,15 @@ pub(super) unsafe fn lock(_start: *mut u8, _len: usize) -> bool {
     true
 }
 
+/// Nobody asks it.
+///
+/// # Safety
+///
+/// Whole pages that are committed.
+pub(super) unsafe fn resident(_start: *mut u8, _len: usize, _page: usize) -> Option<usize> {
+    None
+}
+
 pub(super) fn page_size() -> usize {
     PAGE
 }

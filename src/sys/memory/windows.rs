@@ -75,6 +75,15 @@ pub(super) unsafe fn lock(start: *mut u8, len: usize) -> bool {
     unsafe { VirtualLock(start.cast(), len) != 0 }
 }
 
+/// Nobody asks it.
+///
+/// # Safety
+///
+/// Whole pages that are committed.
+pub(super) unsafe fn resident(_start: *mut u8, _len: usize, _page: usize) -> Option<usize> {
+    None
+}
+
 pub(super) fn page_size() -> usize {
     let mut info = MaybeUninit::uninit();
     // SAFETY: it writes to it, always.
