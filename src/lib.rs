@@ -1,4 +1,15 @@
-// README shows all that the default features have; its examples are tested where they are on.
+// README is the crate's documentation. Its links to files are for whoever reads it in a checkout. Of two definitions of a link
+// the first one counts, so these are the ones of rustdoc; and a picture can't be a file there, so it stands before the text.
+#![cfg_attr(doc, doc = "[heap]: data:image/gif;base64,R0lGODlhAQABAAAAACw=")]
+#![cfg_attr(doc, doc = "[guide]: crate::guide")]
+#![cfg_attr(doc, doc = "[choosing]: crate::guide::choosing")]
+#![cfg_attr(doc, doc = "[guarantees]: crate::guide::guarantees")]
+#![cfg_attr(doc, doc = "[figures]: https://docs.rs/crate/heapmaster/latest/source/benches/README.md")]
+#![cfg_attr(doc, doc = "[map]: https://docs.rs/crate/heapmaster/latest/source/src/README.md")]
+#![cfg_attr(doc, doc = "\n<div class=\"picture\"><style>.picture svg { max-width: 100%; height: auto }</style>")]
+#![cfg_attr(doc, doc = include_str!("guide/heap.svg"))]
+#![cfg_attr(doc, doc = "</div>\n")]
+// It shows all that the default features have; its examples are tested where they are on.
 #![cfg_attr(any(not(doctest), all(feature = "std", feature = "allocator")), doc = include_str!("../README.md"))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
@@ -20,6 +31,9 @@ mod check;
 mod config;
 mod error;
 mod ground;
+// Only for rustdoc: the library has nothing of it.
+#[cfg(any(doc, doctest))]
+pub mod guide;
 mod heap;
 mod heaps;
 mod map;
