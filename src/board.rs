@@ -13,7 +13,7 @@ use core::fmt;
 use core::ptr;
 
 use crate::metadata::{Owned, Table, Unavailable};
-use crate::sync::{AtomicPtr, Ordering, SharedU8, SharedU64, const_unless_loom, fence, fence_after_exchange};
+use crate::sync::{AtomicPtr, Ordering, SharedU8, SharedU64, const_unless_loom, fence, fence_after_exchange, model_or};
 
 /// The bit of the news that says whether somebody wants to know; the others count.
 const ARMED: u64 = 1;
@@ -23,11 +23,8 @@ const ONE: u64 = 2;
 const ALL: u8 = u8::MAX;
 
 /// Entries below one of the next level.
-#[cfg(not(all(loom, feature = "loom")))]
-const FAN: usize = 64;
 /// Under loom few: each is a tracked object.
-#[cfg(all(loom, feature = "loom"))]
-const FAN: usize = 2;
+const FAN: usize = model_or(2, 64);
 
 /// Levels of the tree, enough for all heaps that fit into memory.
 const DEPTH: usize = 8;

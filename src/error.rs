@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::heap::HeapId;
+use crate::heaps::HeapId;
 
 /// Why a configuration is not one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -25,10 +25,10 @@ pub enum ConfigError {
 }
 
 /// Why a [`PoolAllocator`](crate::PoolAllocator) was not built.
-#[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "allocator", not(modelled)))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum MapError {
+pub enum AllocatorBuildError {
     /// There is no room for one page in it.
     #[error("{bytes} bytes have no room for one page of {page} bytes")]
     TooSmall {

@@ -23,81 +23,79 @@ extern crate std;
 #[cfg(not(target_has_atomic = "64"))]
 compile_error!("heapmaster needs atomics of 64 bits, which this target does not have (`target_has_atomic = \"64\"`)");
 
-#[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "allocator", not(modelled)))]
 mod allocator;
 mod board;
 #[cfg_attr(not(feature = "std"), allow(dead_code, reason = "only the standard library tells threads apart"))]
 mod cache;
 mod check;
-mod config;
+mod commit;
 mod error;
-mod ground;
 // Only for rustdoc: the library has nothing of it.
 #[cfg(any(doc, doctest))]
 pub mod guide;
-mod heap;
 mod heaps;
 mod map;
 mod metadata;
 mod pool;
 // The models in `loom-tests/` call the core itself.
-#[cfg(all(loom, feature = "loom"))]
+#[cfg(modelled)]
 #[doc(hidden)]
 pub mod raw;
-#[cfg(not(all(loom, feature = "loom")))]
+#[cfg(not(modelled))]
 mod raw;
 mod stats;
 #[cfg(all(test, feature = "std", not(loom)))]
 mod stops;
-#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "std", not(modelled)))]
 mod sweeper;
 mod sync;
-#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "std", not(modelled)))]
 mod sys;
 mod thread;
 mod units;
 // As for `raw`.
-#[cfg(all(loom, feature = "loom"))]
+#[cfg(modelled)]
 #[doc(hidden)]
 pub mod wakers;
-#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "std", not(modelled)))]
 mod wakers;
 
-#[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "allocator", not(modelled)))]
 #[cfg_attr(docsrs, doc(cfg(feature = "allocator")))]
 pub use allocator::{AllocatorBuilder, PoolAllocator};
-pub use config::Builder;
-#[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "allocator", not(modelled)))]
 #[cfg_attr(docsrs, doc(cfg(feature = "allocator")))]
-pub use error::MapError;
+pub use error::AllocatorBuildError;
 pub use error::{AddHeapError, AllocError, ConfigError, ReleaseBatchError, ReleaseError, RemoveHeapError, ResizeError};
-pub use heap::HeapId;
+pub use heaps::HeapId;
 pub use map::{Block, BlockState, HeapMap, SvgMap, TextMap};
 pub use pool::MemoryPool;
-#[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
+pub use pool::PoolBuilder;
+#[cfg(all(feature = "allocator", not(modelled)))]
 #[cfg_attr(docsrs, doc(cfg(feature = "allocator")))]
 pub use stats::AllocatorStats;
-#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "std", not(modelled)))]
 #[cfg_attr(docsrs, doc(cfg(feature = "std")))]
 pub use stats::SweeperStats;
 #[cfg(feature = "metrics")]
 pub use stats::describe_metrics;
 pub use stats::{HeapStats, OrderStats, PoolStats, SweepReport};
-#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "std", not(modelled)))]
 #[cfg_attr(docsrs, doc(cfg(feature = "std")))]
 pub use sweeper::{Budget, Sweeper, SweeperBuilder};
 
 /// What users rely on: values of these types may be sent to other threads, and shared.
-#[cfg(not(all(loom, feature = "loom")))]
+#[cfg(not(modelled))]
 const _: () = {
     const fn is_send_and_sync<T: Send + Sync>() {}
-    is_send_and_sync::<(MemoryPool, Builder, HeapId)>();
+    is_send_and_sync::<(MemoryPool, PoolBuilder, HeapId)>();
     is_send_and_sync::<(AddHeapError, AllocError, ConfigError, ReleaseBatchError, ReleaseError)>();
     is_send_and_sync::<(RemoveHeapError, ResizeError)>();
     is_send_and_sync::<(Block, BlockState, HeapMap<'static>, SvgMap<'static>, TextMap<'static>)>();
     is_send_and_sync::<(HeapStats, OrderStats, PoolStats, SweepReport)>();
     #[cfg(feature = "allocator")]
-    is_send_and_sync::<(PoolAllocator, AllocatorBuilder, AllocatorStats, MapError)>();
+    is_send_and_sync::<(PoolAllocator, AllocatorBuilder, AllocatorStats, AllocatorBuildError)>();
     #[cfg(feature = "std")]
     is_send_and_sync::<(Sweeper, SweeperStats, Budget)>();
 };

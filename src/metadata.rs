@@ -10,14 +10,14 @@ use core::fmt;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 
-#[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "allocator", not(modelled)))]
 use crate::check::check;
-#[cfg(any(feature = "allocator", all(loom, feature = "loom")))]
-use crate::ground::Ground;
-#[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
-use crate::ground::Parts;
+#[cfg(any(feature = "allocator", modelled))]
+use crate::commit::Commit;
+#[cfg(all(feature = "allocator", not(modelled)))]
+use crate::commit::Parts;
 use crate::sync::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, SharedU8, fence};
-#[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "allocator", not(modelled)))]
 use crate::sys;
 
 /// The memory for a table was not to be had.
@@ -73,9 +73,9 @@ impl<T> Owned<T> {
         T: Zeroed,
     {
         // loom registers its atomics one by one and has no zeroed form of them.
-        #[cfg(all(loom, feature = "loom"))]
+        #[cfg(modelled)]
         return Self::new(T::default());
-        #[cfg(not(all(loom, feature = "loom")))]
+        #[cfg(not(modelled))]
         {
             const { assert!(size_of::<T>() != 0) };
             let layout = Layout::new::<T>();
@@ -199,35 +199,35 @@ impl<T: fmt::Debug> fmt::Debug for Shared<T> {
 /// Where tables come from.
 #[derive(Debug)]
 #[cfg_attr(
-    all(feature = "allocator", not(all(loom, feature = "loom"))),
+    all(feature = "allocator", not(modelled)),
     expect(clippy::large_enum_variant, reason = "there is one at a time, where an allocator is made")
 )]
 pub(crate) enum Source {
     /// The global allocator.
     Global,
     /// Addresses in a reservation that outlives all tables. It has room for them, as [`room`] says.
-    #[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
+    #[cfg(all(feature = "allocator", not(modelled)))]
     Area(Area),
 }
 
 /// Zeroed memory for tables, one after the other.
-#[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "allocator", not(modelled)))]
 #[derive(Debug)]
 pub(crate) struct Area {
     next: NonNull<u8>,
     left: usize,
-    /// Long tables, which have memory behind them only as far as a ground reaches: with something for each of its first units,
+    /// Long tables, which have memory behind them only as far as a commit reaches: with something for each of its first units,
     tables: Parts,
     /// and for each of its further ones.
     further: Parts,
 }
 
-#[cfg(not(all(loom, feature = "loom")))]
+#[cfg(not(modelled))]
 pub(crate) use zeroed::Table;
-#[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "allocator", not(modelled)))]
 pub(crate) use zeroed::room;
 
-#[cfg(not(all(loom, feature = "loom")))]
+#[cfg(not(modelled))]
 mod zeroed {
     use super::*;
 
@@ -318,7 +318,7 @@ mod zeroed {
             Ok(Table { first, len: len + further, allocated, layout })
         }
 
-        /// A place for a table of so many bytes, and of `further` ones besides. What is long comes to be of the ground that is made next.
+        /// A place for a table of so many bytes, and of `further` ones besides. What is long comes to be of the commit that is made next.
         fn place(&mut self, bytes: usize, further: usize) -> Result<NonNull<u8>, Unavailable> {
             let all = bytes.checked_add(further).ok_or(Unavailable { bytes: usize::MAX })?;
             let unavailable = Unavailable { bytes: all };
@@ -343,35 +343,35 @@ mod zeroed {
     }
 
     impl Source {
-        /// The ground of the tables that were made since the last one, which have something for each of `units` units.
+        /// The commit of the tables that were made since the last one, which have something for each of `units` units.
         #[cfg(feature = "allocator")]
-        pub(crate) fn ground(&mut self, units: u32, least_step: u32) -> Ground {
+        pub(crate) fn commit(&mut self, units: u32, least_step: u32) -> Commit {
             match self {
-                Self::Global => Ground::given(),
-                Self::Area(area) => core::mem::take(&mut area.tables).ground(units, least_step),
+                Self::Global => Commit::given(),
+                Self::Area(area) => core::mem::take(&mut area.tables).commit(units, least_step),
             }
         }
 
         /// The same of what they have for further units.
         #[cfg(feature = "allocator")]
-        pub(crate) fn further_ground(&mut self, units: u32, least_step: u32) -> Ground {
+        pub(crate) fn next_commit(&mut self, units: u32, least_step: u32) -> Commit {
             match self {
-                Self::Global => Ground::given(),
-                Self::Area(area) => core::mem::take(&mut area.further).ground(units, least_step),
+                Self::Global => Commit::given(),
+                Self::Area(area) => core::mem::take(&mut area.further).commit(units, least_step),
             }
         }
 
-        /// Adds `bytes` bytes from `base` on to what the next ground is of, if tables are in an area.
+        /// Adds `bytes` bytes from `base` on to what the next commit is of, if tables are in an area.
         ///
         /// # Safety
         ///
         /// They lie in the reservation of the area.
         #[cfg(feature = "allocator")]
-        pub(crate) unsafe fn add_to_ground(&mut self, base: NonNull<u8>, bytes: usize) {
+        pub(crate) unsafe fn add_to_commit(&mut self, base: NonNull<u8>, bytes: usize) {
             if let Self::Area(area) = self {
                 // SAFETY: the caller vouches for them.
                 let is_added = unsafe { area.tables.add(base, bytes) };
-                check!(is_added, "a ground has room for all that there is");
+                check!(is_added, "a commit has room for all that there is");
             }
         }
     }
@@ -435,18 +435,18 @@ mod zeroed {
 }
 
 /// loom registers its atomics one by one and has no zeroed form of them.
-#[cfg(all(loom, feature = "loom"))]
+#[cfg(modelled)]
 #[derive(Debug)]
 pub(crate) struct Table<T>(alloc::vec::Vec<T>);
 
-#[cfg(all(loom, feature = "loom"))]
+#[cfg(modelled)]
 impl<T: Zeroed> Table<T> {
     pub(crate) fn new(len: usize) -> Result<Self, Unavailable> {
         Ok(Self((0..len).map(|_| T::default()).collect()))
     }
 }
 
-#[cfg(all(loom, feature = "loom"))]
+#[cfg(modelled)]
 impl Source {
     pub(crate) fn table<T: Zeroed>(&mut self, len: usize) -> Result<Table<T>, Unavailable> {
         Table::new(len)
@@ -460,16 +460,16 @@ impl Source {
         Table::new(len)
     }
 
-    pub(crate) fn ground(&mut self, _: u32, _: u32) -> Ground {
-        Ground::given()
+    pub(crate) fn commit(&mut self, _: u32, _: u32) -> Commit {
+        Commit::given()
     }
 
-    pub(crate) fn further_ground(&mut self, _: u32, _: u32) -> Ground {
-        Ground::given()
+    pub(crate) fn next_commit(&mut self, _: u32, _: u32) -> Commit {
+        Commit::given()
     }
 }
 
-#[cfg(all(loom, feature = "loom"))]
+#[cfg(modelled)]
 impl<T> Deref for Table<T> {
     type Target = [T];
 

@@ -12,14 +12,14 @@
 //! In the unit tests each access, each fence and each wait is a *step*, at which a test can stop the thread (`stops`).
 #![allow(clippy::disallowed_types)]
 
-#[cfg(not(all(loom, feature = "loom")))]
+#[cfg(not(modelled))]
 use core::sync::atomic;
-#[cfg(all(loom, feature = "loom"))]
+#[cfg(modelled)]
 use loom::sync::atomic;
 
-#[cfg(not(all(loom, feature = "loom")))]
+#[cfg(not(modelled))]
 use core::cell::UnsafeCell;
-#[cfg(all(loom, feature = "loom"))]
+#[cfg(modelled)]
 use loom::cell::UnsafeCell;
 
 pub(crate) use atomic::Ordering;
@@ -48,13 +48,13 @@ pub(crate) fn fence(order: Ordering) {
     atomic::fence(order);
 }
 
-#[cfg(all(loom, feature = "loom"))]
+#[cfg(modelled)]
 pub(crate) use loom::thread::Thread;
-#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "std", not(modelled)))]
 pub(crate) use threads::*;
 
 /// What the thread of a sweeper needs, and who waits for a while. It is not modelled: all that it shares with users of a pool is the pool.
-#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "std", not(modelled)))]
 mod threads {
     extern crate std;
 
@@ -74,11 +74,11 @@ mod threads {
 /// Defines a function that is `const` but under loom, whose atomics have no `const` constructor.
 macro_rules! const_unless_loom {
     ($(#[$meta:meta])* $visibility:vis fn $name:ident($($argument:ident: $type:ty)?) -> $result:ty $body:block) => {
-        #[cfg(not(all(loom, feature = "loom")))]
+        #[cfg(not(modelled))]
         $(#[$meta])*
         $visibility const fn $name($($argument: $type)?) -> $result $body
 
-        #[cfg(all(loom, feature = "loom"))]
+        #[cfg(modelled)]
         $(#[$meta])*
         $visibility fn $name($($argument: $type)?) -> $result $body
     };
@@ -86,11 +86,11 @@ macro_rules! const_unless_loom {
 pub(crate) use const_unless_loom;
 
 /// What is touched with each access to an atomic, so that any two of them are dependent.
-#[cfg(all(loom, feature = "loom"))]
+#[cfg(modelled)]
 #[derive(Debug, Default)]
 struct Companion(atomic::AtomicU8);
 
-#[cfg(all(loom, feature = "loom"))]
+#[cfg(modelled)]
 impl Companion {
     fn before_load(&self) {
         // Relaxed: adds no happens-before edge.
@@ -104,11 +104,11 @@ impl Companion {
 
 /// The same for an atomic that is loaded far more often than it is changed: one for each thread of a model, so that a change
 /// and a load are dependent, but not two loads by two threads.
-#[cfg(all(loom, feature = "loom"))]
+#[cfg(modelled)]
 #[derive(Debug, Default)]
 struct CompanionOfEach([Companion; loom::MAX_THREADS]);
 
-#[cfg(all(loom, feature = "loom"))]
+#[cfg(modelled)]
 impl CompanionOfEach {
     fn before_load(&self) {
         self.0[thread_of_model()].before_load();
@@ -120,7 +120,7 @@ impl CompanionOfEach {
 }
 
 /// The number of the calling thread in its model.
-#[cfg(all(loom, feature = "loom"))]
+#[cfg(modelled)]
 pub(crate) fn thread_of_model() -> usize {
     use core::hash::{Hash, Hasher};
 
@@ -147,9 +147,9 @@ pub(crate) fn thread_of_model() -> usize {
 macro_rules! wrap {
     ($name:ident $(<$parameter:ident>)?, $word:ident, $companion:ident, $value:ty, $new:expr) => {
         #[derive(Debug)]
-        #[cfg_attr(not(all(loom, feature = "loom")), repr(transparent))]
+        #[cfg_attr(not(modelled), repr(transparent))]
         pub(crate) struct $name $(<$parameter>)? {
-            #[cfg(all(loom, feature = "loom"))]
+            #[cfg(modelled)]
             companion: $companion,
             word: atomic::$word $(<$parameter>)?,
         }
@@ -159,7 +159,7 @@ macro_rules! wrap {
             const_unless_loom! {
                 pub(crate) fn new(value: $value) -> Self {
                     Self {
-                        #[cfg(all(loom, feature = "loom"))]
+                        #[cfg(modelled)]
                         companion: $companion::default(),
                         word: atomic::$word::new(value),
                     }
@@ -169,7 +169,7 @@ macro_rules! wrap {
             /// To be changed.
             #[inline(always)]
             fn word(&self) -> &atomic::$word $(<$parameter>)? {
-                #[cfg(all(loom, feature = "loom"))]
+                #[cfg(modelled)]
                 self.companion.before_change();
                 step();
                 &self.word
@@ -177,7 +177,7 @@ macro_rules! wrap {
 
             #[inline(always)]
             pub(crate) fn load(&self, order: Ordering) -> $value {
-                #[cfg(all(loom, feature = "loom"))]
+                #[cfg(modelled)]
                 self.companion.before_load();
                 step();
                 self.word.load(order)
@@ -276,7 +276,7 @@ wrap!(AtomicPtr<T>, AtomicPtr, CompanionOfEach, *mut T, core::ptr::null_mut());
 /// What one thread at a time uses, and hands over to the next with a Release that the other acquires. Under loom a hand-over
 /// without that is an error.
 #[derive(Debug, Default)]
-#[cfg_attr(not(all(loom, feature = "loom")), repr(transparent))]
+#[cfg_attr(not(modelled), repr(transparent))]
 pub(crate) struct Local<T>(UnsafeCell<T>);
 
 // SAFETY: whoever calls `get` says that no other thread uses the value, so it is as if it were sent from thread to thread.
@@ -290,10 +290,10 @@ impl<T> Local<T> {
     /// The caller is the one thread that uses the value for as long as the reference lives.
     #[inline(always)]
     pub(crate) unsafe fn get(&self) -> &T {
-        #[cfg(not(all(loom, feature = "loom")))]
+        #[cfg(not(modelled))]
         // SAFETY: the value lives as long as `self`; there is no `&mut` to it anywhere.
         return unsafe { &*self.0.get() };
-        #[cfg(all(loom, feature = "loom"))]
+        #[cfg(modelled)]
         // SAFETY: as above; as a mutable access, so that loom finds two owners.
         return self.0.with_mut(|value| unsafe { &*value });
     }
@@ -302,7 +302,7 @@ impl<T> Local<T> {
 /// That something is there still. Under loom it finds who comes to it when it is freed, or may be.
 #[derive(Debug, Default)]
 pub(crate) struct Alive {
-    #[cfg(all(loom, feature = "loom"))]
+    #[cfg(modelled)]
     cell: UnsafeCell<()>,
 }
 
@@ -310,18 +310,18 @@ impl Alive {
     /// It is used.
     #[inline(always)]
     pub(crate) fn touch(&self) {
-        #[cfg(all(loom, feature = "loom"))]
+        #[cfg(modelled)]
         self.cell.with(|_| ());
     }
 
     /// It is about to be freed.
     pub(crate) fn end(&self) {
-        #[cfg(all(loom, feature = "loom"))]
+        #[cfg(modelled)]
         self.cell.with_mut(|_| ());
     }
 }
 
-#[cfg(any(feature = "std", all(loom, feature = "loom")))]
+#[cfg(any(feature = "std", modelled))]
 impl<T> Local<T> {
     /// The value, which several threads may look at.
     ///
@@ -332,10 +332,10 @@ impl<T> Local<T> {
     where
         T: Sync,
     {
-        #[cfg(not(all(loom, feature = "loom")))]
+        #[cfg(not(modelled))]
         // SAFETY: the value lives as long as `self`; nobody changes it, as the caller says.
         return unsafe { &*self.0.get() };
-        #[cfg(all(loom, feature = "loom"))]
+        #[cfg(modelled)]
         // SAFETY: as above.
         return self.0.with(|value| unsafe { &*value });
     }
@@ -346,10 +346,10 @@ impl<T> Local<T> {
     ///
     /// The caller is the one thread that uses the value.
     pub(crate) unsafe fn replace(&self, value: T) -> T {
-        #[cfg(not(all(loom, feature = "loom")))]
+        #[cfg(not(modelled))]
         // SAFETY: nobody else uses the value, as the caller says.
         return core::mem::replace(unsafe { &mut *self.0.get() }, value);
-        #[cfg(all(loom, feature = "loom"))]
+        #[cfg(modelled)]
         // SAFETY: as above.
         return self.0.with_mut(|place| core::mem::replace(unsafe { &mut *place }, value));
     }
@@ -359,9 +359,9 @@ impl<T> Local<T> {
 /// nothing.
 #[inline(always)]
 pub(crate) fn fence_after_exchange() {
-    #[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(all(loom, feature = "loom"))))]
+    #[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(modelled)))]
     atomic::compiler_fence(Ordering::SeqCst);
-    #[cfg(not(all(any(target_arch = "x86", target_arch = "x86_64"), not(all(loom, feature = "loom")))))]
+    #[cfg(not(all(any(target_arch = "x86", target_arch = "x86_64"), not(modelled))))]
     fence(Ordering::SeqCst);
 }
 
@@ -372,36 +372,41 @@ pub(crate) fn yield_now() {
     if !waits() {
         return;
     }
-    #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+    #[cfg(all(feature = "std", not(modelled)))]
     threads::yield_now();
-    #[cfg(not(any(feature = "std", all(loom, feature = "loom"))))]
+    #[cfg(not(any(feature = "std", modelled)))]
     for _ in 0..16 {
         core::hint::spin_loop();
     }
-    #[cfg(all(loom, feature = "loom"))]
+    #[cfg(modelled)]
     loom::thread::yield_now();
 }
 
 /// So often who waits for another thread yields, which takes a quarter of a millisecond of processor time; and so often it sleeps then, in
 /// case the other one waits for a processor. Without the standard library it only spins.
-#[cfg(not(all(loom, feature = "loom")))]
+#[cfg(not(modelled))]
 const YIELDS: u32 = if cfg!(feature = "std") { 500 } else { 2000 };
-#[cfg(not(all(loom, feature = "loom")))]
+#[cfg(not(modelled))]
 const SLEEPS: u32 = 100;
 
 /// How often one waits for another thread that may have been stopped for ever.
-#[cfg(not(all(loom, feature = "loom")))]
+#[cfg(not(modelled))]
 pub(crate) const MAX_WAITS: u32 = YIELDS + SLEEPS;
 /// Under loom once: each time costs an execution for every interleaving.
-#[cfg(all(loom, feature = "loom"))]
+#[cfg(modelled)]
 pub(crate) const MAX_WAITS: u32 = 1;
 
 /// Waits a little for another thread, after so many times before.
 pub(crate) fn wait(times: u32) {
-    #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+    #[cfg(all(feature = "std", not(modelled)))]
     if times >= YIELDS {
         return threads::sleep();
     }
     let _ = times;
     yield_now();
+}
+
+/// A constant that models shrink: `model` under loom, else `real`. Each use says why.
+pub(crate) const fn model_or<T: Copy>(model: T, real: T) -> T {
+    if cfg!(modelled) { model } else { real }
 }

@@ -21,16 +21,16 @@ const TAKING: u32 = 1 << 30;
 
 /// The threads to be woken.
 pub struct Wakers {
-    first: AtomicPtr<Place>,
+    first: AtomicPtr<WakerSlot>,
     /// How many times somebody called.
     calls: AtomicU64,
 }
 
 /// The place of a thread.
-struct Place {
+struct WakerSlot {
     word: AtomicU32,
     thread: Local<Option<Thread>>,
-    next: *mut Place,
+    next: *mut WakerSlot,
 }
 
 /// Which place a thread has: where that is, so that it is none in another list.
@@ -45,11 +45,11 @@ impl Wakers {
         }
     }
 
-    fn places(&self) -> impl Iterator<Item = &Place> {
+    fn places(&self) -> impl Iterator<Item = &WakerSlot> {
         // Acquire: pairs with the Release in `add`; makes visible what is in the place, and in the ones behind it.
         let first = self.first.load(Ordering::Acquire);
         // SAFETY: null, or a place that lives as long as `self`.
-        let place = |place: *mut Place| unsafe { place.as_ref() };
+        let place = |place: *mut WakerSlot| unsafe { place.as_ref() };
         iter::successors(place(first), move |before| place(before.next))
     }
 
@@ -57,7 +57,7 @@ impl Wakers {
     pub fn wake(&self) {
         // Relaxed: the threads read it after they were woken, which orders it.
         self.calls.fetch_add(1, Ordering::Relaxed);
-        self.places().for_each(Place::wake);
+        self.places().for_each(WakerSlot::wake);
     }
 
     /// How many times somebody called.
@@ -78,7 +78,7 @@ impl Wakers {
         };
         // SAFETY: the place is being taken, by this thread alone, and nobody looks at it before it is taken.
         drop(unsafe { place.thread.replace(Some(thread)) });
-        // Release: pairs with the Acquire in `Place::wake`; makes the thread visible.
+        // Release: pairs with the Acquire in `WakerSlot::wake`; makes the thread visible.
         place.word.fetch_xor(TAKING | TAKEN, Ordering::Release);
         Ok(place.seat())
     }
@@ -93,9 +93,9 @@ impl Wakers {
     }
 
     /// A new place, which the caller is taking.
-    fn add(&self) -> Result<&Place, Unavailable> {
+    fn add(&self) -> Result<&WakerSlot, Unavailable> {
         let word = AtomicU32::new(TAKING);
-        let mut place = Owned::new(Place { word, thread: Local::default(), next: ptr::null_mut() })?;
+        let mut place = Owned::new(WakerSlot { word, thread: Local::default(), next: ptr::null_mut() })?;
         loop {
             let next = self.places().next();
             place.next = next.map_or(ptr::null_mut(), |next| ptr::from_ref(next).cast_mut());
@@ -111,16 +111,16 @@ impl Wakers {
 }
 
 /// For models to look at.
-#[cfg(all(loom, feature = "loom"))]
+#[cfg(modelled)]
 impl Wakers {
     /// The places that have a thread.
     pub fn taken(&self) -> impl Iterator<Item = Seat> {
         let taken = self.places().filter(|place| place.word.load(Ordering::Relaxed) & TAKEN != 0);
-        taken.map(Place::seat)
+        taken.map(WakerSlot::seat)
     }
 }
 
-impl Place {
+impl WakerSlot {
     fn seat(&self) -> Seat {
         Seat(ptr::from_ref(self).addr())
     }

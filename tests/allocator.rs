@@ -8,7 +8,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 
 use common::Random;
-use mempool::{AllocatorBuilder, MapError, PoolAllocator};
+use mempool::{AllocatorBuildError, AllocatorBuilder, PoolAllocator};
 
 /// A block that is filled with a number.
 struct Block {
@@ -304,7 +304,7 @@ fn regions_of_the_caller() {
     }
     // SAFETY: as above; nothing fits in there.
     let none = unsafe { PoolAllocator::from_region(memory.as_mut_ptr(), 4095) };
-    assert!(matches!(none.map(drop), Err(MapError::TooSmall { .. })));
+    assert!(matches!(none.map(drop), Err(AllocatorBuildError::TooSmall { .. })));
 }
 
 #[test]
@@ -341,6 +341,6 @@ fn what_a_thread_has_cached_is_given_back_after_it_used_another_allocator() {
 
 #[test]
 fn wrong_sizes_are_errors() {
-    assert_eq!(PoolAllocator::with_capacity(0).map(drop), Err(MapError::TooSmall { bytes: 0, page: 4096 }));
-    assert!(matches!(PoolAllocator::with_capacity(usize::MAX).map(drop), Err(MapError::TooLarge { .. })));
+    assert_eq!(PoolAllocator::with_capacity(0).map(drop), Err(AllocatorBuildError::TooSmall { bytes: 0, page: 4096 }));
+    assert!(matches!(PoolAllocator::with_capacity(usize::MAX).map(drop), Err(AllocatorBuildError::TooLarge { .. })));
 }

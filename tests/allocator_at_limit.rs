@@ -5,7 +5,7 @@ mod common;
 use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::NonNull;
 
-use mempool::{AllocatorBuilder, MapError, PoolAllocator, ReleaseError};
+use mempool::{AllocatorBuildError, AllocatorBuilder, PoolAllocator, ReleaseError};
 
 const PAGE: usize = 4096;
 
@@ -43,9 +43,9 @@ fn limits_below_a_page_say_no() {
         for kind in kinds() {
             says_no(&kind.on_demand(limit));
             says_no(&kind.huge_pages().prefault().lock().on_demand(limit));
-            assert!(matches!(kind.build(limit), Err(MapError::TooSmall { .. })), "{limit}");
+            assert!(matches!(kind.build(limit), Err(AllocatorBuildError::TooSmall { .. })), "{limit}");
         }
-        assert!(matches!(PoolAllocator::with_capacity(limit), Err(MapError::TooSmall { .. })), "{limit}");
+        assert!(matches!(PoolAllocator::with_capacity(limit), Err(AllocatorBuildError::TooSmall { .. })), "{limit}");
     }
 }
 
@@ -56,7 +56,7 @@ fn regions_without_a_page_are_refused() {
     for (skip, len) in [(0, 0), (0, 1), (0, PAGE - 1), (1, 0), (1, 1), (1, PAGE), (1, 2 * PAGE - 2), (PAGE - 1, PAGE)] {
         // SAFETY: within the memory, which nobody uses meanwhile.
         let region = unsafe { PoolAllocator::from_region(first.wrapping_add(skip), len) };
-        assert!(matches!(region, Err(MapError::TooSmall { .. })), "{len} bytes from {skip}");
+        assert!(matches!(region, Err(AllocatorBuildError::TooSmall { .. })), "{len} bytes from {skip}");
     }
     // SAFETY: nothing is there.
     assert!(unsafe { PoolAllocator::from_region(std::ptr::null_mut(), 0) }.is_err());

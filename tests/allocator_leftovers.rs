@@ -8,9 +8,9 @@ use std::{iter, ptr, thread};
 use common::Actor;
 use mempool::PoolAllocator;
 
-/// More than there are lanes.
+/// More than there are shards.
 const THREADS: usize = 12;
-/// A heap has all lanes.
+/// A heap has all shards.
 const LIMIT: usize = 16 << 20;
 const LAYOUT: Layout = Layout::new::<[u64; 8]>();
 

@@ -1,6 +1,6 @@
 //! What two threads have of a `PoolAllocator` lies apart, though they allocate in turn, and release each other's blocks.
 //!
-//! The threads of one of these tests are to be in different lanes, and so they are, as all of them together are eight at most.
+//! The threads of one of these tests are to be in different shards, and so they are, as all of them together are eight at most.
 
 mod common;
 

@@ -79,7 +79,7 @@ fn what_gone_threads_left_is_whole_pages() {
         assert!(is_free(&allocator), "{}", allocator.stats());
     }
     assert_eq!(sweeper.stats().trimmed, 0, "nobody asked for that");
-    assert!(sweeper.stats().rounds >= 20);
+    assert!(sweeper.stats().cycles >= 20);
     drop(sweeper);
     assert_eq!(Arc::strong_count(&allocator), 1, "the thread is gone, and what it held");
 }
@@ -230,7 +230,7 @@ fn a_block_as_large_as_the_heap_is_always_had() {
     for _ in 0..60 {
         // In the middle of a round; or, if nothing is left to be given back, after one.
         let before = sweeper.stats();
-        let is_over = |now: SweeperStats| now.trimmed > before.trimmed || now.rounds > before.rounds + 1;
+        let is_over = |now: SweeperStats| now.trimmed > before.trimmed || now.cycles > before.cycles + 1;
         while !is_over(sweeper.stats()) {
             thread::yield_now();
         }
@@ -288,7 +288,7 @@ fn woken_early_by_an_allocation_that_had_to_sweep() {
 #[test]
 fn not_woken_early_unless_it_is_to_be() {
     let allocator = Arc::new(PoolAllocator::with_limit(MIB));
-    let sweeper = by_hand().early(false).allocator(Arc::clone(&allocator)).spawn().expect("a thread");
+    let sweeper = by_hand().wake_on_demand(false).allocator(Arc::clone(&allocator)).spawn().expect("a thread");
     assert!(sweeper.wait_for_pass());
     let passes = sweeper.stats().passes;
     // SAFETY: the size is not 0.

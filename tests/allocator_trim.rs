@@ -182,7 +182,8 @@ fn a_sweeper_makes_it_fall() {
     for (time, passes) in [(Duration::ZERO, 1), (Duration::from_nanos(1), 2)] {
         let allocator = Arc::new(PoolAllocator::new());
         // Passes only when they are waited for, each over everything.
-        let by_hand = Sweeper::builder().interval(Duration::MAX).early(false).budget(Budget::Bytes(usize::MAX));
+        let by_hand =
+            Sweeper::builder().interval(Duration::MAX).wake_on_demand(false).budget(Budget::Bytes(usize::MAX));
         let sweeper = by_hand.allocator(Arc::clone(&allocator)).trim_after(time).spawn().expect("a thread");
         assert!(sweeper.wait_for_pass());
         let before = resident();

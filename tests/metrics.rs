@@ -160,7 +160,7 @@ fn orders_and_heaps_are_recorded() {
     let empty: Vec<_> = recorded(|| MemoryPool::new().stats().record_orders(Vec::new())).into_values().collect();
     assert!(empty.len() == orders.len() && empty.iter().all(|(_, value, ..)| *value == 0.0));
 
-    for heap in pool.heaps() {
+    for heap in pool.heap_stats() {
         let recorded = recorded(|| {
             describe_metrics();
             heap.record(&[("pool", "one")]);
@@ -196,7 +196,7 @@ fn every_metric_is_in_the_documentation() {
     let names = recorded(|| {
         pool.stats().record(Vec::new());
         pool.stats().record_orders(Vec::new());
-        pool.heaps().for_each(|heap| heap.record(Vec::new()));
+        pool.heap_stats().for_each(|heap| heap.record(Vec::new()));
         mempool::SweeperStats::default().record(Vec::new());
         #[cfg(feature = "allocator")]
         mempool::AllocatorStats::default().record(Vec::new());

@@ -86,7 +86,7 @@ fn threads_that_exchange_blocks_keep_lines_to_themselves() {
 }
 
 /// Where the memory of two threads alternates, processors that look ahead take lines from each other, though no line is shared. It
-/// alternated from stretch to stretch when each took the next best one, whatever lane it was in.
+/// alternated from stretch to stretch when each took the next best one, whatever shard it was in.
 #[test]
 fn what_threads_carve_in_turn_lies_in_rows() {
     const TURNS: usize = 64;

@@ -7,7 +7,7 @@ use std::fmt::Debug;
 
 use common::at;
 use common::cached::{BASE, UNIT, UNITS};
-use mempool::{Block, Builder, HeapId, HeapStats, MemoryPool, PoolStats, SweepReport};
+use mempool::{Block, HeapId, HeapStats, MemoryPool, PoolBuilder, PoolStats, SweepReport};
 use serde_json::{Value, from_str, from_value, json, to_string, to_value};
 
 /// A pool with live, cached and free blocks, and what it reports.
@@ -45,7 +45,7 @@ fn what_is_written_is_read_as_it_was() {
     for order in stats.orders() {
         again(&order);
     }
-    let heaps: Vec<HeapStats> = pool.heaps().collect();
+    let heaps: Vec<HeapStats> = pool.heap_stats().collect();
     again(&heaps);
     let blocks: Vec<Block> = pool.heap_map().collect();
     let value = again(&blocks);
@@ -97,8 +97,8 @@ fn statistics_that_can_not_be_are_no_panic() {
 
 #[test]
 fn configurations_are_checked() {
-    let read = |value: Value| from_value::<Builder>(value);
-    let same = |one: &Builder, other: &Builder| assert_eq!(format!("{one:?}"), format!("{other:?}"));
+    let read = |value: Value| from_value::<PoolBuilder>(value);
+    let same = |one: &PoolBuilder, other: &PoolBuilder| assert_eq!(format!("{one:?}"), format!("{other:?}"));
     same(&read(json!({})).expect("all is as by default"), &MemoryPool::builder());
     let builder = MemoryPool::builder().min_block(256).max_block(1 << 20).thread_cache(0);
     same(&read(to_value(&builder).expect("it can be written")).expect("it can be read"), &builder);

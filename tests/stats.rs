@@ -14,7 +14,7 @@ use common::{Actor, Random, at};
 use mempool::{MemoryPool, OrderStats, PoolStats};
 
 /// A pool with a heap at each multiple of `BASE`.
-fn pool_of(sizes: &[usize], builder: mempool::Builder) -> MemoryPool {
+fn pool_of(sizes: &[usize], builder: mempool::PoolBuilder) -> MemoryPool {
     let pool = builder.build().expect("the sizes are valid");
     for (number, size) in sizes.iter().enumerate() {
         pool.add_heap(at((number + 1) * BASE), *size).expect("the heap is one");
@@ -48,7 +48,7 @@ impl Books {
         match random.below(10) {
             0..4 => self.got(Some(pool.hl_alloc(size).addr()).filter(|block| *block != 0)),
             4 => {
-                let heaps: Vec<_> = pool.heaps().map(|heap| heap.heap).collect();
+                let heaps: Vec<_> = pool.heap_stats().map(|heap| heap.heap).collect();
                 let block = pool.alloc_in(heaps[random.below(heaps.len())], layout);
                 self.got(block.map(|block| block.addr().get()));
             }
@@ -143,7 +143,7 @@ fn heaps_add_up_to_the_pool() {
     let mut books = Books::default();
     for _ in 0..50 {
         (0..40).for_each(|_| books.step(&pool, &mut random));
-        let (stats, heaps) = (pool.stats(), Vec::from_iter(pool.heaps()));
+        let (stats, heaps) = (pool.stats(), Vec::from_iter(pool.heap_stats()));
         assert_eq!(heaps.iter().map(|heap| heap.heap.get()).collect::<Vec<_>>(), [0, 1, 2]);
         for heap in &heaps {
             assert_eq!(pool.stats_of(heap.heap), Some(*heap));
@@ -164,8 +164,8 @@ fn heaps_add_up_to_the_pool() {
         assert_eq!(Some(stats.largest_free), heaps.iter().map(|heap| heap.largest_free).max());
     }
     let empty = MemoryPool::new();
-    assert_eq!(empty.heaps().count(), 0);
-    assert_eq!(empty.stats_of(pool.heaps().last().expect("it has three").heap), None);
+    assert_eq!(empty.heap_stats().count(), 0);
+    assert_eq!(empty.stats_of(pool.heap_stats().last().expect("it has three").heap), None);
 }
 
 /// A pool in which every kind of figure is above 0.
@@ -289,7 +289,7 @@ fn a_page_has_every_figure_that_is_not_0() {
 #[test]
 fn heaps_and_sweeps_are_lines() {
     let (pool, _) = busy();
-    for heap in pool.heaps() {
+    for heap in pool.heap_stats() {
         let line = heap.to_string();
         assert!(line.starts_with(&format!("{}: ", heap.heap)) && line.lines().count() == 1, "{line}");
         for (label, bytes) in [("live", heap.live), ("cached", heap.cached), ("in transit", heap.in_transit)] {
@@ -312,7 +312,7 @@ fn a_pool_in_a_message_is_one_line() {
 #[test]
 fn a_heap_whose_base_loses_half_says_so() {
     const SIZE: usize = 1 << 20;
-    let most = |pool: &MemoryPool| pool.heaps().map(|heap| heap.largest_possible).max();
+    let most = |pool: &MemoryPool| pool.heap_stats().map(|heap| heap.largest_possible).max();
     // Where it begins, in units, and the largest block that it has.
     for (units, size, largest, aligned) in [
         (0, SIZE, SIZE, SIZE),

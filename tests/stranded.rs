@@ -26,7 +26,7 @@ const WAYS: [fn(&MemoryPool, usize) -> usize; 4] = [
     |pool, size| pool.hl_alloc(size).addr(),
     |pool, size| pool.alloc(layout(size)).map_or(0, |block| block.addr().get()),
     |pool, size| {
-        let block = pool.heaps().find_map(|heap| pool.alloc_in(heap.heap, layout(size)).ok());
+        let block = pool.heap_stats().find_map(|heap| pool.alloc_in(heap.heap, layout(size)).ok());
         block.map_or(0, |block| block.addr().get())
     },
     |pool, size| {

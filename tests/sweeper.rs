@@ -70,18 +70,18 @@ fn a_heap_at_rest_is_left_alone() {
     let pool = Arc::new(uncached(1 << 20));
     shatter(&pool);
     let sweeper = Sweeper::builder().interval(OFTEN).pool(Arc::clone(&pool)).spawn().expect("a thread");
-    let rounds = |more| {
-        let now = sweeper.stats().rounds;
-        wait_until("rounds", || sweeper.stats().rounds >= now + more);
+    let cycles = |more| {
+        let now = sweeper.stats().cycles;
+        wait_until("cycles", || sweeper.stats().cycles >= now + more);
     };
     wait_until("the pool to be whole", || is_whole(&pool));
-    rounds(4);
+    cycles(4);
     let sweeps = pool.stats().sweeps;
-    rounds(10);
+    cycles(10);
     assert_eq!(pool.stats().sweeps, sweeps, "nothing was published");
     shatter(&pool);
     wait_until("the pool to be whole again", || is_whole(&pool));
-    rounds(1);
+    cycles(1);
     assert!(pool.stats().sweeps > sweeps);
 }
 
@@ -93,13 +93,13 @@ fn woken_early_by_an_allocation_that_had_to_sweep() {
     let sweeper = builder.pool(Arc::clone(&pool)).spawn().expect("a thread");
     wait_until("the first pass", || sweeper.stats().passes == 1);
     for number in 1..4 {
-        let rounds = sweeper.stats().rounds;
+        let cycles = sweeper.stats().cycles;
         // One block stays live, so that the whole can't be had, and a search comes to that only by merging all.
         let block = pool.hl_alloc(64);
         shatter_rest(&pool);
         assert!(pool.hl_alloc(1 << 16).is_null());
         wait_until("the sweeper to be called", || sweeper.stats().early >= number);
-        assert!(sweeper.stats().rounds > rounds);
+        assert!(sweeper.stats().cycles > cycles);
         pool.hl_release(block).expect("it is live");
     }
     let stats = sweeper.stats();

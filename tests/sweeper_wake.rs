@@ -36,7 +36,7 @@ fn deadline() -> Sender<()> {
 
 /// A sweeper that does nothing by itself but for its first pass, and all that there is to do when it is told to.
 fn by_hand() -> SweeperBuilder {
-    Sweeper::builder().interval(NEVER).early(false).budget(Budget::Bytes(usize::MAX))
+    Sweeper::builder().interval(NEVER).wake_on_demand(false).budget(Budget::Bytes(usize::MAX))
 }
 
 #[test]

@@ -118,9 +118,9 @@ fn threads_that_allocate_and_sweep_beside_sweepers_that_are_dropped() {
     let mut random = Random::from_environment();
     let pool = Arc::new(pool(UNITS, 0));
     let owners = Owners::new(BASE, UNIT, UNITS);
-    let (stop, rounds) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let (stop, cycles) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
-        let (pool, owners, stop, rounds) = (&pool, &owners, &stop, &rounds);
+        let (pool, owners, stop, cycles) = (&pool, &owners, &stop, &cycles);
         let threads = (0..THREADS).map(|number| {
             let mut random = random.stream(number);
             scope.spawn(move || {
@@ -147,7 +147,7 @@ fn threads_that_allocate_and_sweep_beside_sweepers_that_are_dropped() {
                     if random.below(4) == 0 {
                         pool.sweep();
                     }
-                    rounds.fetch_add(1, Ordering::Relaxed);
+                    cycles.fetch_add(1, Ordering::Relaxed);
                 }
                 for (block, order) in live {
                     owners.resign(at(block), UNIT << order);
@@ -160,8 +160,8 @@ fn threads_that_allocate_and_sweep_beside_sweepers_that_are_dropped() {
             let budget = Budget::Bytes(1 << (round % 17));
             let sweeper = Sweeper::builder().interval(Duration::ZERO).budget(budget).pool(Arc::clone(pool)).spawn();
             // While the threads go on for a while, and then wherever the sweeper is.
-            let enough = rounds.load(Ordering::Relaxed) + random.below(40);
-            while rounds.load(Ordering::Relaxed) < enough {
+            let enough = cycles.load(Ordering::Relaxed) + random.below(40);
+            while cycles.load(Ordering::Relaxed) < enough {
                 thread::yield_now();
             }
             drop(sweeper.expect("a thread"));

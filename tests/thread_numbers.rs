@@ -40,7 +40,7 @@ fn more_threads_than_numbers() {
                 _ = gone.recv();
                 work(2)
             };
-            match thread::Builder::new().stack_size(64 << 10).spawn_scoped(scope, parked) {
+            match thread::PoolBuilder::new().stack_size(64 << 10).spawn_scoped(scope, parked) {
                 Ok(thread) => threads.push(thread),
                 Err(error) => {
                     println!("only {} threads: {error}", threads.len());

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use loom::cell::UnsafeCell;
-use mempool::raw::{BlockIndex, Buddy, Geometry, Kind, Lane, LastFailure, NotLive, Order, State, search};
+use mempool::raw::{BlockIndex, Buddy, Geometry, Kind, LastFailure, NotLive, Order, Shard, State, search};
 
 /// The order of number `order`.
 ///
@@ -50,10 +50,10 @@ impl Heap {
         Self::of(Buddy::new(geometry).expect("a few bytes"))
     }
 
-    /// The same in two lanes. All of it is in the first one.
-    pub fn in_lanes(units: u32, first_unit: u64, max_order: u32) -> Arc<Self> {
+    /// The same in two shards. All of it is in the first one.
+    pub fn in_shards(units: u32, first_unit: u64, max_order: u32) -> Arc<Self> {
         let geometry = Geometry::new(units, first_unit, order(max_order));
-        Self::of(Buddy::with_lanes(geometry, 2).expect("a few bytes"))
+        Self::of(Buddy::with_shards(geometry, 2).expect("a few bytes"))
     }
 
     fn of(raw: Buddy) -> Arc<Self> {
@@ -72,12 +72,12 @@ impl Heap {
 
     /// Allocates a block of `size` from the stacks.
     pub fn alloc(&self, size: u32) -> Option<BlockIndex> {
-        self.alloc_in(Lane::FIRST, size)
+        self.alloc_in(Shard::FIRST, size)
     }
 
-    /// The same by a thread of this lane.
-    pub fn alloc_in(&self, lane: Lane, size: u32) -> Option<BlockIndex> {
-        let block = self.raw.alloc(order(size), lane)?;
+    /// The same by a thread of this shard.
+    pub fn alloc_in(&self, shard: Shard, size: u32) -> Option<BlockIndex> {
+        let block = self.raw.alloc(order(size), shard)?;
         self.own(block, size);
         Some(block)
     }
@@ -85,7 +85,7 @@ impl Heap {
     /// Allocates up to `count` blocks of `size` from the stacks.
     pub fn alloc_batch(&self, size: u32, count: usize) -> Vec<BlockIndex> {
         let mut out = vec![block(u32::MAX); count];
-        let filled = self.raw.alloc_batch(State::live(order(size)), Lane::FIRST, &mut out);
+        let filled = self.raw.alloc_batch(State::live(order(size)), Shard::FIRST, &mut out);
         out.truncate(filled);
         out.iter().for_each(|block| self.own(*block, size));
         out
@@ -126,17 +126,17 @@ impl Heap {
     ///
     /// When it is not what the caller says.
     pub fn release(&self, block: BlockIndex, size: u32) {
-        self.release_in(Lane::FIRST, block, size);
+        self.release_in(Shard::FIRST, block, size);
     }
 
-    /// The same by a thread of this lane.
+    /// The same by a thread of this shard.
     ///
     /// # Panics
     ///
     /// As there.
-    pub fn release_in(&self, lane: Lane, block: BlockIndex, size: u32) {
+    pub fn release_in(&self, shard: Shard, block: BlockIndex, size: u32) {
         self.disown(block, size);
-        assert_eq!(self.raw.release(block, lane), Ok(order(size)));
+        assert_eq!(self.raw.release(block, shard), Ok(order(size)));
     }
 
     /// Releases a block that others may release too, and returns its order. Nobody has its memory.
@@ -145,7 +145,7 @@ impl Heap {
     ///
     /// When another release was faster.
     pub fn try_release(&self, block: BlockIndex) -> Result<u32, NotLive> {
-        self.raw.release(block, Lane::FIRST).map(Order::get)
+        self.raw.release(block, Shard::FIRST).map(Order::get)
     }
 
     /// The caller owns this block now, and writes to its memory.

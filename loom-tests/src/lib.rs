@@ -8,13 +8,13 @@
 mod heap;
 mod live;
 mod pool;
-mod runs;
+mod slabs;
 mod stack;
 
 pub use heap::{Failure, Heap, block, order};
 pub use live::Checked;
 pub use pool::{Address, Pool};
-pub use runs::{Hold, LONG, PAIR, Pages, Span, TRIPLE};
+pub use slabs::{Hold, LONG, PAIR, Pages, Span, TRIPLE};
 pub use stack::Stack;
 
 use std::io::{self, Write};
@@ -27,7 +27,7 @@ use loom::thread::{self, JoinHandle};
 /// Thread switches in one execution beyond which something goes round in circles.
 const MAX_BRANCHES: usize = 5_000;
 
-/// Runs `model` in all its executions, or with `bound` in those that preempt a thread at most so many times, and
+/// Slabs `model` in all its executions, or with `bound` in those that preempt a thread at most so many times, and
 /// prints how many they were.
 ///
 /// # Panics

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use mempool::raw::Slots;
-use mempool::raw::live::{Kind, Live, Place};
-use mempool::raw::runs::{Found, Part};
+use mempool::raw::slabs::live::{Kind, Live, LivePlace};
+use mempool::raw::slabs::{BitmapId, Found};
 
 use crate::{Hold, Pages};
 
@@ -26,7 +26,7 @@ impl Checked {
         Arc::new(Self { pages: Pages::new(pages), live: Live::new(pages).expect("a few bytes") })
     }
 
-    /// Takes so many slots of one group, the first of its page among them.
+    /// Takes so many slots of one bitmap, the first of its page among them.
     pub fn take(&self, class: usize, count: u32) -> Hold {
         let hold = self.pages.take_in_one(class, count);
         assert_eq!(hold.slots.lowest(1), Slots::one(0));
@@ -42,15 +42,15 @@ impl Checked {
     ///
     /// # Panics
     ///
-    /// When the page is not of a run of that class.
+    /// When the page is not of a slab of that class.
     pub fn claim(&self, at: Hold, class: Option<usize>) -> Option<Hold> {
         let place = Self::place(at);
         if !class.map_or_else(|| self.live.claim_any(place), |class| self.live.claim(place, Kind::Slot(class))) {
             return None;
         }
-        let Found::Run { class: found, head } = self.pages.raw.find(at.part.head) else { panic!("there is a slot") };
+        let Found::Slab { class: found, head } = self.pages.raw.find(at.part.head) else { panic!("there is a slot") };
         assert!(class.is_none_or(|class| class == found), "the page is seen as it is");
-        Some(Hold { class: found, part: Part { head, plane: 0 }, slots: Slots::one(0) })
+        Some(Hold { class: found, part: BitmapId { head, nth: 0 }, slots: Slots::one(0) })
     }
 
     /// Claims what is live at an address and gives it back; false, if there was nothing.
@@ -65,7 +65,7 @@ impl Checked {
         self.pages.end(out, &[]);
     }
 
-    fn place(hold: Hold) -> Place {
-        Place { page: hold.part.head, number: 0 }
+    fn place(hold: Hold) -> LivePlace {
+        LivePlace { page: hold.part.head, number: 0 }
     }
 }

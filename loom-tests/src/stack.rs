@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use loom::cell::UnsafeCell;
-use mempool::raw::bits::Bits;
 use mempool::raw::stack::{Chain, FreeStack, Links};
-use mempool::raw::stop::Stop;
-use mempool::raw::walk::{Paths, TOPS, Ways};
+use mempool::raw::sweep::marks::Marks;
+use mempool::raw::sweep::stop::Stop;
+use mempool::raw::sweep::walk::{Paths, TOPS, Ways};
 use mempool::raw::{BlockIndex, Geometry, Order};
 
 /// A free stack, its links, and for each node a payload that only the thread with the node in hand touches.
@@ -18,7 +18,7 @@ pub struct Stack {
     stack: FreeStack,
     links: Links,
     paths: Paths,
-    found: Bits,
+    found: Marks,
     in_hand: Vec<UnsafeCell<bool>>,
 }
 
@@ -42,7 +42,7 @@ impl Stack {
             stack: FreeStack::default(),
             links: Links::new(&geometry).expect("a few bytes"),
             paths: Paths::new(&geometry).expect("a few bytes"),
-            found: Bits::new(&geometry).expect("a few bytes"),
+            found: Marks::new(&geometry).expect("a few bytes"),
             in_hand: (0..nodes).map(|_| UnsafeCell::new(true)).collect(),
         })
     }

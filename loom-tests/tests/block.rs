@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use loom_tests::{Heap, block, join, model, order, start};
-use mempool::raw::{BlockIndex, Lane, State};
+use mempool::raw::{BlockIndex, Shard, State};
 
 /// Take against take of one block, by its node and by a scan: one of them has it.
 ///
@@ -60,11 +60,11 @@ fn publish_pop_stale() {
         let heap = Heap::new(2, 0, 1);
         let held = heap.alloc(0).expect("free");
         // The node of the upper half stays in the stack of units.
-        heap.raw.resize(held, order(1), Lane::FIRST).expect("its buddy is free");
+        heap.raw.resize(held, order(1), Shard::FIRST).expect("its buddy is free");
         heap.own(block(1), 0);
         let other = start(&heap, |heap| heap.alloc(0));
         heap.disown(block(1), 0);
-        heap.raw.resize(held, order(0), Lane::FIRST).expect("it is live");
+        heap.raw.resize(held, order(0), Shard::FIRST).expect("it is live");
         let theirs = join(other);
         heap.end(&Vec::from_iter([Some(held), theirs].into_iter().flatten().map(|block| (block, 0))));
     });
@@ -105,7 +105,7 @@ fn with_stale_node() -> (Arc<Heap>, Vec<BlockIndex>, BlockIndex) {
     let heap = Heap::new(4, 0, 2);
     let lower = heap.alloc(1).expect("free");
     // The growth absorbs the upper half, whose node stays; then the whole is cut into units.
-    heap.raw.resize(lower, order(2), Lane::FIRST).expect("free");
+    heap.raw.resize(lower, order(2), Shard::FIRST).expect("free");
     heap.own(block(2), 1);
     heap.release(lower, 2);
     let units = heap.alloc_batch(0, 4);
@@ -121,8 +121,8 @@ fn with_moved_node() -> (Arc<Heap>, BlockIndex) {
     let pieces = [0; 2].map(|size| heap.alloc(size).expect("free"));
     pieces.iter().for_each(|piece| heap.release(*piece, 0));
     // The growth merges the pieces and absorbs the whole, the shrink publishes it.
-    heap.raw.resize(held, order(2), Lane::FIRST).expect("free");
-    heap.raw.resize(held, order(1), Lane::FIRST).expect("live");
+    heap.raw.resize(held, order(2), Shard::FIRST).expect("free");
+    heap.raw.resize(held, order(1), Shard::FIRST).expect("live");
     (heap, held)
 }
 
@@ -170,7 +170,7 @@ fn batches() {
         let other = start(&heap, |heap| heap.alloc_batch(0, 2));
         held.iter().for_each(|block| heap.disown(*block, 0));
         let mut batch = heap.raw.release_batch();
-        held.iter().for_each(|block| assert_eq!(batch.release(*block, Lane::FIRST), Ok(order(0))));
+        held.iter().for_each(|block| assert_eq!(batch.release(*block, Shard::FIRST), Ok(order(0))));
         drop(batch);
         heap.end(&Vec::from_iter(join(other).into_iter().map(|block| (block, 0))));
     });
@@ -184,7 +184,7 @@ fn carve_pop_stale() {
     model("carve_pop_stale", Some(3), || {
         let heap = Heap::new(2, 0, 1);
         let held = heap.alloc(0).expect("free");
-        heap.raw.resize(held, order(1), Lane::FIRST).expect("its buddy is free");
+        heap.raw.resize(held, order(1), Shard::FIRST).expect("its buddy is free");
         heap.own(block(1), 0);
         heap.release(held, 1);
         let other = start(&heap, |heap| heap.alloc(0));
@@ -202,16 +202,16 @@ fn carve_for_cache_pop_stale() {
     model("carve_for_cache_pop_stale", Some(3), || {
         let heap = Heap::new(2, 0, 1);
         let held = heap.alloc(0).expect("free");
-        heap.raw.resize(held, order(1), Lane::FIRST).expect("its buddy is free");
+        heap.raw.resize(held, order(1), Shard::FIRST).expect("its buddy is free");
         heap.own(block(1), 0);
         heap.release(held, 1);
         let other = start(&heap, |heap| heap.alloc(0));
         let mut cached = [block(u32::MAX); 2];
-        let filled = heap.raw.alloc_batch(State::held(order(0)), Lane::FIRST, &mut cached);
+        let filled = heap.raw.alloc_batch(State::cached(order(0)), Shard::FIRST, &mut cached);
         assert!(cached[..filled].iter().all(|block| !heap.raw.state(*block).is_listed()));
         let theirs = join(other);
         let mut batch = heap.raw.release_batch();
-        cached[..filled].iter().for_each(|block| batch.flush(*block, order(0), Lane::FIRST));
+        cached[..filled].iter().for_each(|block| batch.flush(*block, order(0), Shard::FIRST));
         drop(batch);
         heap.end(&Vec::from_iter(theirs.map(|block| (block, 0))));
     });

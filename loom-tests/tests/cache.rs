@@ -64,7 +64,7 @@ fn adopt() {
 /// A thread that takes the number of one that is gone, and is gone itself, against a drain of the cache of that number:
 /// before, after, or not at all.
 ///
-/// Seeded bugs: the drain doesn't become the user, does so though the user is there, or without Acquire; the end of the term
+/// Seeded bugs: the drain doesn't become the user, does so though the user is there, or without Acquire; the end of the generation
 /// is not published with Release; the drain ends without Release, or the next user enters without Acquire.
 #[test]
 fn adopt_drain() {

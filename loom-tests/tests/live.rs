@@ -37,7 +37,7 @@ fn claim_wrong_class() {
     });
 }
 
-/// A block is released, its run closed, and its page opened for another class, of which a block at the same address is handed out.
+/// A block is released, its slab closed, and its page opened for another class, of which a block at the same address is handed out.
 /// Another thread releases the address, whatever is there: it has the one block or the other.
 ///
 /// Seeded bugs: a block is handed out without Release; claimed without Acquire.
@@ -83,7 +83,7 @@ fn claim_what_was_meant() {
     });
 }
 
-/// A live block that is the last one of its run, at the beginning of the page.
+/// A live block that is the last one of its slab, at the beginning of the page.
 fn last_of_pair(checked: &Arc<Checked>) -> loom_tests::Hold {
     let (pair, free) = checked.take(PAIR, 2).split(1);
     checked.pages.give(free);

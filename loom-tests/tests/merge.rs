@@ -2,7 +2,7 @@
 #![cfg(loom)]
 
 use loom_tests::{Heap, join, model, start};
-use mempool::raw::stop::Stop;
+use mempool::raw::sweep::stop::Stop;
 
 /// Split against merge: allocations that cut a block in two and a release that makes it whole, against a sweep.
 ///

@@ -2,7 +2,7 @@
 #![cfg(loom)]
 
 use loom_tests::{Heap, block, join, model, order, start};
-use mempool::raw::{CantResize, Lane};
+use mempool::raw::{CantResize, Shard};
 
 /// Grow against release of the same block: the release has the small block or the large one, all of it.
 ///
@@ -14,7 +14,7 @@ fn grow_release() {
         let held = heap.alloc(0).expect("free");
         heap.disown(held, 0);
         let other = start(&heap, move |heap| heap.try_release(held));
-        let grown = heap.raw.resize(held, order(1), Lane::FIRST);
+        let grown = heap.raw.resize(held, order(1), Shard::FIRST);
         let released = join(other).expect("the only release");
         assert_eq!(grown.is_ok(), released == 1, "{grown:?}, released {released}");
         heap.end(&[]);
@@ -30,7 +30,7 @@ fn grow_alloc() {
         let heap = Heap::new(2, 0, 1);
         let held = heap.alloc(0).expect("free");
         let other = start(&heap, |heap| heap.alloc(0));
-        let grown = heap.raw.resize(held, order(1), Lane::FIRST).is_ok();
+        let grown = heap.raw.resize(held, order(1), Shard::FIRST).is_ok();
         if grown {
             heap.own(block(1), 0);
         }
@@ -50,7 +50,7 @@ fn grow_release_buddy() {
         let heap = Heap::new(2, 0, 1);
         let (held, buddy) = (heap.alloc(0).expect("free"), heap.alloc(0).expect("free"));
         let other = start(&heap, move |heap| heap.release(buddy, 0));
-        let grown = heap.raw.resize(held, order(1), Lane::FIRST).is_ok();
+        let grown = heap.raw.resize(held, order(1), Shard::FIRST).is_ok();
         if grown {
             heap.own(buddy, 0);
         }
@@ -69,7 +69,7 @@ fn grow_twice_release() {
         let heap = Heap::new(4, 0, 2);
         let (held, far) = (heap.alloc(0).expect("free"), heap.alloc(1).expect("free"));
         let other = start(&heap, move |heap| heap.release(far, 1));
-        let grown = heap.raw.resize(held, order(2), Lane::FIRST).is_ok();
+        let grown = heap.raw.resize(held, order(2), Shard::FIRST).is_ok();
         if grown {
             (1..4).for_each(|unit| heap.own(block(unit), 0));
         }
@@ -89,7 +89,7 @@ fn grow_merge() {
         let pieces = [0; 2].map(|size| heap.alloc(size).expect("free"));
         pieces.iter().for_each(|piece| heap.release(*piece, 0));
         let other = start(&heap, |heap| heap.raw.sweep(None));
-        let grown = heap.raw.resize(held, order(2), Lane::FIRST).is_ok();
+        let grown = heap.raw.resize(held, order(2), Shard::FIRST).is_ok();
         if grown {
             heap.own(block(2), 1);
         }
@@ -108,7 +108,7 @@ fn shrink_release() {
         let held = heap.alloc(1).expect("free");
         heap.disown(held, 1);
         let other = start(&heap, move |heap| heap.try_release(held));
-        let shrunk = heap.raw.resize(held, order(0), Lane::FIRST);
+        let shrunk = heap.raw.resize(held, order(0), Shard::FIRST);
         let released = join(other).expect("the only release");
         assert_eq!(shrunk.is_ok(), released == 0);
         assert!(shrunk.is_ok() || matches!(shrunk, Err(CantResize::NotLive(_))));
@@ -126,7 +126,7 @@ fn shrink_alloc() {
         let held = heap.alloc(1).expect("free");
         let other = start(&heap, |heap| heap.alloc(0));
         heap.disown(block(1), 0);
-        heap.raw.resize(held, order(0), Lane::FIRST).expect("live");
+        heap.raw.resize(held, order(0), Shard::FIRST).expect("live");
         let live = join(other).into_iter().chain([held]);
         heap.end(&Vec::from_iter(live.map(|block| (block, 0))));
     });
@@ -141,14 +141,14 @@ fn shrink_pop_stale() {
         // The upper half of four units is live, its node in the stack of its order, whence it never was taken.
         let heap = Heap::new(8, 0, 3);
         let lower = heap.alloc(2).expect("free");
-        heap.raw.resize(lower, order(3), Lane::FIRST).expect("free");
+        heap.raw.resize(lower, order(3), Shard::FIRST).expect("free");
         heap.own(block(4), 2);
         heap.release(lower, 3);
         let halves = heap.alloc_batch(1, 4);
         assert!(halves.len() == 4 && heap.raw.state(block(4)).is_listed());
         let other = start(&heap, |heap| heap.alloc(2));
         heap.disown(block(5), 0);
-        heap.raw.resize(block(4), order(0), Lane::FIRST).expect("live");
+        heap.raw.resize(block(4), order(0), Shard::FIRST).expect("live");
         heap.release(block(4), 0);
         assert_eq!(join(other), None);
         heap.end(&Vec::from_iter(halves.into_iter().filter(|half| *half != block(4)).map(|half| (half, 1))));

@@ -2,8 +2,8 @@
 #![cfg(loom)]
 
 use loom_tests::{Failure, Heap, block, join, model, order, start};
-use mempool::raw::Lane;
-use mempool::raw::stop::Stop;
+use mempool::raw::Shard;
+use mempool::raw::sweep::stop::Stop;
 
 /// Two failing allocations, for which the free block is too small; for another one it is large enough.
 ///
@@ -85,7 +85,7 @@ fn search_overtaken_without_push() {
         let heap = Heap::new(6, 0, 2);
         let last = heap.alloc(1).expect("free");
         let lower = heap.alloc(1).expect("free");
-        heap.raw.resize(lower, order(2), Lane::FIRST).expect("free");
+        heap.raw.resize(lower, order(2), Shard::FIRST).expect("free");
         heap.own(block(2), 1);
         heap.release(lower, 2);
         let units = heap.alloc_batch(0, 4);
@@ -183,7 +183,7 @@ fn failure_stalled() {
     model("failure_stalled", Some(2), || {
         let heap = Heap::new(1, 0, 0);
         let other = start(&heap, |heap| {
-            let is_taken = heap.raw.seize();
+            let is_taken = heap.raw.take_all();
             // As often as the search may.
             (0..3).for_each(|_| loom::thread::yield_now());
             if is_taken {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use loom_tests::{PAIR, Pages, Span, block, join, model, order, start};
-use mempool::raw::Lane;
+use mempool::raw::Shard;
 
 /// Two buddies are released at once.
 ///
@@ -79,9 +79,9 @@ fn release_sweep() {
         let (first, second) = two(&pages);
         // The two other pages, not merged.
         let heap = pages.raw.buddy();
-        let units = [(); 2].map(|()| heap.alloc(order(0), Lane::FIRST).expect("free"));
+        let units = [(); 2].map(|()| heap.alloc(order(0), Shard::FIRST).expect("free"));
         units.iter().for_each(|unit| {
-            heap.release(*unit, Lane::FIRST).expect("it is live");
+            heap.release(*unit, Shard::FIRST).expect("it is live");
         });
         pages.release(second);
         let other = start(&pages, |pages| pages.raw.buddy().sweep(None).merges);
@@ -163,7 +163,7 @@ fn shrink_pop_stale() {
         let pages = Pages::new(8);
         let span = with_large_stale_node(&pages);
         let other = start(&pages, |pages| {
-            pages.raw.buddy().alloc(order(1), Lane::FIRST).map(|block| pages.raw.buddy().release(block, Lane::FIRST))
+            pages.raw.buddy().alloc(order(1), Shard::FIRST).map(|block| pages.raw.buddy().release(block, Shard::FIRST))
         });
         let span = pages.resize(span, 5);
         join(other);
@@ -255,7 +255,7 @@ fn discard_alloc() {
     });
 }
 
-/// A sweep closes an idle run, the page of which is the only one that is free, against an allocation of that: it has the page, or is told
+/// A sweep closes an idle slab, the page of which is the only one that is free, against an allocation of that: it has the page, or is told
 /// that another thread had pages in its hand.
 ///
 /// Seeded bugs: a sweep does not say that it has pages in its hand; or not before it has; or says that it has none while it has.

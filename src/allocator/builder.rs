@@ -1,9 +1,9 @@
 //! The options of an allocator.
 
-use crate::error::MapError;
+use crate::error::AllocatorBuildError;
 
 use super::PoolAllocator;
-use super::shared::{Memory, Shared};
+use super::backend::{Backend, Memory};
 
 /// Options of an allocator.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +26,7 @@ pub(super) struct Options {
 /// // 64 MiB, behind which there is memory from the beginning.
 /// let allocator = PoolAllocator::builder().huge_pages().prefault().build(64 << 20)?;
 /// assert_eq!(allocator.stats().limit, 64 << 20);
-/// # Ok::<(), mempool::MapError>(())
+/// # Ok::<(), mempool::AllocatorBuildError>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
 #[must_use = "a builder does nothing before `build` or `on_demand`"]
@@ -106,15 +106,15 @@ impl AllocatorBuilder {
     ///
     /// # Errors
     ///
-    /// [`MapError::TooSmall`] and [`MapError::TooLarge`] for sizes that no allocator can have; [`MapError::Unavailable`], if the
-    /// operating system has not so many addresses; [`MapError::NotLocked`], if it does not lock so much.
+    /// [`AllocatorBuildError::TooSmall`] and [`AllocatorBuildError::TooLarge`] for sizes that no allocator can have; [`AllocatorBuildError::Unavailable`], if the
+    /// operating system has not so many addresses; [`AllocatorBuildError::NotLocked`], if it does not lock so much.
     ///
     /// # Progress
     ///
     /// As the operating system's calls.
-    pub fn build(mut self, bytes: usize) -> Result<PoolAllocator, MapError> {
+    pub fn build(mut self, bytes: usize) -> Result<PoolAllocator, AllocatorBuildError> {
         self.options.limit = bytes;
-        Ok(PoolAllocator::started(Shared::map(Memory::Reserved(bytes), &self.options)?, self.options))
+        Ok(PoolAllocator::started(Backend::map(Memory::Reserved(bytes), &self.options)?, self.options))
     }
 
     /// An allocator of memory that the caller has, as [`PoolAllocator::from_region`], with these options: but
@@ -127,9 +127,9 @@ impl AllocatorBuilder {
     /// # Safety
     ///
     /// As [`PoolAllocator::from_region`].
-    pub unsafe fn build_in(mut self, base: *mut u8, len: usize) -> Result<PoolAllocator, MapError> {
+    pub unsafe fn build_in(mut self, base: *mut u8, len: usize) -> Result<PoolAllocator, AllocatorBuildError> {
         self.options.limit = usize::MAX;
-        Ok(PoolAllocator::started(Shared::map(Memory::Given(base, len), &self.options)?, self.options))
+        Ok(PoolAllocator::started(Backend::map(Memory::Given(base, len), &self.options)?, self.options))
     }
 
     /// An allocator that grows on demand up to `limit` bytes of heap, for a `static`. It maps its addresses at the first allocation,

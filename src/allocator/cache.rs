@@ -7,20 +7,20 @@
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
-use crate::cache::{User, numbers};
-use crate::raw::Lane;
+use crate::cache::{Lease, thread_registry};
+use crate::raw::Shard;
 
+use super::backend::Backend;
 use super::class::{COUNT, size_of_class};
 use super::depot::MAGAZINE;
-use super::shared::Shared;
-use super::slab::PieceSize;
+use super::meta::MetaSize;
 
 /// Blocks that a bin may hold when it comes into use, but for large ones.
 const FIRST: usize = 8;
 /// Most blocks of a bin. With 1 024, bursts of 1 000 fell together with it: what a refill had too much filled the bin each time, and half
-/// of it went to the runs and came back for ever.
+/// of it went to the slabs and came back for ever.
 const MOST: usize = 2048;
-const _: () = assert!(MOST * size_of::<*mut u8>() <= PieceSize::LARGEST && PieceSize::LARGEST < 1 << u16::BITS);
+const _: () = assert!(MOST * size_of::<*mut u8>() <= MetaSize::LARGEST && MetaSize::LARGEST < 1 << u16::BITS);
 /// A bin is not filled with more than so many blocks, or bytes, at once, but for a magazine.
 const BATCH: usize = 64;
 const BATCH_BYTES: usize = 4096;
@@ -70,7 +70,7 @@ pub(super) struct Cache {
     /// Of the bins, apart from the rest, so that both are found by their class without arithmetic.
     tops: [Top; COUNT],
     bounds: [Bounds; COUNT],
-    pub(super) user: User,
+    pub(super) lease: Lease,
     /// Bytes of blocks that all bins together may hold.
     capacity: Cell<usize>,
     /// How often a bin missed.
@@ -122,8 +122,8 @@ impl Bin<'_> {
         self.bounds.limit.set(low(array.wrapping_add(capacity)));
     }
 
-    fn array_size(&self) -> PieceSize {
-        PieceSize::covering(self.capacity() * size_of::<*mut u8>())
+    fn array_size(&self) -> MetaSize {
+        MetaSize::covering(self.capacity() * size_of::<*mut u8>())
     }
 }
 
@@ -160,54 +160,54 @@ impl Cache {
 
     /// Fills an empty bin, and takes a block of it. `None`: there is no memory within the limit.
     #[cold]
-    pub(super) fn pop_slow(&self, class: usize, shared: &Shared) -> Option<NonNull<u8>> {
-        // Where others leave magazines for this lane, blocks go round: the bin is to hold more.
-        let lane = Lane::here();
-        let goes_round = !shared.depots.is_empty(class, lane, &shared.slab);
-        self.grow(class, if goes_round { EMPTY | FULL } else { EMPTY }, shared);
+    pub(super) fn pop_slow(&self, class: usize, backend: &Backend) -> Option<NonNull<u8>> {
+        // Where others leave magazines for this shard, blocks go round: the bin is to hold more.
+        let shard = Shard::here();
+        let goes_round = !backend.depots.is_empty(class, shard, &backend.meta);
+        self.grow(class, if goes_round { EMPTY | FULL } else { EMPTY }, backend);
         let bin = self.bin(class);
         let capacity = bin.capacity();
         if capacity == 0 {
-            return shared.take_one(class);
+            return backend.take_one(class);
         }
         if goes_round && capacity >= MAGAZINE {
-            // SAFETY: places of the array, which is this thread's, and as a piece of the slab initialised.
+            // SAFETY: places of the array, which is this thread's, and as a piece of the meta initialised.
             let places = unsafe { &mut *bin.array().cast::<[*mut u8; MAGAZINE]>() };
-            bin.set_len(shared.depots.take(class, lane, places, &shared.slab));
+            bin.set_len(backend.depots.take(class, shard, places, &backend.meta));
             if let Some(block) = self.pop(class) {
                 return Some(block);
             }
         }
         let batch = (BATCH_BYTES / size_of_class(class)).clamp(1, BATCH);
         let wanted = capacity.div_ceil(2).max(capacity.min(batch)).min(BATCH);
-        // SAFETY: places of the array, which is this thread's, and as a piece of the slab initialised.
+        // SAFETY: places of the array, which is this thread's, and as a piece of the meta initialised.
         let places = unsafe { core::slice::from_raw_parts_mut(bin.array(), wanted) };
-        bin.set_len(shared.take(class, places));
+        bin.set_len(backend.take(class, places));
         self.pop(class)
     }
 
     /// Keeps a block for which there was no room: in a bin that may hold more now, or without its older half.
     #[cold]
-    pub(super) fn push_slow(&self, class: usize, block: *mut u8, shared: &Shared) {
-        // Where others took what this bin gave away, blocks go round: it is to hold more. So it is where all of that went to the runs, as
+    pub(super) fn push_slow(&self, class: usize, block: *mut u8, backend: &Backend) {
+        // Where others took what this bin gave away, blocks go round: it is to hold more. So it is where all of that went to the slabs, as
         // what is at home here does: the bin is full again before it was ever empty.
         let bin = self.bin(class);
-        let is_gone = shared.depots.count(class) == 0 || shared.region.home(block) == Lane::here();
+        let is_gone = backend.depots.count(class) == 0 || backend.heap.its_shard(block) == Shard::here();
         let goes_round = bin.bounds.missed.get() & SHED != 0 && is_gone;
-        self.grow(class, if goes_round { EMPTY | FULL } else { FULL }, shared);
+        self.grow(class, if goes_round { EMPTY | FULL } else { FULL }, backend);
         if self.push(class, block) {
             return;
         }
-        let most = shared.depots_limit();
+        let most = backend.depots_limit();
         bin.bounds.missed.set(bin.bounds.missed.get() | SHED);
-        self.shed(class, bin.capacity().div_ceil(2), most, shared);
+        self.shed(class, bin.capacity().div_ceil(2), most, backend);
         if !self.push(class, block) {
-            shared.region.give_slots(&[block]);
+            backend.heap.give_slots(&[block]);
         }
     }
 
-    /// Takes the oldest blocks out of a bin: to the depots of others, while all depots have no more than `most` bytes, or else to their runs.
-    fn shed(&self, class: usize, count: usize, most: usize, shared: &Shared) {
+    /// Takes the oldest blocks out of a bin: to the depots of others, while all depots have no more than `most` bytes, or else to their slabs.
+    fn shed(&self, class: usize, count: usize, most: usize, backend: &Backend) {
         let bin = self.bin(class);
         let (len, count) = (bin.len(), count.min(bin.len()));
         if count == 0 {
@@ -217,8 +217,8 @@ impl Cache {
         // SAFETY: the first `len` places of the array, where this thread wrote blocks; nobody else uses them meanwhile.
         let oldest = unsafe { core::slice::from_raw_parts(bottom, count) };
         for magazine in oldest.chunks(MAGAZINE) {
-            if !shared.send_home(class, magazine, most) {
-                shared.region.give_slots(magazine);
+            if !backend.send_to_its_shard(class, magazine, most) {
+                backend.heap.give_slots(magazine);
             }
         }
         // SAFETY: both are within the places that have blocks.
@@ -228,13 +228,13 @@ impl Cache {
 
     /// A bin missed: lets it hold twice as much, if the thread may. A bin that only fills, or only empties, is not to hold more than
     /// what is moved at once; but one that does both in turn is too small for what the program does.
-    fn grow(&self, class: usize, miss: u8, shared: &Shared) {
+    fn grow(&self, class: usize, miss: u8, backend: &Backend) {
         let (bin, size) = (self.bin(class), size_of_class(class));
         // In use, wherever its top is when it is looked at.
         bin.bounds.seen.set(IN_USE);
-        self.look_at_next(shared);
-        shared.crowd.note_miss(self.turn.get(), &self.period);
-        let limit = self.limit(shared);
+        self.look_at_next(backend);
+        backend.crowd.note_miss(self.turn.get(), &self.period);
+        let limit = self.limit(backend);
         let misses = bin.bounds.missed.get() | miss | if miss & EMPTY != 0 { NEEDED } else { 0 };
         bin.bounds.missed.set(misses);
         let has = bin.capacity();
@@ -246,76 +246,76 @@ impl Cache {
             _ => return,
         };
         let may = limit.saturating_sub(self.capacity.get()) / size;
-        if wanted > has + may && shared.crowd.take_has_fallen() {
+        if wanted > has + may && backend.crowd.take_has_fallen() {
             // For the next time: it has what those that are gone have left.
-            shared.collect_gone(numbers());
+            backend.collect_gone(thread_registry());
         }
         let wanted = wanted.min(has + may);
         if wanted > has {
             bin.bounds.missed.set(misses & NEEDED);
-            self.resize(class, wanted, shared);
+            self.resize(class, wanted, backend);
         }
     }
 
     /// Bytes that the bins together may hold: little while the heap rises, more where it has what it needs, since what is cached then
     /// was needed before. When it rises again the bins shed what is too much.
-    fn limit(&self, shared: &Shared) -> usize {
-        let rises = shared.region.rises();
+    fn limit(&self, backend: &Backend) -> usize {
+        let rises = backend.heap.rises();
         if self.rises.replace(rises) == rises {
             let calm = self.calm.get();
             if calm >= CALM {
-                return shared.cache_limit(true, self.capacity.get());
+                return backend.cache_limit(true, self.capacity.get());
             }
             self.calm.set(calm + 1);
-            return shared.cache_limit(false, self.capacity.get());
+            return backend.cache_limit(false, self.capacity.get());
         }
-        let tight = shared.cache_limit(false, self.capacity.get());
+        let tight = backend.cache_limit(false, self.capacity.get());
         self.calm.set(0);
         let has = self.capacity.get();
         for (class, bin) in (0..COUNT).map(|class| (class, self.bin(class))).filter(|(_, bin)| bin.capacity() > 0) {
             let missed = bin.bounds.missed.replace(bin.bounds.missed.get() & !NEEDED);
             if has > tight {
-                self.keep(class, bin.capacity() * tight / has, shared);
+                self.keep(class, bin.capacity() * tight / has, backend);
             }
             if missed & NEEDED == 0 {
-                self.shed(class, bin.len().div_ceil(2), 0, shared);
+                self.shed(class, bin.len().div_ceil(2), 0, backend);
             }
         }
         tight
     }
 
     /// Lets a bin hold `capacity` blocks, which is fewer than it might.
-    fn keep(&self, class: usize, capacity: usize, shared: &Shared) {
-        self.shed(class, self.bin(class).len().saturating_sub(capacity), 0, shared);
-        self.resize(class, capacity, shared);
+    fn keep(&self, class: usize, capacity: usize, backend: &Backend) {
+        self.shed(class, self.bin(class).len().saturating_sub(capacity), 0, backend);
+        self.resize(class, capacity, backend);
     }
 
     /// Lets a bin hold `capacity` blocks, which is not fewer than it has.
-    fn resize(&self, class: usize, capacity: usize, shared: &Shared) {
+    fn resize(&self, class: usize, capacity: usize, backend: &Backend) {
         let (bin, size) = (self.bin(class), size_of_class(class));
         let (len, had) = (bin.len(), bin.capacity());
-        let (from, to) = (bin.array_size(), PieceSize::covering(capacity * size_of::<*mut u8>()));
+        let (from, to) = (bin.array_size(), MetaSize::covering(capacity * size_of::<*mut u8>()));
         let mut array = bin.array();
         if had == 0 || from != to {
-            let Some(new) = shared.slab.alloc(to) else { return };
+            let Some(new) = backend.meta.alloc(to) else { return };
             let new = new.cast::<*mut u8>().as_ptr();
             if let Some(old) = NonNull::new(array) {
                 // SAFETY: the old array has `len` blocks, the new one has room for more than that, and is this thread's.
                 unsafe { new.copy_from_nonoverlapping(old.as_ptr(), len) };
-                shared.slab.free(old.cast(), from);
+                backend.meta.free(old.cast(), from);
             }
             array = new;
         }
         bin.set_array(array, len, capacity);
-        self.set_capacity((self.capacity.get() + capacity * size).saturating_sub(had * size), shared);
+        self.set_capacity((self.capacity.get() + capacity * size).saturating_sub(had * size), backend);
     }
 
-    fn set_capacity(&self, bytes: usize, shared: &Shared) {
-        shared.note_held(self.capacity.replace(bytes), bytes);
+    fn set_capacity(&self, bytes: usize, backend: &Backend) {
+        backend.note_held(self.capacity.replace(bytes), bytes);
     }
 
     /// Looks at one bin: if it was not used since the last time, it may hold half as much from now on.
-    fn look_at_next(&self, shared: &Shared) {
+    fn look_at_next(&self, backend: &Backend) {
         let turn = self.turn.get().wrapping_add(1);
         self.turn.set(turn);
         if !turn.is_multiple_of(LOOKS) {
@@ -333,34 +333,34 @@ impl Cache {
         }
         let capacity = bin.capacity();
         if capacity > 0 {
-            self.keep(class, capacity / 2, shared);
+            self.keep(class, capacity / 2, backend);
             bin.bounds.seen.set(bin.len() as u16);
         }
     }
 
     /// Gives all blocks back, for the user of the cache.
-    pub(super) fn flush(&self, shared: &Shared) {
+    pub(super) fn flush(&self, backend: &Backend) {
         for class in 0..COUNT {
             let bin = self.bin(class);
             if bin.len() > 0 {
                 // SAFETY: as in `shed`.
                 let blocks = unsafe { core::slice::from_raw_parts(bin.array(), bin.len()) };
-                shared.region.give_slots(blocks);
+                backend.heap.give_slots(blocks);
                 bin.set_len(0);
             }
         }
     }
 
     /// The same, and the bins' arrays, too: nobody uses the cache for now.
-    pub(super) fn empty(&self, shared: &Shared) {
-        self.flush(shared);
+    pub(super) fn empty(&self, backend: &Backend) {
+        self.flush(backend);
         for bin in (0..COUNT).map(|class| self.bin(class)) {
             if let Some(array) = NonNull::new(bin.array()) {
-                shared.slab.free(array.cast(), bin.array_size());
+                backend.meta.free(array.cast(), bin.array_size());
                 bin.set_array(ptr::null_mut(), 0, 0);
             }
         }
-        self.set_capacity(0, shared);
+        self.set_capacity(0, backend);
     }
 }
 

@@ -1,9 +1,9 @@
-//! Size classes: up to 128 bytes each multiple of 16, then four for each doubling, from 1 to 8 KiB eight; and how a run of each is
+//! Size classes: up to 128 bytes each multiple of 16, then four for each doubling, from 1 to 8 KiB eight; and how a slab of each is
 //! cut.
 
 use core::alloc::Layout;
 
-use crate::raw::runs::{PLANES, STRIDE, Shape, most_of_a_page};
+use crate::raw::slabs::{BITMAPS, STRIDE, Shape, most_of_a_page};
 
 /// Bytes of a page, the unit of the heap. A constant of this crate, not of the operating system.
 pub(super) const PAGE: usize = 4096;
@@ -17,12 +17,12 @@ pub(super) const ALIGN: usize = 16;
 /// The largest size that has a class, in bytes.
 pub(super) const MAX_SIZE: usize = 64 << 10;
 
-/// Most pages of a run.
+/// Most pages of a slab.
 const MAX_PAGES: usize = 16;
-/// Runs of sizes up to this one are blocks of the heap.
+/// Slabs of sizes up to this one are blocks of the heap.
 const LARGEST_IN_BLOCKS: usize = 5 << 10;
 
-/// How the runs of each class are cut.
+/// How the slabs of each class are cut.
 pub(super) static SHAPES: [Shape; COUNT] = {
     let mut shapes = [Shape { pages: 0, slots: 0 }; COUNT];
     let mut class = 0;
@@ -36,7 +36,7 @@ pub(super) static SHAPES: [Shape; COUNT] = {
 /// There is room for what they need, or this is not compiled.
 const _: u32 = most_of_a_page(&SHAPES);
 
-/// Offsets within a run to numbers of slots, for each class.
+/// Offsets within a slab to numbers of slots, for each class.
 pub(super) static SLOTS: [Divisor; COUNT] = {
     let mut divisors = [Divisor(0); COUNT];
     let mut class = 0;
@@ -52,7 +52,7 @@ pub(super) static SLOTS: [Divisor; COUNT] = {
 pub(super) struct Divisor(u64);
 
 impl Divisor {
-    /// The number of the slot that begins at this offset in its run.
+    /// The number of the slot that begins at this offset in its slab.
     #[inline]
     pub(super) const fn number_at(self, offset: usize) -> u32 {
         // Exact for multiples of the size up to 2^16: the reciprocal is too large by at most 1, the product by at most 2^16.
@@ -80,14 +80,14 @@ pub(super) const fn size_of_class(class: usize) -> usize {
     }
 }
 
-/// The fewest pages of which at most a 16th is lost, if so many will do. A power of two, so that runs are whole blocks; only for large sizes any
+/// The fewest pages of which at most a 16th is lost, if so many will do. A power of two, so that slabs are whole blocks; only for large sizes any
 /// number, of which what is too much goes back to the heap.
 const fn shape(size: usize) -> Shape {
     let mut pages = 1;
     while pages < MAX_PAGES && lost(size, pages) * 16 > pages * PAGE {
         pages = if size <= LARGEST_IN_BLOCKS { 2 * pages } else { pages + 1 };
     }
-    let (slots, most) = (pages * PAGE / size, (PLANES * STRIDE) as usize);
+    let (slots, most) = (pages * PAGE / size, (BITMAPS * STRIDE) as usize);
     Shape { pages: pages as u32, slots: if slots > most { most as u32 } else { slots as u32 } }
 }
 
@@ -143,7 +143,7 @@ pub(super) const fn of(layout: Layout) -> usize {
     if align > PAGE {
         return COUNT;
     }
-    // Runs begin at pages, so that slots are aligned as their size is.
+    // Slabs begin at pages, so that slots are aligned as their size is.
     let mut class = of_size(if size < align { align } else { size });
     while class < COUNT && !size_of_class(class).is_multiple_of(align) {
         class += 1;
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn slots_lie_in_their_runs() {
+    fn slots_lie_in_their_slabs() {
         for (class, Shape { pages, slots }) in SHAPES.into_iter().enumerate() {
             let (size, bytes) = (size_of_class(class), pages as usize * PAGE);
             assert!(slots >= 1 && slots as usize * size <= bytes, "{size}");

@@ -1,32 +1,32 @@
 //! Depots: for each class, magazines that go from cache to cache, each by one compare-exchange and without a visit to any
-//! of its blocks (Bonwick and Adams, Magazines and Vmem, 2001). A magazine goes to the lane that its first block is at home in.
+//! of its blocks (Bonwick and Adams, Magazines and Vmem, 2001). A magazine goes to the shard that its first block is at home in.
 
 use core::ptr::{self, NonNull};
 
 use crossbeam_utils::CachePadded;
 
 use crate::metadata::{Source, Table, Unavailable, Zeroed, room};
-use crate::raw::Lane;
+use crate::raw::Shard;
 use crate::raw::stack::FreeStack;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 use super::class::{self, size_of_class};
-use super::slab::{PieceSize, Slab};
+use super::meta::{Meta, MetaSize};
 
 /// Most blocks of a magazine.
 pub(super) const MAGAZINE: usize = 64;
 /// Where the first block of a magazine has the size of its piece, in the bits that are zero in the address of each block.
 const SIZE: usize = size_of_class(0) - 1;
-const _: () = assert!(PieceSize::covering(MAGAZINE * size_of::<*mut u8>()).number() <= SIZE);
+const _: () = assert!(MetaSize::covering(MAGAZINE * size_of::<*mut u8>()).number() <= SIZE);
 
 /// The depot of one class.
 #[derive(Debug, Default)]
 #[repr(C)]
 struct Depot {
-    /// How many magazines there are, or are about to be. It comes first, to be in a line with most of the lanes.
+    /// How many magazines there are, or are about to be. It comes first, to be in a line with most of the shards.
     count: AtomicU32,
-    /// Those of each lane.
-    full: [FreeStack; Lane::COUNT],
+    /// Those of each shard.
+    full: [FreeStack; Shard::COUNT],
 }
 
 // SAFETY: a padded structure of atomic integers: zero is valid, and what `default` makes.
@@ -58,18 +58,18 @@ impl Depots {
         self.depots[class].count.load(Ordering::Relaxed)
     }
 
-    /// Has a lane none of a class, as far as one can tell?
-    pub(super) fn is_empty(&self, class: usize, lane: Lane, slab: &Slab) -> bool {
-        slab.is_empty(self.stack(class, lane))
+    /// Has a shard none of a class, as far as one can tell?
+    pub(super) fn is_empty(&self, class: usize, shard: Shard, meta: &Meta) -> bool {
+        meta.is_empty(self.stack(class, shard))
     }
 
-    fn stack(&self, class: usize, lane: Lane) -> &FreeStack {
-        &self.depots[class].full[lane.number()]
+    fn stack(&self, class: usize, shard: Shard) -> &FreeStack {
+        &self.depots[class].full[shard.number()]
     }
 
-    /// Leaves a magazine of a few blocks in a lane, unless all magazines together would have more than `most` bytes then, or those of
+    /// Leaves a magazine of a few blocks in a shard, unless all magazines together would have more than `most` bytes then, or those of
     /// this class more than a quarter of that, or there is no memory for it.
-    pub(super) fn put(&self, class: usize, lane: Lane, blocks: &[*mut u8], most: usize, slab: &Slab) -> bool {
+    pub(super) fn put(&self, class: usize, shard: Shard, blocks: &[*mut u8], most: usize, meta: &Meta) -> bool {
         let count = &self.depots[class].count;
         let bytes = blocks.len() * size_of_class(class);
         // Relaxed, all: a bound that nothing depends on.
@@ -80,8 +80,8 @@ impl Depots {
             return false;
         }
         let [first, rest @ ..] = blocks else { return true };
-        let size = PieceSize::covering(size_of_val(blocks));
-        let Some(magazine) = slab.alloc(size) else { return false };
+        let size = MetaSize::covering(size_of_val(blocks));
+        let Some(magazine) = meta.alloc(size) else { return false };
         let places = magazine.cast::<*mut u8>();
         // SAFETY: a piece of this size, which is this thread's alone; there are no more blocks than it has places.
         unsafe {
@@ -94,19 +94,19 @@ impl Depots {
         count.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         // The Release of the push pairs with the Acquire of the pop; makes the blocks visible to who takes the magazine.
-        slab.push(self.stack(class, lane), magazine);
+        meta.push(self.stack(class, shard), magazine);
         true
     }
 
-    /// Takes a magazine of a lane to `out`; returns how many blocks it had, 0 if there is none.
-    pub(super) fn take(&self, class: usize, lane: Lane, out: &mut [*mut u8; MAGAZINE], slab: &Slab) -> usize {
-        let Some(magazine) = slab.pop(self.stack(class, lane)) else { return 0 };
+    /// Takes a magazine of a shard to `out`; returns how many blocks it had, 0 if there is none.
+    pub(super) fn take(&self, class: usize, shard: Shard, out: &mut [*mut u8; MAGAZINE], meta: &Meta) -> usize {
+        let Some(magazine) = meta.pop(self.stack(class, shard)) else { return 0 };
         // Relaxed: as in `put`.
         self.depots[class].count.fetch_sub(1, Ordering::Relaxed);
         let places = magazine.cast::<*mut u8>();
         // SAFETY: `put` wrote it, and it is this thread's now.
         let first = unsafe { places.read() };
-        let size = PieceSize::of_number(first.addr() & SIZE);
+        let size = MetaSize::of_number(first.addr() & SIZE);
         // SAFETY: `put` wrote it up to a null, if that is not the whole length of the piece.
         let blocks = unsafe { core::slice::from_raw_parts(places.as_ptr(), size.bytes() / size_of::<*mut u8>()) };
         let length = blocks.iter().position(|block| block.is_null()).unwrap_or(blocks.len()).min(MAGAZINE);
@@ -114,7 +114,7 @@ impl Depots {
         out[0] = first.map_addr(|address| address & !SIZE);
         // Relaxed: as in `put`.
         self.bytes.fetch_sub((length * size_of_class(class)) as u64, Ordering::Relaxed);
-        slab.free(magazine, size);
+        meta.free(magazine, size);
         length
     }
 }
@@ -127,19 +127,19 @@ mod tests {
 
     /// The class of 64 bytes.
     const CLASS: usize = 3;
-    const LANE: Lane = Lane::of(3);
+    const SHARD: Shard = Shard::of(3);
     /// Room for two magazines of all lengths.
     const BYTES: usize = 1024;
 
-    /// What `f` returns for depots that are empty, and a slab for two magazines.
-    fn with_depots<T>(f: impl FnOnce(&Depots, &Slab) -> T) -> T {
+    /// What `f` returns for depots that are empty, and a meta for two magazines.
+    fn with_depots<T>(f: impl FnOnce(&Depots, &Meta) -> T) -> T {
         #[repr(align(128))]
         struct Lines([u8; BYTES]);
         let mut lines = Lines([0; BYTES]);
-        // SAFETY: memory, which outlives the slab.
-        let slab = unsafe { Slab::new(NonNull::from(&mut lines.0).cast(), BYTES, &mut Source::Global) };
+        // SAFETY: memory, which outlives the meta.
+        let meta = unsafe { Meta::new(NonNull::from(&mut lines.0).cast(), BYTES, &mut Source::Global) };
         let depots = Depots::new(&mut Source::Global).expect("there is memory for their stacks");
-        f(&depots, &slab.expect("there is memory for its links"))
+        f(&depots, &meta.expect("there is memory for its links"))
     }
 
     /// So many blocks, which nobody looks into.
@@ -147,71 +147,71 @@ mod tests {
         (1..=count).map(|block| ptr::without_provenance_mut(64 * block)).collect()
     }
 
-    fn take(depots: &Depots, slab: &Slab) -> Vec<*mut u8> {
-        take_in(LANE, depots, slab)
+    fn take(depots: &Depots, meta: &Meta) -> Vec<*mut u8> {
+        take_in(SHARD, depots, meta)
     }
 
-    fn take_in(lane: Lane, depots: &Depots, slab: &Slab) -> Vec<*mut u8> {
+    fn take_in(shard: Shard, depots: &Depots, meta: &Meta) -> Vec<*mut u8> {
         let mut out = [ptr::null_mut(); MAGAZINE];
-        let count = depots.take(CLASS, lane, &mut out, slab);
+        let count = depots.take(CLASS, shard, &mut out, meta);
         out[..count].to_vec()
     }
 
     #[test]
     fn a_magazine_comes_out_as_it_went_in() {
-        with_depots(|depots, slab| {
+        with_depots(|depots, meta| {
             for length in 1..=MAGAZINE {
-                assert!(depots.put(CLASS, LANE, &blocks(length), usize::MAX, slab));
+                assert!(depots.put(CLASS, SHARD, &blocks(length), usize::MAX, meta));
                 assert_eq!((depots.count(CLASS), depots.count(CLASS + 1)), (1, 0));
-                assert_eq!(take(depots, slab), blocks(length));
-                assert_eq!(take(depots, slab), []);
+                assert_eq!(take(depots, meta), blocks(length));
+                assert_eq!(take(depots, meta), []);
                 assert_eq!(depots.count(CLASS), 0);
             }
-            assert!(!depots.put(CLASS, LANE, &blocks(MAGAZINE + 1), usize::MAX, slab));
+            assert!(!depots.put(CLASS, SHARD, &blocks(MAGAZINE + 1), usize::MAX, meta));
         });
     }
 
     #[test]
-    fn a_magazine_is_in_one_lane() {
-        with_depots(|depots, slab| {
-            let others = || Lane::all().filter(|lane| *lane != LANE);
-            assert!(depots.put(CLASS, LANE, &blocks(5), usize::MAX, slab));
-            assert!(!depots.is_empty(CLASS, LANE, slab));
-            for lane in others() {
-                assert!(depots.is_empty(CLASS, lane, slab));
-                assert_eq!(take_in(lane, depots, slab), []);
+    fn a_magazine_is_in_one_shard() {
+        with_depots(|depots, meta| {
+            let others = || Shard::all().filter(|shard| *shard != SHARD);
+            assert!(depots.put(CLASS, SHARD, &blocks(5), usize::MAX, meta));
+            assert!(!depots.is_empty(CLASS, SHARD, meta));
+            for shard in others() {
+                assert!(depots.is_empty(CLASS, shard, meta));
+                assert_eq!(take_in(shard, depots, meta), []);
             }
-            assert_eq!(take(depots, slab), blocks(5));
+            assert_eq!(take(depots, meta), blocks(5));
         });
     }
 
     #[test]
     fn all_magazines_have_a_bound_and_a_class_a_quarter_of_it() {
-        with_depots(|depots, slab| {
+        with_depots(|depots, meta| {
             let most = 4 * 10 * 64;
-            assert!(!depots.put(CLASS, LANE, &blocks(11), most, slab));
-            assert!(depots.put(CLASS, LANE, &blocks(10), most, slab));
-            assert!(!depots.put(CLASS, LANE, &blocks(10), most, slab));
-            assert!(depots.put(CLASS + 1, LANE, &blocks(8), most, slab));
+            assert!(!depots.put(CLASS, SHARD, &blocks(11), most, meta));
+            assert!(depots.put(CLASS, SHARD, &blocks(10), most, meta));
+            assert!(!depots.put(CLASS, SHARD, &blocks(10), most, meta));
+            assert!(depots.put(CLASS + 1, SHARD, &blocks(8), most, meta));
             // 640 and 640 bytes by now.
-            assert!(!depots.put(CLASS + 2, LANE, &blocks(1), 1280 + 95, slab));
-            assert_eq!(take(depots, slab).len(), 10);
-            assert!(depots.put(CLASS + 2, LANE, &blocks(1), 640 + 4 * 96, slab));
-            assert!(!depots.put(CLASS, LANE, &blocks(1), 0, slab));
+            assert!(!depots.put(CLASS + 2, SHARD, &blocks(1), 1280 + 95, meta));
+            assert_eq!(take(depots, meta).len(), 10);
+            assert!(depots.put(CLASS + 2, SHARD, &blocks(1), 640 + 4 * 96, meta));
+            assert!(!depots.put(CLASS, SHARD, &blocks(1), 0, meta));
         });
     }
 
     #[test]
     fn without_memory_for_it_there_is_no_magazine() {
-        with_depots(|depots, slab| {
+        with_depots(|depots, meta| {
             // These take all of it, each as much as it needs.
-            assert!(depots.put(CLASS, LANE, &blocks(33), usize::MAX, slab));
-            assert!(depots.put(CLASS, LANE, &blocks(17), usize::MAX, slab));
-            assert!(depots.put(CLASS, LANE, &blocks(32), usize::MAX, slab));
-            assert!(!depots.put(CLASS, LANE, &blocks(1), usize::MAX, slab));
+            assert!(depots.put(CLASS, SHARD, &blocks(33), usize::MAX, meta));
+            assert!(depots.put(CLASS, SHARD, &blocks(17), usize::MAX, meta));
+            assert!(depots.put(CLASS, SHARD, &blocks(32), usize::MAX, meta));
+            assert!(!depots.put(CLASS, SHARD, &blocks(1), usize::MAX, meta));
             // The youngest first.
-            assert_eq!(take(depots, slab), blocks(32));
-            assert!(depots.put(CLASS, LANE, &blocks(1), usize::MAX, slab));
+            assert_eq!(take(depots, meta), blocks(32));
+            assert!(depots.put(CLASS, SHARD, &blocks(1), usize::MAX, meta));
         });
     }
 }

@@ -2,13 +2,13 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `class` | size classes, and how runs are cut |
-//! | `region` | spans of pages and runs of slots; uses `raw/buddy`, `raw/spans` and `raw/groups` |
-//! | `slab` | memory for what the allocator needs itself |
+//! | `class` | size classes, and how slabs are cut |
+//! | `region` | spans of pages and slabs of slots; uses `raw/buddy`, `raw/spans` and `raw/bitmaps` |
+//! | `meta` | memory for what the allocator needs itself |
 //! | `depot` | magazines that go from cache to cache |
 //! | `crowd` | how many threads allocate |
 //! | `cache` | a thread's blocks |
-//! | `shared` | all of that, in one mapping |
+//! | `backend` | all of that, in one mapping |
 //! | `slow` | allocations that no cache serves |
 //! | `round` | what a sweeper does |
 //! | `release` | the ways back, and what is checked there |
@@ -20,19 +20,19 @@
 
 #[cfg(any(feature = "allocator-api2-02", feature = "allocator-api2-03", feature = "allocator-api2-04"))]
 mod api;
+mod backend;
 mod builder;
 mod cache;
 mod class;
 mod crowd;
+mod cycle;
 mod depot;
 mod global;
+mod meta;
+mod page_heap;
 #[cfg(test)]
 mod refused;
-mod region;
 mod release;
-mod round;
-mod shared;
-mod slab;
 mod slow;
 #[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
 mod unload;
@@ -43,20 +43,20 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-use crate::cache::{number, numbers, remember, remembered};
-use crate::error::MapError;
+use crate::cache::{number, remember, remembered, thread_registry};
+use crate::error::AllocatorBuildError;
 use crate::stats::AllocatorStats;
 use crate::sync::{AtomicPtr, AtomicU64, Ordering};
 use crate::units::Bytes;
 use crate::wakers::Wakers;
 
+use self::backend::Backend;
 use self::builder::Options;
 use self::cache::Cache;
 use self::class::PAGE;
-use self::shared::Shared;
-use crate::raw::runs::Found;
+use crate::raw::slabs::Found;
 
-/// An allocator of its own pages, shared by all threads: a global allocator, or one for some collections.
+/// An allocator of its own pages, backend by all threads: a global allocator, or one for some collections.
 ///
 /// It grows from the operating system on demand, by addresses that it reserves once, at its first use; or has all its memory
 /// from the beginning.
@@ -64,7 +64,7 @@ use crate::raw::runs::Found;
 /// Blocks up to 64 KiB have one of 56 sizes, at most a quarter larger than what was asked for, from 1 to 8 KiB an eighth; larger
 /// ones are whole pages of 4 KiB. Each thread has a cache, which serves most calls without an atomic read-modify-write. All
 /// caches together hold a twelfth of the heap or 544 KiB, and each 2 MiB at most, while the heap rises; half of it or 4.25 MiB, and each
-/// 32 MiB, while it does not. That is shared by the threads that allocate; what others have in their caches while they sleep counts, but leaves
+/// 32 MiB, while it does not. That is backend by the threads that allocate; what others have in their caches while they sleep counts, but leaves
 /// these a quarter of it. An allocation that would fail takes all that back, but from threads that are alive and allocate nothing: each
 /// block that these have cached keeps its page.
 ///
@@ -111,16 +111,16 @@ use crate::raw::runs::Found;
 /// assert!(large.try_reserve(1 << 20).is_ok());
 /// ```
 pub struct PoolAllocator {
-    /// What the fast paths know caches by: the name of what is shared. 0 until there is that, and for ever if releases are checked: no
+    /// What the fast paths know caches by: the name of what is backend. 0 until there is that, and for ever if releases are checked: no
     /// cache has that name, so that all calls take the slow paths, where the checks are, and nobody else pays for them.
     name: AtomicU64,
-    shared: AtomicPtr<Shared>,
+    backend: AtomicPtr<Backend>,
     options: Options,
     /// Releases that were refused.
     refused: AtomicU64,
     /// Sweepers. Their places are memory of the program's allocator, which is this one or not; an allocation only looks at them.
     pub(crate) wakers: Wakers,
-    owns: PhantomData<Shared>,
+    owns: PhantomData<Backend>,
 }
 
 impl PoolAllocator {
@@ -140,7 +140,7 @@ impl PoolAllocator {
     /// # Errors
     ///
     /// As [`AllocatorBuilder::build`].
-    pub fn with_capacity(bytes: usize) -> Result<Self, MapError> {
+    pub fn with_capacity(bytes: usize) -> Result<Self, AllocatorBuildError> {
         Self::builder().build(bytes)
     }
 
@@ -154,8 +154,8 @@ impl PoolAllocator {
     ///
     /// The `len` bytes from `base` on are readable and writable, and nobody uses them otherwise for as long as the allocator or one
     /// of its blocks is used.
-    pub unsafe fn from_region(base: *mut u8, len: usize) -> Result<Self, MapError> {
-        // SAFETY: the caller vouches for the region.
+    pub unsafe fn from_region(base: *mut u8, len: usize) -> Result<Self, AllocatorBuildError> {
+        // SAFETY: the caller vouches for the heap.
         unsafe { Self::builder().build_in(base, len) }
     }
 
@@ -165,20 +165,20 @@ impl PoolAllocator {
     }
 
     const fn with(options: Options) -> Self {
-        let (shared, refused) = (AtomicPtr::new(core::ptr::null_mut()), AtomicU64::new(0));
-        Self { name: AtomicU64::new(0), shared, options, refused, wakers: Wakers::new(), owns: PhantomData }
+        let (backend, refused) = (AtomicPtr::new(core::ptr::null_mut()), AtomicU64::new(0));
+        Self { name: AtomicU64::new(0), backend, options, refused, wakers: Wakers::new(), owns: PhantomData }
     }
 
-    fn started(shared: NonNull<Shared>, options: Options) -> Self {
+    fn started(backend: NonNull<Backend>, options: Options) -> Self {
         let mut new = Self::with(options);
         // SAFETY: it was mapped just now.
-        new.name = AtomicU64::new(new.fast_name(unsafe { shared.as_ref() }));
-        new.shared = AtomicPtr::new(shared.as_ptr());
+        new.name = AtomicU64::new(new.fast_name(unsafe { backend.as_ref() }));
+        new.backend = AtomicPtr::new(backend.as_ptr());
         new
     }
 
-    fn fast_name(&self, shared: &Shared) -> u64 {
-        if self.options.checked { 0 } else { shared.name }
+    fn fast_name(&self, backend: &Backend) -> u64 {
+        if self.options.checked { 0 } else { backend.name }
     }
 
     /// What it has now.
@@ -193,8 +193,8 @@ impl PoolAllocator {
     pub fn stats(&self) -> AllocatorStats {
         // Relaxed: a number.
         let refused_releases = self.refused.load(Ordering::Relaxed);
-        match self.started_shared() {
-            Some(shared) => AllocatorStats { refused_releases, ..shared.stats() },
+        match self.started_backend() {
+            Some(backend) => AllocatorStats { refused_releases, ..backend.stats() },
             None => AllocatorStats { limit: self.options.limit, refused_releases, ..AllocatorStats::default() },
         }
     }
@@ -210,8 +210,8 @@ impl PoolAllocator {
     ///
     /// O(pages).
     pub fn sweep(&self) {
-        if let Some(shared) = self.started_shared() {
-            shared.reclaim(Self::cache_or_attach(shared), numbers());
+        if let Some(backend) = self.started_backend() {
+            backend.reclaim(Self::cache_or_attach(backend), thread_registry());
         }
     }
 
@@ -227,32 +227,32 @@ impl PoolAllocator {
     /// O(pages), and a call of the operating system for each stretch of free ones.
     pub fn trim(&self) -> usize {
         self.sweep();
-        self.started_shared().map_or(0, |shared| shared.region.trim())
+        self.started_backend().map_or(0, |backend| backend.heap.trim())
     }
 
-    fn started_shared(&self) -> Option<&Shared> {
-        // Acquire: as in `shared`.
-        // SAFETY: as in `shared`.
-        unsafe { self.shared.load(Ordering::Acquire).as_ref() }
+    fn started_backend(&self) -> Option<&Backend> {
+        // Acquire: as in `backend`.
+        // SAFETY: as in `backend`.
+        unsafe { self.backend.load(Ordering::Acquire).as_ref() }
     }
 
     #[inline]
-    fn shared(&self) -> Option<&Shared> {
+    fn backend(&self) -> Option<&Backend> {
         // Acquire: pairs with the Release in `start`; makes visible what is there.
         // SAFETY: null, or what `start` stored, which lives as long as `self`.
-        match unsafe { self.shared.load(Ordering::Acquire).as_ref() } {
-            Some(shared) => Some(shared),
+        match unsafe { self.backend.load(Ordering::Acquire).as_ref() } {
+            Some(backend) => Some(backend),
             None => self.start(),
         }
     }
 
     #[cold]
-    fn start(&self) -> Option<&Shared> {
-        let new = Shared::map_growing(&self.options)?;
-        // AcqRel: the Release pairs with the Acquire in `shared`, the Acquire with itself: another thread was faster.
+    fn start(&self) -> Option<&Backend> {
+        let new = Backend::map_growing(&self.options)?;
+        // AcqRel: the Release pairs with the Acquire in `backend`, the Acquire with itself: another thread was faster.
         let stored =
-            self.shared.compare_exchange(core::ptr::null_mut(), new.as_ptr(), Ordering::AcqRel, Ordering::Acquire);
-        let shared = match stored {
+            self.backend.compare_exchange(core::ptr::null_mut(), new.as_ptr(), Ordering::AcqRel, Ordering::Acquire);
+        let backend = match stored {
             Ok(_) => {
                 // Relaxed: compared by each thread with what it has remembered itself.
                 // SAFETY: it lives as long as `self`.
@@ -263,12 +263,12 @@ impl PoolAllocator {
             }
             Err(first) => {
                 // SAFETY: it was not stored, so nobody knows it.
-                unsafe { Shared::unmap(new) };
+                unsafe { Backend::unmap(new) };
                 NonNull::new(first)?
             }
         };
         // SAFETY: it lives as long as `self`.
-        Some(unsafe { shared.as_ref() })
+        Some(unsafe { backend.as_ref() })
     }
 
     /// The cache of the calling thread, if it used this allocator last, and releases are not checked.
@@ -281,29 +281,29 @@ impl PoolAllocator {
     }
 
     /// The cache of the calling thread, if it can have one now.
-    fn attach(shared: &Shared) -> Option<&Cache> {
-        let (index, indices) = number()?;
-        let cache = shared.cache(index)?;
-        if !cache.user.enter(indices.term(index)) {
+    fn attach(backend: &Backend) -> Option<&Cache> {
+        let (index, registry) = number()?;
+        let cache = backend.cache(index)?;
+        if !cache.lease.enter(registry.generation(index)) {
             return None;
         }
-        remember(shared.name, NonNull::from(cache).cast());
+        remember(backend.name, NonNull::from(cache).cast());
         Some(cache)
     }
 
     /// The same, which is faster if it used this allocator last.
-    fn cache_or_attach(shared: &Shared) -> Option<&Cache> {
-        match remembered(shared.name) {
+    fn cache_or_attach(backend: &Backend) -> Option<&Cache> {
+        match remembered(backend.name) {
             // SAFETY: as in `cache`.
             Some(cache) => Some(unsafe { cache.cast::<Cache>().as_ref() }),
-            None => Self::attach(shared),
+            None => Self::attach(backend),
         }
     }
 
     #[cold]
     fn resize_large(&self, block: *mut u8, bytes: usize) -> bool {
         let pages = u32::try_from(bytes / PAGE);
-        pages.is_ok_and(|pages| self.started_shared().is_some_and(|shared| shared.resize_span(block.addr(), pages)))
+        pages.is_ok_and(|pages| self.started_backend().is_some_and(|backend| backend.resize_span(block.addr(), pages)))
     }
 
     /// Bytes that the block has which begins at `block`: as many as were asked for, or more.
@@ -316,8 +316,8 @@ impl PoolAllocator {
     ///
     /// Wait-free.
     pub unsafe fn usable_size(&self, block: NonNull<u8>) -> usize {
-        match self.shared().map(|shared| shared.region.find(block.addr().get())) {
-            Some(Found::Run { class, .. }) => class::size_of_class(class),
+        match self.backend().map(|backend| backend.heap.find(block.addr().get())) {
+            Some(Found::Slab { class, .. }) => class::size_of_class(class),
             Some(Found::Span { pages }) => pages as usize * PAGE,
             _ => 0,
         }
@@ -343,9 +343,9 @@ impl Drop for PoolAllocator {
         #[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
         unload::forget(self);
         // Relaxed: `&mut self`, nobody else is there.
-        if let Some(shared) = NonNull::new(self.shared.load(Ordering::Relaxed)) {
-            // SAFETY: it came from `Shared::map`. Blocks borrow the allocator, or their users vouched for its life.
-            unsafe { Shared::unmap(shared) };
+        if let Some(backend) = NonNull::new(self.backend.load(Ordering::Relaxed)) {
+            // SAFETY: it came from `Backend::map`. Blocks borrow the allocator, or their users vouched for its life.
+            unsafe { Backend::unmap(backend) };
         }
     }
 }
@@ -354,7 +354,7 @@ impl Drop for PoolAllocator {
 /// [`stats`](PoolAllocator::stats) has all figures.
 impl fmt::Debug for PoolAllocator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let heap = Bytes(self.started_shared().map_or(0, |shared| shared.region.bytes()) as u64);
+        let heap = Bytes(self.started_backend().map_or(0, |backend| backend.heap.bytes()) as u64);
         write!(f, "PoolAllocator {{ heap: {heap}, checked: {} }}", self.options.checked)
     }
 }

@@ -6,7 +6,7 @@ use core::alloc::{GlobalAlloc, Layout};
 use super::PoolAllocator;
 use crate::sys::refuse_after;
 
-/// Sizes of small blocks, of runs with further groups, and of large ones.
+/// Sizes of small blocks, of slabs with extra bitmaps, and of large ones.
 const SIZES: [usize; 7] = [16, 48, 700, 5000, 60_000, 300_000, 3 << 20];
 
 /// Allocates some of each size, and writes to them; returns those that were to be had.

@@ -8,13 +8,13 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use crate::error::ReleaseError;
-use crate::raw::live::Kind;
-use crate::raw::runs::Found;
+use crate::raw::slabs::Found;
+use crate::raw::slabs::live::Kind;
 use crate::sync::Ordering;
 
 use super::PoolAllocator;
+use super::backend::Backend;
 use super::class;
-use super::shared::Shared;
 
 /// A span of so many bytes.
 fn span_of(bytes: usize) -> Kind {
@@ -33,7 +33,7 @@ fn kind_of(layout: Layout) -> Kind {
 /// A block that is being resized. In a checked allocator it is live no more until that is over.
 #[derive(Debug)]
 #[must_use = "a block that was claimed is to be handed out again, or to be given back"]
-pub(super) struct Resizing<'a>(Option<(&'a Shared, Found)>);
+pub(super) struct Resizing<'a>(Option<(&'a Backend, Found)>);
 
 impl PoolAllocator {
     /// Releases a block of which nobody knows the layout any more, as C's `free` does.
@@ -52,8 +52,8 @@ impl PoolAllocator {
             _ = self.release_checked(block.as_ptr(), None);
             return;
         }
-        match self.started_shared().map(|shared| shared.region.find(block.addr().get())) {
-            Some(Found::Run { class, .. }) => self.release_small(class, block.as_ptr()),
+        match self.started_backend().map(|backend| backend.heap.find(block.addr().get())) {
+            Some(Found::Slab { class, .. }) => self.release_small(class, block.as_ptr()),
             Some(Found::Span { .. }) => self.release_span(block.as_ptr()),
             _ => self.count_refused(),
         }
@@ -90,13 +90,13 @@ impl PoolAllocator {
     ///     assert_eq!(allocator.try_release(block), Err(ReleaseError::NotLive));
     ///     assert_eq!(allocator.try_release(NonNull::dangling()), Err(ReleaseError::Foreign));
     /// }
-    /// # Ok::<(), mempool::MapError>(())
+    /// # Ok::<(), mempool::AllocatorBuildError>(())
     /// ```
     pub unsafe fn try_release(&self, block: NonNull<u8>) -> Result<(), ReleaseError> {
         if self.is_checked() {
             return self.release_checked(block.as_ptr(), None);
         }
-        let found = self.started_shared().map(|shared| shared.region.find_block(block.addr().get()));
+        let found = self.started_backend().map(|backend| backend.heap.find_block(block.addr().get()));
         match found.unwrap_or(Err(ReleaseError::Foreign)) {
             Ok(_) => {
                 // SAFETY: the caller vouches for the block.
@@ -121,18 +121,18 @@ impl PoolAllocator {
     fn release_small_slow(&self, class: usize, block: *mut u8) {
         if self.is_checked() {
             _ = self.release_checked(block, Some(Kind::Slot(class)));
-        } else if let Some(shared) = self.shared() {
-            // There is something shared, since it handed out the block.
-            Self::give_slot(shared, class, block);
+        } else if let Some(backend) = self.backend() {
+            // There is something backend, since it handed out the block.
+            Self::give_slot(backend, class, block);
         }
     }
 
     /// Gives a slot back that is the caller's.
-    fn give_slot(shared: &Shared, class: usize, block: *mut u8) {
-        match Self::cache_or_attach(shared) {
+    fn give_slot(backend: &Backend, class: usize, block: *mut u8) {
+        match Self::cache_or_attach(backend) {
             Some(cache) if cache.push(class, block) => {}
-            Some(cache) => cache.push_slow(class, block, shared),
-            None => shared.region.give_slots(&[block]),
+            Some(cache) => cache.push_slow(class, block, backend),
+            None => backend.heap.give_slots(&[block]),
         }
     }
 
@@ -147,7 +147,7 @@ impl PoolAllocator {
     }
 
     fn release_span(&self, block: *mut u8) {
-        if !self.started_shared().is_some_and(|shared| shared.region.release_span(block.addr())) {
+        if !self.started_backend().is_some_and(|backend| backend.heap.release_span(block.addr())) {
             self.count_refused();
         }
     }
@@ -156,27 +156,27 @@ impl PoolAllocator {
     #[cold]
     fn release_checked(&self, block: *mut u8, kind: Option<Kind>) -> Result<(), ReleaseError> {
         if !block.is_null() {
-            let (shared, found) = self.claim(block, kind)?;
-            Self::give_back(shared, found, block);
+            let (backend, found) = self.claim(block, kind)?;
+            Self::give_back(backend, found, block);
         }
         Ok(())
     }
 
     /// Takes a block out of the hands of its user, or counts that it is none, or not of the kind that is said.
-    fn claim(&self, block: *mut u8, kind: Option<Kind>) -> Result<(&Shared, Found), ReleaseError> {
-        let claimed = match self.started_shared() {
-            Some(shared) => shared.region.claim(block.addr(), kind).map(|found| (shared, found)),
+    fn claim(&self, block: *mut u8, kind: Option<Kind>) -> Result<(&Backend, Found), ReleaseError> {
+        let claimed = match self.started_backend() {
+            Some(backend) => backend.heap.claim(block.addr(), kind).map(|found| (backend, found)),
             None => Err(ReleaseError::Foreign),
         };
         claimed.inspect_err(|_| self.count_refused())
     }
 
     /// Gives a block back that was claimed.
-    fn give_back(shared: &Shared, found: Found, block: *mut u8) {
+    fn give_back(backend: &Backend, found: Found, block: *mut u8) {
         match found {
-            Found::Run { class, .. } => Self::give_slot(shared, class, block),
+            Found::Slab { class, .. } => Self::give_slot(backend, class, block),
             // What was claimed is a span, so that this does not fail.
-            Found::Span { .. } | Found::Nothing => _ = shared.region.release_span(block.addr()),
+            Found::Span { .. } | Found::Nothing => _ = backend.heap.release_span(block.addr()),
         }
     }
 
@@ -206,8 +206,8 @@ impl PoolAllocator {
     /// The block stays where it is, and has this layout from now on.
     #[inline(always)]
     pub(super) fn end_resize(resizing: Resizing<'_>, block: *mut u8, layout: Layout) {
-        if let Resizing(Some((shared, _))) = resizing {
-            shared.region.hand_out(block, kind_of(layout));
+        if let Resizing(Some((backend, _))) = resizing {
+            backend.heap.hand_out(block, kind_of(layout));
         }
     }
 
@@ -221,7 +221,7 @@ impl PoolAllocator {
         match resizing {
             // SAFETY: the caller vouches for it.
             Resizing(None) => unsafe { core::alloc::GlobalAlloc::dealloc(self, block, layout) },
-            Resizing(Some((shared, found))) => Self::give_back(shared, found, block),
+            Resizing(Some((backend, found))) => Self::give_back(backend, found, block),
         }
     }
 }

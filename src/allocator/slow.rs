@@ -1,47 +1,47 @@
-//! Allocations that no cache serves: from runs, as spans, and what is tried before one fails.
+//! Allocations that no cache serves: from slabs, as spans, and what is tried before one fails.
 
 use core::ptr::NonNull;
 
-use crate::cache::numbers;
+use crate::cache::thread_registry;
 use crate::raw::Order;
-use crate::raw::live::Kind;
+use crate::raw::slabs::live::Kind;
 use crate::sys::WAKES;
 
 use super::PoolAllocator;
+use super::backend::Backend;
 use super::cache::Cache;
 use super::class::{self, PAGE};
-use super::shared::Shared;
 
 impl PoolAllocator {
     /// A block of a class, when the cache had none, or there is no cache.
     #[cold]
     pub(super) fn alloc_small_slow(&self, class: usize) -> Option<NonNull<u8>> {
-        let shared = self.shared()?;
-        let cache = Self::cache_or_attach(shared);
+        let backend = self.backend()?;
+        let cache = Self::cache_or_attach(backend);
         let first = match cache {
-            Some(cache) => cache.pop(class).or_else(|| cache.pop_slow(class, shared)),
-            None => shared.take_one(class),
+            Some(cache) => cache.pop(class).or_else(|| cache.pop_slow(class, backend)),
+            None => backend.take_one(class),
         };
         let block = first.or_else(|| {
-            self.make_room(shared, cache);
-            shared.insist(|| shared.take_one(class))
+            self.make_room(backend, cache);
+            backend.insist(|| backend.take_one(class))
         });
-        self.note_sweeps(shared);
+        self.note_sweeps(backend);
         let block = block?;
-        shared.region.hand_out(block.as_ptr(), Kind::Slot(class));
+        backend.heap.hand_out(block.as_ptr(), Kind::Slot(class));
         Some(block)
     }
 
     /// For an allocation that would fail.
-    fn make_room(&self, shared: &Shared, own: Option<&Cache>) {
-        shared.region.note_want();
-        shared.reclaim(own, numbers());
+    fn make_room(&self, backend: &Backend, own: Option<&Cache>) {
+        backend.heap.note_want();
+        backend.reclaim(own, thread_registry());
         self.wake_sweepers();
     }
 
     /// After an allocation, which may have had to sweep before the heap grows.
-    fn note_sweeps(&self, shared: &Shared) {
-        if shared.region.take_has_swept() {
+    fn note_sweeps(&self, backend: &Backend) {
+        if backend.heap.take_has_swept() {
             self.wake_sweepers();
         }
     }
@@ -56,16 +56,16 @@ impl PoolAllocator {
     /// A span of at least so many bytes, and whether it is known to be zero.
     #[cold]
     pub(super) fn alloc_large(&self, size: usize, align: usize) -> Option<(NonNull<u8>, bool)> {
-        let shared = self.shared()?;
+        let backend = self.backend()?;
         let pages = u32::try_from(class::pages(size)).ok()?;
         let align = Order::covering(align.div_ceil(PAGE))?;
-        let span = shared.alloc_span(pages, align).or_else(|| {
-            self.make_room(shared, Self::cache_or_attach(shared));
-            shared.insist(|| shared.alloc_span(pages, align))
+        let span = backend.alloc_span(pages, align).or_else(|| {
+            self.make_room(backend, Self::cache_or_attach(backend));
+            backend.insist(|| backend.alloc_span(pages, align))
         });
-        self.note_sweeps(shared);
+        self.note_sweeps(backend);
         let (span, fresh) = span?;
-        shared.region.hand_out(span, Kind::Span(pages));
+        backend.heap.hand_out(span, Kind::Span(pages));
         Some((NonNull::new(span)?, fresh))
     }
 
@@ -75,7 +75,7 @@ impl PoolAllocator {
         let (block, is_zero) = self.alloc_large(size, align)?;
         if !is_zero {
             // SAFETY: it has so many bytes, and is the caller's.
-            unsafe { self.started_shared()?.region.zero_span(block.as_ptr(), size) };
+            unsafe { self.started_backend()?.heap.zero_span(block.as_ptr(), size) };
         }
         Some(block)
     }

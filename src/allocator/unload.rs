@@ -15,7 +15,7 @@ use core::ptr::{self, NonNull};
 use crate::sync::{AtomicPtr, AtomicU32, Ordering};
 
 use super::PoolAllocator;
-use super::shared::Shared;
+use super::backend::Backend;
 
 /// Allocators that were started, and may be static ones. What finds no place stays mapped.
 static STARTED: [AtomicPtr<PoolAllocator>; 64] = [const { AtomicPtr::new(ptr::null_mut()) }; 64];
@@ -88,14 +88,14 @@ pub(super) fn forget(allocator: &PoolAllocator) {
 /// For an allocator of a library that goes, in which nobody is any more.
 fn give_back(allocator: &PoolAllocator) {
     // Acquire: as in `shared`.
-    let Some(mut shared) = NonNull::new(allocator.shared.load(Ordering::Acquire)) else { return };
+    let Some(mut shared) = NonNull::new(allocator.backend.load(Ordering::Acquire)) else { return };
     // SAFETY: it lives until it is unmapped below, and is nobody else's by now.
     if unsafe { shared.as_mut() }.give_back_all() {
         // Relaxed, both: nobody else is there. What the library does after this begins anew.
         allocator.name.store(0, Ordering::Relaxed);
-        allocator.shared.store(ptr::null_mut(), Ordering::Relaxed);
+        allocator.backend.store(ptr::null_mut(), Ordering::Relaxed);
         // SAFETY: nothing is live in it, and nobody knows it any more.
-        unsafe { Shared::unmap(shared) };
+        unsafe { Backend::unmap(shared) };
     }
 }
 

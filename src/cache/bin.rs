@@ -17,10 +17,10 @@
 use core::cell::Cell;
 
 use crate::raw::Order;
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, model_or};
 
 use super::budget::OUTBOXES;
-use super::cache::Owner;
+use super::cache::OwnCache;
 
 /// A block of a pool as a number: the number of the first unit of its heap, plus its unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,11 +41,8 @@ const POP: u64 = (1 << PLACE_BITS) - PUSH;
 const MANY_POPS: u64 = 1 << 40;
 
 /// How many entries the bins of a cache have together.
-#[cfg(not(all(loom, feature = "loom")))]
-pub const ENTRIES: usize = 1 << PLACE_BITS;
 /// Under loom few: each is a tracked object.
-#[cfg(all(loom, feature = "loom"))]
-pub const ENTRIES: usize = 32;
+pub const ENTRIES: usize = model_or(32, 1 << PLACE_BITS);
 const _: () = assert!(ENTRIES.is_power_of_two() && ENTRIES <= PLACE as usize + 1);
 
 /// A bin for each order, and for each outbox.
@@ -144,7 +141,7 @@ impl Bins {
     }
 }
 
-impl Owner<'_> {
+impl OwnCache<'_> {
     /// Gives a bin the places from `first` on; the one before is no other's. It is empty then, with room for none.
     pub(super) fn place_bin(self, bin: BinIndex, first: usize) {
         let bins = &self.own().bins;
@@ -239,9 +236,9 @@ impl Owner<'_> {
 mod tests {
     use super::super::budget::{Allowance, Limit};
     use super::super::cache::Cache;
-    use super::super::indices::ThreadIndex;
     use super::*;
     use crate::metadata::Owned;
+    use crate::thread::registry::ThreadIndex;
 
     #[test]
     fn counts_of_pops_do_not_wrap() {

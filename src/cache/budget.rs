@@ -1,5 +1,6 @@
 //! How much a cache may hold, and of what: bounded in all, and shifted to the sizes that miss.
 
+use crate::sync::model_or;
 use core::cell::Cell;
 
 use crate::raw::Order;
@@ -18,17 +19,11 @@ const FIRST_BLOCKS: usize = 64;
 /// But at most this part of what the cache may hold.
 const FIRST_PART: usize = 8;
 /// A cache holds at most this part of the pool.
-#[cfg(not(all(loom, feature = "loom")))]
-const PART_OF_POOL: usize = 64;
 /// Under loom all of it: no model has 64 blocks.
-#[cfg(all(loom, feature = "loom"))]
-const PART_OF_POOL: usize = 1;
+const PART_OF_POOL: usize = model_or(1, 64);
 /// A magazine is at most this part of what a cache may hold, so that there can be eight outboxes at least.
-#[cfg(not(all(loom, feature = "loom")))]
-const MAGAZINE_PART: usize = 32;
 /// Under loom all that outboxes may hold: a cache holds a few blocks.
-#[cfg(all(loom, feature = "loom"))]
-const MAGAZINE_PART: usize = OUTBOXES_PART;
+const MAGAZINE_PART: usize = model_or(OUTBOXES_PART, 32);
 /// Blocks from this order on are large.
 const LARGE: u32 = 6;
 /// Large blocks of one size are at most this part of what the bins may hold.
@@ -40,18 +35,12 @@ const LATELY: u32 = 256;
 /// A bin that has so many times the bytes for each miss gives half of them away.
 const MANY_TIMES: u128 = 4;
 /// This part of what a cache may hold is for the outboxes.
-#[cfg(not(all(loom, feature = "loom")))]
-const OUTBOXES_PART: usize = 4;
 /// Under loom half of it, so that a cache of two blocks can have one of each.
-#[cfg(all(loom, feature = "loom"))]
-const OUTBOXES_PART: usize = 2;
+const OUTBOXES_PART: usize = model_or(2, 4);
 
 /// Outboxes of a cache.
-#[cfg(not(all(loom, feature = "loom")))]
-pub const OUTBOXES: usize = 32;
 /// Under loom two: each is a few tracked objects.
-#[cfg(all(loom, feature = "loom"))]
-pub const OUTBOXES: usize = 2;
+pub const OUTBOXES: usize = model_or(2, 32);
 
 /// The entries of the bins of the orders: all but the outboxes', and one before each bin. The last place is none's, so that
 /// the place after a bin is a place.
@@ -208,7 +197,7 @@ impl Given {
 
 /// What the bins of a cache may hold now. The owner's.
 #[derive(Debug, Default)]
-pub struct Budget {
+pub struct BinBudget {
     /// For the blocks of all bins together.
     bins: Given,
     /// How often the bin of the order missed lately.
@@ -223,7 +212,7 @@ pub struct Budget {
     next_outbox: Cell<usize>,
 }
 
-impl Budget {
+impl BinBudget {
     /// The bin of `order` missed: it had no block, or no room for one. True each time that older misses count half from now on.
     pub fn miss(&self, order: Order) -> bool {
         let missed = &self.misses[order.slot()];
@@ -312,7 +301,7 @@ mod tests {
 
     /// Bins that grow as a cache has them grow.
     struct Bins {
-        budget: Budget,
+        budget: BinBudget,
         limit: Limit,
         capacities: [usize; Order::COUNT],
     }
@@ -323,7 +312,7 @@ mod tests {
         }
 
         fn of(limit: Limit) -> Self {
-            Self { budget: Budget::default(), limit, capacities: [0; Order::COUNT] }
+            Self { budget: BinBudget::default(), limit, capacities: [0; Order::COUNT] }
         }
 
         /// Returns whether another one gave something up.

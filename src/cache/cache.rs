@@ -4,16 +4,16 @@ use core::cell::Cell;
 use core::marker::PhantomData;
 
 use crate::check::check;
-use crate::raw::{Home, Kind, Lane, Order, State};
+use crate::raw::{Kind, Order, Owner, Shard, State};
 use crate::sync::{AtomicU32, AtomicU64, Local, Ordering};
 
 use super::bin::{BinIndex, Bins, Tops};
-use super::budget::{Budget, Limit, OUTBOXES};
+use super::budget::{BinBudget, Limit, OUTBOXES};
 use super::depot::{Depot, MAGAZINE};
-use super::indices::ThreadIndex;
 use super::overflow::Outbox;
-use super::user::User;
-use super::window::{Aside, View, Window};
+use super::window::{Aside, HeapCopy, Window};
+use crate::thread::lease::Lease;
+use crate::thread::registry::ThreadIndex;
 
 /// A value that is no unit and no order.
 const NONE: u64 = u64::MAX;
@@ -25,7 +25,7 @@ const NONE: u64 = u64::MAX;
 pub struct Cache {
     pub(super) depot: Depot,
     pub(super) counts: Counts,
-    pub(super) user: User,
+    pub(super) lease: Lease,
     pub(super) tops: Tops,
     pub(crate) window: Window,
     /// Is the owner asked to flush?
@@ -38,7 +38,7 @@ pub struct Cache {
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Own {
-    pub(super) view: View,
+    pub(super) view: HeapCopy,
     /// The state, as bits, of a block of the smallest order that this cache handed out.
     mine: Cell<u16>,
     /// The block that was handed out last: its order and its unit. Often it is the one that is released next; then the
@@ -46,7 +46,7 @@ pub struct Own {
     last: Cell<u64>,
     pub(super) bins: Bins,
     pub(super) outboxes: [Outbox; OUTBOXES],
-    pub(super) budget: Budget,
+    pub(super) budget: BinBudget,
     pub(super) aside: Aside,
 }
 
@@ -100,9 +100,9 @@ fn add_wide(count: &AtomicU64, more: u64) {
     count.store(count.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
 }
 
-/// A cache in the hands of its owner: the thread that uses it now, as [`User`] has it.
+/// A cache in the hands of its owner: the thread that uses it now, as [`Lease`] has it.
 #[derive(Clone, Copy, Debug)]
-pub struct Owner<'a> {
+pub struct OwnCache<'a> {
     cache: &'a Cache,
     /// Not for other threads.
     here: PhantomData<*const ()>,
@@ -113,10 +113,10 @@ impl Cache {
     ///
     /// # Safety
     ///
-    /// The calling thread is the user of the cache for as long as it has the `Owner`.
+    /// The calling thread is the user of the cache for as long as it has the `OwnCache`.
     #[inline]
-    pub unsafe fn owner(&self) -> Owner<'_> {
-        Owner { cache: self, here: PhantomData }
+    pub unsafe fn owner(&self) -> OwnCache<'_> {
+        OwnCache { cache: self, here: PhantomData }
     }
 
     /// Asks the owner to flush: its next operation does, but for a release of the block that it allocated last.
@@ -143,7 +143,7 @@ impl Cache {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let bins = || Order::ZERO.through(Order::MAX).map(BinIndex::of);
         // Never counted under loom, see `count_past`.
-        let past = |past: &AtomicU64| if cfg!(all(loom, feature = "loom")) { 0 } else { count(past) };
+        let past = |past: &AtomicU64| if cfg!(modelled) { 0 } else { count(past) };
         let popped = past(&self.past.popped).wrapping_add(bins().map(|bin| self.tops.popped(bin)).sum());
         let in_bins = bins().map(|bin| self.tops.len(bin) as u64).sum::<u64>();
         let Counts { refilled, flushed, sent } = &self.counts;
@@ -162,7 +162,7 @@ impl Cache {
     }
 }
 
-impl<'a> Owner<'a> {
+impl<'a> OwnCache<'a> {
     #[inline]
     pub(super) fn cache(self) -> &'a Cache {
         self.cache
@@ -170,13 +170,13 @@ impl<'a> Owner<'a> {
 
     #[inline]
     pub(super) fn own(self) -> &'a Own {
-        // SAFETY: an `Owner` stays in the thread that is the user of the cache, and there is one at a time.
+        // SAFETY: an `OwnCache` stays in the thread that is the user of the cache, and there is one at a time.
         unsafe { self.cache.own.get() }
     }
 
     /// Counts operations of the owner that went past the cache. Not under loom: models have more schedules with each access.
     pub fn count_past(self, allocations: usize, releases: usize) {
-        if cfg!(not(all(loom, feature = "loom"))) {
+        if cfg!(not(modelled)) {
             add(&self.cache.past.allocations, allocations);
             add(&self.cache.past.releases, releases);
         }
@@ -184,7 +184,7 @@ impl<'a> Owner<'a> {
 
     /// Moves the counts of pops out of the tops that have many, so that they can't wrap there. Not under loom: as above.
     pub(super) fn move_counts(self, orders: impl Iterator<Item = Order>) {
-        if cfg!(not(all(loom, feature = "loom"))) {
+        if cfg!(not(modelled)) {
             let many: u64 = orders.map(|order| self.take_many_pops(BinIndex::of(order))).sum();
             add_wide(&self.cache.past.popped, many);
         }
@@ -192,7 +192,7 @@ impl<'a> Owner<'a> {
 
     /// Prepares a cache of zeroes for the threads of number `index`.
     pub(super) fn prepare(self, index: ThreadIndex, limit: &Limit) {
-        self.own().mine.set(State::live_from(Home::of(index.slot())).bits());
+        self.own().mine.set(State::live_from(Owner::of(index.slot())).bits());
         self.forget_last();
         // A place before each bin is for the entry that is no block.
         let mut first = 1;
@@ -261,19 +261,19 @@ impl<'a> Owner<'a> {
         asked
     }
 
-    /// What its blocks have as their home.
-    pub(super) fn home(self) -> Home {
-        self.mine().home()
+    /// What its blocks have as their owner.
+    pub(super) fn owner(self) -> Owner {
+        self.mine().owner()
     }
 
-    /// The lane in which it looks first, and others leave its blocks.
-    pub fn lane(self) -> Lane {
-        Lane::of_home(self.home())
+    /// The shard in which it looks first, and others leave its blocks.
+    pub fn shard(self) -> Shard {
+        Shard::of_owner(self.owner())
     }
 
-    /// Is a block in this state one that this cache may keep: its own, or one without a home?
+    /// Is a block in this state one that this cache may keep: its own, or one without a owner?
     pub(super) fn keeps(self, seen: State) -> bool {
         check!(seen.kind() == Kind::Live);
-        seen.home() == Home::NONE || seen.home() == self.home()
+        seen.owner() == Owner::NONE || seen.owner() == self.owner()
     }
 }

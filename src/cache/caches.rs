@@ -5,35 +5,32 @@ use core::ptr::{self, NonNull};
 
 use crate::heaps::{Heaps, View};
 use crate::metadata::{Owned, Zeroed};
-use crate::raw::Home;
-#[cfg(not(all(loom, feature = "loom")))]
+use crate::raw::Owner;
+#[cfg(not(modelled))]
 use crate::sync::AtomicU64;
-use crate::sync::{AtomicPtr, Ordering, const_unless_loom};
+use crate::sync::{AtomicPtr, Ordering, const_unless_loom, model_or};
 
 use super::budget::{Allowance, Limit};
 use super::cache::Cache;
-use super::indices::{Indices, ThreadIndex};
+use crate::thread::registry::{ThreadIndex, ThreadRegistry};
 
 /// Caches of a segment of the table.
-#[cfg(not(all(loom, feature = "loom")))]
-const SEGMENT: usize = 64;
 /// Under loom few: each is a tracked object.
-#[cfg(all(loom, feature = "loom"))]
-const SEGMENT: usize = 4;
+const SEGMENT: usize = model_or(4, 64);
 
 const SEGMENTS: usize = ThreadIndex::COUNT.div_ceil(SEGMENT);
 
 #[derive(Debug)]
-struct Segment([Place; SEGMENT]);
+struct Segment([CacheSlot; SEGMENT]);
 
 impl Default for Segment {
     fn default() -> Self {
-        Self(core::array::from_fn(|_| Place::default()))
+        Self(core::array::from_fn(|_| CacheSlot::default()))
     }
 }
 
 #[derive(Debug, Default)]
-struct Place(AtomicPtr<Cache>);
+struct CacheSlot(AtomicPtr<Cache>);
 
 // SAFETY: atomic pointers, for which zero is null and valid, and which need no drop.
 unsafe impl Zeroed for Segment {}
@@ -44,13 +41,13 @@ unsafe impl Zeroed for Cache {}
 /// stay until the pool is dropped.
 pub struct Caches {
     /// The name of the pool among all there ever were; 0 until a thread asks for it.
-    #[cfg(not(all(loom, feature = "loom")))]
+    #[cfg(not(modelled))]
     id: AtomicU64,
     /// What a cache may hold by the configuration.
     allowed: Allowance,
     segments: [AtomicPtr<Segment>; SEGMENTS],
-    #[cfg(all(loom, feature = "loom"))]
-    indices: Indices,
+    #[cfg(modelled)]
+    registry: ThreadRegistry,
 }
 
 /// What a cache reaches beyond itself: the pool that it belongs to.
@@ -63,7 +60,7 @@ pub struct Reach<'a> {
     /// The caches of the pool.
     pub caches: &'a Caches,
     /// Which threads are running.
-    pub indices: &'a Indices,
+    pub registry: &'a ThreadRegistry,
     /// A unit has 2^`min_shift` bytes.
     pub min_shift: u32,
 }
@@ -74,10 +71,10 @@ impl Reach<'_> {
         Limit::new(self.caches.allowed, self.heaps.capacity(), self.min_shift)
     }
 
-    /// The cache of a home whose thread is running. A hint.
-    pub(super) fn running(&self, home: Home) -> Option<&Cache> {
-        let index = ThreadIndex::new(home.cache()?)?;
-        self.caches.get(index).filter(|cache| cache.user.term() == Some(self.indices.term(index)))
+    /// The cache of a owner whose thread is running. A hint.
+    pub(super) fn running(&self, owner: Owner) -> Option<&Cache> {
+        let index = ThreadIndex::new(owner.cache()?)?;
+        self.caches.get(index).filter(|cache| cache.lease.generation() == Some(self.registry.generation(index)))
     }
 }
 
@@ -85,23 +82,23 @@ impl Caches {
     const_unless_loom! {
         /// None yet, each to hold at most so much.
         pub fn new(allowed: Allowance) -> Self {
-            #[cfg(not(all(loom, feature = "loom")))]
+            #[cfg(not(modelled))]
             let segments = [const { AtomicPtr::new(ptr::null_mut()) }; SEGMENTS];
-            #[cfg(all(loom, feature = "loom"))]
+            #[cfg(modelled)]
             let segments = core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut()));
             Self {
-                #[cfg(not(all(loom, feature = "loom")))]
+                #[cfg(not(modelled))]
                 id: AtomicU64::new(0),
                 allowed,
                 segments,
-                #[cfg(all(loom, feature = "loom"))]
-                indices: Indices::new(),
+                #[cfg(modelled)]
+                registry: ThreadRegistry::new(),
             }
         }
     }
 
     /// The name of the pool; 0 if no thread has asked for it yet.
-    #[cfg(not(all(loom, feature = "loom")))]
+    #[cfg(not(modelled))]
     #[inline]
     pub fn id(&self) -> u64 {
         // Relaxed: compared with what this very thread stored in its own memory.
@@ -109,7 +106,7 @@ impl Caches {
     }
 
     /// The name of the pool, from `next` if it has none.
-    #[cfg(not(all(loom, feature = "loom")))]
+    #[cfg(not(modelled))]
     pub fn id_or(&self, next: impl FnOnce() -> u64) -> u64 {
         match self.id() {
             0 => {
@@ -125,9 +122,9 @@ impl Caches {
     }
 
     /// The numbers of the threads of a model.
-    #[cfg(all(loom, feature = "loom"))]
-    pub fn indices(&self) -> &Indices {
-        &self.indices
+    #[cfg(modelled)]
+    pub fn registry(&self) -> &ThreadRegistry {
+        &self.registry
     }
 
     /// May a cache of a pool of `capacity` bytes hold anything?
@@ -135,7 +132,7 @@ impl Caches {
         !self.allowed.is_none() && Limit::new(self.allowed, capacity(), min_shift).holds_any()
     }
 
-    fn place(&self, index: ThreadIndex) -> Option<&Place> {
+    fn place(&self, index: ThreadIndex) -> Option<&CacheSlot> {
         let segment = self.segments.get(index.slot() / SEGMENT)?;
         // Acquire: pairs with the Release in `place_or_new`; makes the zeroes of the segment visible.
         // SAFETY: null, or a segment that lives as long as `self`.
@@ -143,7 +140,7 @@ impl Caches {
         segment.0.get(index.slot() % SEGMENT)
     }
 
-    fn place_or_new(&self, index: ThreadIndex) -> Option<&Place> {
+    fn place_or_new(&self, index: ThreadIndex) -> Option<&CacheSlot> {
         if self.place(index).is_none() {
             let segment = self.segments.get(index.slot() / SEGMENT)?;
             let new = Owned::<Segment>::zeroed().ok()?.into_raw();

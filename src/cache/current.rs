@@ -4,16 +4,16 @@
 //! without a check. When the thread exits (`exit`), both are marked dead before the number is given back, so that what the thread still
 //! does then it does without a cache.
 
-#[cfg(all(loom, feature = "loom"))]
-pub use models::{current, exit, indices, return_to, with_current};
-#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
-pub use threads::{current, exit, indices, return_to, with_current};
-#[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
-pub use threads::{next_name, number, numbers, remember, remembered};
-#[cfg(not(any(feature = "std", all(loom, feature = "loom"))))]
-pub use without::{current, indices, return_to, with_current};
+#[cfg(modelled)]
+pub use models::{current, exit, registry, return_to, with_current};
+#[cfg(all(feature = "std", not(modelled)))]
+pub use threads::{current, exit, registry, return_to, with_current};
+#[cfg(all(feature = "allocator", not(modelled)))]
+pub use threads::{next_name, number, remember, remembered, thread_registry};
+#[cfg(not(any(feature = "std", modelled)))]
+pub use without::{current, registry, return_to, with_current};
 
-#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "std", not(modelled)))]
 mod threads {
     extern crate std;
 
@@ -21,17 +21,17 @@ mod threads {
     use core::ptr::NonNull;
     use std::thread_local;
 
-    use crate::cache::{Cache, Caches, Indices, Owner, ThreadIndex};
+    use crate::cache::{Cache, Caches, OwnCache, ThreadIndex, ThreadRegistry};
     use crate::sync::{AtomicU64, Ordering};
     use crate::sys::exit::{Registered, at_exit, registered};
     use crate::thread::{self, Number};
 
     /// The numbers of the threads of this program.
-    static INDICES: Indices = Indices::new();
+    static REGISTRY: ThreadRegistry = ThreadRegistry::new();
 
     /// The numbers of the threads of this program.
-    pub fn indices(_: &Caches) -> &'static Indices {
-        &INDICES
+    pub fn registry(_: &Caches) -> &'static ThreadRegistry {
+        &REGISTRY
     }
 
     /// The name of the next pool. A name is never used again, so that a thread's memory of a pool that was dropped fits no
@@ -71,13 +71,13 @@ mod threads {
             current.allocator.set((NO_POOL, NonNull::dangling()));
         });
         if let Some(index) = index {
-            INDICES.release(index);
+            REGISTRY.release(index);
         }
     }
 
     /// The cache of the calling thread in the pool of `caches`, if that is the pool that the thread used last.
     #[inline]
-    pub fn current(caches: &Caches) -> Option<Owner<'_>> {
+    pub fn current(caches: &Caches) -> Option<OwnCache<'_>> {
         CURRENT.with(|current| {
             if current.pool.get() != caches.id() {
                 return None;
@@ -93,11 +93,11 @@ mod threads {
     /// The cache of the calling thread in the pool of `caches`, made if it must be. `None`: the thread has no number,
     /// because all are taken or it is about to exit; there is no memory for a cache; or another thread drains it just now.
     #[cold]
-    pub fn with_current(caches: &Caches, min_shift: u32) -> Option<Owner<'_>> {
+    pub fn with_current(caches: &Caches, min_shift: u32) -> Option<OwnCache<'_>> {
         CURRENT.with(|current| {
             let index = index_or_claim()?;
             let cache = caches.get_or_new(index, min_shift)?;
-            if !cache.user.enter(INDICES.term(index)) {
+            if !cache.lease.enter(REGISTRY.generation(index)) {
                 return None;
             }
             // Relaxed: only that each name is given once matters.
@@ -111,14 +111,14 @@ mod threads {
     /// The cache of the calling thread in the pool of `caches`, if it has used that pool, but another one since: of use for threads
     /// that use several pools in turn.
     #[cold]
-    pub fn return_to(caches: &Caches) -> Option<Owner<'_>> {
+    pub fn return_to(caches: &Caches) -> Option<OwnCache<'_>> {
         let index = ThreadIndex::new(thread::index()?)?;
-        let cache = caches.get(index).filter(|cache| cache.user.term() == Some(INDICES.term(index)))?;
+        let cache = caches.get(index).filter(|cache| cache.lease.generation() == Some(REGISTRY.generation(index)))?;
         CURRENT.with(|current| {
             current.pool.set(caches.id());
             current.cache.set(NonNull::from(cache));
         });
-        // SAFETY: this thread has become the user of the cache in `with_current`, until `exit`: it is so in its own term.
+        // SAFETY: this thread has become the user of the cache in `with_current`, until `exit`: it is so in its own generation.
         Some(unsafe { cache.owner() })
     }
 
@@ -147,14 +147,14 @@ mod threads {
 
     /// The number of the calling thread. `None`: all are taken, or it is about to exit, or is being given one just now.
     #[cfg(feature = "allocator")]
-    pub fn number() -> Option<(ThreadIndex, &'static Indices)> {
-        index_or_claim().map(|index| (index, &INDICES))
+    pub fn number() -> Option<(ThreadIndex, &'static ThreadRegistry)> {
+        index_or_claim().map(|index| (index, &REGISTRY))
     }
 
     /// The numbers of the threads of this program.
     #[cfg(feature = "allocator")]
-    pub fn numbers() -> &'static Indices {
-        &INDICES
+    pub fn thread_registry() -> &'static ThreadRegistry {
+        &REGISTRY
     }
 
     /// The number of this thread, or one for it. Where all are taken the next call tries again; one that nobody tells that it exits never has one.
@@ -178,12 +178,12 @@ mod threads {
             }
             Registered::Called => return None,
         }
-        let Some(index) = INDICES.claim() else {
+        let Some(index) = REGISTRY.claim() else {
             thread::set_number(Number::NotYet);
             return None;
         };
         if !at_exit(index) {
-            INDICES.release(index);
+            REGISTRY.release(index);
             return None;
         }
         thread::set_number(Number::Is(index.slot()));
@@ -191,70 +191,71 @@ mod threads {
     }
 }
 
-#[cfg(not(any(feature = "std", all(loom, feature = "loom"))))]
+#[cfg(not(any(feature = "std", modelled)))]
 mod without {
-    use crate::cache::{Caches, Indices, Owner};
+    use crate::cache::{Caches, OwnCache, ThreadRegistry};
 
     /// No thread has a number.
-    pub fn indices(_: &Caches) -> &'static Indices {
-        static INDICES: Indices = Indices::new();
-        &INDICES
+    pub fn registry(_: &Caches) -> &'static ThreadRegistry {
+        static REGISTRY: ThreadRegistry = ThreadRegistry::new();
+        &REGISTRY
     }
 
     /// Without the standard library there is no way to know a thread.
     #[inline]
-    pub fn current(_: &Caches) -> Option<Owner<'_>> {
+    pub fn current(_: &Caches) -> Option<OwnCache<'_>> {
         None
     }
 
     /// As [`current`].
-    pub fn return_to(_: &Caches) -> Option<Owner<'_>> {
+    pub fn return_to(_: &Caches) -> Option<OwnCache<'_>> {
         None
     }
 
     /// As [`current`].
-    pub fn with_current(_: &Caches, _: u32) -> Option<Owner<'_>> {
+    pub fn with_current(_: &Caches, _: u32) -> Option<OwnCache<'_>> {
         None
     }
 }
 
 /// Under loom each pool has numbers of its own, and a thread exits when the model says so.
-#[cfg(all(loom, feature = "loom"))]
+#[cfg(modelled)]
 mod models {
     extern crate std;
 
     use core::cell::Cell;
 
-    use crate::cache::{Caches, Indices, Owner, ThreadIndex};
+    use crate::cache::{Caches, OwnCache, ThreadIndex, ThreadRegistry};
 
     loom::thread_local! {
         static INDEX: Cell<Option<ThreadIndex>> = Cell::new(None);
     }
 
     /// The numbers of the threads of this model.
-    pub fn indices(caches: &Caches) -> &Indices {
-        caches.indices()
+    pub fn registry(caches: &Caches) -> &ThreadRegistry {
+        caches.registry()
     }
 
     /// The cache of the calling thread, if it has a number.
-    pub fn current(caches: &Caches) -> Option<Owner<'_>> {
+    pub fn current(caches: &Caches) -> Option<OwnCache<'_>> {
         let index = INDEX.with(Cell::get)?;
-        let cache = caches.get(index).filter(|cache| cache.user.term() == Some(caches.indices().term(index)))?;
+        let cache =
+            caches.get(index).filter(|cache| cache.lease.generation() == Some(caches.registry().generation(index)))?;
         // SAFETY: the thread is the user of the cache until `exit`.
         Some(unsafe { cache.owner() })
     }
 
     /// A thread of a model has all its caches at hand.
-    pub fn return_to(_: &Caches) -> Option<Owner<'_>> {
+    pub fn return_to(_: &Caches) -> Option<OwnCache<'_>> {
         None
     }
 
     /// The cache of the calling thread, made if it must be.
-    pub fn with_current(caches: &Caches, min_shift: u32) -> Option<Owner<'_>> {
-        let index = INDEX.with(Cell::get).or_else(|| caches.indices().claim())?;
+    pub fn with_current(caches: &Caches, min_shift: u32) -> Option<OwnCache<'_>> {
+        let index = INDEX.with(Cell::get).or_else(|| caches.registry().claim())?;
         INDEX.with(|own| own.set(Some(index)));
         let cache = caches.get_or_new(index, min_shift)?;
-        if !cache.user.enter(caches.indices().term(index)) {
+        if !cache.lease.enter(caches.registry().generation(index)) {
             return None;
         }
         // SAFETY: the thread has just become the user of the cache, until `exit`.
@@ -264,7 +265,7 @@ mod models {
     /// Gives the number back, as a thread does that exits.
     pub fn exit(caches: &Caches) {
         if let Some(index) = INDEX.with(Cell::take) {
-            caches.indices().release(index);
+            caches.registry().release(index);
         }
     }
 }

@@ -15,21 +15,15 @@
 use super::bin::Entry;
 use crate::check::check;
 use crate::raw::Order;
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, model_or};
 
 /// Most blocks of a magazine: 512 bytes of entries.
-#[cfg(not(all(loom, feature = "loom")))]
-pub const MAGAZINE: usize = 128;
 /// Under loom few: each entry is a tracked object.
-#[cfg(all(loom, feature = "loom"))]
-pub const MAGAZINE: usize = 2;
+pub const MAGAZINE: usize = model_or(2, 128);
 
 /// Magazines of one order.
-#[cfg(not(all(loom, feature = "loom")))]
-const PLACES: usize = 8;
 /// Under loom two: the second one shows what is done when the first is busy.
-#[cfg(all(loom, feature = "loom"))]
-const PLACES: usize = 2;
+const PLACES: usize = model_or(2, 8);
 
 const BITS: u32 = u8::BITS;
 const BUSY: u64 = u8::MAX as u64;

@@ -3,11 +3,11 @@
 use core::{iter, ptr};
 
 use crate::check::check;
-use crate::heap::Heap;
+use crate::heaps::Heap;
 use crate::raw::{Batch, BlockIndex, Order};
 
 use super::bin::{BinIndex, Entry};
-use super::cache::{Cache, Owner, add};
+use super::cache::{Cache, OwnCache, add};
 use super::caches::Reach;
 use super::depot::MAGAZINE;
 
@@ -24,7 +24,7 @@ pub struct Reclaimed {
     pub under_way: Option<u64>,
 }
 
-impl Owner<'_> {
+impl OwnCache<'_> {
     /// Does what the owner is asked for, and opens the window again; or leaves a heap that was removed, before the cache gets
     /// blocks of another one that has its addresses or its numbers.
     pub(super) fn attend(self, reach: &Reach<'_>) {
@@ -43,8 +43,8 @@ impl Owner<'_> {
         }
     }
 
-    /// Gives all blocks that this cache has, and all that others brought home to it, back to their heaps. Only for the owner:
-    /// its user. Returns how many there were.
+    /// Gives all blocks that this cache has, and all that others brought owner to it, back to their heaps. Only for the owner:
+    /// its lease. Returns how many there were.
     pub fn flush(self, reach: &Reach<'_>) -> usize {
         let mut flushed = 0;
         self.move_counts(Order::ZERO.through(Order::MAX));
@@ -70,7 +70,7 @@ impl Owner<'_> {
 }
 
 impl Cache {
-    /// Gives what others brought home to this cache back to the heaps. For any thread.
+    /// Gives what others brought owner to this cache back to the heaps. For any thread.
     pub fn drain_depot(&self, reach: &Reach<'_>) -> Reclaimed {
         let mut drained = 0;
         let under_way = self.depot.drain(|order, blocks| drained += reach.flush_to_heaps(order, blocks));
@@ -79,9 +79,9 @@ impl Cache {
 }
 
 impl Reach<'_> {
-    /// `Held` → `Free`, for blocks of one order that the caller has. Returns how many.
+    /// `Cached` → `Free`, for blocks of one order that the caller has. Returns how many.
     pub(super) fn flush_to_heaps(&self, order: Order, blocks: &[Entry]) -> usize {
-        // Held blocks keep their heaps in the set, so that those of now have these.
+        // Cached blocks keep their heaps in the set, so that those of now have these.
         let pinned = self.set.pin();
         let mut batch: Option<(&Heap, Batch<'_>)> = None;
         for block in blocks {
@@ -94,8 +94,8 @@ impl Reach<'_> {
                 batch = Some((heap, heap.buddy().release_batch()));
             }
             if let Some((heap, batch)) = &mut batch {
-                // Where its home finds it first, and others last.
-                batch.flush(block, order, heap.lane(block));
+                // Where its owner finds it first, and others last.
+                batch.flush(block, order, heap.shard(block));
             }
         }
         blocks.len()
@@ -103,21 +103,21 @@ impl Reach<'_> {
 
     /// Gives back to the heaps all that is cached and can be had at once: by this thread, if it has a cache, in the depots, and
     /// by threads that are gone.
-    pub fn reclaim(&self, own: Option<Owner<'_>>) -> Reclaimed {
+    pub fn reclaim(&self, own: Option<OwnCache<'_>>) -> Reclaimed {
         let mut blocks = own.map_or(0, |cache| cache.flush(self));
         let mut drains = 0_u64;
         for (index, cache) in self.caches.iter() {
             let in_depot = cache.drain_depot(self);
             blocks += in_depot.blocks;
             // Empty or not: what was there may be in the hand of a thread that drains it.
-            if cache.user.begin_drain(|term| self.indices.is_over(index, term)) {
+            if cache.lease.begin_drain(|generation| self.registry.is_over(index, generation)) {
                 if !cache.is_empty() {
                     // SAFETY: this thread uses the cache until the drain ends.
                     blocks += unsafe { cache.owner() }.flush(self);
                 }
-                cache.user.end_drain();
+                cache.lease.end_drain();
             }
-            let is_drained = u64::from(cache.user.is_drained());
+            let is_drained = u64::from(cache.lease.is_drained());
             let of_cache = in_depot.under_way.unwrap_or(0) << 1 | is_drained;
             drains = drains.rotate_left(1).wrapping_add(of_cache.wrapping_mul(DRAINS));
         }
@@ -125,12 +125,12 @@ impl Reach<'_> {
     }
 
     /// Asks the other threads to flush their caches at their next operation. True, if one has something.
-    pub fn ask_others(&self, own: Option<Owner<'_>>) -> bool {
+    pub fn ask_others(&self, own: Option<OwnCache<'_>>) -> bool {
         self.others(own).map(Cache::ask).count() > 0
     }
 
     /// The other threads' caches that have something.
-    pub fn others<'a>(&'a self, own: Option<Owner<'a>>) -> impl Iterator<Item = &'a Cache> {
+    pub fn others<'a>(&'a self, own: Option<OwnCache<'a>>) -> impl Iterator<Item = &'a Cache> {
         let caches = self.caches.iter().map(|(_, cache)| cache);
         caches.filter(move |cache| !own.is_some_and(|own| ptr::eq(own.cache(), *cache)) && !cache.is_empty())
     }

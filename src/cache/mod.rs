@@ -5,7 +5,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `indices` | the numbers of threads; who has a number may use the caches of that number |
+//! | `registry` | the numbers of threads; who has a number may use the caches of that number |
 //! | `user` | which thread does |
 //! | `bin` | the blocks of one size in a cache |
 //! | `depot` | where other threads leave this cache's blocks |
@@ -13,11 +13,11 @@
 //! | `budget` | how much a cache may hold, and of what |
 //! | `cache` | one cache: pop, push |
 //! | `caches` | all caches of a pool |
-//! | `homes` | whose neighbours a block lies among, and how it gets there |
+//! | `owners` | whose neighbours a block lies among, and how it gets there |
 //! | `refill`, `overflow`, `flush` | what a cache does when it has none, has too many, or is asked for them |
 //! | `current` | the calling thread: its number, the cache that it used last, and what its end does |
 //!
-//! A block in a cache is `Held`: its state says so, and a second release of it is an error. A released block goes *home*, to
+//! A block in a cache is `Cached`: its state says so, and a second release of it is an error. A released block goes *owner*, to
 //! the cache that handed it out, in a magazine with others: so the blocks of a thread stay neighbours, and two threads
 //! don't write to one cache line of states for long.
 
@@ -29,25 +29,23 @@ mod caches;
 mod current;
 mod depot;
 mod flush;
-mod homes;
-mod indices;
 mod overflow;
 mod refill;
-mod user;
+mod tiles;
 mod window;
 
+#[cfg(all(feature = "allocator", not(modelled)))]
+pub use crate::thread::lease::Lease;
+#[cfg(any(feature = "std", modelled))]
+pub use crate::thread::registry::ThreadIndex;
+pub use crate::thread::registry::ThreadRegistry;
 pub use budget::Allowance;
-#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "std", not(modelled)))]
 pub use cache::Cache;
-pub use cache::{Owner, Served};
+pub use cache::{OwnCache, Served};
 pub use caches::{Caches, Reach};
-#[cfg(any(feature = "std", all(loom, feature = "loom")))]
+#[cfg(any(feature = "std", modelled))]
 pub use current::exit;
-pub use current::{current, indices, return_to, with_current};
-#[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
-pub use current::{next_name, number, numbers, remember, remembered};
-pub use indices::Indices;
-#[cfg(any(feature = "std", all(loom, feature = "loom")))]
-pub use indices::ThreadIndex;
-#[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
-pub use user::User;
+pub use current::{current, registry, return_to, with_current};
+#[cfg(all(feature = "allocator", not(modelled)))]
+pub use current::{next_name, number, remember, remembered, thread_registry};

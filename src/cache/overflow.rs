@@ -1,20 +1,20 @@
-//! What a cache does with a block that it can't just keep: make room for it, or send it home.
+//! What a cache does with a block that it can't just keep: make room for it, or send it owner.
 
 use core::cell::Cell;
 
 use crate::error::ReleaseError;
-use crate::heap::Heap;
-use crate::raw::{BlockIndex, Home, Kind, Order, State};
+use crate::heaps::Heap;
+use crate::raw::{BlockIndex, Kind, Order, Owner, State};
 
 use super::bin::{BinIndex, Entry};
 use super::budget::{Limit, OUTBOXES};
-use super::cache::{Owner, add};
+use super::cache::{OwnCache, add};
 use super::caches::Reach;
 use super::depot::MAGAZINE;
-use super::homes::Sorted;
+use super::tiles::Sorted;
 
 /// What is in the bin of an outbox: blocks of one size that another cache handed out, until they are a magazine. It is the
-/// state that they had, which has the order and the home.
+/// state that they had, which has the order and the owner.
 #[derive(Debug, Default)]
 pub struct Outbox(Cell<u16>);
 
@@ -24,9 +24,9 @@ impl Outbox {
     }
 }
 
-impl Owner<'_> {
+impl OwnCache<'_> {
     /// Releases the block at `block`, when [`push`](Self::push) could not take it: does what the owner is asked for, and
-    /// keeps the block, sends it home, or releases it to its heap.
+    /// keeps the block, sends it owner, or releases it to its heap.
     ///
     /// # Errors
     ///
@@ -58,7 +58,7 @@ impl Owner<'_> {
                 Err(now) => seen = now,
             }
         }
-        heap.buddy().release(block, self.lane())?;
+        heap.buddy().release(block, self.shard())?;
         self.count_past(0, 1);
         Ok(())
     }
@@ -85,7 +85,7 @@ impl Owner<'_> {
         self.own().budget.shrink(limit, order, less);
     }
 
-    /// Takes the oldest blocks out of a bin: to where they are at home, or into the own depot, where there is a place, or else
+    /// Takes the oldest blocks out of a bin: to where they are at owner, or into the own depot, where there is a place, or else
     /// to their heaps.
     fn make_way(self, order: Order, count: usize, limit: &Limit, reach: &Reach<'_>) {
         let mut left = count;
@@ -100,9 +100,10 @@ impl Owner<'_> {
             left -= taken;
             add(&self.cache().counts.flushed, taken);
             let pinned = reach.set.pin();
-            let home_of =
-                |entry: Entry| pinned.view().numbered(entry.0).map_or(Home::NONE, |(heap, block)| heap.home(block));
-            let Sorted { own, refused, .. } = self.bring_home(order, &mut oldest[..taken], home_of, reach);
+            let owner_of = |entry: Entry| {
+                pinned.view().numbered(entry.0).map_or(Owner::NONE, |(heap, block)| heap.tile_owner(block))
+            };
+            let Sorted { own, refused, .. } = self.bring_owner(order, &mut oldest[..taken], owner_of, reach);
             reach.flush_to_heaps(order, refused);
             if magazine == 0 || own.is_empty() || !self.cache().depot.put(order, own, magazine) {
                 reach.flush_to_heaps(order, own);
@@ -135,8 +136,8 @@ impl Owner<'_> {
     }
 
     fn outbox_of(self, seen: State) -> (usize, BinIndex) {
-        // Neighbouring orders of one home are apart, and so are neighbouring homes.
-        let number = (seen.home().cache().unwrap_or(0) * 5 + seen.order().slot()) % OUTBOXES;
+        // Neighbouring orders of one owner are apart, and so are neighbouring owners.
+        let number = (seen.owner().cache().unwrap_or(0) * 5 + seen.order().slot()) % OUTBOXES;
         (number, BinIndex::of_outbox(number))
     }
 
@@ -168,7 +169,7 @@ impl Owner<'_> {
         self.set_capacity(bin, 0);
     }
 
-    /// Sends what is in an outbox home; if there is no place, or nobody at home, to the heaps.
+    /// Sends what is in an outbox owner; if there is no place, or nobody at owner, to the heaps.
     fn send(self, outbox: usize, reach: &Reach<'_>) {
         let (state, mut blocks) = (self.own().outboxes[outbox].of(), [Entry::NONE; MAGAZINE]);
         let bin = BinIndex::of_outbox(outbox);
@@ -176,8 +177,8 @@ impl Owner<'_> {
         if count == 0 {
             return;
         }
-        let home = if state.home() == Home::NONE { None } else { reach.running(state.home()) };
-        if !home.is_some_and(|home| home.depot.put(state.order(), &blocks[..count], magazine)) {
+        let owner = if state.owner() == Owner::NONE { None } else { reach.running(state.owner()) };
+        if !owner.is_some_and(|owner| owner.depot.put(state.order(), &blocks[..count], magazine)) {
             reach.flush_to_heaps(state.order(), &blocks[..count]);
         }
     }

@@ -1,26 +1,24 @@
 //! What a cache does when a bin has no block for its owner.
 
 use crate::check::check;
-use crate::heap::{Heap, HeapId};
-use crate::raw::{BlockIndex, Home, Order, State};
+use crate::heaps::{Heap, HeapId};
+use crate::raw::{BlockIndex, Order, Owner, State};
+use crate::sync::model_or;
 
 use super::bin::{BinIndex, Entry};
 use super::budget::Limit;
-use super::cache::{Owner, add};
+use super::cache::{OwnCache, add};
 use super::caches::Reach;
 use super::depot::MAGAZINE;
-use super::homes::Sorted;
+use super::tiles::Sorted;
 
 /// Blocks that a refill takes from a heap at once.
 const BATCH: usize = 64;
 /// Batches of a refill of which blocks go to other threads: these may give them back to the heap, to be popped again.
-#[cfg(not(all(loom, feature = "loom")))]
-const SENDS: usize = 16;
 /// Under loom one: each costs executions.
-#[cfg(all(loom, feature = "loom"))]
-const SENDS: usize = 1;
+const SENDS: usize = model_or(1, 16);
 
-impl Owner<'_> {
+impl OwnCache<'_> {
     /// Allocates a block of `order` when [`pop`](Self::pop) could not: does what the owner is asked for, turns the window to
     /// the heap of the block, refills the bin. `None`: it is not there without a search, or not for a cache to hold.
     #[cold]
@@ -60,7 +58,7 @@ impl Owner<'_> {
         }
     }
 
-    /// Fills an empty bin: from what others brought home, else from the first heap that has something in its stacks.
+    /// Fills an empty bin: from what others brought owner, else from the first heap that has something in its stacks.
     fn refill(self, order: Order, reach: &Reach<'_>) {
         let (limit, bin) = (reach.limit(), BinIndex::of(order));
         self.grow(order, &limit, reach);
@@ -69,9 +67,9 @@ impl Owner<'_> {
             return;
         }
         // Half of what fits; but a whole stretch, so that no other thread gets a part of one.
-        let stretch = (Heap::STRETCH / order.units()) as usize;
+        let stretch = (Heap::TILE / order.units()) as usize;
         let wanted = capacity.div_ceil(2).max(capacity.min(stretch));
-        if self.take_home(order, wanted, &limit, reach) {
+        if self.take_owner(order, wanted, &limit, reach) {
             return;
         }
         let first = self.own().budget.is_peak(order, capacity);
@@ -81,7 +79,7 @@ impl Owner<'_> {
 
     /// Fills an empty bin from the depot, until it has `wanted` blocks or no room for another magazine; false, if there was
     /// nothing.
-    fn take_home(self, order: Order, wanted: usize, limit: &Limit, reach: &Reach<'_>) -> bool {
+    fn take_owner(self, order: Order, wanted: usize, limit: &Limit, reach: &Reach<'_>) -> bool {
         let bin = BinIndex::of(order);
         let mut magazine = [Entry::NONE; MAGAZINE];
         let mut room = self.capacity(bin);
@@ -107,23 +105,23 @@ impl Owner<'_> {
     fn refill_from(self, heap: &Heap, order: Order, wanted: usize, first: bool, reach: &Reach<'_>) -> bool {
         let Some(start) = heap.start() else { return false };
         let block_of = |entry: &Entry| BlockIndex::new(entry.0.wrapping_sub(start));
-        let home_of = |entry: Entry| heap.home(block_of(&entry));
-        let (bin, lane) = (BinIndex::of(order), self.lane());
+        let owner_of = |entry: Entry| heap.tile_owner(block_of(&entry));
+        let (bin, shard) = (BinIndex::of(order), self.shard());
         let mut blocks = [BlockIndex::new(0); BATCH];
         let mut sends = SENDS;
         while self.len(bin) < wanted {
             let left = wanted - self.len(bin);
-            let popped = heap.buddy().pop_take_batch(State::held(order), lane, &mut blocks[..BATCH.min(left)]);
+            let popped = heap.buddy().pop_take_batch(State::cached(order), shard, &mut blocks[..BATCH.min(left)]);
             if popped == 0 {
                 break;
             }
             let mut entries = blocks.map(|block| Entry(start.wrapping_add(block.get())));
             let entries = &mut entries[..popped];
             let Sorted { own, refused, sent } =
-                if sends > 0 { self.bring_home(order, entries, home_of, reach) } else { Sorted::unsorted(entries) };
+                if sends > 0 { self.bring_owner(order, entries, owner_of, reach) } else { Sorted::unsorted(entries) };
             sends -= usize::from(sends > 0 && sent + refused.len() > 0);
             self.take_in(order, own);
-            for entry in own.iter().filter(|entry| home_of(**entry) == Home::NONE) {
+            for entry in own.iter().filter(|entry| owner_of(**entry) == Owner::NONE) {
                 self.settle(heap, block_of(entry));
             }
             if first && (sends == 0 || !refused.is_empty()) {
@@ -147,7 +145,7 @@ impl Owner<'_> {
     fn carve(self, heap: &Heap, start: u32, order: Order, wanted: usize) {
         let mut blocks = [BlockIndex::new(0); BATCH];
         while let left @ 1.. = wanted.saturating_sub(self.len(BinIndex::of(order))) {
-            let carved = heap.buddy().carve(State::held(order), self.lane(), &mut blocks[..BATCH.min(left)]);
+            let carved = heap.buddy().carve(State::cached(order), self.shard(), &mut blocks[..BATCH.min(left)]);
             if carved == 0 {
                 break;
             }

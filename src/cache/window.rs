@@ -14,12 +14,12 @@
 use core::cell::Cell;
 use core::ptr;
 
-use crate::heap::Heap;
+use crate::heaps::Heap;
 use crate::raw::{Order, StateWord};
 use crate::sync::{AtomicPtr, AtomicU16, AtomicU32, Ordering, fence};
 
 use super::bin::{BinIndex, Entry};
-use super::cache::Owner;
+use super::cache::OwnCache;
 
 /// What others see of a window. Only the owner shows something in it.
 #[derive(Debug, Default)]
@@ -36,25 +36,25 @@ pub struct Window {
 /// What the owner sees in it: copies of what the heap has.
 #[derive(Debug)]
 #[repr(C)]
-pub struct View {
+pub struct HeapCopy {
     first: Cell<*mut u8>,
     states: Cell<*const AtomicU16>,
     /// The number of the heap's first unit in the pool.
     start: Cell<u32>,
-    #[cfg(all(loom, feature = "loom"))]
+    #[cfg(modelled)]
     heap: Cell<*const Heap>,
 }
 
 // SAFETY: the pointers are to what lives on when the view goes to another thread: the hazard goes with it.
-unsafe impl Send for View {}
+unsafe impl Send for HeapCopy {}
 
-impl Default for View {
+impl Default for HeapCopy {
     fn default() -> Self {
         Self {
             first: Cell::new(ptr::null_mut()),
             states: Cell::new(ptr::null()),
             start: Cell::new(0),
-            #[cfg(all(loom, feature = "loom"))]
+            #[cfg(modelled)]
             heap: Cell::new(ptr::null()),
         }
     }
@@ -63,7 +63,7 @@ impl Default for View {
 /// What the owner sees aside.
 #[derive(Debug, Default)]
 pub struct Aside {
-    view: View,
+    view: HeapCopy,
     /// Units of the heap; 0 where there is none.
     units: Cell<u32>,
     /// How often it was of use since it is there.
@@ -73,12 +73,12 @@ pub struct Aside {
 /// So many uses of the heap aside turn the window to it: it may be the only one that is used.
 const MOST_USES: u32 = 64;
 
-impl View {
+impl HeapCopy {
     fn copy(&self, from: &Self) {
         self.first.set(from.first.get());
         self.states.set(from.states.get());
         self.start.set(from.start.get());
-        #[cfg(all(loom, feature = "loom"))]
+        #[cfg(modelled)]
         self.heap.set(from.heap.get());
     }
 }
@@ -113,7 +113,7 @@ impl Window {
     }
 }
 
-impl<'a> Owner<'a> {
+impl<'a> OwnCache<'a> {
     /// The unit of a block that the cache has, if it is in the window.
     #[inline]
     pub(super) fn unit_of(self, entry: Entry) -> Option<Unit> {
@@ -148,7 +148,7 @@ impl<'a> Owner<'a> {
     /// Its state word.
     #[inline]
     pub(super) fn state(self, Unit(unit): Unit) -> StateWord<'a> {
-        #[cfg(all(loom, feature = "loom"))]
+        #[cfg(modelled)]
         // SAFETY: as below.
         unsafe { &*self.own().view.heap.get() }.touch();
         // SAFETY: `states` is the table of the heap in the window, `unit` is inside of it, because it was found to be one of
@@ -189,12 +189,12 @@ impl<'a> Owner<'a> {
     }
 
     /// The unit aside of this number within its heap, unless the window is closed.
-    fn inside_aside(self, unit: usize) -> Option<(&'a View, StateWord<'a>, usize)> {
+    fn inside_aside(self, unit: usize) -> Option<(&'a HeapCopy, StateWord<'a>, usize)> {
         let aside = &self.own().aside;
         if unit >= aside.units.get() as usize || self.is_closed() {
             return None;
         }
-        #[cfg(all(loom, feature = "loom"))]
+        #[cfg(modelled)]
         // SAFETY: as below.
         unsafe { &*aside.view.heap.get() }.touch();
         // SAFETY: `states` is the table of the heap aside, which has this unit, and the hazard keeps that from being freed.
@@ -271,7 +271,7 @@ impl<'a> Owner<'a> {
         view.first.set(heap.first());
         view.states.set(words.as_ptr());
         view.start.set(start);
-        #[cfg(all(loom, feature = "loom"))]
+        #[cfg(modelled)]
         view.heap.set(heap);
         // Release: for the heap that was shown, as in `leave`; and who sees this one sees that aside.
         window.heap.store(ptr::from_ref(heap).cast_mut(), Ordering::Release);

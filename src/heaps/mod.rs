@@ -4,6 +4,7 @@
 //! swing one pointer. Who reads a snapshot *pins* it; one that was replaced is freed when nobody has it pinned, and so is a
 //! heap that was removed, when besides no window of a cache shows it. `readers` has how that is known.
 
+mod heap;
 mod readers;
 mod retired;
 mod snapshot;
@@ -11,10 +12,11 @@ mod snapshot;
 use core::ptr::{self, NonNull};
 
 use crate::error::AddHeapError;
-use crate::heap::{Heap, HeapId, Region};
 use crate::metadata::{Owned, Unavailable};
 use crate::raw::{Listing, Order};
 use crate::sync::{AtomicPtr, Ordering, const_unless_loom};
+pub use heap::HeapId;
+pub(crate) use heap::{Heap, Region};
 
 use readers::{Guard, Readers};
 use retired::{Link, Retired};
@@ -155,7 +157,7 @@ impl Heaps {
     }
 
     /// Has the readers of this set watched, and what it retires freed: for a model of what happens to it.
-    #[cfg(all(loom, feature = "loom"))]
+    #[cfg(modelled)]
     pub(crate) fn watch(&self) {
         self.readers.watch();
     }

@@ -19,24 +19,18 @@
 use core::fmt;
 use core::ops::RangeInclusive;
 
-use crate::sync::{AtomicPtr, AtomicU64, Ordering, SharedU64, const_unless_loom, fence};
+use crate::sync::{AtomicPtr, AtomicU64, Ordering, SharedU64, const_unless_loom, fence, model_or};
 
 const COUNT_BITS: u32 = 12;
 const COUNT: u64 = (1 << COUNT_BITS) - 1;
 
 /// Lines of slots: as many as threads have one for themselves.
-#[cfg(not(all(loom, feature = "loom")))]
-const LINES: usize = 16;
 /// Under loom as many as threads of a model.
-#[cfg(all(loom, feature = "loom"))]
-const LINES: usize = 4;
+const LINES: usize = model_or(4, 16);
 
 /// Slots of a cache line.
-#[cfg(not(all(loom, feature = "loom")))]
-const PER_LINE: usize = 8;
 /// Under loom one: each is a tracked object.
-#[cfg(all(loom, feature = "loom"))]
-const PER_LINE: usize = 1;
+const PER_LINE: usize = model_or(1, 8);
 
 const SLOTS: usize = LINES * PER_LINE;
 
@@ -50,19 +44,19 @@ pub struct Readers {
     lines: [Line; LINES],
     without_era: AtomicU64,
     /// Most models are of something else.
-    #[cfg(all(loom, feature = "loom"))]
+    #[cfg(modelled)]
     watched: core::cell::Cell<bool>,
 }
 
 // SAFETY: `watched` is set before the threads of a model start.
-#[cfg(all(loom, feature = "loom"))]
+#[cfg(modelled)]
 unsafe impl Sync for Readers {}
 
 /// A reader: what it read when it began is not freed before this is dropped.
 pub struct Guard<'a> {
     /// The word that counts it.
     word: &'a AtomicU64,
-    #[cfg(all(loom, feature = "loom"))]
+    #[cfg(modelled)]
     watched: bool,
 }
 
@@ -75,15 +69,15 @@ pub struct Eras {
 impl Readers {
     const_unless_loom! {
         pub fn new() -> Self {
-            #[cfg(not(all(loom, feature = "loom")))]
+            #[cfg(not(modelled))]
             let lines = [const { Line([const { AtomicU64::new(0) }; PER_LINE]) }; LINES];
-            #[cfg(all(loom, feature = "loom"))]
+            #[cfg(modelled)]
             let lines = core::array::from_fn(|_| Line(core::array::from_fn(|_| AtomicU64::new(0))));
             Self {
                 era: SharedU64::new(0),
                 lines,
                 without_era: AtomicU64::new(0),
-                #[cfg(all(loom, feature = "loom"))]
+                #[cfg(modelled)]
                 watched: core::cell::Cell::new(false),
             }
         }
@@ -93,7 +87,7 @@ impl Readers {
     /// came in between.
     #[inline]
     pub fn read<T>(&self, current: &AtomicPtr<T>) -> (Guard<'_>, *mut T) {
-        #[cfg(all(loom, feature = "loom"))]
+        #[cfg(modelled)]
         if !self.watched.get() {
             // Acquire: as below.
             return (Guard { word: &self.without_era, watched: false }, current.load(Ordering::Acquire));
@@ -115,7 +109,7 @@ impl Readers {
     }
 
     /// Enters an era in the first slot that will do. False: in none.
-    #[cfg_attr(all(loom, feature = "loom"), expect(clippy::modulo_one, reason = "a line has one slot there"))]
+    #[cfg_attr(modelled, expect(clippy::modulo_one, reason = "a line has one slot there"))]
     #[inline]
     fn enter(&self, era: u64) -> (Guard<'_>, bool) {
         let place = place();
@@ -155,7 +149,7 @@ impl Readers {
     /// In which eras there are readers, for who frees what others or itself retired, after `advance`. `None`: one of them is
     /// without an era.
     pub fn eras(&self) -> Option<Eras> {
-        #[cfg(all(loom, feature = "loom"))]
+        #[cfg(modelled)]
         if !self.watched.get() {
             return None;
         }
@@ -173,7 +167,7 @@ impl Readers {
     }
 
     /// From now on readers enter slots, and what was retired is freed. Before the threads of a model start.
-    #[cfg(all(loom, feature = "loom"))]
+    #[cfg(modelled)]
     pub fn watch(&self) {
         self.watched.set(true);
     }
@@ -182,10 +176,10 @@ impl Readers {
 /// Where the calling thread begins to look for a slot.
 #[inline]
 fn place() -> usize {
-    #[cfg(all(loom, feature = "loom"))]
+    #[cfg(modelled)]
     return crate::sync::thread_of_model();
-    #[cfg(not(all(loom, feature = "loom")))]
-    crate::thread::index().unwrap_or_else(|| crate::raw::Lane::here().number())
+    #[cfg(not(modelled))]
+    crate::thread::index().unwrap_or_else(|| crate::raw::Shard::here().number())
 }
 
 impl Eras {
@@ -199,7 +193,7 @@ impl<'a> Guard<'a> {
     fn of(word: &'a AtomicU64) -> Self {
         Self {
             word,
-            #[cfg(all(loom, feature = "loom"))]
+            #[cfg(modelled)]
             watched: true,
         }
     }
@@ -208,7 +202,7 @@ impl<'a> Guard<'a> {
 impl Drop for Guard<'_> {
     #[inline]
     fn drop(&mut self) {
-        #[cfg(all(loom, feature = "loom"))]
+        #[cfg(modelled)]
         if !self.watched {
             return;
         }

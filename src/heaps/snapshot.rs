@@ -6,7 +6,7 @@ use core::ptr::NonNull;
 use super::retired::{Link, Linked};
 use crate::board::Board;
 use crate::error::ReleaseError;
-use crate::heap::{Heap, HeapId, Region};
+use crate::heaps::{Heap, HeapId, Region};
 use crate::metadata::{Owned, Shared, Table, Unavailable};
 use crate::raw::{BlockIndex, LastFailure, Listing, Order};
 use crate::sync::{Alive, AtomicPtr, Ordering};

@@ -7,7 +7,7 @@ use core::iter::Sum;
 use core::ops::Add;
 
 use super::{BlockState, look};
-use crate::heap::Heap;
+use crate::heaps::Heap;
 use crate::raw::{Coalescer, Order, Scan};
 
 /// Bytes by state.

@@ -4,7 +4,7 @@ mod cells;
 mod svg;
 mod text;
 
-use crate::heap::HeapId;
+use crate::heaps::HeapId;
 use crate::heaps::Heaps;
 use crate::raw::{Kind, Order, State};
 
@@ -36,7 +36,7 @@ fn look(seen: State) -> (BlockState, Order) {
     match seen.kind() {
         Kind::Inner => (BlockState::InTransit, Order::ZERO),
         Kind::Free => (BlockState::Free, seen.order()),
-        Kind::Held => (BlockState::Cached, seen.order()),
+        Kind::Cached => (BlockState::Cached, seen.order()),
         Kind::Live => (BlockState::Live, seen.order()),
     }
 }

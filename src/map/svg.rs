@@ -7,7 +7,7 @@ use core::fmt::{self, Write as _};
 
 use super::BlockState;
 use super::cells::{Cells, Run, Shares};
-use crate::heap::Heap;
+use crate::heaps::Heap;
 use crate::heaps::{Heaps, View};
 use crate::units::{Bytes, Percent};
 

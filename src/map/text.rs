@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::cells::{Cells, Shares};
-use crate::heap::Heap;
+use crate::heaps::Heap;
 use crate::heaps::Heaps;
 use crate::units::{Bytes, Percent};
 

@@ -6,22 +6,19 @@ use core::ptr::{self, NonNull};
 use super::{MemoryPool, count};
 use crate::cache::{current, return_to};
 use crate::error::AllocError;
-use crate::heap::{Heap, HeapId};
 use crate::heaps::View;
-use crate::raw::search::{Outcome, is_enough};
-use crate::raw::{self, BlockIndex, Exhausted, Lane, LastFailure, Order, State};
-use crate::sync::yield_now;
+use crate::heaps::{Heap, HeapId};
+use crate::raw::search::{SearchEnd, is_enough};
+use crate::raw::{self, BlockIndex, Exhausted, LastFailure, Order, Shard, State};
+use crate::sync::{model_or, yield_now};
 
 /// Blocks of a batch that are in hand at once.
 const BATCH: usize = 64;
 
 /// How often an allocation lets other threads run that are giving back what was cached. One that does not end even then is not
 /// waited for: in the child of a fork it never does.
-#[cfg(not(all(loom, feature = "loom")))]
-const MAX_WAITS: u32 = 400;
 /// Under loom few: each costs an execution for every interleaving.
-#[cfg(all(loom, feature = "loom"))]
-const MAX_WAITS: u32 = 3;
+const MAX_WAITS: u32 = model_or(3, 400);
 
 /// No block: what there was instead, or `None` where no heap could ever have it.
 type Refused = Option<Exhausted>;
@@ -172,7 +169,7 @@ impl MemoryPool {
         while filled < blocks.len() {
             if let Some(order) = order {
                 scope.take_first(order, |heap| {
-                    filled += fill(heap, order, self.lane(), &mut blocks[filled..]);
+                    filled += fill(heap, order, self.shard(), &mut blocks[filled..]);
                     (filled == blocks.len()).then_some(())
                 });
             }
@@ -228,8 +225,8 @@ impl MemoryPool {
     /// to the heaps, by a search. If that fails, the other threads are asked to flush, and the ones that are just in time help;
     /// and while another thread is giving back what was within reach, all is done again.
     fn take_from_heaps(&self, scope: &Scope<'_>, want: Option<Order>) -> Result<NonNull<u8>, Refused> {
-        let lane = self.lane();
-        let stacks = |want: Order| scope.take_first(want, |heap| Some(heap.pointer(heap.buddy().alloc(want, lane)?)));
+        let shard = self.shard();
+        let stacks = |want: Order| scope.take_first(want, |heap| Some(heap.pointer(heap.buddy().alloc(want, shard)?)));
         if let Some(block) = want.and_then(stacks) {
             return Ok(block);
         }
@@ -278,7 +275,7 @@ impl MemoryPool {
     }
 
     #[cold]
-    fn search_slow(&self, scope: &Scope<'_>, want: Order, last: &LastFailure) -> Outcome {
+    fn search_slow(&self, scope: &Scope<'_>, want: Order, last: &LastFailure) -> SearchEnd {
         let heaps = scope.heaps().map(Heap::buddy);
         let outcome = match *scope {
             Scope::All(view) => raw::search(heaps, || view.news(), want, last),
@@ -286,7 +283,7 @@ impl MemoryPool {
         };
         count(&self.counters.sweeps, u64::from(outcome.rounds));
         count(&self.counters.merges, outcome.merges);
-        #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+        #[cfg(all(feature = "std", not(modelled)))]
         if outcome.rounds > 0 {
             self.wakers.wake();
         }
@@ -354,12 +351,12 @@ impl<'a> Scope<'a> {
 }
 
 /// Fills `blocks` from the stacks of one heap; returns how many there were.
-fn fill(heap: &Heap, order: Order, lane: Lane, blocks: &mut [*mut u8]) -> usize {
+fn fill(heap: &Heap, order: Order, shard: Shard, blocks: &mut [*mut u8]) -> usize {
     let mut filled = 0;
     for chunk in blocks.chunks_mut(BATCH) {
-        let mut indices = [BlockIndex::new(0); BATCH];
-        let count = heap.buddy().alloc_batch(State::live(order), lane, &mut indices[..chunk.len()]);
-        for (place, index) in chunk.iter_mut().zip(&indices[..count]) {
+        let mut registry = [BlockIndex::new(0); BATCH];
+        let count = heap.buddy().alloc_batch(State::live(order), shard, &mut registry[..chunk.len()]);
+        for (place, index) in chunk.iter_mut().zip(&registry[..count]) {
             *place = heap.pointer(*index).as_ptr();
         }
         filled += count;

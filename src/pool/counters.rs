@@ -2,11 +2,11 @@
 
 use core::fmt;
 
-#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "std", not(modelled)))]
 use crossbeam_utils::CachePadded;
 
-#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
-use crate::raw::Lane;
+#[cfg(all(feature = "std", not(modelled)))]
+use crate::raw::Shard;
 use crate::stats::PoolStats;
 use crate::sync::{AtomicU64, Ordering, const_unless_loom};
 
@@ -16,13 +16,13 @@ pub(super) struct Counters {
     pub(super) searches: AtomicU64,
     pub(super) sweeps: AtomicU64,
     pub(super) merges: AtomicU64,
-    /// For each lane, so that threads seldom meet here.
-    #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
-    uncached: [CachePadded<Uncached>; Lane::COUNT],
+    /// For each shard, so that threads seldom meet here.
+    #[cfg(all(feature = "std", not(modelled)))]
+    uncached: [CachePadded<Uncached>; Shard::COUNT],
 }
 
 /// Operations of threads without a cache.
-#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "std", not(modelled)))]
 struct Uncached {
     allocations: AtomicU64,
     releases: AtomicU64,
@@ -42,17 +42,17 @@ impl Counters {
                 searches: AtomicU64::new(0),
                 sweeps: AtomicU64::new(0),
                 merges: AtomicU64::new(0),
-                #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+                #[cfg(all(feature = "std", not(modelled)))]
                 uncached: [const { CachePadded::new(Uncached { allocations: AtomicU64::new(0), releases: AtomicU64::new(0) }) };
-                    Lane::COUNT],
+                    Shard::COUNT],
             }
         }
     }
 
     /// Counts operations of the calling thread, which has no cache.
-    #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+    #[cfg(all(feature = "std", not(modelled)))]
     pub(super) fn count_uncached(&self, allocations: usize, releases: usize) {
-        let uncached = &self.uncached[Lane::here().number()];
+        let uncached = &self.uncached[Shard::here().number()];
         for (counter, more) in [(&uncached.allocations, allocations), (&uncached.releases, releases)] {
             if more > 0 {
                 count(counter, more as u64);
@@ -68,7 +68,7 @@ impl Counters {
         stats.searches = read(&self.searches);
         stats.sweeps = read(&self.sweeps);
         stats.merges = read(&self.merges);
-        #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+        #[cfg(all(feature = "std", not(modelled)))]
         for uncached in &self.uncached {
             stats.heap_allocations = stats.heap_allocations.wrapping_add(read(&uncached.allocations));
             stats.heap_releases = stats.heap_releases.wrapping_add(read(&uncached.releases));

@@ -3,7 +3,7 @@
 use core::iter;
 
 use super::{MemoryPool, count};
-use crate::heap::HeapId;
+use crate::heaps::HeapId;
 use crate::map::HeapMap;
 use crate::raw::{Order, Sweep};
 use crate::stats::{HeapStats, PoolStats, SweepReport};
@@ -139,12 +139,12 @@ impl MemoryPool {
     /// # let pool = mempool::MemoryPool::new();
     /// # let mut heap = vec![0u8; 1 << 16];
     /// # pool.add_heap(heap.as_mut_ptr(), heap.len())?;
-    /// for heap in pool.heaps() {
+    /// for heap in pool.heap_stats() {
     ///     println!("{}: {} of {} bytes are live", heap.heap, heap.live, heap.capacity);
     /// }
     /// # Ok::<(), mempool::AddHeapError>(())
     /// ```
-    pub fn heaps(&self) -> impl Iterator<Item = HeapStats> + '_ {
+    pub fn heap_stats(&self) -> impl Iterator<Item = HeapStats> + '_ {
         let mut last = None;
         iter::from_fn(move || {
             let pinned = self.heaps.pin();

@@ -2,32 +2,34 @@
 //! methods each.
 
 mod alloc;
+mod config;
 mod counters;
+#[cfg(all(feature = "std", not(modelled)))]
+mod cycle;
 mod inspect;
-#[cfg(all(feature = "rayon", not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "rayon", not(modelled)))]
 mod parallel;
 mod release;
 mod remove;
 mod resize;
-#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
-mod round;
 
 use core::fmt;
 use core::ptr::NonNull;
 
-#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
-pub(crate) use round::Round;
+#[cfg(all(feature = "std", not(modelled)))]
+pub(crate) use cycle::Cycle;
 
-use crate::cache::{Caches, Owner, Reach, current, indices, with_current};
-use crate::config::{Builder, Config};
+use crate::cache::{Caches, OwnCache, Reach, current, registry, with_current};
 use crate::error::AddHeapError;
-use crate::heap::{HeapId, Region};
+use crate::heaps::{HeapId, Region};
 use crate::heaps::{Heaps, Pinned};
-use crate::raw::{Lane, Order};
+use crate::raw::{Order, Shard};
 use crate::sync::const_unless_loom;
 use crate::units::Bytes;
-#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "std", not(modelled)))]
 use crate::wakers::Wakers;
+use config::Config;
+pub use config::PoolBuilder;
 use counters::{Counters, count};
 
 /// A pool of memory over heaps that the caller gives, shared by any number of threads.
@@ -51,7 +53,7 @@ use counters::{Counters, count};
 /// A child process has a copy of the pool and one thread, which may go on to use it, whatever the other threads were doing;
 /// the parent's pool is not affected. In the child, the blocks of the other threads stay live until the child
 /// releases them. What those threads had cached stays cached: for each of them at most what a cache
-/// [may hold](crate::Builder::thread_cache), and what it had in its hand at that moment. Blocks that one was splitting,
+/// [may hold](crate::PoolBuilder::thread_cache), and what it had in its hand at that moment. Blocks that one was splitting,
 /// merging or resizing are lost to the child; if there are any, or if one was giving back what was cached, an allocation that
 /// fails does so only after a long, but bounded, search. Two pools manage a heap that parent and child share then: only one of
 /// them may go on.
@@ -86,7 +88,7 @@ pub struct MemoryPool {
     caches: Caches,
     counters: Counters,
     /// The threads of sweepers, to be woken by an allocation that had to sweep by itself.
-    #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+    #[cfg(all(feature = "std", not(modelled)))]
     pub(crate) wakers: Wakers,
 }
 
@@ -106,15 +108,15 @@ impl MemoryPool {
                 heaps: Heaps::new(),
                 caches,
                 counters: Counters::new(),
-                #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+                #[cfg(all(feature = "std", not(modelled)))]
                 wakers: Wakers::new(),
             }
         }
     }
 
     /// A builder, for other block sizes.
-    pub fn builder() -> Builder {
-        Builder::new()
+    pub fn builder() -> PoolBuilder {
+        PoolBuilder::new()
     }
 
     /// Adds the region of `size` bytes at `base` as a heap, while other threads may be using the pool.
@@ -181,14 +183,14 @@ impl MemoryPool {
     }
 
     /// What the exit of the calling thread does. Threads of a model don't exit by themselves.
-    #[cfg(all(loom, feature = "loom"))]
+    #[cfg(modelled)]
     #[doc(hidden)]
     pub fn exit_thread(&self) {
         crate::cache::exit(&self.caches);
     }
 
     /// What a sweep does first: gives back to the heaps what is cached and can be had at once. True, if there was something.
-    #[cfg(all(loom, feature = "loom"))]
+    #[cfg(modelled)]
     #[doc(hidden)]
     pub fn reclaim(&self) -> bool {
         let pinned = self.pin();
@@ -196,7 +198,7 @@ impl MemoryPool {
     }
 
     /// What a sweep does next: asks the other threads to flush. True, if one has something.
-    #[cfg(all(loom, feature = "loom"))]
+    #[cfg(modelled)]
     #[doc(hidden)]
     pub fn ask_others(&self) -> bool {
         let pinned = self.pin();
@@ -204,7 +206,7 @@ impl MemoryPool {
     }
 
     /// Has who reads the set of heaps counted: for models of what happens to that. Before the threads of the model start.
-    #[cfg(all(loom, feature = "loom"))]
+    #[cfg(modelled)]
     #[doc(hidden)]
     pub fn watch_heaps(&self) {
         self.heaps.watch();
@@ -226,13 +228,13 @@ impl MemoryPool {
     }
 
     /// The cache of the calling thread, after [`make_cache`](Self::make_cache).
-    fn cache(&self) -> Option<Owner<'_>> {
+    fn cache(&self) -> Option<OwnCache<'_>> {
         current(&self.caches)
     }
 
     /// Where the calling thread looks first in the heaps.
-    fn lane(&self) -> Lane {
-        self.cache().map_or_else(Lane::here, Owner::lane)
+    fn shard(&self) -> Shard {
+        self.cache().map_or_else(Shard::here, OwnCache::shard)
     }
 
     /// Counts operations of the calling thread that went past its cache, on the books of that; which is made, where there can
@@ -240,7 +242,7 @@ impl MemoryPool {
     /// number, the pool counts. Not where nobody is to have a cache: it would cost each operation something.
     fn count_past_cache(&self, allocations: usize, releases: usize) {
         // Not under loom, where it would be more to explore.
-        #[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+        #[cfg(all(feature = "std", not(modelled)))]
         if !self.config.thread_cache.is_none() {
             self.make_cache();
             match self.cache() {
@@ -248,7 +250,7 @@ impl MemoryPool {
                 None => self.counters.count_uncached(allocations, releases),
             }
         }
-        #[cfg(not(all(feature = "std", not(all(loom, feature = "loom")))))]
+        #[cfg(not(all(feature = "std", not(modelled))))]
         let _ = (allocations, releases);
     }
 
@@ -258,7 +260,7 @@ impl MemoryPool {
             heaps: heaps.view(),
             set: &self.heaps,
             caches: &self.caches,
-            indices: indices(&self.caches),
+            registry: registry(&self.caches),
             min_shift: self.config.min_shift,
         }
     }

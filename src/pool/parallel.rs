@@ -8,8 +8,8 @@ use std::panic;
 use rayon::prelude::*;
 
 use super::MemoryPool;
-use crate::heap::HeapId;
-use crate::raw::stop::Stop;
+use crate::heaps::HeapId;
+use crate::raw::sweep::stop::Stop;
 use crate::raw::{Buddy, Order, Sweep};
 use crate::stats::SweepReport;
 
@@ -17,7 +17,7 @@ use crate::stats::SweepReport;
 const PIECE: Option<Order> = Order::new(16);
 
 impl MemoryPool {
-    /// What [`sweep`](Self::sweep) does, by the threads of rayon: heaps are cut into pieces of 65 536 smallest blocks, which are
+    /// What [`sweep`](Self::sweep) does, by the threads of rayon: heaps are cut into steps of 65 536 smallest blocks, which are
     /// merged at the same time. To tidy the free stacks of a heap afterwards is one thread's work, as ever; several heaps are
     /// tidied at the same time.
     ///
@@ -56,27 +56,24 @@ impl MemoryPool {
         reach.reclaim(own);
         reach.ask_others(own);
         let heaps: Vec<HeapId> = pinned.view().by_age().map(|heap| heap.id).collect();
-        self.swept(&sum(heaps.into_par_iter().map(|heap| self.sweep_pieces(heap))))
+        self.swept(&sum(heaps.into_par_iter().map(|heap| self.sweep_steps(heap))))
     }
 
-    fn sweep_pieces(&self, heap: HeapId) -> Sweep {
-        // Looked up anew for each piece: it may be another thread that merges that, and heaps come and go.
+    fn sweep_steps(&self, heap: HeapId) -> Sweep {
+        // Looked up anew for each step: it may be another thread that merges that, and heaps come and go.
         let with = |run: &dyn Fn(&Buddy) -> Sweep| {
             self.heaps.pin().view().get(heap).map_or_else(Sweep::default, |heap| run(heap.buddy()))
         };
         let order = PIECE.unwrap_or(Order::MAX);
-        let pieces = self.heaps.pin().view().get(heap).map(|heap| heap.buddy().pieces(order).collect::<Vec<_>>());
-        let pieces = pieces.unwrap_or_default().into_par_iter();
-        let mut total =
-            sum(pieces.map(|piece| with(&|buddy| buddy.merge_piece(piece.start, piece.end - piece.start).0)));
+        let steps = self.heaps.pin().view().get(heap).map(|heap| heap.buddy().steps(order).collect::<Vec<_>>());
+        let steps = steps.unwrap_or_default().into_par_iter();
+        let mut total = sum(steps.map(|step| with(&|buddy| buddy.merge_step(step.start, step.end - step.start).0)));
         let seams = with(&|buddy| buddy.merge_seams(order));
         // These blocks were visited before.
         total.add(&Sweep { blocks: 0, free_units: 0, largest_found: None, ..seams });
         let blocks = total.blocks;
-        total.add(&with(&|buddy| Sweep {
-            dropped: buddy.finish_pieces(blocks, &mut Stop::never()),
-            ..Sweep::default()
-        }));
+        total
+            .add(&with(&|buddy| Sweep { dropped: buddy.finish_steps(blocks, &mut Stop::never()), ..Sweep::default() }));
         total
     }
 }

@@ -5,7 +5,7 @@ use core::ptr::NonNull;
 use super::MemoryPool;
 use crate::cache::{current, return_to};
 use crate::error::{ReleaseBatchError, ReleaseError};
-use crate::heap::Heap;
+use crate::heaps::Heap;
 use crate::heaps::View;
 use crate::raw::Batch;
 
@@ -97,7 +97,7 @@ impl MemoryPool {
         match self.cache() {
             Some(cache) => cache.push_slow(heap, block, &self.reach(&pinned)),
             None => {
-                heap.buddy().release(block, heap.lane(block))?;
+                heap.buddy().release(block, heap.shard(block))?;
                 self.count_past_cache(0, 1);
                 Ok(())
             }
@@ -165,10 +165,10 @@ fn release_into<'a>(
     address: usize,
 ) -> Result<(), ReleaseError> {
     let (heap, block) = heaps.locate(address)?;
-    let lane = heap.lane(block);
+    let shard = heap.shard(block);
     match batch {
-        Some((current, batch)) if current.id == heap.id => batch.release(block, lane)?,
-        _ => batch.insert((heap, heap.buddy().release_batch())).1.release(block, lane)?,
+        Some((current, batch)) if current.id == heap.id => batch.release(block, shard)?,
+        _ => batch.insert((heap, heap.buddy().release_batch())).1.release(block, shard)?,
     };
     Ok(())
 }

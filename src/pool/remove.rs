@@ -2,17 +2,14 @@
 
 use super::MemoryPool;
 use crate::error::RemoveHeapError;
-use crate::heap::{Heap, HeapId};
 use crate::heaps::Pinned;
+use crate::heaps::{Heap, HeapId};
 use crate::raw::Kind;
-use crate::sync::yield_now;
+use crate::sync::{model_or, yield_now};
 
 /// How often a heap that is not in the user's hands is tried: what others have in the middle of something comes back.
-#[cfg(not(all(loom, feature = "loom")))]
-const TRIES: usize = 64;
 /// Under loom few: each costs executions.
-#[cfg(all(loom, feature = "loom"))]
-const TRIES: usize = 1;
+const TRIES: usize = model_or(1, 64);
 
 impl MemoryPool {
     /// Removes a heap that nobody uses any more, while other threads may be using the pool, and releasing and searching in
@@ -70,7 +67,7 @@ impl MemoryPool {
         if !heap.buddy().close() {
             return Err(RemoveHeapError::BeingRemoved { heap: id });
         }
-        let removed = self.seize(&pinned, heap).and_then(|()| {
+        let removed = self.take_all(&pinned, heap).and_then(|()| {
             self.heaps.remove(heap).map_err(|unavailable| {
                 heap.buddy().give_back();
                 RemoveHeapError::MetadataUnavailable { bytes: unavailable.bytes }
@@ -83,13 +80,13 @@ impl MemoryPool {
     }
 
     /// Takes all of a closed heap.
-    fn seize(&self, pinned: &Pinned<'_>, heap: &Heap) -> Result<(), RemoveHeapError> {
+    fn take_all(&self, pinned: &Pinned<'_>, heap: &Heap) -> Result<(), RemoveHeapError> {
         let (own, reach) = (self.cache(), self.reach(pinned));
         let mut tries = 0;
         loop {
             reach.reclaim(own);
             heap.buddy().sweep(None);
-            if heap.buddy().seize() {
+            if heap.buddy().take_all() {
                 return Ok(());
             }
             tries += 1;
@@ -98,7 +95,7 @@ impl MemoryPool {
                 match seen.kind() {
                     Kind::Inner => in_transit += self.config.bytes_of(1),
                     Kind::Free => {}
-                    Kind::Held => cached += self.config.bytes(seen.order()),
+                    Kind::Cached => cached += self.config.bytes(seen.order()),
                     Kind::Live => live += self.config.bytes(seen.order()),
                 }
             }
@@ -112,7 +109,7 @@ impl MemoryPool {
     }
 
     /// What `sweep` does besides: frees what can be freed.
-    #[cfg(all(loom, feature = "loom"))]
+    #[cfg(modelled)]
     #[doc(hidden)]
     pub fn free_removed(&self) {
         self.collect();

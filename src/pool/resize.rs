@@ -45,7 +45,7 @@ impl MemoryPool {
             Err(gone) => gone.into(),
         };
         let order = self.config.order_for(size).ok_or_else(no_room)?;
-        match heap.buddy().resize(index, order, heap.lane(index)) {
+        match heap.buddy().resize(index, order, heap.shard(index)) {
             Ok(_) => Ok(self.config.bytes(order)),
             Err(CantResize::NoRoom) => Err(no_room()),
             Err(CantResize::NotLive(reason)) => Err(ReleaseError::from(reason).into()),

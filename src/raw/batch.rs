@@ -3,8 +3,8 @@
 use core::mem;
 
 use super::buddy::{Buddy, NotLive};
-use super::lanes::Lane;
 use super::order::{BlockIndex, Order};
+use super::shards::Shard;
 use super::stack::Chain;
 use super::state::{Node, State};
 
@@ -12,19 +12,19 @@ use super::state::{Node, State};
 const FEW_UNITS: usize = 64;
 /// Tries to fill a batch from one stack: each drops at most a batch of stale entries.
 const POPS: usize = 8;
-/// A block may be larger by so many orders than what is cut off it, so that what a thread gets in this way lies in a row: if its own lane has
-/// one, it is cut rather than one of another lane that fits better; and another lane gives up the largest of these, the rest of
-/// which is in the own lane then. Where the memory of several threads alternates, processors that look ahead take lines from each
+/// A block may be larger by so many orders than what is cut off it, so that what a thread gets in this way lies in a row: if its own shard has
+/// one, it is cut rather than one of another shard that fits better; and another shard gives up the largest of these, the rest of
+/// which is in the own shard then. Where the memory of several threads alternates, processors that look ahead take lines from each
 /// other.
 const NEAR: u32 = 4;
 
 impl Buddy {
     /// Takes up to `out.len()` blocks from the stacks, to be what `to` says, and returns how many. Blocks of that order are
     /// popped together; for the rest, a larger block is carved, so that they are neighbours. Lock-free.
-    pub fn alloc_batch(&self, to: State, lane: Lane, out: &mut [BlockIndex]) -> usize {
-        let mut filled = self.pop_take_batch(to, lane, out);
+    pub fn alloc_batch(&self, to: State, shard: Shard, out: &mut [BlockIndex]) -> usize {
+        let mut filled = self.pop_take_batch(to, shard, out);
         while filled < out.len() {
-            match self.carve(to, lane, &mut out[filled..]) {
+            match self.carve(to, shard, &mut out[filled..]) {
                 0 => break,
                 carved => filled += carved,
             }
@@ -33,10 +33,10 @@ impl Buddy {
     }
 
     /// The first half of that: only blocks that are of this order.
-    pub fn pop_take_batch(&self, to: State, lane: Lane, out: &mut [BlockIndex]) -> usize {
+    pub fn pop_take_batch(&self, to: State, shard: Shard, out: &mut [BlockIndex]) -> usize {
         let want = to.order();
         let mut filled = 0;
-        for stack in self.lanes.all(lane, want.slot()) {
+        for stack in self.shards.all(shard, want.slot()) {
             for _ in 0..POPS {
                 let rest = &mut out[filled..];
                 let popped = stack.pop_batch(&self.links, rest);
@@ -46,7 +46,7 @@ impl Buddy {
                 let mut kept = 0;
                 for place in 0..popped {
                     let block = rest[place];
-                    if self.settle(block, want, to, lane) {
+                    if self.settle(block, want, to, shard) {
                         rest[kept] = block;
                         kept += 1;
                     }
@@ -58,7 +58,7 @@ impl Buddy {
     }
 
     /// The second half: takes one larger block and cuts as much of it as is wanted into blocks like `to`; returns how many.
-    pub fn carve(&self, to: State, lane: Lane, out: &mut [BlockIndex]) -> usize {
+    pub fn carve(&self, to: State, shard: Shard, out: &mut [BlockIndex]) -> usize {
         let (want, max) = (to.order(), self.geometry.max_order());
         let Some(above) = want.up().filter(|above| *above <= max) else { return 0 };
         // As large as all of them together, if they are few units: they are to be neighbours. Else as many as are a whole block, and the
@@ -70,7 +70,7 @@ impl Buddy {
         // One that is large enough; else the largest of the ones that are not.
         let mut smaller = above.until(ideal).rev();
         let found =
-            self.take_near(ideal, to, lane).or_else(|| smaller.find_map(|from| self.pop_take(from, from, to, lane)));
+            self.take_near(ideal, to, shard).or_else(|| smaller.find_map(|from| self.pop_take(from, from, to, shard)));
         let Some((block, from)) = found else { return 0 };
 
         let parts = from.units() >> want.get();
@@ -78,29 +78,29 @@ impl Buddy {
         let mut filled = 0;
         for part in 0..count {
             let place = block.after(part, want);
-            if part > 0 && self.states.at(place).claim(to) == Node::Elsewhere && to == State::held(want) {
+            if part > 0 && self.states.at(place).claim(to) == Node::Elsewhere && to == State::cached(want) {
                 // A cache holds only blocks whose nodes are idle.
-                self.publish(place, want, lane);
+                self.publish(place, want, shard);
                 continue;
             }
             out[filled] = place;
             filled += 1;
         }
-        self.publish_range(block.after(count, want).get()..block.after(1, from).get(), lane);
+        self.publish_range(block.after(count, want).get()..block.after(1, from).get(), shard);
         filled
     }
 
-    /// Takes a block of at least `least` from a stack, with its order, to be what `to` says: near to what the lane gave before. The
+    /// Takes a block of at least `least` from a stack, with its order, to be what `to` says: near to what the shard gave before. The
     /// caller publishes the rest of it.
-    pub(super) fn take_near(&self, least: Order, to: State, lane: Lane) -> Option<(BlockIndex, Order)> {
+    pub(super) fn take_near(&self, least: Order, to: State, shard: Shard) -> Option<(BlockIndex, Order)> {
         let max = self.geometry.max_order();
         if least > max {
             return None;
         }
         let near = Order::new(least.get() + NEAR).unwrap_or(max).min(max);
-        let own = |from| self.pop_take_own(from, least, to, lane);
-        let others = |from| self.pop_take_others(from, least, to, lane);
-        let any = |from| self.pop_take(from, least, to, lane);
+        let own = |from| self.pop_take_own(from, least, to, shard);
+        let others = |from| self.pop_take_others(from, least, to, shard);
+        let any = |from| self.pop_take(from, least, to, shard);
         let found = least.through(near).find_map(own).or_else(|| least.through(near).rev().find_map(others));
         found.or_else(|| near.through(max).skip(1).find_map(any))
     }
@@ -111,13 +111,13 @@ impl Buddy {
     }
 }
 
-/// Releases that share their pushes: runs of blocks of one order and lane go onto the stack with one compare-exchange.
+/// Releases that share their pushes: runs of blocks of one order and shard go onto the stack with one compare-exchange.
 ///
 /// A block of an unfinished batch is free already; until the batch ends, only scans find it.
 #[derive(Debug)]
 pub struct Batch<'a> {
     heap: &'a Buddy,
-    chain: Option<(Order, Lane, Chain)>,
+    chain: Option<(Order, Shard, Chain)>,
     displaced: bool,
 }
 
@@ -127,31 +127,33 @@ impl Batch<'_> {
     /// # Errors
     ///
     /// When no `Live` block begins there; the batch goes on.
-    pub fn release(&mut self, block: BlockIndex, lane: Lane) -> Result<Order, NotLive> {
+    pub fn release(&mut self, block: BlockIndex, shard: Shard) -> Result<Order, NotLive> {
         let (order, node) = self.heap.release_state(block)?;
-        self.add(block, order, lane, node);
+        self.add(block, order, shard, node);
         Ok(order)
     }
 
-    /// Publishes a `Held` block, which is the caller's.
-    pub fn flush(&mut self, block: BlockIndex, order: Order, lane: Lane) {
-        self.add(block, order, lane, self.heap.states.at(block).publish(order));
+    /// Publishes a `Cached` block, which is the caller's.
+    pub fn flush(&mut self, block: BlockIndex, order: Order, shard: Shard) {
+        self.add(block, order, shard, self.heap.states.at(block).publish(order));
     }
 
-    fn add(&mut self, block: BlockIndex, order: Order, lane: Lane, node: Node) {
+    fn add(&mut self, block: BlockIndex, order: Order, shard: Shard, node: Node) {
         match (&mut self.chain, node) {
             (_, Node::Elsewhere) => self.displaced = true,
-            (Some((of, to, chain)), Node::Idle) if (*of, *to) == (order, lane) => chain.append(&self.heap.links, block),
+            (Some((of, to, chain)), Node::Idle) if (*of, *to) == (order, shard) => {
+                chain.append(&self.heap.links, block)
+            }
             (_, Node::Idle) => {
                 self.push();
-                self.chain = Some((order, lane, Chain::new(block)));
+                self.chain = Some((order, shard, Chain::new(block)));
             }
         }
     }
 
     fn push(&mut self) {
-        if let Some((order, lane, chain)) = self.chain.take() {
-            self.heap.push(chain, order, lane);
+        if let Some((order, shard, chain)) = self.chain.take() {
+            self.heap.push(chain, order, shard);
         }
     }
 }

@@ -2,24 +2,21 @@
 
 use core::ops::Range;
 
-use super::lanes::{Lane, Lanes};
 use super::order::{BlockIndex, Geometry, Order};
+use super::shards::{Shard, Shards};
 use super::stack::{Chain, FreeStack, Links};
 use super::state::{Kind, Node, State};
 use super::states::States;
-use super::walk::HandTables;
+use super::sweep::walk::GatherTables;
 use crate::board::Board;
-use crate::ground::Ground;
+use crate::commit::Commit;
 use crate::metadata::{Shared, Source, Unavailable};
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, model_or};
 
 /// Stale entries that one allocation drops from one stack before it looks elsewhere, so that no allocation pays for
 /// all that a sweep left behind.
-#[cfg(not(all(loom, feature = "loom")))]
-const STALE_LIMIT: usize = 64;
 /// Under loom few: no model makes more.
-#[cfg(all(loom, feature = "loom"))]
-const STALE_LIMIT: usize = 3;
+const STALE_LIMIT: usize = model_or(3, 64);
 
 /// Why a unit is not the head of a `Live` block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,22 +27,22 @@ pub enum NotLive {
     Vacant,
 }
 
-/// One heap: its geometry, the state and the link of each unit, and in each lane a free stack for each order.
+/// One heap: its geometry, the state and the link of each unit, and in each shard a free stack for each order.
 #[derive(Debug)]
 pub struct Buddy {
     pub(super) geometry: Geometry,
     pub(super) states: States,
     pub(super) links: Links,
-    pub(super) lanes: Lanes<{ Order::COUNT }>,
+    pub(super) shards: Shards<{ Order::COUNT }>,
     /// Counts what left a node in a stack that its state does not fit, or may have hidden a block in one. A sweep
     /// tidies the stacks where this has grown, and a failing allocation counts it as publications.
     displaced: AtomicU64,
     /// `displaced` as of the last time that the stacks were tidied.
     tidied: AtomicU64,
     /// For a sweep that takes nodes in hand.
-    pub(super) hand: HandTables,
+    pub(super) hand: GatherTables,
     /// How many units there is memory for, in all of these tables.
-    tables: Ground,
+    tables: Commit,
     /// 1 while nobody shall allocate here, because somebody wants all of it.
     pub(super) closed: AtomicU32,
     /// Where it tells what it has. An allocator's heap is the only one, and nobody asks for it.
@@ -67,19 +64,19 @@ impl Buddy {
     /// When the tables, 6 bytes and a bit for each unit, were not to be had.
     pub fn new(geometry: Geometry) -> Result<Self, Unavailable> {
         let heap = Self::empty(geometry, &mut Source::Global)?;
-        heap.publish_range(0..geometry.units(), Lane::FIRST);
+        heap.publish_range(0..geometry.units(), Shard::FIRST);
         Ok(heap)
     }
 
-    /// The same with so many lanes, however small it is. For models.
+    /// The same with so many shards, however small it is. For models.
     ///
     /// # Errors
     ///
     /// As there.
-    #[cfg(all(loom, feature = "loom"))]
-    pub fn with_lanes(geometry: Geometry, lanes: usize) -> Result<Self, Unavailable> {
-        let heap = Self { lanes: Lanes::of(lanes), ..Self::empty(geometry, &mut Source::Global)? };
-        heap.publish_range(0..geometry.units(), Lane::FIRST);
+    #[cfg(modelled)]
+    pub fn with_shards(geometry: Geometry, shards: usize) -> Result<Self, Unavailable> {
+        let heap = Self { shards: Shards::of(shards), ..Self::empty(geometry, &mut Source::Global)? };
+        heap.publish_range(0..geometry.units(), Shard::FIRST);
         Ok(heap)
     }
 
@@ -88,11 +85,11 @@ impl Buddy {
         Ok(Self {
             states: States::new(&geometry, source)?,
             links: Links::of(geometry.units(), source)?,
-            lanes: Lanes::for_units(geometry.units()),
+            shards: Shards::for_units(geometry.units()),
             displaced: AtomicU64::new(0),
             tidied: AtomicU64::new(0),
-            hand: HandTables::new(&geometry, source)?,
-            tables: Ground::given(),
+            hand: GatherTables::new(&geometry, source)?,
+            tables: Commit::given(),
             closed: AtomicU32::new(0),
             listing: None,
             geometry,
@@ -100,19 +97,19 @@ impl Buddy {
     }
 
     /// The same heap, of which units come into use as far as there is memory for its tables.
-    #[cfg(any(feature = "allocator", all(loom, feature = "loom")))]
-    pub(super) fn with_tables(self, tables: Ground) -> Self {
+    #[cfg(any(feature = "allocator", modelled))]
+    pub(super) fn with_tables(self, tables: Commit) -> Self {
         Self { tables, ..self }
     }
 
     /// What its tables are in.
-    #[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
-    pub(super) fn tables(&self) -> &Ground {
+    #[cfg(all(feature = "allocator", not(modelled)))]
+    pub(super) fn tables(&self) -> &Commit {
         &self.tables
     }
 
     /// Is there memory for the tables of so many units, and to look at the one behind them, or can there be?
-    #[cfg(any(feature = "allocator", all(loom, feature = "loom")))]
+    #[cfg(any(feature = "allocator", modelled))]
     pub(super) fn has_tables(&self, units: u32) -> bool {
         self.tables.reach(units.saturating_add(1))
     }
@@ -137,19 +134,19 @@ impl Buddy {
     /// Allocates a block of `want` from the stacks, best fit first. `None` says only that the stacks did not have
     /// it. Lock-free; at most one split for each order above.
     #[inline]
-    pub fn alloc(&self, want: Order, lane: Lane) -> Option<BlockIndex> {
-        match self.pop_take(want, want, State::live(want), lane) {
+    pub fn alloc(&self, want: Order, shard: Shard) -> Option<BlockIndex> {
+        match self.pop_take(want, want, State::live(want), shard) {
             Some((block, _)) => Some(block),
-            None => self.alloc_larger_slow(want, lane),
+            None => self.alloc_larger_slow(want, shard),
         }
     }
 
     #[cold]
-    fn alloc_larger_slow(&self, want: Order, lane: Lane) -> Option<BlockIndex> {
+    fn alloc_larger_slow(&self, want: Order, shard: Shard) -> Option<BlockIndex> {
         let mut larger = want.through(self.geometry.max_order()).skip(1);
         larger.find_map(|from| {
-            let (block, size) = self.pop_take(from, want, State::live(want), lane)?;
-            self.split(block, size, want, lane);
+            let (block, size) = self.pop_take(from, want, State::live(want), shard)?;
+            self.split(block, size, want, shard);
             Some(block)
         })
     }
@@ -157,14 +154,20 @@ impl Buddy {
     /// Takes a block from a stack of `from`, to be what `to` says; where half of it is enough for a block of `least`, takes the lower half,
     /// when the upper one is there for others. Returns the order of what it took, of which the caller publishes what is too much.
     #[inline]
-    pub(super) fn pop_take(&self, from: Order, least: Order, to: State, lane: Lane) -> Option<(BlockIndex, Order)> {
-        self.pop_take_own(from, least, to, lane).or_else(|| self.pop_take_others(from, least, to, lane))
+    pub(super) fn pop_take(&self, from: Order, least: Order, to: State, shard: Shard) -> Option<(BlockIndex, Order)> {
+        self.pop_take_own(from, least, to, shard).or_else(|| self.pop_take_others(from, least, to, shard))
     }
 
-    /// The same from the own lane only.
+    /// The same from the own shard only.
     #[inline]
-    pub(super) fn pop_take_own(&self, from: Order, least: Order, to: State, lane: Lane) -> Option<(BlockIndex, Order)> {
-        self.pop_take_of(self.lanes.own(lane, from.slot()), from, least, to, lane)
+    pub(super) fn pop_take_own(
+        &self,
+        from: Order,
+        least: Order,
+        to: State,
+        shard: Shard,
+    ) -> Option<(BlockIndex, Order)> {
+        self.pop_take_of(self.shards.own(shard, from.slot()), from, least, to, shard)
     }
 
     /// The same from the others only.
@@ -174,9 +177,9 @@ impl Buddy {
         from: Order,
         least: Order,
         to: State,
-        lane: Lane,
+        shard: Shard,
     ) -> Option<(BlockIndex, Order)> {
-        self.lanes.others(lane, from.slot()).find_map(|stack| self.pop_take_of(stack, from, least, to, lane))
+        self.shards.others(shard, from.slot()).find_map(|stack| self.pop_take_of(stack, from, least, to, shard))
     }
 
     /// The same from this stack.
@@ -187,12 +190,12 @@ impl Buddy {
         from: Order,
         least: Order,
         to: State,
-        lane: Lane,
+        shard: Shard,
     ) -> Option<(BlockIndex, Order)> {
         for _ in 0..STALE_LIMIT {
             let block = stack.pop(&self.links)?;
-            let size = if from > least { self.halve(block, from, lane) } else { from };
-            if self.settle(block, size, to, lane) {
+            let size = if from > least { self.halve(block, from, shard) } else { from };
+            if self.settle(block, size, to, shard) {
                 return Some((block, size));
             }
         }
@@ -203,10 +206,10 @@ impl Buddy {
     /// there for others at each moment, should this thread be stopped: the lower one until the upper one is published, then that one. Returns
     /// the order of what is left; `from` again, where no such block is.
     #[cold]
-    pub(super) fn halve(&self, block: BlockIndex, from: Order, lane: Lane) -> Order {
+    pub(super) fn halve(&self, block: BlockIndex, from: Order, shard: Shard) -> Order {
         match from.down() {
             Some(half) if self.states.at(block).lower(from, half).is_ok() => {
-                self.publish(block.after(1, half), half, lane);
+                self.publish(block.after(1, half), half, shard);
                 half
             }
             _ => from,
@@ -217,7 +220,7 @@ impl Buddy {
     /// that order and is the caller's now, and what `to` says. False: the entry was stale, and the node is idle or in the
     /// stack where it belongs.
     #[inline]
-    pub(super) fn settle(&self, block: BlockIndex, from: Order, to: State, lane: Lane) -> bool {
+    pub(super) fn settle(&self, block: BlockIndex, from: Order, to: State, shard: Shard) -> bool {
         let word = self.states.at(block);
         let mut seen = word.read();
         while seen.is_free(from) {
@@ -229,7 +232,7 @@ impl Buddy {
         if let Some(order) = self.put_away_slow(block) {
             // It was merged or split since. Its state may change again before the push; then this is a stale entry
             // once more.
-            self.push(Chain::new(block), order, lane);
+            self.push(Chain::new(block), order, shard);
         }
         false
     }
@@ -252,32 +255,32 @@ impl Buddy {
 
     /// Publishes the upper halves of a block of `from`, down to `to`. The caller owns the whole, and keeps the rest.
     #[inline]
-    pub(super) fn split(&self, block: BlockIndex, from: Order, to: Order, lane: Lane) {
+    pub(super) fn split(&self, block: BlockIndex, from: Order, to: Order, shard: Shard) {
         for order in to.until(from).rev() {
-            self.publish(block.after(1, order), order, lane);
+            self.publish(block.after(1, order), order, shard);
         }
     }
 
     /// In transit → `Free(order)`: makes a block that the caller owns available to all.
     #[inline]
-    pub(super) fn publish(&self, block: BlockIndex, order: Order, lane: Lane) {
+    pub(super) fn publish(&self, block: BlockIndex, order: Order, shard: Shard) {
         match self.states.at(block).publish(order) {
-            Node::Idle => self.push(Chain::new(block), order, lane),
+            Node::Idle => self.push(Chain::new(block), order, shard),
             Node::Elsewhere => self.note_displaced(),
         }
     }
 
     /// Publishes a range of units that the caller owns, as the fewest blocks.
-    pub(super) fn publish_range(&self, range: Range<u32>, lane: Lane) {
+    pub(super) fn publish_range(&self, range: Range<u32>, shard: Shard) {
         for (block, order) in self.geometry.blocks(range) {
-            self.publish(block, order, lane);
+            self.publish(block, order, shard);
         }
     }
 
     /// Pushes nodes that are in the caller's hand, where blocks of this order belong.
     #[inline]
-    pub(super) fn push(&self, chain: Chain, order: Order, lane: Lane) {
-        self.lanes.own(lane, order.slot()).push(&self.links, chain);
+    pub(super) fn push(&self, chain: Chain, order: Order, shard: Shard) {
+        self.shards.own(shard, order.slot()).push(&self.links, chain);
         self.tell(order);
     }
 
@@ -313,10 +316,10 @@ impl Buddy {
     /// When no `Live` block begins there; then nothing changed. Exactly one of several racing releases of a block
     /// succeeds.
     #[inline]
-    pub fn release(&self, block: BlockIndex, lane: Lane) -> Result<Order, NotLive> {
+    pub fn release(&self, block: BlockIndex, shard: Shard) -> Result<Order, NotLive> {
         let (order, node) = self.release_state(block)?;
         match node {
-            Node::Idle => self.push(Chain::new(block), order, lane),
+            Node::Idle => self.push(Chain::new(block), order, shard),
             Node::Elsewhere => self.note_displaced(),
         }
         Ok(order)
@@ -372,7 +375,7 @@ impl Buddy {
     /// round, and an allocation may fail, or a sweeper leave a heap at rest, though a block was published. What is free stays so, and the next
     /// publication makes the readings differ again.
     pub fn version(&self) -> u64 {
-        let pushes = self.lanes.through(self.geometry.max_order().slot()).map(|stack| stack.pushes(&self.links));
+        let pushes = self.shards.through(self.geometry.max_order().slot()).map(|stack| stack.pushes(&self.links));
         // Acquire: pairs with the Release in `note_displaced`; as with `pushes`.
         pushes.fold(self.displaced.load(Ordering::Acquire), u64::wrapping_add)
     }
@@ -385,7 +388,7 @@ impl Buddy {
     }
 
     /// How many nodes may be out of place.
-    #[cfg(any(feature = "allocator", all(loom, feature = "loom")))]
+    #[cfg(any(feature = "allocator", modelled))]
     pub(super) fn displaced(&self) -> u64 {
         // Relaxed, both: a hint.
         self.displaced.load(Ordering::Relaxed).wrapping_sub(self.tidied.load(Ordering::Relaxed))
@@ -404,13 +407,13 @@ impl Buddy {
     }
 
     /// The nodes in the stacks of `order`, from the tops. For a model to look at when its threads are done.
-    #[cfg(all(loom, feature = "loom"))]
+    #[cfg(modelled)]
     pub fn nodes(&self, order: Order) -> impl Iterator<Item = BlockIndex> {
-        self.lanes.all(Lane::FIRST, order.slot()).flat_map(|stack| stack.nodes(&self.links))
+        self.shards.all(Shard::FIRST, order.slot()).flat_map(|stack| stack.nodes(&self.links))
     }
 
     /// The state of any unit. For models.
-    #[cfg(all(loom, feature = "loom"))]
+    #[cfg(modelled)]
     pub fn state(&self, unit: BlockIndex) -> State {
         self.states.at(unit).read()
     }

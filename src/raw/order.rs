@@ -4,6 +4,7 @@
 //! of its *absolute* unit number, so that every block is aligned to its own size as an address, whatever the base of
 //! the heap.
 
+use crate::sync::model_or;
 use core::ops::Range;
 
 /// The size of a block, as a power of two: a block of order k has 2^k units.
@@ -11,12 +12,9 @@ use core::ops::Range;
 pub struct Order(u8);
 
 impl Order {
-    /// How many orders there are. Indices have 32 bits, so that 2^31 units is the largest block.
-    #[cfg(not(all(loom, feature = "loom")))]
-    pub const COUNT: usize = 32;
+    /// How many orders there are. ThreadRegistry have 32 bits, so that 2^31 units is the largest block.
     /// Under loom few: each free stack is a tracked object, and no model has more than 8 units.
-    #[cfg(all(loom, feature = "loom"))]
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = model_or(4, 32);
 
     const _POWER_OF_TWO: () = assert!(Self::COUNT.is_power_of_two());
 
@@ -174,7 +172,7 @@ impl Geometry {
     }
 
     /// Units from `block` on to where a block of `order` can begin.
-    #[cfg(any(feature = "allocator", all(loom, feature = "loom")))]
+    #[cfg(any(feature = "allocator", modelled))]
     pub const fn gap(&self, block: BlockIndex, order: Order) -> u32 {
         block.0.wrapping_add(self.skew).wrapping_neg() & (order.units() - 1)
     }

@@ -3,8 +3,8 @@
 use core::cmp;
 
 use super::buddy::{Buddy, NotLive};
-use super::lanes::Lane;
 use super::order::{BlockIndex, Order};
+use super::shards::Shard;
 use super::state::Kind;
 
 /// Why a block was not resized in place. It is as it was.
@@ -27,16 +27,16 @@ impl Buddy {
     /// # Errors
     ///
     /// When there is no such block, or no room; then nothing changed.
-    pub fn resize(&self, block: BlockIndex, to: Order, lane: Lane) -> Result<Order, CantResize> {
+    pub fn resize(&self, block: BlockIndex, to: Order, shard: Shard) -> Result<Order, CantResize> {
         let from = self.live_order(block).map_err(CantResize::NotLive)?;
         match to.cmp(&from) {
             cmp::Ordering::Equal => Ok(from),
-            cmp::Ordering::Less => self.shrink(block, to, lane),
+            cmp::Ordering::Less => self.shrink(block, to, shard),
             cmp::Ordering::Greater => self.grow(block, from, to),
         }
     }
 
-    fn shrink(&self, block: BlockIndex, to: Order, lane: Lane) -> Result<Order, CantResize> {
+    fn shrink(&self, block: BlockIndex, to: Order, shard: Shard) -> Result<Order, CantResize> {
         let word = self.states.at(block);
         let mut seen = word.read();
         loop {
@@ -52,7 +52,7 @@ impl Buddy {
             // this thread's.
             match word.resize(seen, to) {
                 Ok(()) => {
-                    self.split(block, from, to, lane);
+                    self.split(block, from, to, shard);
                     return Ok(from);
                 }
                 Err(now) => seen = now,
@@ -104,7 +104,7 @@ impl Buddy {
     /// Publishes what a growth that failed had taken: the buddies of the orders from `from` up to and without `to`.
     fn publish_absorbed(&self, block: BlockIndex, from: Order, to: Order) {
         for order in from.until(to) {
-            self.publish(block.after(1, order), order, Lane::FIRST);
+            self.publish(block.after(1, order), order, Shard::FIRST);
         }
     }
 }

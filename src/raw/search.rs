@@ -19,17 +19,14 @@
 //! That failure is remembered, too, with the unit: while that is in transit and nothing is published, failures as hard are immediate.
 
 use super::buddy::Buddy;
-use super::merge::Sweep;
 use super::order::{BlockIndex, Order};
-use crate::sync::{AtomicU64, MAX_WAITS, Ordering, const_unless_loom, wait, yield_now};
+use super::sweep::merge::Sweep;
+use crate::sync::{AtomicU64, MAX_WAITS, Ordering, const_unless_loom, model_or, wait, yield_now};
 
 /// Most rounds of one search. Four threads on four blocks had 2 failures in 10 million with 16 rounds, none with
 /// 1 000.
-#[cfg(not(all(loom, feature = "loom")))]
-const MAX_ROUNDS: u32 = 1000;
 /// Under loom few: a round costs an execution for every interleaving.
-#[cfg(all(loom, feature = "loom"))]
-const MAX_ROUNDS: u32 = 3;
+const MAX_ROUNDS: u32 = model_or(3, 1000);
 
 /// Rounds that every search gets, and steps beyond which it gets no more: in a heap of millions of blocks that
 /// others keep busy, an allocation shall fail within a second, not after a thousand passes.
@@ -167,11 +164,11 @@ impl Default for LastFailure {
 
 /// How a search ended, and what it took.
 #[derive(Clone, Copy, Debug)]
-pub struct Outcome {
+pub struct SearchEnd {
     /// The place of the heap among the ones that were searched, and the block, `Live` now.
     pub found: Result<(usize, BlockIndex), Exhausted>,
     /// If it failed: was the block certainly not there?
-    #[cfg_attr(not(all(loom, feature = "loom")), allow(dead_code, reason = "only models ask"))]
+    #[cfg_attr(not(modelled), allow(dead_code, reason = "only models ask"))]
     pub is_certain: bool,
     /// The version of the heaps before the last look at them.
     pub version: u64,
@@ -183,7 +180,7 @@ pub struct Outcome {
     pub merges: u64,
 }
 
-impl Default for Outcome {
+impl Default for SearchEnd {
     /// Nothing yet.
     fn default() -> Self {
         let found = Err(Exhausted::default());
@@ -203,11 +200,11 @@ pub fn is_enough(rounds: u32, steps: u64) -> bool {
 /// published something; or when one had something in transit for as long as a search waits. Closed heaps are passed over.
 /// `version` is a number that is the same twice only if nothing was published in between, in closed heaps either.
 #[cold]
-pub fn search<'a, H>(heaps: H, version: impl Fn() -> u64, want: Order, last: &LastFailure) -> Outcome
+pub fn search<'a, H>(heaps: H, version: impl Fn() -> u64, want: Order, last: &LastFailure) -> SearchEnd
 where
     H: Iterator<Item = &'a Buddy> + Clone,
 {
-    let mut outcome = Outcome::default();
+    let mut outcome = SearchEnd::default();
     let mut waits = 0;
     loop {
         // The certificate before the version: see `LastFailure::read`.
@@ -216,7 +213,7 @@ where
         if LastFailure::covers(certificate, outcome.version, want) {
             let stall = last.stall(certificate);
             if stall.is_none_or(|stall| stall.lasts(heaps.clone())) {
-                return Outcome { found: Err(last.figures()), is_certain: stall.is_none(), ..outcome };
+                return SearchEnd { found: Err(last.figures()), is_certain: stall.is_none(), ..outcome };
             }
         }
         outcome.rounds += 1;
@@ -226,7 +223,7 @@ where
             stall = stall.or_else(|| Stall::of(place, &sweep));
             seen.add(&sweep);
             if let Some(block) = sweep.taken {
-                return Outcome { found: Ok((place, block)), merges: outcome.merges + seen.merges, ..outcome };
+                return SearchEnd { found: Ok((place, block)), merges: outcome.merges + seen.merges, ..outcome };
             }
         }
         outcome.steps += seen.steps();
@@ -235,7 +232,7 @@ where
         outcome.found = Err(exhausted);
         if seen.is_settled() && version() == outcome.version {
             last.note(outcome.version, want, exhausted, None);
-            return Outcome { is_certain: true, ..outcome };
+            return SearchEnd { is_certain: true, ..outcome };
         }
         if seen.raced {
             yield_now();
@@ -257,9 +254,9 @@ where
     }
 }
 
-#[cfg(all(test, not(all(loom, feature = "loom"))))]
+#[cfg(all(test, not(modelled)))]
 mod tests {
-    use super::super::lanes::Lane;
+    use super::super::shards::Shard;
     use super::super::{Geometry, State};
     use super::*;
 
@@ -273,13 +270,13 @@ mod tests {
     fn half_in_transit() -> (Buddy, BlockIndex, Order) {
         let heap = Buddy::new(Geometry::new(UNITS, 0, Order::MAX)).expect("some memory");
         let half = order(UNITS.ilog2() - 1);
-        let lower = heap.alloc(half, Lane::FIRST).expect("free");
+        let lower = heap.alloc(half, Shard::FIRST).expect("free");
         let upper = lower.after(1, half);
         heap.states.at(upper).absorb(half).expect("free");
         (heap, upper, half)
     }
 
-    fn search_for(heap: &Buddy, want: Order, last: &LastFailure) -> Outcome {
+    fn search_for(heap: &Buddy, want: Order, last: &LastFailure) -> SearchEnd {
         search(core::iter::once(heap), || heap.version(), want, last)
     }
 
@@ -297,7 +294,7 @@ mod tests {
             assert_eq!((again.rounds, again.steps), (0, 0), "order {want}");
         }
         assert_eq!(search_for(&heap, order(5), &last).rounds, 1, "a smaller one might have been there");
-        heap.publish(upper, half, Lane::FIRST);
+        heap.publish(upper, half, Shard::FIRST);
         assert_eq!(search_for(&heap, half, &last).found, Ok((0, upper)));
     }
 
@@ -305,7 +302,7 @@ mod tests {
     fn a_merge_that_goes_on_voids_the_failure_though_it_publishes_nothing() {
         let (heap, upper, half) = half_in_transit();
         let lower = BlockIndex::new(0);
-        heap.release(lower, Lane::FIRST).expect("it is live");
+        heap.release(lower, Shard::FIRST).expect("it is live");
         let (last, whole) = (LastFailure::new(), order(UNITS.ilog2()));
         for rounds in [1, 0] {
             let failed = search_for(&heap, whole, &last);
@@ -321,7 +318,7 @@ mod tests {
     #[test]
     fn a_failure_is_certain_when_nothing_is_in_transit() {
         let (heap, upper, half) = half_in_transit();
-        heap.publish(upper, half, Lane::FIRST);
+        heap.publish(upper, half, Shard::FIRST);
         // What it finds to tidy would cost another round.
         heap.sweep(None);
         let (last, whole) = (LastFailure::new(), order(UNITS.ilog2()));
@@ -347,7 +344,7 @@ mod tests {
         let words = heap.states.words();
         words.iter().for_each(|word| word.store(0, Ordering::Relaxed));
         for head in [0, 1, 3, 63, 64, 65, 500, 999] {
-            for state in [State::live(Order::ZERO), State::held(Order::ZERO), State::free(Order::ZERO)] {
+            for state in [State::live(Order::ZERO), State::cached(Order::ZERO), State::free(Order::ZERO)] {
                 words[head].store(state.bits(), Ordering::Relaxed);
                 for from in [0, 1, 2, 63, 64, 400, head as u32].into_iter().filter(|from| *from <= head as u32) {
                     assert_eq!(heap.states.skip_inner(from, 1000), head as u32, "from {from}");

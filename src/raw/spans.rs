@@ -7,8 +7,8 @@
 use core::ops::{ControlFlow, Range};
 
 use super::buddy::Buddy;
-use super::lanes::Lane;
 use super::order::{BlockIndex, Order};
+use super::shards::Shard;
 use super::state::{Kind, Node, State};
 use crate::check::check;
 
@@ -17,9 +17,9 @@ impl Buddy {
     /// `None` says only that the stacks did not have a block that large. Lock-free.
     pub fn alloc_span(&self, units: u32, align: Order) -> Option<BlockIndex> {
         let order = Order::covering(units as usize)?.max(align);
-        let lane = Lane::here();
-        let (block, from) = self.take_near(order, State::live(order), lane)?;
-        self.split(block, from, order, lane);
+        let shard = Shard::here();
+        let (block, from) = self.take_near(order, State::live(order), shard)?;
+        self.split(block, from, order, shard);
         self.cut(block, order, units);
         Some(block)
     }
@@ -42,7 +42,7 @@ impl Buddy {
                 let (Node::Idle | Node::Elsewhere) = word.claim(State::live(size));
             }
         }
-        self.publish_range(block.get() + units..block.after(1, order).get(), Lane::here());
+        self.publish_range(block.get() + units..block.after(1, order).get(), Shard::here());
     }
 
     /// Releases a span that the caller owns, and merges it with what is free around it. Lock-free.
@@ -70,7 +70,7 @@ impl Buddy {
     pub fn grow_span(&self, block: BlockIndex, from: u32, to: u32) -> bool {
         let (behind, end) = (block.get() + from, block.get() + to);
         let Some(taken) = self.absorb_stretch(behind, end) else { return false };
-        self.publish_range(end..taken, Lane::here());
+        self.publish_range(end..taken, Shard::here());
         for (part, _) in self.geometry.blocks(Self::span(block, from)) {
             self.states.at(part).withdraw();
         }
@@ -101,8 +101,8 @@ impl Buddy {
             let (block, end) = (BlockIndex::new(start as u32), start as u32 + units);
             match self.absorb_stretch(stretch, end) {
                 Some(taken) => {
-                    self.publish_range(stretch..block.get(), Lane::here());
-                    self.publish_range(end..taken, Lane::here());
+                    self.publish_range(stretch..block.get(), Shard::here());
+                    self.publish_range(end..taken, Shard::here());
                     self.claim_span(block, units);
                     return Some(block);
                 }
@@ -119,7 +119,7 @@ impl Buddy {
         while at < end {
             let next = BlockIndex::new(at);
             let Some(size) = self.absorb_units(next, end - at) else {
-                self.publish_range(start..at, Lane::here());
+                self.publish_range(start..at, Shard::here());
                 return None;
             };
             // Not past the last unit: the whole block is in the heap.
@@ -134,7 +134,7 @@ impl Buddy {
         let seen = self.states.at(block).read();
         let from = (seen.kind() == Kind::Free).then_some(seen.order())?;
         let is_larger = Order::covering(units as usize).is_some_and(|needed| from > needed);
-        let size = if is_larger { self.halve(block, from, Lane::here()) } else { from };
+        let size = if is_larger { self.halve(block, from, Shard::here()) } else { from };
         let is_absorbed = self.states.at(block).absorb(size).is_ok();
         if is_absorbed || size < from {
             // Its node stays behind in a stack.
@@ -166,7 +166,7 @@ impl Buddy {
             let size = if seen.kind() == Kind::Inner { Order::ZERO } else { seen.order() };
             if seen.kind() == Kind::Free && size >= order && self.states.at(block).absorb(size).is_ok() {
                 let next = with(block, size);
-                self.publish(block, size, Lane::here());
+                self.publish(block, size, Shard::here());
                 next?;
             }
             at = block.after(1, size).get();
@@ -206,7 +206,7 @@ impl Buddy {
             self.note_displaced();
             (head, size) = (head.min(buddy), up);
         }
-        self.publish(head, size, Lane::here());
+        self.publish(head, size, Shard::here());
     }
 
     /// The buddy of a block, and the order of both together, if the heap has them.
@@ -222,6 +222,6 @@ impl Buddy {
 
     /// Publishes units that no block was in so far.
     pub fn extend(&self, units: Range<u32>) {
-        self.publish_range(units, Lane::here());
+        self.publish_range(units, Shard::here());
     }
 }

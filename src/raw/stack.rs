@@ -17,19 +17,16 @@
 //! magazine of up to 64 blocks, or a run that was closed, so that 32 bits of tag last for minutes at least.
 
 use super::order::BlockIndex;
-#[cfg(all(loom, feature = "loom"))]
+#[cfg(modelled)]
 use super::order::Geometry;
-#[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "allocator", not(modelled)))]
 use crate::metadata::room;
 use crate::metadata::{Source, Table, Unavailable};
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, model_or};
 
 /// Most bits of a tag: all that the index leaves.
-#[cfg(not(all(loom, feature = "loom")))]
-const TAG_BITS: u32 = 64;
 /// Under loom few, so that a model says how many are needed.
-#[cfg(all(loom, feature = "loom"))]
-const TAG_BITS: u32 = 4;
+const TAG_BITS: u32 = model_or(4, 64);
 
 /// The links of a heap: for each unit, the next one in the stack that its node stands in.
 #[derive(Debug)]
@@ -45,7 +42,7 @@ impl Links {
     /// # Errors
     ///
     /// When there is no memory for them.
-    #[cfg(all(loom, feature = "loom"))]
+    #[cfg(modelled)]
     pub fn new(geometry: &Geometry) -> Result<Self, Unavailable> {
         Self::of(geometry.units(), &mut Source::Global)
     }
@@ -56,7 +53,7 @@ impl Links {
     }
 
     /// The links of so many nodes, and of further ones.
-    #[cfg(any(feature = "allocator", all(loom, feature = "loom")))]
+    #[cfg(any(feature = "allocator", modelled))]
     pub(super) fn in_two(nodes: u32, further: u32, source: &mut Source) -> Result<Self, Unavailable> {
         let index_mask = Self::index_mask(nodes + further);
         Ok(Self { next: source.table_in_two(nodes as usize, further as usize)?, index_mask })
@@ -67,7 +64,7 @@ impl Links {
     }
 
     /// Bytes that those of so many nodes take in an area.
-    #[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
+    #[cfg(all(feature = "allocator", not(modelled)))]
     pub(crate) const fn room(nodes: usize) -> usize {
         room::<AtomicU32>(nodes)
     }
@@ -280,7 +277,7 @@ impl FreeStack {
     }
 
     /// The nodes in the stack, from the top. For a model to look at when its threads are done.
-    #[cfg(all(loom, feature = "loom"))]
+    #[cfg(modelled)]
     pub fn nodes<'a>(&self, links: &'a Links) -> impl Iterator<Item = BlockIndex> + use<'a> {
         let end = links.end();
         let node = move |link: u32| (link != end).then(|| BlockIndex::new(link));

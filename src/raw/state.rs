@@ -3,15 +3,15 @@
 //! | bits | meaning |
 //! |---|---|
 //! | 0–4 | order of the block that begins here |
-//! | 5–6 | kind: 0 `Inner`, 1 `Free`, 2 `Held`, 3 `Live` |
+//! | 5–6 | kind: 0 `Inner`, 1 `Free`, 2 `Cached`, 3 `Live` |
 //! | 7 | `Listed`: this unit's node is in use |
-//! | 8–15 | *home* of a `Live` block: which cache handed it out, 0 for none |
+//! | 8–15 | *owner* of a `Live` block: which cache handed it out, 0 for none |
 //!
 //! | kind | who may change the state |
 //! |---|---|
 //! | `Inner` | no block begins here, or one *in transit* does: only the thread that has it in hand, by publishing |
 //! | `Free` | anyone, by compare-exchange; the winner owns the block |
-//! | `Held` | the cache that holds the block |
+//! | `Cached` | the cache that holds the block |
 //! | `Live` | whoever releases or resizes the block, by compare-exchange |
 //!
 //! `Listed` is ownership of the unit's *node* (its link): set means that the unit stands in exactly one free stack or
@@ -19,9 +19,9 @@
 //! block is that thread's; only the thread with the node in hand clears it. `Free` implies `Listed`.
 //!
 //! Every change goes by compare-exchange or swap, because the node's holder may clear `Listed` at any time; but for a block
-//! that is `Held` or in transit with its node idle, which nobody but its owner may change.
+//! that is `Cached` or in transit with its node idle, which nobody but its owner may change.
 //!
-//! The home is a hint: it tells a release whose block it has in the very word that it must read anyway. So the state of
+//! The owner is a hint: it tells a release whose block it has in the very word that it must read anyway. So the state of
 //! a thread's own block is one value that is known beforehand but for the order.
 
 use super::order::Order;
@@ -32,11 +32,11 @@ pub(super) const ORDER: u16 = 0b0001_1111;
 pub(super) const KIND: u16 = 0b0110_0000;
 const KIND_SHIFT: u32 = KIND.trailing_zeros();
 const LISTED: u16 = 0b1000_0000;
-const HOME: u16 = 0xff00;
-const HOME_SHIFT: u32 = HOME.trailing_zeros();
+const OWNER: u16 = 0xff00;
+const OWNER_SHIFT: u32 = OWNER.trailing_zeros();
 
-const _: () = assert!(ORDER | KIND | LISTED | HOME == u16::MAX && ORDER & KIND == 0);
-const _: () = assert!(LISTED & (ORDER | KIND) == 0 && HOME & (ORDER | KIND | LISTED) == 0);
+const _: () = assert!(ORDER | KIND | LISTED | OWNER == u16::MAX && ORDER & KIND == 0);
+const _: () = assert!(LISTED & (ORDER | KIND) == 0 && OWNER & (ORDER | KIND | LISTED) == 0);
 const _: () = assert!(Order::COUNT <= ORDER as usize + 1);
 
 /// What the unit is the head of.
@@ -47,7 +47,7 @@ pub enum Kind {
     /// A block that anyone may take.
     Free,
     /// A block in a cache.
-    Held,
+    Cached,
     /// A block with the user.
     Live,
 }
@@ -64,9 +64,9 @@ pub enum Node {
 
 /// The cache that a `Live` block was handed out by, as far as eight bits can tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Home(u8);
+pub struct Owner(u8);
 
-impl Home {
+impl Owner {
     /// No cache, or one that has no code.
     pub const NONE: Self = Self(0);
 
@@ -100,16 +100,16 @@ impl State {
         Self((kind as u16) << KIND_SHIFT | order.get() as u16)
     }
 
-    /// A `Live` block of `order` without a home, its node idle.
+    /// A `Live` block of `order` without a owner, its node idle.
     #[inline]
     pub const fn live(order: Order) -> Self {
         Self::with(Kind::Live, order)
     }
 
-    /// A `Live` block of the smallest order that `home` handed out, its node idle.
+    /// A `Live` block of the smallest order that `owner` handed out, its node idle.
     #[inline]
-    pub const fn live_from(home: Home) -> Self {
-        Self(Self::live(Order::ZERO).0 | (home.0 as u16) << HOME_SHIFT)
+    pub const fn live_from(owner: Owner) -> Self {
+        Self(Self::live(Order::ZERO).0 | (owner.0 as u16) << OWNER_SHIFT)
     }
 
     /// The same for a block of `order`, if this one is of the smallest.
@@ -136,10 +136,10 @@ impl State {
         Order::new((self.0 ^ model.0) as u32)
     }
 
-    /// A `Held` block of `order`, its node idle.
+    /// A `Cached` block of `order`, its node idle.
     #[inline]
-    pub const fn held(order: Order) -> Self {
-        Self::with(Kind::Held, order)
+    pub const fn cached(order: Order) -> Self {
+        Self::with(Kind::Cached, order)
     }
 
     /// A `Free` block of `order`, its node, by the rule, in use.
@@ -154,7 +154,7 @@ impl State {
         match (self.0 & KIND) >> KIND_SHIFT {
             0 => Kind::Inner,
             1 => Kind::Free,
-            2 => Kind::Held,
+            2 => Kind::Cached,
             _ => Kind::Live,
         }
     }
@@ -183,8 +183,8 @@ impl State {
 
     /// The cache that handed this block out.
     #[inline]
-    pub const fn home(self) -> Home {
-        Home((self.0 >> HOME_SHIFT) as u8)
+    pub const fn owner(self) -> Owner {
+        Owner((self.0 >> OWNER_SHIFT) as u8)
     }
 
     /// Is this, where the lower buddy of a free block of `order` begins, a reason to look at the two more closely? Not if a
@@ -225,13 +225,13 @@ impl StateWord<'_> {
         State(self.0.load(Ordering::Relaxed))
     }
 
-    /// In transit or `Held` → `Free(order)`. The caller owns the block.
+    /// In transit or `Cached` → `Free(order)`. The caller owns the block.
     #[inline]
     pub fn publish(self, order: Order) -> Node {
         // Acquire: pairs with the Release in `unlist`; whoever pushes the node writes its link after the one that had it has
         // read it. Only the owner sets `Listed`.
         let seen = State(self.0.load(Ordering::Acquire));
-        check!(matches!(seen.kind(), Kind::Inner | Kind::Held), "only its owner publishes a block");
+        check!(matches!(seen.kind(), Kind::Inner | Kind::Cached), "only its owner publishes a block");
         let free = State::free(order);
         if !seen.is_listed() {
             // Release: pairs with the Acquire in `take`; makes what the last owner wrote to the block visible to the next one.
@@ -245,7 +245,7 @@ impl StateWord<'_> {
         if old.is_listed() { Node::Elsewhere } else { Node::Idle }
     }
 
-    /// `Free` → `to`, `Live` or `Held`, by the thread that has the node in hand, which becomes idle. The winner owns the
+    /// `Free` → `to`, `Live` or `Cached`, by the thread that has the node in hand, which becomes idle. The winner owns the
     /// block.
     ///
     /// # Errors
@@ -289,7 +289,7 @@ impl StateWord<'_> {
         Ok(if seen.is_listed() { Node::Elsewhere } else { Node::Idle })
     }
 
-    /// `Live` → `Held`, both of `order`: a release into a cache. Only for a block whose node is idle, so that its owner is the
+    /// `Live` → `Cached`, both of `order`: a release into a cache. Only for a block whose node is idle, so that its owner is the
     /// only one who may change it from now on.
     ///
     /// # Errors
@@ -298,19 +298,19 @@ impl StateWord<'_> {
     #[inline]
     pub fn hold(self, seen: State, order: Order) -> Result<(), State> {
         check!(seen.kind() == Kind::Live && !seen.is_listed() && seen.order() == order);
-        self.change(seen, State::held(order))
+        self.change(seen, State::cached(order))
     }
 
-    /// `Held` → `live`, by the cache that has it, its node idle.
+    /// `Cached` → `live`, by the cache that has it, its node idle.
     #[inline]
     pub fn hand_out(self, live: State) {
         // Release: pairs with the Acquire in `read` and in `change`; whoever sees the block live sees what came before it.
-        // A plain store: nobody else writes here while the block is `Held` and its node idle.
+        // A plain store: nobody else writes here while the block is `Cached` and its node idle.
         self.0.store(live.0, Ordering::Release);
     }
 
     /// `Live` → `Inner`, by the owner of the block, who has it in transit then. Its node stays where it is.
-    #[cfg(any(feature = "allocator", all(loom, feature = "loom")))]
+    #[cfg(any(feature = "allocator", modelled))]
     pub fn withdraw(self) {
         // Release: pairs with the Acquire in `read`; whoever sees the block gone sees what came before. The node's holder may clear
         // `Listed` meanwhile, so this must keep what is there.
@@ -379,7 +379,7 @@ impl StateWord<'_> {
         self.change(seen, seen.resized(order))
     }
 
-    /// In transit → `to`, `Live` or `Held`. The caller owns the block, as a part of one that it took. Tells whether its
+    /// In transit → `to`, `Live` or `Cached`. The caller owns the block, as a part of one that it took. Tells whether its
     /// node is idle.
     #[inline]
     pub fn claim(self, to: State) -> Node {
@@ -425,17 +425,17 @@ mod tests {
             assert_eq!(live.keeping_node_of(free).order(), order);
             assert!(live.keeping_node_of(free).is_listed());
         }
-        let mine = State::live_from(Home::of(200));
+        let mine = State::live_from(Owner::of(200));
         for order in Order::ZERO.through(Order::MAX) {
             let live = mine.of_order(order);
-            assert_eq!((live.kind(), live.order(), live.home().cache()), (Kind::Live, order, Some(200)));
+            assert_eq!((live.kind(), live.order(), live.owner().cache()), (Kind::Live, order, Some(200)));
             assert_eq!(live.order_if_like(mine), Some(order));
             assert_eq!(mine.resized(order), live);
-            for other in [State::live(order), State::held(order), State::free(order), State(live.0 | LISTED)] {
+            for other in [State::live(order), State::cached(order), State::free(order), State(live.0 | LISTED)] {
                 assert_eq!(other.order_if_like(mine), None);
             }
         }
-        assert_eq!((Home::of(254).cache(), Home::of(255)), (Some(254), Home::NONE));
+        assert_eq!((Owner::of(254).cache(), Owner::of(255)), (Some(254), Owner::NONE));
         assert_eq!(State(0).kind(), Kind::Inner);
         assert_eq!(State(LISTED).kind(), Kind::Inner);
     }

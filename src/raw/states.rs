@@ -3,21 +3,15 @@
 use super::order::{BlockIndex, Geometry, Order};
 use super::state::{KIND, Kind, ORDER, State, StateWord};
 use crate::metadata::{Source, Table, Unavailable};
-use crate::sync::{AtomicU16, Ordering};
+use crate::sync::{AtomicU16, Ordering, model_or};
 
 /// Blocks that are looked at together: their states, if they are single units, fill two cache lines.
-#[cfg(not(all(loom, feature = "loom")))]
-const RUN: usize = 64;
 /// Under loom few: no model has more units.
-#[cfg(all(loom, feature = "loom"))]
-const RUN: usize = 4;
+const RUN: usize = model_or(4, 64);
 
 /// After so many of them a look that is in vain ends.
-#[cfg(not(all(loom, feature = "loom")))]
-const GROUP: usize = 16;
 /// Under loom all of them.
-#[cfg(all(loom, feature = "loom"))]
-const GROUP: usize = 4;
+const GROUP: usize = model_or(4, 16);
 
 /// Units of a stretch, and how many of them are walked through side by side. Under loom the same: no model has so many.
 const STRETCH: usize = 1024;
@@ -152,7 +146,7 @@ const FREE_UNITS: [u32; (KIND | ORDER) as usize + 1] = {
         units[bits] = match state.kind() {
             Kind::Inner => 1 << 31,
             Kind::Free => state.order().units(),
-            Kind::Held | Kind::Live => 0,
+            Kind::Cached | Kind::Live => 0,
         };
         bits += 1;
     }
@@ -245,9 +239,9 @@ fn quiet(words: &[AtomicU16], shift: u32, order: Order, in_pairs: bool) -> Optio
     Some((free_in_lanes.wrapping_mul(LOWEST) >> 48) as u32)
 }
 
-#[cfg(all(test, not(all(loom, feature = "loom"))))]
+#[cfg(all(test, not(modelled)))]
 mod tests {
-    use super::super::state::Home;
+    use super::super::state::Owner;
     use super::*;
 
     /// The states of a run of blocks of `order`, and what a look at them must say.
@@ -264,9 +258,9 @@ mod tests {
     fn a_run_is_quiet_only_if_each_block_is() {
         for order in [0, 1, 3].map(|order| Order::new(order).expect("an order")) {
             let up = order.up().expect("an order");
-            let live = State::live_from(Home::of(200)).of_order(order);
+            let live = State::live_from(Owner::of(200)).of_order(order);
             assert_eq!(look(order, true, |_| live), Some(0));
-            assert_eq!(look(order, true, |_| State::held(order)), Some(0));
+            assert_eq!(look(order, true, |_| State::cached(order)), Some(0));
             assert_eq!(look(order, false, |_| State::free(order)), Some(RUN as u32));
             assert_eq!(look(order, true, |_| State::free(order)), None);
             for odd in 0..RUN {

@@ -1,11 +1,11 @@
 //! Figures of a pool at one moment: what they are, and how they are counted.
 
-#[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "allocator", not(modelled)))]
 mod allocator;
 mod figures;
 #[cfg(feature = "metrics")]
 mod record;
-#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "std", not(modelled)))]
 mod sweeper;
 mod text;
 #[cfg(feature = "serde")]
@@ -14,14 +14,14 @@ mod wire;
 use core::ops::{Index, IndexMut};
 
 use crate::cache::Served;
-use crate::heap::{Heap, HeapId};
+use crate::heaps::{Heap, HeapId};
 use crate::raw::{Coalescer, Kind, Order};
 
-#[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "allocator", not(modelled)))]
 pub use allocator::AllocatorStats;
 #[cfg(feature = "metrics")]
 pub use record::describe_metrics;
-#[cfg(all(feature = "std", not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "std", not(modelled)))]
 pub use sweeper::SweeperStats;
 
 /// How many blocks of one size there are.
@@ -125,7 +125,7 @@ impl HeapStats {
                     free += bytes;
                     coalescer.free(block, seen.order());
                 }
-                Kind::Held => {
+                Kind::Cached => {
                     of_order.cached += 1;
                     cached += bytes;
                 }
@@ -188,7 +188,7 @@ fn external_fragmentation(largest_free: usize, free: usize) -> f64 {
 /// otherwise what they did. A cache counts what it serves at no cost, and what its thread does past it. The pool counts what is done without a
 /// cache: by a thread whose cache another one is draining, that is about to exit, is one of more than 4 096 at a time, or has no memory
 /// for a cache; and by all threads where the pool is too small for caches. Two kinds of pools count no allocations and no releases, since
-/// each would be a write to memory that threads share: those that are [configured](crate::Builder::thread_cache) without caches, and
+/// each would be a write to memory that threads share: those that are [configured](crate::PoolBuilder::thread_cache) without caches, and
 /// all without the feature `std`.
 ///
 /// To print one is to get a page for a person; [`log_line`](Self::log_line) is for logs.

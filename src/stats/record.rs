@@ -143,7 +143,7 @@ impl HeapStats {
     ///
     /// ```
     /// let pool = mempool::MemoryPool::new();
-    /// for heap in pool.heaps() {
+    /// for heap in pool.heap_stats() {
     ///     heap.record(&[("pool", "frames")]);
     /// }
     /// ```
@@ -165,9 +165,9 @@ pub fn describe_metrics() {
         describe::<PoolStats>(recorder);
         recorder.describe_gauge(BLOCKS.0.into(), Some(Unit::Count), BLOCKS.1.into());
         describe::<HeapStats>(recorder);
-        #[cfg(all(feature = "allocator", not(all(loom, feature = "loom"))))]
+        #[cfg(all(feature = "allocator", not(modelled)))]
         describe::<super::AllocatorStats>(recorder);
-        #[cfg(not(all(loom, feature = "loom")))]
+        #[cfg(not(modelled))]
         describe::<super::SweeperStats>(recorder);
     });
 }

@@ -18,7 +18,7 @@ pub struct SweeperStats {
     /// Passes before their time, because an allocation had to sweep by itself.
     pub early: u64,
     /// Times that it came through all heaps of a pool, or through an allocator; those count in which nothing was left to do.
-    pub rounds: u64,
+    pub cycles: u64,
     /// Pairs of buddies that it merged.
     pub merges: u64,
     /// Bytes that it gave back to the operating system.
@@ -38,10 +38,10 @@ impl Figures for SweeperStats {
                 Total(|of| of.early),
             ),
             Figure::new(
-                "heapmaster_sweeper_rounds_total",
-                "rounds",
+                "heapmaster_sweeper_cycles_total",
+                "cycles",
                 "Times that a sweeper came through a pool or an allocator.",
-                Total(|of| of.rounds),
+                Total(|of| of.cycles),
             ),
             Figure::new(
                 "heapmaster_sweeper_merges_total",
@@ -84,7 +84,7 @@ impl SweeperStats {
     /// |---|---|
     /// | `heapmaster_sweeper_passes_total` | passes |
     /// | `heapmaster_sweeper_early_passes_total` | of these, because an allocation had to sweep by itself |
-    /// | `heapmaster_sweeper_rounds_total` | times that it came through a pool or an allocator |
+    /// | `heapmaster_sweeper_cycles_total` | times that it came through a pool or an allocator |
     /// | `heapmaster_sweeper_merges_total` | pairs of buddies that it merged |
     /// | `heapmaster_sweeper_trimmed_bytes_total` | bytes that it gave back to the operating system |
     ///

@@ -9,7 +9,7 @@ use std::thread;
 
 use super::run::{Block, Blocks, Fault, Found, Operation, World};
 use crate::PoolAllocator;
-use crate::raw::runs::{Discards, Round};
+use crate::raw::slabs::{Cycle, Discards};
 
 const PAGE: usize = 4096;
 const UNIT: usize = 64;
@@ -169,9 +169,9 @@ fn realloc<const CHECKED: bool, const SIZE: usize>(allocator: &Allocator<CHECKED
 }
 
 fn rounds<const CHECKED: bool>(allocator: &Allocator<CHECKED>, blocks: Vec<Block>) -> Vec<Block> {
-    let mut round = Round::default();
+    let mut round = Cycle::default();
     for discards in [Discards::Nothing, Discards::Old, Discards::All] {
-        while !allocator.0.sweep_piece(&mut round, 64, || discards).0.is_last {}
+        while !allocator.0.sweep_step(&mut round, 64, || discards).0.is_last {}
     }
     blocks
 }

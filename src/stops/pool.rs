@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use super::run::{Block, Blocks, Fault, Found, Operation, World};
-use crate::pool::Round;
+use crate::pool::Cycle;
 use crate::{HeapId, MemoryPool};
 
 const UNIT: usize = 64;
@@ -132,7 +132,7 @@ impl World for Pool {
         }
         found.operation("largest_free_block", MOST_STEPS, || pool.largest_free_block());
         found.operation("stats", MOST_STEPS, || pool.stats());
-        found.operation("heaps", MOST_STEPS, || pool.heaps().count());
+        found.operation("heaps", MOST_STEPS, || pool.heap_stats().count());
         found.operation("heap_map", MOST_STEPS, || pool.heap_map().count());
         found.operation("heap_of", MOST_STEPS, || pool.heap_of(non_null(BASES[1])));
         found.operation("block_size", MOST_STEPS, || _ = pool.block_size(non_null(BASES[1])));
@@ -163,7 +163,7 @@ impl World for Pool {
     fn finish(&self, found: &mut Found) {
         let pool = &self.pool;
         pool.sweep();
-        let more = pool.heaps().map(|heap| heap.heap).filter(|heap| ![self.first, self.second()].contains(heap));
+        let more = pool.heap_stats().map(|heap| heap.heap).filter(|heap| ![self.first, self.second()].contains(heap));
         for heap in more.collect::<Vec<_>>() {
             let removed = pool.remove_heap(heap);
             found.demand(Fault::Refused, removed.is_ok(), || format!("at last {removed:?}"));
@@ -253,9 +253,9 @@ fn resize<const SIZE: usize>(pool: &Pool, mut blocks: Vec<Block>) -> Vec<Block> 
     blocks
 }
 
-fn sweep_pieces(pool: &Pool, blocks: Vec<Block>) -> Vec<Block> {
-    let mut round = Round::default();
-    while !pool.pool.sweep_piece(&mut round, 1 << 10, &|| false).is_last {}
+fn sweep_steps(pool: &Pool, blocks: Vec<Block>) -> Vec<Block> {
+    let mut round = Cycle::default();
+    while !pool.pool.sweep_step(&mut round, 1 << 10, &|| false).is_last {}
     blocks
 }
 
@@ -319,14 +319,14 @@ pub fn operations() -> Vec<Operation<Pool>> {
             pool.pool.sweep();
             blocks
         }),
-        operation("a sweeper's round", crumbs::<1024>, sweep_pieces),
-        operation("a sweeper's round, of what a gone thread left", left, sweep_pieces),
+        operation("a sweeper's round", crumbs::<1024>, sweep_steps),
+        operation("a sweeper's round, of what a gone thread left", left, sweep_steps),
         operation("stats", scattered, |pool, blocks| {
             pool.pool.stats();
             blocks
         }),
         operation("heaps", scattered, |pool, blocks| {
-            pool.pool.heaps().count();
+            pool.pool.heap_stats().count();
             blocks
         }),
         operation("heap_map", scattered, |pool, blocks| {

@@ -17,7 +17,7 @@ use crate::sync::{AtomicU8, AtomicU64, Condvar, Mutex, MutexGuard, Ordering, Poi
 
 /// What the thread shares with who started it.
 #[derive(Default)]
-pub(super) struct Shared {
+pub(super) struct Control {
     messages: Mutex<Messages>,
     /// Told when the thread is to stop, or has a message.
     told: Condvar,
@@ -28,7 +28,7 @@ pub(super) struct Shared {
     /// Passes that are over; changed under the lock.
     passes: AtomicU64,
     pub early: AtomicU64,
-    pub rounds: AtomicU64,
+    pub cycles: AtomicU64,
     pub merges: AtomicU64,
     pub trimmed: AtomicU64,
 }
@@ -47,7 +47,7 @@ pub(super) struct Messages {
 }
 
 /// For those who have the sweeper.
-impl Shared {
+impl Control {
     pub fn new(added: Vec<Box<dyn Target>>) -> Self {
         Self { messages: Mutex::new(Messages { added, ..Messages::default() }), ..Self::default() }
     }
@@ -84,14 +84,14 @@ impl Shared {
     pub fn stats(&self) -> SweeperStats {
         // Relaxed: statistics.
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let Self { passes, early, rounds, merges, trimmed, .. } = self;
-        let [passes, early, rounds, merges, trimmed] = [passes, early, rounds, merges, trimmed].map(read);
-        SweeperStats { passes, early, rounds, merges, trimmed }
+        let Self { passes, early, cycles, merges, trimmed, .. } = self;
+        let [passes, early, cycles, merges, trimmed] = [passes, early, cycles, merges, trimmed].map(read);
+        SweeperStats { passes, early, cycles, merges, trimmed }
     }
 }
 
 /// For the thread.
-impl Shared {
+impl Control {
     /// A pass begins; what was added. Who tells something from now on tells the next pass.
     pub fn begin_pass(&self) -> Vec<Box<dyn Target>> {
         let mut messages = self.lock();
@@ -134,7 +134,7 @@ impl Shared {
     }
 }
 
-impl Shared {
+impl Control {
     fn lock(&self) -> MutexGuard<'_, Messages> {
         // Nothing panics that holds it.
         self.messages.lock().unwrap_or_else(PoisonError::into_inner)

@@ -6,14 +6,14 @@ use core::ops::Deref;
 use core::ptr;
 
 use super::Settings;
-use crate::pool::{MemoryPool, Round};
+use crate::pool::{Cycle, MemoryPool};
 use crate::sync::current;
 use crate::wakers::Seat;
 
 #[cfg(feature = "allocator")]
 pub(super) use of_allocator::OfAllocator;
 
-/// Something to be swept in pieces.
+/// Something to be swept in steps.
 pub(super) trait Target: Send {
     /// The calling thread sweeps it from now on. `early`: it wants to be woken.
     fn enter(&mut self, early: bool);
@@ -30,25 +30,25 @@ pub(super) trait Target: Send {
     /// A pass begins here. `None`: it is gone.
     fn begin_pass(&mut self, settings: &Settings) -> Option<()>;
 
-    /// The next piece of its round, of so many units at most; soon after `stop` says so, it ends. `None`: it is gone.
-    fn sweep_piece(&mut self, units: u32, stop: &dyn Fn() -> bool) -> Option<Piece>;
+    /// The next step of its cycle, of so many units at most; soon after `stop` says so, it ends. `None`: it is gone.
+    fn sweep_step(&mut self, units: u32, stop: &dyn Fn() -> bool) -> Option<Step>;
 }
 
-/// What a piece was.
-pub(super) struct Piece {
+/// What a step was.
+pub(super) struct Step {
     /// Units that it passed over.
     pub units: u32,
     /// Pairs of buddies that it merged.
     pub merges: u64,
     /// Bytes that it gave back to the operating system.
     pub trimmed: u64,
-    /// The round is over; the next piece begins another one.
+    /// The cycle is over; the next step begins another one.
     pub is_last: bool,
 }
 
 /// Where a pool is.
 pub(super) enum Source {
-    Shared(Box<dyn Deref<Target = MemoryPool> + Send>),
+    Control(Box<dyn Deref<Target = MemoryPool> + Send>),
     Weak(Weak<MemoryPool>),
 }
 
@@ -56,26 +56,26 @@ impl Source {
     /// Does something with the pool, if it is still there.
     fn with<R>(&self, run: impl FnOnce(&MemoryPool) -> R) -> Option<R> {
         match self {
-            Self::Shared(pool) => Some(run(pool)),
+            Self::Control(pool) => Some(run(pool)),
             Self::Weak(pool) => pool.upgrade().map(|pool| run(&pool)),
         }
     }
 }
 
-/// A round, and where what it goes through is: a `Deref` may yield something else each time. The pieces of one pass may even be of several
+/// A cycle, and where what it goes through is: a `Deref` may yield something else each time. The steps of one pass may even be of several
 /// pools; each does what is so far behind in its own.
 #[derive(Default)]
-struct RoundOf<R> {
-    round: R,
+struct CycleOf<R> {
+    cycle: R,
     of: usize,
 }
 
-impl<R: Default> RoundOf<R> {
-    /// The round goes on, if it is one of this.
+impl<R: Default> CycleOf<R> {
+    /// The cycle goes on, if it is one of this.
     fn go_on<T>(&mut self, of: &T) {
         let of = ptr::from_ref(of).addr();
         if self.of != of {
-            *self = Self { round: R::default(), of };
+            *self = Self { cycle: R::default(), of };
         }
     }
 }
@@ -83,7 +83,7 @@ impl<R: Default> RoundOf<R> {
 /// A pool that is swept.
 pub(super) struct OfPool {
     source: Source,
-    round: RoundOf<Round>,
+    cycle: CycleOf<Cycle>,
     /// What wakes this thread; `None`, if nothing shall, or there was no memory for it.
     seat: Option<Seat>,
     /// How many times allocations have called by the time that the last pass looked.
@@ -92,7 +92,7 @@ pub(super) struct OfPool {
 
 impl OfPool {
     pub fn new(source: Source) -> Self {
-        Self { source, round: RoundOf::default(), seat: None, calls: 0 }
+        Self { source, cycle: CycleOf::default(), seat: None, calls: 0 }
     }
 }
 
@@ -118,17 +118,17 @@ impl Target for OfPool {
     }
 
     fn begin_pass(&mut self, _: &Settings) -> Option<()> {
-        let Self { source, round, .. } = self;
+        let Self { source, cycle, .. } = self;
         self.calls = source.with(|pool| {
-            round.go_on(pool);
+            cycle.go_on(pool);
             pool.wakers.calls()
         })?;
         Some(())
     }
 
-    fn sweep_piece(&mut self, units: u32, stop: &dyn Fn() -> bool) -> Option<Piece> {
-        let piece = self.source.with(|pool| pool.sweep_piece(&mut self.round.round, units, stop))?;
-        Some(Piece { units: piece.units, merges: piece.merges, trimmed: 0, is_last: piece.is_last })
+    fn sweep_step(&mut self, units: u32, stop: &dyn Fn() -> bool) -> Option<Step> {
+        let step = self.source.with(|pool| pool.sweep_step(&mut self.cycle.cycle, units, stop))?;
+        Some(Step { units: step.units, merges: step.merges, trimmed: 0, is_last: step.is_last })
     }
 }
 
@@ -140,14 +140,14 @@ mod of_allocator {
 
     use super::*;
     use crate::allocator::PoolAllocator;
-    use crate::raw::runs::{Discards, Round};
+    use crate::raw::slabs::{Cycle, Discards};
 
     /// An allocator that is swept.
     pub struct OfAllocator {
         source: Box<dyn Deref<Target = PoolAllocator> + Send>,
-        round: RoundOf<Round>,
+        cycle: CycleOf<Cycle>,
         trim_after: Option<Duration>,
-        /// When a round was done that looked which pages were free.
+        /// When a cycle was done that looked which pages were free.
         looked: Option<Instant>,
         /// Does the one that has begun?
         looks: bool,
@@ -158,12 +158,12 @@ mod of_allocator {
 
     impl OfAllocator {
         pub fn new(source: Box<dyn Deref<Target = PoolAllocator> + Send>) -> Self {
-            let round = RoundOf::default();
-            Self { source, round, trim_after: None, looked: None, looks: false, seat: None, calls: 0 }
+            let cycle = CycleOf::default();
+            Self { source, cycle, trim_after: None, looked: None, looks: false, seat: None, calls: 0 }
         }
     }
 
-    /// What a round that begins now gives back: if it is so much later than the end of the last one that looked, what that one has seen
+    /// What a cycle that begins now gives back: if it is so much later than the end of the last one that looked, what that one has seen
     /// free, and what has been so since.
     fn discards(trim_after: Option<Duration>, looked: Option<Instant>) -> Discards {
         match trim_after {
@@ -197,22 +197,22 @@ mod of_allocator {
         fn begin_pass(&mut self, settings: &Settings) -> Option<()> {
             self.trim_after = settings.trim_after;
             let allocator = &**self.source;
-            self.round.go_on(allocator);
+            self.cycle.go_on(allocator);
             self.calls = allocator.wakers.calls();
             Some(())
         }
 
-        fn sweep_piece(&mut self, units: u32, _: &dyn Fn() -> bool) -> Option<Piece> {
-            let Self { source, round, trim_after, looked, looks, .. } = self;
-            let (piece, trimmed) = source.sweep_piece(&mut round.round, units, || {
+        fn sweep_step(&mut self, units: u32, _: &dyn Fn() -> bool) -> Option<Step> {
+            let Self { source, cycle, trim_after, looked, looks, .. } = self;
+            let (step, trimmed) = source.sweep_step(&mut cycle.cycle, units, || {
                 let discards = discards(*trim_after, *looked);
                 *looks = discards == Discards::Old;
                 discards
             });
-            if piece.is_last && *looks {
+            if step.is_last && *looks {
                 (*looked, *looks) = (Some(Instant::now()), false);
             }
-            Some(Piece { units: piece.pages, merges: piece.merges, trimmed: trimmed as u64, is_last: piece.is_last })
+            Some(Step { units: step.pages, merges: step.merges, trimmed: trimmed as u64, is_last: step.is_last })
         }
     }
 }

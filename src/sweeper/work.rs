@@ -7,11 +7,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use std::time::{Duration, Instant};
 
-use super::shared::Shared;
+use super::shared::Control;
 use super::{Budget, Settings, Target};
 use crate::sync::{Ordering, park, park_timeout};
 
-/// Units of a piece, between two of which a sweeper looks whether it is to stop: at most a few tenths of a millisecond.
+/// Units of a step, between two of which a sweeper looks whether it is to stop: at most a few tenths of a millisecond.
 const PIECE: u32 = 1 << 14;
 
 /// Bytes of a state word.
@@ -23,7 +23,7 @@ const LEAST_PAUSE: Duration = Duration::from_millis(1);
 /// The thread's side.
 pub(super) struct Work {
     settings: Settings,
-    shared: Arc<Shared>,
+    shared: Arc<Control>,
     targets: Vec<Box<dyn Target>>,
     /// The target to begin the next pass with.
     next: usize,
@@ -37,7 +37,7 @@ struct Left {
 }
 
 impl Work {
-    pub(super) fn new(settings: Settings, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(settings: Settings, shared: Arc<Control>) -> Self {
         Self { settings, shared, targets: Vec::new(), next: 0 }
     }
 
@@ -88,23 +88,23 @@ impl Work {
         }
     }
 
-    /// Goes on with the round of a target. True: it is over; false: the budget is, or the thread is to stop. `None`: the target is gone.
+    /// Goes on with the cycle of a target. True: it is over; false: the budget is, or the thread is to stop. `None`: the target is gone.
     fn sweep(&mut self, place: usize, left: &mut Left) -> Option<bool> {
         let target = &mut self.targets[place];
-        // Before the pieces, so that a call that comes meanwhile gets another pass.
+        // Before the steps, so that a call that comes meanwhile gets another pass.
         target.begin_pass(&self.settings)?;
         loop {
             if left.is_over() || self.shared.is_stopped() {
                 return Some(false);
             }
             let units = left.units.min(PIECE as usize) as u32;
-            let piece = target.sweep_piece(units, &|| self.shared.is_stopped())?;
-            left.spend(piece.units);
+            let step = target.sweep_step(units, &|| self.shared.is_stopped())?;
+            left.spend(step.units);
             // Relaxed, both: statistics.
-            self.shared.merges.fetch_add(piece.merges, Ordering::Relaxed);
-            self.shared.trimmed.fetch_add(piece.trimmed, Ordering::Relaxed);
-            if piece.is_last {
-                self.shared.rounds.fetch_add(1, Ordering::Relaxed);
+            self.shared.merges.fetch_add(step.merges, Ordering::Relaxed);
+            self.shared.trimmed.fetch_add(step.trimmed, Ordering::Relaxed);
+            if step.is_last {
+                self.shared.cycles.fetch_add(1, Ordering::Relaxed);
                 return Some(true);
             }
         }
@@ -136,7 +136,7 @@ impl Work {
 }
 
 /// Says at its end that the thread has ended.
-struct Over(Arc<Shared>);
+struct Over(Arc<Control>);
 
 impl Drop for Over {
     fn drop(&mut self) {
@@ -152,7 +152,7 @@ fn left_until(then: Option<Instant>) -> Option<Duration> {
 impl Left {
     fn new(budget: Budget, begun: Instant) -> Self {
         match budget {
-            // Not less than a unit: a piece has some.
+            // Not less than a unit: a step has some.
             Budget::Bytes(bytes) => Self { is_begun: false, units: (bytes / STATE).max(1), deadline: None },
             Budget::Time(time) => Self { is_begun: false, units: usize::MAX, deadline: begun.checked_add(time) },
         }

@@ -27,7 +27,7 @@ pub struct History<'a> {
 
 impl<'a> History<'a> {
     pub fn new(pool: &'a MemoryPool, largest: usize, pile: &'a Mutex<Vec<usize>>, random: Random) -> Self {
-        let heaps = pool.heaps().map(|heap| heap.heap).collect();
+        let heaps = pool.heap_stats().map(|heap| heap.heap).collect();
         Self { pool, heaps, largest, pile, random, live: Vec::new() }
     }
 

@@ -5,7 +5,7 @@ use std::alloc::Layout;
 use std::ptr::NonNull;
 
 use mempool::{
-    AllocError, Block, BlockState, Builder, HeapId, MemoryPool, OrderStats, ReleaseBatchError, ReleaseError,
+    AllocError, Block, BlockState, HeapId, MemoryPool, OrderStats, PoolBuilder, ReleaseBatchError, ReleaseError,
     ResizeError,
 };
 
@@ -58,7 +58,7 @@ impl Lockstep {
         Self::with(min_block, max_block, MemoryPool::builder().thread_cache(0))
     }
 
-    pub fn with(min_block: usize, max_block: Option<usize>, builder: Builder) -> Self {
+    pub fn with(min_block: usize, max_block: Option<usize>, builder: PoolBuilder) -> Self {
         let builder = builder.min_block(min_block);
         let builder = max_block.map_or(builder.clone(), |max| builder.max_block(max));
         Self { pool: builder.build().expect("the sizes are valid"), oracle: Oracle::new(min_block, max_block) }

@@ -8,9 +8,9 @@ use core::ptr;
 use std::sync::Barrier;
 use std::thread;
 
-use super::Shared;
+use super::Backend;
 use crate::allocator::PoolAllocator;
-use crate::raw::Lane;
+use crate::raw::Shard;
 
 const LAYOUT: Layout = Layout::new::<[u64; 8]>();
 const CLASS: usize = 3;
@@ -40,24 +40,24 @@ fn only_magazines_of_others_go_to_depots() {
     let allocator = &PoolAllocator::builder().checked(false).on_demand(usize::MAX);
     let mine = alloc(allocator, BLOCKS);
     let gate = Barrier::new(THREADS);
-    // So many at the same moment are not all in the lane of this one.
+    // So many at the same moment are not all in the shard of this one.
     let blocks_of_others = thread::scope(|scope| {
         let alloc = || {
             let blocks = alloc(allocator, BLOCKS);
             gate.wait();
-            (Lane::here(), blocks)
+            (Shard::here(), blocks)
         };
         let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(alloc)).collect();
         threads.into_iter().map(|thread| thread.join().expect("it does not panic")).collect::<Vec<_>>()
     });
-    let Shared { depots, slab, .. } = allocator.started_shared().expect("it was used");
+    let Backend { depots, meta, .. } = allocator.started_backend().expect("it was used");
     release(allocator, mine);
     assert_eq!(depots.count(CLASS), 0);
-    let here = Lane::here();
-    let (lane, theirs) = blocks_of_others.into_iter().find(|(lane, _)| *lane != here).expect("another lane");
+    let here = Shard::here();
+    let (shard, theirs) = blocks_of_others.into_iter().find(|(shard, _)| *shard != here).expect("another shard");
     release(allocator, theirs);
-    assert!(!depots.is_empty(CLASS, lane, slab));
-    assert!(depots.is_empty(CLASS, here, slab));
+    assert!(!depots.is_empty(CLASS, shard, meta));
+    assert!(depots.is_empty(CLASS, here, meta));
 
     // Before the heap grows they are used, whoever's they are.
     let heap = allocator.stats().heap;

@@ -245,7 +245,7 @@ mod refusal {
         is_refused
     }
 
-    /// Runs `work`, in which the system refuses `count` calls of this thread after the first `after`; returns how many calls there were, too.
+    /// Slabs `work`, in which the system refuses `count` calls of this thread after the first `after`; returns how many calls there were, too.
     pub(crate) fn refuse_after<R>(after: u32, count: u32, work: impl FnOnce() -> R) -> (R, u32) {
         CALLS.set(0);
         REFUSED.set(after..after.saturating_add(count));

@@ -4,9 +4,9 @@ use crate::bug::Bug;
 
 const BUDDY: &str = "raw/buddy.rs";
 const BATCH: &str = "raw/batch.rs";
-const HAND: &str = "raw/hand.rs";
-const MERGE: &str = "raw/merge.rs";
-const QUIET: &str = "raw/quiet.rs";
+const HAND: &str = "raw/sweep/gather.rs";
+const MERGE: &str = "raw/sweep/merge.rs";
+const QUIET: &str = "raw/sweep/skip.rs";
 const RESIZE: &str = "raw/resize.rs";
 const SEARCH: &str = "raw/search.rs";
 
@@ -14,8 +14,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a node in the wrong stack is pushed where it was",
         source: BUDDY,
-        find: "self.push(Chain::new(block), order, lane);\n        }\n        false",
-        replace: "self.push(Chain::new(block), from, lane);\n            let _ = order;\n        }\n        false",
+        find: "self.push(Chain::new(block), order, shard);\n        }\n        false",
+        replace: "self.push(Chain::new(block), from, shard);\n            let _ = order;\n        }\n        false",
         models: &["block::moved_stale_entry_popped"],
     },
     Bug {
@@ -29,21 +29,21 @@ pub(crate) const BUGS: &[Bug] = &[
         name: "a publication pushes a node that is in use",
         source: BUDDY,
         find: "Node::Elsewhere => self.note_displaced(),\n        }\n    }\n\n    /// Publishes a range",
-        replace: "Node::Elsewhere => self.push(Chain::new(block), order, lane),\n        }\n    }\n\n    /// Publishes a range",
+        replace: "Node::Elsewhere => self.push(Chain::new(block), order, shard),\n        }\n    }\n\n    /// Publishes a range",
         models: &["block::publish_pop_stale"],
     },
     Bug {
         name: "a publication does not push a node that is idle",
         source: BUDDY,
-        find: "match self.states.at(block).publish(order) {\n            Node::Idle => self.push(Chain::new(block), order, lane),",
+        find: "match self.states.at(block).publish(order) {\n            Node::Idle => self.push(Chain::new(block), order, shard),",
         replace: "match self.states.at(block).publish(order) {\n            Node::Idle => {}",
         models: &["resize::shrink_alloc"],
     },
     Bug {
         name: "the upper half of a split is published before the lower one is what is left",
         source: BUDDY,
-        find: "            Some(half) if self.states.at(block).lower(from, half).is_ok() => {\n                self.publish(block.after(1, half), half, lane);",
-        replace: "            Some(half) => {\n                self.publish(block.after(1, half), half, lane);\n                let _ = self.states.at(block).lower(from, half);",
+        find: "            Some(half) if self.states.at(block).lower(from, half).is_ok() => {\n                self.publish(block.after(1, half), half, shard);",
+        replace: "            Some(half) => {\n                self.publish(block.after(1, half), half, shard);\n                let _ = self.states.at(block).lower(from, half);",
         models: &["block::split_found"],
     },
     Bug {
@@ -56,7 +56,7 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a split forgets the first upper half",
         source: BUDDY,
-        find: "                self.publish(block.after(1, half), half, lane);\n                half\n",
+        find: "                self.publish(block.after(1, half), half, shard);\n                half\n",
         replace: "                half\n",
         models: &["block::split_split", "block::split_found"],
     },
@@ -70,7 +70,7 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a release does not push",
         source: BUDDY,
-        find: "let (order, node) = self.release_state(block)?;\n        match node {\n            Node::Idle => self.push(Chain::new(block), order, lane),",
+        find: "let (order, node) = self.release_state(block)?;\n        match node {\n            Node::Idle => self.push(Chain::new(block), order, shard),",
         replace: "let (order, node) = self.release_state(block)?;\n        match node {\n            Node::Idle => {}",
         models: &["merge::two_buddies_released"],
     },
@@ -112,14 +112,14 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a batch keeps what was stale",
         source: BATCH,
-        find: "if self.settle(block, want, to, lane) {",
-        replace: "if self.settle(block, want, to, lane) || kept < usize::MAX {",
+        find: "if self.settle(block, want, to, shard) {",
+        replace: "if self.settle(block, want, to, shard) || kept < usize::MAX {",
         models: &["block::carve_pop_stale"],
     },
     Bug {
         name: "a merge keeps the upper half when it can't raise the lower",
         source: MERGE,
-        find: "            heap.publish(upper, order, Lane::FIRST);\n",
+        find: "            heap.publish(upper, order, Shard::FIRST);\n",
         replace: "",
         models: &["merge::merge_alloc_lower", "merge::split_merge"],
     },
@@ -175,7 +175,7 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a run that was absorbed is not published again",
         source: MERGE,
-        find: "        heap.publish_range(rest, Lane::FIRST);\n",
+        find: "        heap.publish_range(rest, Shard::FIRST);\n",
         replace: "        drop(rest);\n",
         models: &["merge::merge_run_alloc"],
     },
@@ -238,8 +238,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a sweep that has nothing to merge does not look for what was left",
         source: HAND,
-        find: "self.is_worth_a_hand(blocks, false) || self.is_left()",
-        replace: "self.is_worth_a_hand(blocks, false)",
+        find: "self.is_worth_gathering(blocks, false) || self.is_left()",
+        replace: "self.is_worth_gathering(blocks, false)",
         models: &["merge::stopped_sweep_sweep"],
     },
     Bug {
@@ -266,8 +266,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "shrink: the halves before the exchange",
         source: RESIZE,
-        find: "            match word.resize(seen, to) {\n                Ok(()) => {\n                    self.split(block, from, to, lane);",
-        replace: "            self.split(block, from, to, lane);\n            match word.resize(seen, to) {\n                Ok(()) => {",
+        find: "            match word.resize(seen, to) {\n                Ok(()) => {\n                    self.split(block, from, to, shard);",
+        replace: "            self.split(block, from, to, shard);\n            match word.resize(seen, to) {\n                Ok(()) => {",
         models: &["resize::shrink_release"],
     },
     Bug {
@@ -306,38 +306,38 @@ pub(crate) const BUGS: &[Bug] = &[
         models: &["search::two_failures"],
     },
     Bug {
-        name: "lanes: an allocation looks into its own only",
+        name: "shards: an allocation looks into its own only",
         source: BUDDY,
-        find: ".or_else(|| self.pop_take_others(from, least, to, lane))",
+        find: ".or_else(|| self.pop_take_others(from, least, to, shard))",
         replace: "",
-        models: &["lanes::two_lanes"],
+        models: &["shards::two_shards"],
     },
     Bug {
-        name: "lanes: a batch looks into its own only",
+        name: "shards: a batch looks into its own only",
         source: BATCH,
-        find: "for stack in self.lanes.all(lane, want.slot()) {",
-        replace: "for stack in self.lanes.all(lane, want.slot()).take(1) {",
-        models: &["lanes::two_lanes"],
+        find: "for stack in self.shards.all(shard, want.slot()) {",
+        replace: "for stack in self.shards.all(shard, want.slot()).take(1) {",
+        models: &["shards::two_shards"],
     },
     Bug {
-        name: "lanes: the version counts the first one",
+        name: "shards: the version counts the first one",
         source: BUDDY,
-        find: "let pushes = self.lanes.through(self.geometry.max_order().slot())",
-        replace: "let pushes = self.lanes.through(self.geometry.max_order().slot()).take(self.geometry.max_order().slot() + 1)",
-        models: &["lanes::search_overtaken_in_lanes"],
+        find: "let pushes = self.shards.through(self.geometry.max_order().slot())",
+        replace: "let pushes = self.shards.through(self.geometry.max_order().slot()).take(self.geometry.max_order().slot() + 1)",
+        models: &["shards::search_overtaken_in_shards"],
     },
     Bug {
-        name: "lanes: tidying passes over the others",
+        name: "shards: tidying passes over the others",
         source: HAND,
-        find: "for stack in self.lanes.all(Lane::FIRST, order.slot()) {",
-        replace: "for stack in self.lanes.all(Lane::FIRST, order.slot()).take(1) {",
-        models: &["lanes::sweep_release_in_lanes"],
+        find: "for stack in self.shards.all(Shard::FIRST, order.slot()) {",
+        replace: "for stack in self.shards.all(Shard::FIRST, order.slot()).take(1) {",
+        models: &["shards::sweep_release_in_shards"],
     },
     Bug {
-        name: "lanes: a sweep takes nodes of the first one in hand",
+        name: "shards: a sweep takes nodes of the first one in hand",
         source: HAND,
-        find: "self.lanes.through(self.geometry.max_order().slot())",
-        replace: "self.lanes.through(self.geometry.max_order().slot()).take(self.geometry.max_order().slot() + 1)",
-        models: &["lanes::sweep_of_the_other_lane"],
+        find: "self.shards.through(self.geometry.max_order().slot())",
+        replace: "self.shards.through(self.geometry.max_order().slot()).take(self.geometry.max_order().slot() + 1)",
+        models: &["shards::sweep_of_the_other_shard"],
     },
 ];

@@ -8,61 +8,61 @@ const STATE: &str = "raw/state.rs";
 const DEPOT: &str = "cache/depot.rs";
 const CACHES: &str = "cache/caches.rs";
 const FLUSH: &str = "cache/flush.rs";
-const HOMES: &str = "cache/homes.rs";
+const OWNERS: &str = "cache/tiles.rs";
 const REFILL: &str = "cache/refill.rs";
-const INDICES: &str = "cache/indices.rs";
+const REGISTRY: &str = "thread/registry.rs";
 const CACHE: &str = "cache/cache.rs";
-const USER: &str = "cache/user.rs";
+const USER: &str = "thread/lease.rs";
 const WINDOW: &str = "cache/window.rs";
 
 pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a number: taken without a compare-exchange",
-        source: INDICES,
+        source: REGISTRY,
         find: "match taken.compare_exchange_weak(seen, seen | 1 << bit, Ordering::Acquire, Ordering::Relaxed) {",
         replace: "match Ok::<u64, u64>(taken.fetch_or(1 << bit, Ordering::Acquire)) {",
         models: &["cache::claim_claim"],
     },
     Bug {
         name: "a number: taken without Acquire",
-        source: INDICES,
+        source: REGISTRY,
         find: "seen | 1 << bit, Ordering::Acquire, Ordering::Relaxed)",
         replace: "seen | 1 << bit, Ordering::Relaxed, Ordering::Relaxed)",
         models: &["cache::adopt"],
     },
     Bug {
         name: "a number: given back without Release",
-        source: INDICES,
+        source: REGISTRY,
         find: "fetch_and(!index.bit(), Ordering::Release)",
         replace: "fetch_and(!index.bit(), Ordering::Relaxed)",
         models: &["cache::adopt"],
     },
     Bug {
-        name: "a term is over: without Release",
-        source: INDICES,
-        find: "store(self.term(index).0, Ordering::Release)",
-        replace: "store(self.term(index).0, Ordering::Relaxed)",
+        name: "a generation is over: without Release",
+        source: REGISTRY,
+        find: "store(self.generation(index).0, Ordering::Release)",
+        replace: "store(self.generation(index).0, Ordering::Relaxed)",
         models: &["cache::adopt_drain"],
     },
     Bug {
-        name: "a term is over: seen without Acquire",
-        source: INDICES,
-        find: "load(Ordering::Acquire) >= term.0",
-        replace: "load(Ordering::Relaxed) >= term.0",
+        name: "a generation is over: seen without Acquire",
+        source: REGISTRY,
+        find: "load(Ordering::Acquire) >= generation.0",
+        replace: "load(Ordering::Relaxed) >= generation.0",
         models: &["cache::adopt_drain"],
     },
     Bug {
         name: "a drain of a cache whose user is there",
         source: USER,
-        find: "is_over(term) && drained().is_ok()",
-        replace: "(is_over(term) || true) && drained().is_ok()",
+        find: "is_over(generation) && drained().is_ok()",
+        replace: "(is_over(generation) || true) && drained().is_ok()",
         models: &["cache::adopt_drain"],
     },
     Bug {
         name: "a drain does not become the user",
         source: USER,
-        find: "is_over(term) && drained().is_ok()",
-        replace: "is_over(term) && (true || drained().is_ok())",
+        find: "is_over(generation) && drained().is_ok()",
+        replace: "is_over(generation) && (true || drained().is_ok())",
         models: &["cache::adopt_drain"],
     },
     Bug {
@@ -75,8 +75,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "the user enters without Acquire",
         source: USER,
-        find: "compare_exchange(seen, term.get(), Ordering::Acquire, Ordering::Relaxed)",
-        replace: "compare_exchange(seen, term.get(), Ordering::Relaxed, Ordering::Relaxed)",
+        find: "compare_exchange(seen, generation.get(), Ordering::Acquire, Ordering::Relaxed)",
+        replace: "compare_exchange(seen, generation.get(), Ordering::Relaxed, Ordering::Relaxed)",
         models: &["cache::adopt_drain"],
     },
     Bug {
@@ -194,8 +194,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "hold: a store",
         source: STATE,
-        find: "self.change(seen, State::held(order))",
-        replace: "Ok(drop((seen, self.0.store(State::held(order).0, Ordering::Release))))",
+        find: "self.change(seen, State::cached(order))",
+        replace: "Ok(drop((seen, self.0.store(State::cached(order).0, Ordering::Release))))",
         models: &["held::release_release", "held::release_release_past_caches"],
     },
     Bug {
@@ -222,7 +222,7 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a refill keeps a part whose node is in use",
         source: BATCH,
-        find: "== Node::Elsewhere && to == State::held(want) {",
+        find: "== Node::Elsewhere && to == State::cached(want) {",
         replace: "== Node::Elsewhere && to == State::free(want) {",
         models: &["block::carve_for_cache_pop_stale"],
     },
@@ -245,35 +245,35 @@ pub(crate) const BUGS: &[Bug] = &[
         source: ALLOC,
         find: "reclaimed.under_way.is_some_and(waits_for)",
         replace: "reclaimed.under_way.is_some_and(|drains| drains == 0 && waits_for(drains))",
-        models: &["held::what_a_gone_thread_left_is_in_a_hand", "held::what_is_in_a_depot_is_in_a_hand"],
+        models: &["held::what_a_gone_thread_left_is_withheld", "held::what_is_in_a_depot_is_withheld"],
     },
     Bug {
         name: "who drains a cache does not look whether another thread does",
         source: FLUSH,
         find: "in_depot.under_way.unwrap_or(0) << 1 | is_drained;",
         replace: "in_depot.under_way.unwrap_or(0) << 1 | is_drained & 0;",
-        models: &["held::what_a_gone_thread_left_is_in_a_hand"],
+        models: &["held::what_a_gone_thread_left_is_withheld"],
     },
     Bug {
         name: "a cache that another drain has emptied is passed over",
         source: FLUSH,
-        find: "if cache.user.begin_drain(",
-        replace: "if !cache.is_empty() && cache.user.begin_drain(",
-        models: &["held::what_a_gone_thread_left_is_in_a_hand"],
+        find: "if cache.lease.begin_drain(",
+        replace: "if !cache.is_empty() && cache.lease.begin_drain(",
+        models: &["held::what_a_gone_thread_left_is_withheld"],
     },
     Bug {
         name: "a drain of a depot does not look for places that another one drains",
         source: DEPOT,
         find: "let is_drained = (0..PLACES).any(",
         replace: "let is_drained = (0..0).any(",
-        models: &["held::what_is_in_a_depot_is_in_a_hand"],
+        models: &["held::what_is_in_a_depot_is_withheld"],
     },
     Bug {
         name: "a place is empty before what was there is in the heaps",
         source: DEPOT,
         find: "        give(&out[..len]);\n        self.vacate(place, busy, EMPTY);",
         replace: "        self.vacate(place, busy, EMPTY);\n        give(&out[..len]);",
-        models: &["held::what_is_in_a_depot_is_in_a_hand"],
+        models: &["held::what_is_in_a_depot_is_withheld"],
     },
     Bug {
         name: "a flush forgets the outboxes",
@@ -305,7 +305,7 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "a refill keeps what it brings to another thread",
-        source: HOMES,
+        source: OWNERS,
         find: "refused += run.len();\n            }",
         replace: "}\n            refused += run.len();",
         models: &["held::refill_among_neighbours"],

@@ -2,7 +2,7 @@
 
 use crate::bug::Bug;
 
-const SEIZE: &str = "raw/seize.rs";
+const SEIZE: &str = "raw/take_all.rs";
 const HEAPS: &str = "heaps/mod.rs";
 const RETIRED: &str = "heaps/retired.rs";
 const SNAPSHOT: &str = "heaps/snapshot.rs";
@@ -13,16 +13,16 @@ const WINDOW: &str = "cache/window.rs";
 
 pub(crate) const BUGS: &[Bug] = &[
     Bug {
-        name: "seize: a block that is not free is passed over",
+        name: "take_all: a block that is not free is passed over",
         source: SEIZE,
-        find: "self.publish_range(0..block.get(), Lane::FIRST);\n                return false;",
+        find: "self.publish_range(0..block.get(), Shard::FIRST);\n                return false;",
         replace: "continue;",
         models: &["remove::remove_alloc_release"],
     },
     Bug {
-        name: "seize: what was taken in vain is not given back",
+        name: "take_all: what was taken in vain is not given back",
         source: SEIZE,
-        find: "self.publish_range(0..block.get(), Lane::FIRST);",
+        find: "self.publish_range(0..block.get(), Shard::FIRST);",
         replace: "",
         models: &["remove::remove_alloc_release"],
     },

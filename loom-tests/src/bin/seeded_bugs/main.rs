@@ -9,11 +9,11 @@ mod blocks;
 mod bug;
 mod caches;
 mod copy;
+mod cycles;
 mod heaps;
 mod open;
-mod rounds;
 mod run;
-mod runs;
+mod slabs;
 mod spans;
 mod sweepers;
 mod words;
@@ -37,7 +37,7 @@ fn main() -> io::Result<ExitCode> {
     let part = parts.into_iter().next().unwrap_or_default();
     let wanted = |bug: &&Bug| bug.name.contains(&part) || bug.models.iter().any(|model| model.contains(&part));
     let all =
-        [words::BUGS, blocks::BUGS, caches::BUGS, heaps::BUGS, sweepers::BUGS, runs::BUGS, spans::BUGS, rounds::BUGS];
+        [words::BUGS, blocks::BUGS, caches::BUGS, heaps::BUGS, sweepers::BUGS, slabs::BUGS, spans::BUGS, cycles::BUGS];
     let bugs = Vec::from_iter(all.into_iter().flatten().filter(wanted));
 
     if !flags.is_empty() {

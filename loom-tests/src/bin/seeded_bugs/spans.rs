@@ -4,8 +4,8 @@ use crate::bug::Bug;
 
 const STATE: &str = "raw/state.rs";
 const SPANS: &str = "raw/spans.rs";
-const PAGES: &str = "raw/runs/pages.rs";
-const RESIDENT: &str = "raw/runs/resident.rs";
+const PAGES: &str = "raw/slabs/spans.rs";
+const RESIDENT: &str = "raw/slabs/resident.rs";
 
 pub(crate) const BUGS: &[Bug] = &[
     Bug {
@@ -46,14 +46,14 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a release forgets what it has absorbed",
         source: SPANS,
-        find: "        self.publish(head, size, Lane::here());\n    }\n\n    /// The buddy",
-        replace: "        self.publish(block, order, Lane::here());\n        _ = head;\n    }\n\n    /// The buddy",
+        find: "        self.publish(head, size, Shard::here());\n    }\n\n    /// The buddy",
+        replace: "        self.publish(block, order, Shard::here());\n        _ = head;\n    }\n\n    /// The buddy",
         models: &["spans::release_release"],
     },
     Bug {
         name: "the rest of a block that was cut is lost",
         source: SPANS,
-        find: "        self.publish_range(block.get() + units..block.after(1, order).get(), Lane::here());\n",
+        find: "        self.publish_range(block.get() + units..block.after(1, order).get(), Shard::here());\n",
         replace: "",
         models: &["spans::cut_alloc"],
     },
@@ -67,28 +67,28 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a span behind another one keeps what is too much",
         source: SPANS,
-        find: "self.publish_range(end..taken, Lane::here());\n                    self.claim_span(block, units);",
+        find: "self.publish_range(end..taken, Shard::here());\n                    self.claim_span(block, units);",
         replace: "self.claim_span(block, units);",
         models: &["spans::at_alloc"],
     },
     Bug {
         name: "a span from several blocks keeps what is too much",
         source: SPANS,
-        find: "                    self.publish_range(end..taken, Lane::here());\n",
+        find: "                    self.publish_range(end..taken, Shard::here());\n",
         replace: "                    let _ = taken;\n",
         models: &["spans::slow_alloc"],
     },
     Bug {
         name: "a span that can't grow keeps what it has absorbed",
         source: SPANS,
-        find: "                self.publish_range(start..at, Lane::here());\n",
+        find: "                self.publish_range(start..at, Shard::here());\n",
         replace: "",
         models: &["spans::grow_alloc"],
     },
     Bug {
         name: "a span that grows keeps what is too much",
         source: SPANS,
-        find: "        self.publish_range(end..taken, Lane::here());\n        for (part, _)",
+        find: "        self.publish_range(end..taken, Shard::here());\n        for (part, _)",
         replace: "        for (part, _)",
         models: &["spans::grow_alloc"],
     },
@@ -130,15 +130,15 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "an allocation does not look whether pages were in a hand meanwhile",
         source: RESIDENT,
-        find: "(before.is_some() && before == self.in_hand())",
+        find: "(before.is_some() && before == self.withheld())",
         replace: "before.is_some()",
         models: &["spans::discard_alloc"],
     },
     Bug {
         name: "pages are in a hand that says that it has none",
         source: RESIDENT,
-        find: "let result = work();\n        self.end_in_hand();",
-        replace: "self.end_in_hand();\n        let result = work();",
+        find: "let result = work();\n        self.end_withholding();",
+        replace: "self.end_withholding();\n        let result = work();",
         models: &["spans::discard_alloc", "spans::sweep_alloc"],
     },
     Bug {
@@ -157,8 +157,8 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "a sweep does not count as having pages in its hand",
-        source: "raw/runs/mod.rs",
-        find: "self.with_in_hand(|| {\n            let grown = self.grown();",
+        source: "raw/slabs/mod.rs",
+        find: "self.withholding(|| {\n            let grown = self.grown();",
         replace: "Some(()).map_or((), |()| {\n            let grown = self.grown();",
         models: &["spans::sweep_alloc"],
     },

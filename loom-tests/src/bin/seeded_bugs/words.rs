@@ -4,7 +4,7 @@ use crate::bug::Bug;
 
 const SYNC: &str = "sync.rs";
 const STACK: &str = "raw/stack.rs";
-const WALK: &str = "raw/walk.rs";
+const WALK: &str = "raw/sweep/walk.rs";
 const STATE: &str = "raw/state.rs";
 
 pub(crate) const BUGS: &[Bug] = &[
@@ -25,8 +25,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a tag of width 0",
         source: STACK,
-        find: "const TAG_BITS: u32 = 4;",
-        replace: "const TAG_BITS: u32 = 0;",
+        find: "const TAG_BITS: u32 = model_or(4, 64);",
+        replace: "const TAG_BITS: u32 = model_or(0, 64);",
         models: &["stack::pop_aba", "stack::batch_pop_aba"],
     },
     Bug {

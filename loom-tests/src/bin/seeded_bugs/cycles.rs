@@ -1,0 +1,52 @@
+//! Bugs in a sweeper's rounds over the pages of an allocator.
+
+use crate::bug::Bug;
+
+const ROUND: &str = "raw/slabs/cycle.rs";
+const RESIDENT: &str = "raw/slabs/resident.rs";
+const SPANS: &str = "raw/spans.rs";
+
+pub(crate) const BUGS: &[Bug] = &[
+    Bug {
+        name: "a piece does not count as having pages in its hand",
+        source: ROUND,
+        find: "self.withholding(|| self.step(cycle, pages, discard))",
+        replace: "self.step(cycle, pages, discard)",
+        models: &["rounds::round_alloc"],
+    },
+    Bug {
+        name: "what is old counts as clean",
+        source: RESIDENT,
+        find: "self.set(at, Entry::OLD);",
+        replace: "self.set(at, Entry::DISCARDED);",
+        models: &["rounds::old_alloc"],
+    },
+    Bug {
+        name: "pages are discarded that are not taken",
+        source: SPANS,
+        find: "size >= order && self.states.at(block).absorb(size).is_ok()",
+        replace: "size >= order && { _ = self.states.at(block).absorb(size); true }",
+        models: &["rounds::round_alloc", "rounds::old_alloc", "rounds::round_round"],
+    },
+    Bug {
+        name: "discarded pages count as dirty",
+        source: RESIDENT,
+        find: "self.resident.dirty.fetch_sub(due, Ordering::Relaxed);",
+        replace: "",
+        models: &["rounds::old_alloc"],
+    },
+    Bug {
+        name: "what is released in the middle of a round counts as seen by it",
+        source: ROUND,
+        find: "(!cycle.changed).then_some(cycle.version)",
+        replace: "(!cycle.changed).then_some(self.buddy.version())",
+        models: &["rounds::round_release"],
+    },
+    Bug {
+        name: "a round does not close idle runs",
+        source: ROUND,
+        find: "self.close_idle(from..end);",
+        replace: "",
+        models: &["rounds::round_take"],
+    },
+];

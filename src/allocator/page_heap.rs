@@ -1,0 +1,421 @@
+//! A region of memory: the pages of `raw/slabs` as addresses.
+
+#[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
+use core::ptr::NonNull;
+
+use crate::check::check;
+use crate::commit::Commit;
+use crate::error::ReleaseError;
+use crate::metadata::{Source, Unavailable};
+use crate::raw::slabs::live::{Kind, Live, LivePlace, PLACES};
+use crate::raw::slabs::{BitmapId, Cycle, Found, STRIDE, Slabs, Step};
+use crate::raw::{Order, Shard, Slots};
+use crate::sys::{self, discard};
+
+use super::class::{COUNT, PAGE, SHAPES, SLOTS, size_of_class};
+
+/// Bytes between two places where a block may begin: the smallest class.
+const GRANULE: usize = PAGE / PLACES as usize;
+const _: () = assert!(GRANULE == size_of_class(0) && COUNT < u8::MAX as usize);
+
+/// Free blocks from this order on are worth a call of the operating system.
+const DISCARDED: Order = match Order::covering(8) {
+    Some(order) => order,
+    None => Order::ZERO,
+};
+
+/// Where so many pages are to be zero, the memory behind them is given back instead of being written to. That takes longer, but what
+/// is not used then is not resident.
+const ZEROED_BY_DISCARD: u32 = (32 << 20) / PAGE as u32;
+
+/// The memory of a region.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Backing {
+    /// What nobody has used is zero.
+    pub(super) is_zero: bool,
+    /// It is given back only when somebody asks for that.
+    pub(super) stays: bool,
+}
+
+/// Pages that blocks come from. Everything here is backend, lock-free, and without caches.
+#[derive(Debug)]
+pub(super) struct PageHeap {
+    base: *mut u8,
+    backing: Backing,
+    slabs: Slabs<COUNT>,
+    /// Where live blocks begin, if releases are checked.
+    live: Option<Live>,
+}
+
+/// Where a block lies.
+#[derive(Clone, Copy, Debug)]
+enum Located {
+    Slot { class: usize, part: BitmapId, slots: Slots },
+    Page(u32),
+}
+
+impl Located {
+    /// Is it a slot of this bitmap?
+    fn is_of(&self, bitmap: BitmapId) -> bool {
+        matches!(self, Self::Slot { part, .. } if *part == bitmap)
+    }
+}
+
+// SAFETY: it owns its pages as a box does; `base` is for arithmetic.
+unsafe impl Send for PageHeap {}
+// SAFETY: as above; all that changes is atomic.
+unsafe impl Sync for PageHeap {}
+
+impl PageHeap {
+    /// Bytes that tables for so many pages take in an area.
+    pub(super) const fn room(pages: usize, checked: bool) -> usize {
+        Slabs::room(pages, &SHAPES) + if checked { Live::room(pages) } else { 0 }
+    }
+
+    /// Bytes of tables that are in use by now.
+    pub(super) fn table_bytes(&self) -> usize {
+        let live = if self.is_checked() { Live::bytes(self.slabs.grown() as usize) } else { 0 };
+        self.slabs.table_bytes() + live
+    }
+
+    /// Of these, bytes that are not in memory, as far as the operating system says.
+    pub(super) fn absent_table_bytes(&self) -> usize {
+        self.slabs.absent_table_bytes()
+    }
+
+    /// Bytes of the heap that are in memory; where the operating system doesn't say, those that were used, and not given back.
+    pub(super) fn resident_bytes(&self) -> usize {
+        // A huge page may reach behind the pages that there are.
+        let committed = self.slabs.committed() as usize * PAGE;
+        // SAFETY: they are committed, or the caller's.
+        let known = unsafe { sys::resident(self.base, committed) };
+        known.unwrap_or(self.slabs.resident() as usize * PAGE)
+    }
+
+    /// A region of at most `pages` pages from `base` on, which is the beginning of a page; `commit` says how many of them there is memory for.
+    /// `checked`: it knows which blocks are live.
+    pub(super) fn new(
+        base: *mut u8,
+        pages: u32,
+        backing: Backing,
+        checked: bool,
+        commit: Commit,
+        source: &mut Source,
+    ) -> Result<Self, Unavailable> {
+        // First, so that it is one of the tables that have memory as far as the heap has grown.
+        let live = if checked { Some(Live::in_source(pages, source)?) } else { None };
+        let slabs = Slabs::in_source(pages, (base.addr() / PAGE) as u64, &SHAPES, commit, source)?;
+        Ok(Self { base, backing, slabs, live })
+    }
+
+    /// Are releases checked?
+    pub(super) fn is_checked(&self) -> bool {
+        self.live.is_some()
+    }
+
+    /// Bytes that it has.
+    pub(super) fn bytes(&self) -> usize {
+        self.slabs.grown() as usize * PAGE
+    }
+
+    /// Bytes that it may grow to.
+    pub(super) fn most_bytes(&self) -> usize {
+        self.slabs.pages() as usize * PAGE
+    }
+
+    /// How far behind an address the heap ends, as far as it has grown, if it is the system's.
+    #[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
+    pub(super) fn end_offset(&self, start: NonNull<u8>) -> Option<usize> {
+        self.backing.is_zero.then(|| self.base.addr() + self.bytes() - start.addr().get())
+    }
+
+    /// How often it needed more memory than ever before.
+    pub(super) fn rises(&self) -> u32 {
+        self.slabs.rises()
+    }
+
+    /// It needs more memory than it may have, which counts as a rise: caches shed what they don't need.
+    pub(super) fn note_want(&self) {
+        self.slabs.note_want();
+    }
+
+    /// See [`Slabs::take_has_swept`].
+    pub(super) fn take_has_swept(&self) -> bool {
+        self.slabs.take_has_swept()
+    }
+
+    /// Bytes of slabs without a live block.
+    pub(super) fn idle_bytes(&self) -> usize {
+        self.slabs.idle() as usize * PAGE
+    }
+
+    /// Bytes of free pages.
+    pub(super) fn free_bytes(&self) -> usize {
+        self.slabs.free() as usize * PAGE
+    }
+
+    /// Gives the memory behind free pages back to the operating system; returns how many bytes. Not of a region of the caller's.
+    pub(super) fn trim(&self) -> usize {
+        self.slabs.sweep();
+        self.discard(Order::ZERO, true)
+    }
+
+    fn discard(&self, order: Order, all: bool) -> usize {
+        if !self.backing.is_zero {
+            return 0;
+        }
+        let mut bytes = 0;
+        self.slabs.discard(order, all, |page, pages| {
+            let mut discarded = 0;
+            let (start, len) = (self.pointer(page), pages as usize * PAGE);
+            // SAFETY: pages of the region.
+            let resident = if all { unsafe { sys::resident(start, len) } } else { None };
+            // SAFETY: free pages, which are this thread's until this returns.
+            let are_all = unsafe { self.discard_pages(page, pages, &mut discarded) };
+            bytes += discarded.min(resident.unwrap_or(len));
+            are_all
+        });
+        bytes
+    }
+
+    /// Discards some pages, and counts the bytes; false, if not all were.
+    ///
+    /// # Safety
+    ///
+    /// They are the caller's.
+    unsafe fn discard_pages(&self, page: u32, pages: u32, bytes: &mut usize) -> bool {
+        let len = pages as usize * PAGE;
+        // SAFETY: the caller vouches for them.
+        let discarded = unsafe { discard(self.pointer(page), len) };
+        *bytes += discarded;
+        if let Some(live) = &self.live {
+            let slots = live.slots_of(page, pages);
+            // SAFETY: a part of a table in a reservation. It is all zeroes, and stays so while the pages are the caller's: what is not live is
+            // claimed by nobody, and whoever tries sees a zero.
+            unsafe { discard(slots.as_ptr().cast_mut().cast(), size_of_val(slots)) };
+        }
+        discarded == len
+    }
+
+    /// The next step of a sweeper's cycle, and how many bytes it discarded. Of a region of the caller's, none are.
+    pub(super) fn sweep_step(&self, cycle: &mut Cycle, pages: u32) -> (Step, usize) {
+        let mut bytes = 0;
+        let step = self.slabs.sweep_step(cycle, pages, |page, pages| {
+            // SAFETY: free pages, which are this thread's until this returns.
+            self.backing.is_zero && unsafe { self.discard_pages(page, pages, &mut bytes) }
+        });
+        (step, bytes)
+    }
+
+    /// An attempt to allocate; see [`Slabs::attempt`].
+    pub(super) fn attempt<R>(&self, attempt: impl FnOnce() -> Option<R>) -> Option<Option<R>> {
+        self.slabs.attempt(attempt)
+    }
+
+    /// What the other threads have come to; see [`Slabs::progress`].
+    pub(super) fn progress(&self) -> u64 {
+        self.slabs.progress()
+    }
+
+    /// See [`Slabs::note_waited`].
+    pub(super) fn note_waited(&self) {
+        self.slabs.note_waited();
+    }
+
+    /// See [`Slabs::has_waited`].
+    pub(super) fn has_waited(&self) -> bool {
+        self.slabs.has_waited()
+    }
+
+    /// Does what has slots in its hand for long; see [`Slabs::withholding`].
+    pub(super) fn withholding<R>(&self, work: impl FnOnce() -> R) -> R {
+        self.slabs.withholding(work)
+    }
+
+    /// Where a program's memory moves on, the one that it leaves goes back to the operating system.
+    #[inline]
+    fn balance(&self) {
+        if self.backing.is_zero && !self.backing.stays && self.slabs.is_excessive() {
+            self.discard(DISCARDED, false);
+        }
+    }
+
+    /// Resizes a span where it is, to so many pages.
+    pub(super) fn resize_span(&self, address: usize, pages: u32, limit: u32) -> bool {
+        self.page_at(address).is_some_and(|page| self.slabs.resize_span(page, pages, limit))
+    }
+
+    fn pointer(&self, page: u32) -> *mut u8 {
+        self.base.wrapping_add(page as usize * PAGE)
+    }
+
+    /// The page of an address, as far as the heap has grown.
+    fn page_at(&self, address: usize) -> Option<u32> {
+        let page = address.wrapping_sub(self.base.addr()) / PAGE;
+        (page < self.slabs.grown() as usize).then_some(page as u32)
+    }
+
+    /// The shard that a block of a class is at home in: that of who opened its slab.
+    pub(super) fn its_shard(&self, block: *mut u8) -> Shard {
+        self.page_at(block.addr()).map_or_else(Shard::here, |page| self.slabs.its_shard(page))
+    }
+
+    /// What begins, or lies, at an address.
+    pub(super) fn find(&self, address: usize) -> Found {
+        self.page_at(address).map_or(Found::Nothing, |page| self.slabs.find(page))
+    }
+
+    /// A block that is the caller's is live from now on, as one of this kind.
+    #[inline]
+    pub(super) fn hand_out(&self, block: *mut u8, kind: Kind) {
+        if let Some(live) = &self.live
+            && let Some(place) = self.place_at(block.addr())
+        {
+            live.begin(place, kind);
+        }
+    }
+
+    /// Takes the block that begins at an address out of the hands of its user, if it is live, and of this kind, where one is said; only of a
+    /// region in which releases are checked. Returns what it lies in.
+    ///
+    /// # Errors
+    ///
+    /// When it is not. Nothing has changed.
+    pub(super) fn claim(&self, address: usize, kind: Option<Kind>) -> Result<Found, ReleaseError> {
+        let claimed = self.live.as_ref().zip(self.place_at(address)).filter(|(live, place)| match kind {
+            Some(kind) => live.claim(*place, kind),
+            None => live.claim_any(*place),
+        });
+        // Certain from now on.
+        claimed.map(|(_, place)| self.slabs.find(place.page)).ok_or_else(|| self.why_not_live(address))
+    }
+
+    /// Why no live block begins at an address, or not the one that was meant.
+    #[cold]
+    fn why_not_live(&self, address: usize) -> ReleaseError {
+        let Some(page) = self.page_at(address) else {
+            let is_inside = address.wrapping_sub(self.base.addr()) < self.most_bytes();
+            return if is_inside { ReleaseError::NotLive } else { ReleaseError::Foreign };
+        };
+        let within = match self.slabs.find(page) {
+            Found::Slab { class, head } => {
+                let start = self.pointer(head).addr();
+                let before = address.wrapping_sub(start) % size_of_class(class);
+                (before > 0).then(|| address - before)
+            }
+            Found::Span { .. } => {
+                let before = address.wrapping_sub(self.base.addr()) % PAGE;
+                (before > 0).then(|| address - before)
+            }
+            Found::Nothing => return self.slabs.why_nothing(page).into(),
+        };
+        let live = self.live.as_ref();
+        let is_live =
+            |address| live.zip(self.place_at(address)).is_some_and(|(live, place)| live.find(place).is_some());
+        if within.is_some_and(is_live) { ReleaseError::Interior } else { ReleaseError::NotLive }
+    }
+
+    /// Where in the heap a block may begin, if the address is one where it may.
+    fn place_at(&self, address: usize) -> Option<LivePlace> {
+        let offset = address.wrapping_sub(self.base.addr());
+        let number = (offset % PAGE / GRANULE) as u32;
+        self.page_at(address).filter(|_| offset.is_multiple_of(GRANULE)).map(|page| LivePlace { page, number })
+    }
+
+    /// What seems to begin at an address, in a region that does not know what is live.
+    pub(super) fn find_block(&self, address: usize) -> Result<Found, ReleaseError> {
+        match self.find(address) {
+            Found::Nothing => Err(self.why_not_live(address)),
+            found => Ok(found),
+        }
+    }
+
+    /// Allocates a span of `pages` pages, aligned to 2^`align` of them. The second value: it is known to be zero.
+    pub(super) fn alloc_span(&self, pages: u32, align: Order, limit: u32) -> Option<(*mut u8, bool)> {
+        let (head, fresh) = self.slabs.alloc_span(pages, align, limit)?;
+        self.balance();
+        Some((self.pointer(head), self.backing.is_zero && fresh))
+    }
+
+    /// Makes the first `len` bytes of a span zero that was allocated just now. Pages that are clean stay as they are.
+    ///
+    /// # Safety
+    ///
+    /// The span is the caller's, and has so many bytes.
+    #[cold]
+    pub(super) unsafe fn zero_span(&self, span: *mut u8, len: usize) {
+        let pages = len.div_ceil(PAGE) as u32;
+        let Some(head) = self.page_at(span.addr()).filter(|_| self.backing.is_zero) else {
+            // SAFETY: the caller vouches for them.
+            return unsafe { span.write_bytes(0, len) };
+        };
+        let mut dirty = 0;
+        self.slabs.visit_dirty(head, pages, |_, pages| dirty += pages);
+        let discards = dirty >= ZEROED_BY_DISCARD && !self.backing.stays;
+        self.slabs.visit_dirty(head, pages, |page, pages| {
+            let (start, offset) = (self.pointer(page), (page - head) as usize * PAGE);
+            let bytes = (pages as usize * PAGE).min(len - offset);
+            // SAFETY: both: a part of the caller's bytes.
+            unsafe { if discards { sys::zero(start, bytes) } else { start.write_bytes(0, bytes) } };
+        });
+    }
+
+    /// Releases a span that begins at this address.
+    pub(super) fn release_span(&self, address: usize) -> bool {
+        self.page_at(address).is_some_and(|page| self.slabs.release_span(page))
+    }
+
+    /// Takes slots of a class, and returns how many. `grows`: the heap may, for them.
+    pub(super) fn take_slots(&self, class: usize, limit: u32, grows: bool, out: &mut [*mut u8]) -> usize {
+        let size = size_of_class(class);
+        let most = out.len() as u32;
+        let mut places = out.iter_mut();
+        let put = |part: BitmapId, slots: Slots| {
+            let first = self.pointer(part.head).wrapping_add((part.nth * STRIDE) as usize * size);
+            for slot in slots {
+                if let Some(place) = places.next() {
+                    *place = first.wrapping_add(slot as usize * size);
+                }
+            }
+        };
+        let shard = Shard::here();
+        let taken = match grows {
+            false => self.slabs.take(class, most, limit, shard, put),
+            true => self.slabs.take_new(class, most, limit, shard, put),
+        };
+        self.balance();
+        taken as usize
+    }
+
+    /// Gives blocks back that caches had. Whatever class they were cached as, they are slots of their own slabs; what was a span stays one.
+    pub(super) fn give_slots(&self, blocks: &[*mut u8]) {
+        let mut rest = blocks.iter().map(|block| self.locate(block.addr())).peekable();
+        while let Some(block) = rest.next() {
+            match block {
+                Located::Slot { class, part, mut slots } => {
+                    while let Some(Located::Slot { slots: more, .. }) = rest.next_if(|other| other.is_of(part)) {
+                        slots = slots.and(more);
+                    }
+                    let twice = self.slabs.give(class, part, slots);
+                    check!(twice.is_empty(), "a block was released twice");
+                }
+                // What a cache had is a span then, so that this does not fail.
+                Located::Page(page) => _ = self.slabs.release_span(page),
+            }
+        }
+    }
+
+    /// The slot at an address, or the page, if that is not one of a slab.
+    fn locate(&self, address: usize) -> Located {
+        let offset = address.wrapping_sub(self.base.addr());
+        let page = (offset / PAGE) as u32;
+        let Found::Slab { head, class } = self.slabs.find(page) else { return Located::Page(page) };
+        let slot = SLOTS[class].number_at(offset.wrapping_sub(head as usize * PAGE));
+        Located::Slot { class, part: BitmapId { head, nth: slot / STRIDE }, slots: Slots::one(slot % STRIDE) }
+    }
+
+    /// Closes slabs that are open for nothing, and merges what is free.
+    pub(super) fn sweep(&self) {
+        self.slabs.sweep();
+    }
+}

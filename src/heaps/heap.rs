@@ -1,0 +1,269 @@
+//! One heap: a region of addresses, and the buddy system over it. Addresses ↔ indices.
+
+use core::fmt;
+use core::ptr::NonNull;
+
+use crate::error::{AddHeapError, ReleaseError};
+use crate::metadata::Table;
+use crate::raw::{BlockIndex, Buddy, Geometry, LastFailure, Listing, NotLive, Order, Owner, Shard};
+use crate::sync::{Alive, AtomicU8, Ordering, model_or};
+
+/// The name of a heap within its pool, given in the order in which heaps were added, from 0; never used again: 2^64 of them
+/// last for centuries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct HeapId(pub(crate) u64);
+
+impl HeapId {
+    /// The id as a number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The id after it. There is always one: to give 2^64 ids takes centuries.
+    pub(crate) fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for HeapId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "heap {}", self.0)
+    }
+}
+
+/// The addresses of a heap, checked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Region {
+    base: *mut u8,
+    size: usize,
+    min_shift: u32,
+    /// The address of the first unit, in units; the end of the address space is one past what a `usize` in bytes holds.
+    first_unit: u64,
+    units: u32,
+}
+
+impl Region {
+    /// Checks a region to be cut into units of 2^`min_shift` bytes.
+    pub(crate) fn new(base: *mut u8, size: usize, min_shift: u32) -> Result<Self, AddHeapError> {
+        let start = base.addr();
+        if base.is_null() {
+            return Err(AddHeapError::Null);
+        }
+        if size == 0 {
+            return Err(AddHeapError::Empty);
+        }
+        let max_bytes = u128::from(Geometry::MAX_UNITS) << min_shift;
+        let max = usize::try_from(max_bytes).unwrap_or(usize::MAX).min(isize::MAX as usize);
+        if size > isize::MAX as usize {
+            return Err(AddHeapError::TooLarge { size, max });
+        }
+        let overflow = AddHeapError::AddressOverflow { base: start, size };
+        let last = start.checked_add(size - 1).ok_or(overflow)?;
+        // In units, so that the end of the address space is a number.
+        let first_unit = (start as u64 >> min_shift) + u64::from(start & ((1 << min_shift) - 1) != 0);
+        let end_unit = (last as u64 >> min_shift) + u64::from(!last & ((1 << min_shift) - 1) == 0);
+        match end_unit.saturating_sub(first_unit) {
+            0 => Err(AddHeapError::TooSmall { base: start, size, min_block: 1 << min_shift }),
+            units => match u32::try_from(units) {
+                Ok(units) => Ok(Self { base, size, min_shift, first_unit, units }),
+                Err(_) => Err(AddHeapError::TooLarge { size, max }),
+            },
+        }
+    }
+
+    /// The first address.
+    pub(crate) fn start(&self) -> usize {
+        self.base.addr()
+    }
+
+    /// The last address. A region may end with the address space.
+    pub(crate) fn last(&self) -> usize {
+        self.start() + (self.size - 1)
+    }
+
+    #[inline]
+    pub(crate) fn contains(&self, address: usize) -> bool {
+        address.wrapping_sub(self.start()) < self.size
+    }
+
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        self.start() <= other.last() && other.start() <= self.last()
+    }
+
+    /// Bytes before the first unit.
+    fn lead(&self) -> usize {
+        // Less than a unit, and so are both operands apart.
+        ((self.first_unit << self.min_shift) as usize).wrapping_sub(self.start())
+    }
+}
+
+/// One heap of a pool.
+#[derive(Debug)]
+pub(crate) struct Heap {
+    pub(crate) id: HeapId,
+    /// The number of its first unit in the pool, for the caches; `None` where the pool's numbers were used up.
+    start: Option<u32>,
+    region: Region,
+    /// The pointer to the first unit, derived from the base that the user gave.
+    first: *mut u8,
+    buddy: Buddy,
+    /// For each tile, the cache whose blocks lie there. A hint.
+    tiles: Table<AtomicU8>,
+    /// Of allocations from this heap alone.
+    last_failure: LastFailure,
+    alive: Alive,
+}
+
+// SAFETY: the pointers are for arithmetic only; no method reads or writes through them.
+unsafe impl Send for Heap {}
+// SAFETY: as above; all that changes is atomic.
+unsafe impl Sync for Heap {}
+
+impl Heap {
+    /// Units of which the states lie in the same two cache lines: where two threads have blocks of one tile, they slow
+    /// each other down. (Processors fetch cache lines in pairs.)
+    /// Under loom two: no model has 64 units.
+    pub(crate) const TILE: u32 = model_or(2, 64);
+
+    pub(crate) fn new(region: Region, max_order: Order) -> Result<Self, AddHeapError> {
+        let buddy = Buddy::new(Geometry::new(region.units, region.first_unit, max_order))?;
+        Ok(Self {
+            id: HeapId(0),
+            start: None,
+            region,
+            first: region.base.wrapping_add(region.lead()),
+            tiles: Table::new((region.units / Self::TILE) as usize + 1)?,
+            buddy,
+            last_failure: LastFailure::new(),
+            alive: Alive::default(),
+        })
+    }
+
+    pub(crate) fn region(&self) -> &Region {
+        &self.region
+    }
+
+    /// From now on it tells on the board what it has. Before others see the heap.
+    pub(crate) fn list(&mut self, listing: Listing) {
+        self.buddy.list(listing);
+    }
+
+    #[inline]
+    pub(crate) fn buddy(&self) -> &Buddy {
+        &self.buddy
+    }
+
+    /// The number of its first unit in the pool: units of a pool are numbered heap after heap. A heap without numbers is used
+    /// without caches.
+    #[inline]
+    pub(crate) fn start(&self) -> Option<u32> {
+        self.start
+    }
+
+    /// Sets that, before others see the heap.
+    pub(crate) fn set_start(&mut self, start: Option<u32>) {
+        self.start = start;
+    }
+
+    /// Somebody has come to the heap; for models.
+    #[inline]
+    pub(crate) fn touch(&self) {
+        self.alive.touch();
+    }
+
+    /// The heap is about to be freed; for models.
+    pub(crate) fn end_of_life(&self) {
+        self.alive.end();
+    }
+
+    /// The pointer to its first unit, derived from the base that the user gave.
+    pub(crate) fn first(&self) -> *mut u8 {
+        self.first
+    }
+
+    /// The block that begins at the unit of this number in the pool, if that is in this heap.
+    pub(crate) fn numbered(&self, number: u32) -> Option<BlockIndex> {
+        let unit = number.wrapping_sub(self.start?);
+        (unit < self.region.units).then(|| BlockIndex::new(unit))
+    }
+
+    /// The number after that of its last unit.
+    pub(crate) fn end(&self) -> Option<u64> {
+        self.start.map(|start| u64::from(start) + u64::from(self.region.units))
+    }
+
+    /// The cache whose blocks a block lies among, as far as one knows: the one that carved up that tile.
+    pub(crate) fn tile_owner(&self, block: BlockIndex) -> Owner {
+        // Relaxed: a hint.
+        Owner::from_code(self.tiles[(block.get() / Self::TILE) as usize].load(Ordering::Relaxed))
+    }
+
+    /// The shard in which its owner looks first.
+    pub(crate) fn shard(&self, block: BlockIndex) -> Shard {
+        Shard::of_owner(self.tile_owner(block))
+    }
+
+    /// A cache refilled with this block.
+    pub(crate) fn set_tile_owner(&self, block: BlockIndex, owner: Owner) {
+        if self.tile_owner(block) != owner {
+            // Relaxed: a hint.
+            self.tiles[(block.get() / Self::TILE) as usize].store(owner.code(), Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn last_failure(&self) -> &LastFailure {
+        &self.last_failure
+    }
+
+    /// Bytes in blocks.
+    pub(crate) fn capacity(&self) -> usize {
+        (self.region.units as usize) << self.region.min_shift
+    }
+
+    /// The address of a block.
+    #[inline]
+    pub(crate) fn pointer(&self, block: BlockIndex) -> NonNull<u8> {
+        let pointer = self.first.wrapping_add(block.slot() << self.region.min_shift);
+        // SAFETY: a region begins above null and does not wrap around, and the block is inside.
+        unsafe { NonNull::new_unchecked(pointer) }
+    }
+
+    /// Bytes between the base that the user gave and a block.
+    pub(crate) fn offset(&self, block: BlockIndex) -> usize {
+        self.region.lead() + (block.slot() << self.region.min_shift)
+    }
+
+    /// The block that may begin at an address of this heap.
+    #[inline]
+    pub(crate) fn block_at(&self, address: usize) -> Result<BlockIndex, ReleaseError> {
+        let offset = address.wrapping_sub(self.first.addr());
+        let unit = offset >> self.region.min_shift;
+        if offset & ((1 << self.region.min_shift) - 1) != 0 || unit >= self.region.units as usize {
+            return Err(self.misplaced_slow(unit));
+        }
+        Ok(BlockIndex::new(unit as u32))
+    }
+
+    /// Why no block begins where an address is inside `unit`, or in the ends of the heap that no block fits into.
+    #[cold]
+    fn misplaced_slow(&self, unit: usize) -> ReleaseError {
+        if unit >= self.region.units as usize {
+            return ReleaseError::NotLive;
+        }
+        let unit = BlockIndex::new(unit as u32);
+        match self.buddy.live_order(unit) {
+            Ok(_) => ReleaseError::Interior,
+            Err(reason) => reason.into(),
+        }
+    }
+}
+
+impl From<NotLive> for ReleaseError {
+    fn from(reason: NotLive) -> Self {
+        match reason {
+            NotLive::Interior => Self::Interior,
+            NotLive::Vacant => Self::NotLive,
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Shards: a heap has its free stacks several times, so that threads seldom meet at one.
+//!
+//! A thread takes from the stacks of its own shard first; then, before it cuts a larger block up, from those of the others, so that
+//! a heap gets no more fragmented by that. It pushes to its own, too, but for what is another one's: so what a thread releases it gets
+//! back, and with it the cache lines that it has; as a processor has its own queue before it steals (Blumofe and Leiserson, Scheduling
+//! multithreaded computations by work stealing, 1999). Who finds nothing has looked into all of them; the states tell what was there, as ever.
+
+use crate::sync::model_or;
+use crossbeam_utils::CachePadded;
+
+use super::stack::FreeStack;
+use super::state::Owner;
+use crate::thread;
+
+/// Most shards of a heap, a power of two.
+/// Under loom as many as threads may meet in.
+const MOST: usize = model_or(2, 8);
+
+/// Units of a heap for each shard, at least: in a small heap there is little to be had of one's own.
+const LEAST_UNITS: u32 = 2048;
+
+/// Which of the shards: a number below [`MOST`]. A heap that has fewer of them counts on from the first one again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard(usize);
+
+impl Shard {
+    /// The one of sweeps, and of who has no reason to choose.
+    pub const FIRST: Self = Self(0);
+
+    /// The one of this number. Beyond the last one they begin again.
+    pub const fn of(number: usize) -> Self {
+        Self(number % MOST)
+    }
+
+    /// The shard of a cache: of the first [`MOST`] ones, each has its own. What is at owner nowhere is at owner with the calling thread.
+    #[inline]
+    pub fn of_owner(owner: Owner) -> Self {
+        owner.cache().map_or_else(Self::here, Self::of)
+    }
+
+    /// Its number, from 0.
+    pub const fn number(self) -> usize {
+        self.0
+    }
+
+    /// Where the calling thread leaves what it sweeps: in the shard of its number, so that it finds it again itself; in the first one, if it has
+    /// no number, as the thread of a sweeper, so that where blocks are does not depend on where its stack lies.
+    pub fn of_sweep() -> Self {
+        thread::index().map_or(Self::FIRST, Self::of)
+    }
+
+    /// The shard of the calling thread: that of its number, which is the one of its caches, too. Of a thread without a number its stack tells, by
+    /// where it lies: a guess. The stacks of threads lie side by side, so that Fibonacci hashing spreads them (Knuth, The art of
+    /// computer programming 3, 6.4).
+    #[inline]
+    pub fn here() -> Self {
+        if cfg!(modelled) {
+            return Self::FIRST;
+        }
+        if let Some(number) = thread::index() {
+            return Self::of(number);
+        }
+        /// Marks within which a stack lies as a rule, or what of it is in use.
+        const STACK_BITS: u32 = 20;
+        let local = 0_u8;
+        let place = (&raw const local).addr() as u64 >> STACK_BITS;
+        Self((place.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (u64::BITS - MOST.trailing_zeros())) as usize)
+    }
+}
+
+/// Shards by number, for what is kept for each of them elsewhere.
+#[cfg(any(feature = "std", modelled))]
+impl Shard {
+    /// How many there are, a power of two.
+    pub const COUNT: usize = MOST;
+    /// Marks of a number.
+    #[cfg(any(feature = "allocator", modelled))]
+    pub const BITS: u32 = MOST.trailing_zeros();
+
+    /// All shards.
+    #[cfg(any(feature = "allocator", modelled))]
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..Self::COUNT).map(Self)
+    }
+}
+
+/// In each shard `STACKS` free stacks.
+#[derive(Debug)]
+pub(super) struct Shards<const STACKS: usize> {
+    /// One less than there are.
+    mask: usize,
+    stacks: [CachePadded<[FreeStack; STACKS]>; MOST],
+}
+
+impl<const STACKS: usize> Shards<STACKS> {
+    /// How many stacks there may be.
+    pub(super) const ALL: usize = MOST * STACKS;
+
+    /// Empty stacks, in so many shards as a heap of so many units is worth.
+    pub(super) fn for_units(units: u32) -> Self {
+        Self::of((units / LEAST_UNITS) as usize)
+    }
+
+    /// In so many, as far as that is a power of two between one and the most.
+    pub(super) fn of(count: usize) -> Self {
+        let count = 1 << count.clamp(1, MOST).ilog2();
+        Self {
+            mask: count - 1,
+            stacks: [(); MOST].map(|()| CachePadded::new([(); STACKS].map(|()| FreeStack::default()))),
+        }
+    }
+
+    /// The stack of this number in this shard.
+    #[inline]
+    pub(super) fn own(&self, shard: Shard, number: usize) -> &FreeStack {
+        &self.stacks[shard.0 & self.mask][number]
+    }
+
+    /// The stacks of this number in the other shards.
+    #[inline]
+    pub(super) fn others(&self, shard: Shard, number: usize) -> impl Iterator<Item = &FreeStack> {
+        (1..=self.mask).map(move |step| self.own(Shard::of(shard.0 + step), number))
+    }
+
+    /// The stacks of this number, the one of this shard first.
+    pub(super) fn all(&self, shard: Shard, number: usize) -> impl Iterator<Item = &FreeStack> {
+        core::iter::once(self.own(shard, number)).chain(self.others(shard, number))
+    }
+
+    /// All stacks of the numbers up to `last`.
+    pub(super) fn through(&self, last: usize) -> impl Iterator<Item = &FreeStack> {
+        self.stacks[..=self.mask].iter().flat_map(move |shard| &shard[..=last])
+    }
+}
+
+#[cfg(all(test, not(modelled)))]
+mod tests {
+    extern crate std;
+
+    use super::*;
+
+    #[test]
+    fn shards_for_the_size() {
+        let shards = |units| Shards::<1>::for_units(units).mask + 1;
+        assert_eq!([1, 4095, 4096, 8191, 16384, 1 << 24].map(shards), [1, 1, 2, 2, 8, 8]);
+    }
+
+    #[test]
+    fn a_thread_stays_in_its_shard_and_threads_spread() {
+        let barrier = std::sync::Barrier::new(MOST);
+        let shard = || {
+            let shard = Shard::here();
+            assert_eq!(shard, Shard::here());
+            barrier.wait();
+            shard.0
+        };
+        let shards: std::collections::HashSet<usize> = std::thread::scope(|scope| {
+            let threads: std::vec::Vec<_> = (0..MOST).map(|_| scope.spawn(shard)).collect();
+            threads.into_iter().map(|thread| thread.join().expect("it does not panic")).collect()
+        });
+        assert!(shards.len() > MOST / 4, "{MOST} threads are in shards {shards:?}");
+        assert!(shards.iter().all(|shard| *shard < MOST));
+    }
+
+    #[test]
+    fn own_comes_first_and_then_each_other_once() {
+        let shards = Shards::<3>::of(MOST);
+        for number in 0..2 * MOST {
+            let shard = Shard::of(number);
+            let all: std::vec::Vec<_> = shards.all(shard, 1).map(core::ptr::from_ref).collect();
+            assert_eq!(all[0], core::ptr::from_ref(shards.own(shard, 1)));
+            assert_eq!(all.iter().collect::<std::collections::HashSet<_>>().len(), MOST);
+        }
+        assert_eq!((shards.through(2).count(), shards.through(0).count()), (Shards::<3>::ALL, MOST));
+    }
+}

@@ -1,0 +1,121 @@
+//! A cycle of a sweeper over the pages of a heap, in steps, with whatever time between them: idle slabs are closed, what is free is
+//! merged, and where that is wanted the memory behind it is discarded.
+
+use super::Slabs;
+use crate::raw::order::BlockIndex;
+use crate::raw::sweep::stop::Stop;
+
+/// Which free pages are discarded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Discards {
+    /// None.
+    #[default]
+    Nothing,
+    /// Those that were free, and passed over in this way, once before.
+    Old,
+    /// All.
+    All,
+}
+
+/// How far a sweeper has come; by default, to the beginning of its first cycle.
+#[derive(Debug, Default)]
+pub struct Cycle {
+    discards: Discards,
+    phase: Phase,
+    /// Where to go on.
+    at: u32,
+    /// The version of the heap when the cycle began, and whether anything was merged since.
+    version: u64,
+    changed: bool,
+    /// Blocks that were visited since.
+    blocks: u64,
+    /// The version of the heap when there was nothing to merge: while nothing is published, nothing can be.
+    rest: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Begin,
+    Close,
+    Merge,
+    /// The block to go on in.
+    Discard(BlockIndex),
+}
+
+/// What a step was.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Step {
+    /// Pages that it passed over, or what took as long.
+    pub pages: u32,
+    /// Pairs of buddies that it merged.
+    pub merges: u64,
+    /// The cycle is over; the next step begins another one.
+    pub is_last: bool,
+}
+
+impl Cycle {
+    /// Is the next step the first one?
+    pub fn is_new(&self) -> bool {
+        self.phase == Phase::Begin
+    }
+
+    /// What the cycle that begins discards, in its end.
+    pub fn set_discards(&mut self, discards: Discards) {
+        self.discards = discards;
+    }
+}
+
+impl<const CLASSES: usize> Slabs<CLASSES> {
+    /// The next step of a cycle, of so many pages at most, at least one; but to tidy the stacks is one step. `discard` is as in
+    /// [`discard`](Self::discard). Lock-free; abandoned anywhere, it harms nothing.
+    pub fn sweep_step(&self, cycle: &mut Cycle, pages: u32, discard: impl FnMut(u32, u32) -> bool) -> Step {
+        self.withholding(|| self.step(cycle, pages, discard))
+    }
+
+    fn step(&self, cycle: &mut Cycle, pages: u32, discard: impl FnMut(u32, u32) -> bool) -> Step {
+        let (from, end) = (cycle.at, cycle.at.saturating_add(pages.max(1)).min(self.grown()));
+        let passed = |to: u32| Step { pages: to - from, ..Step::default() };
+        match cycle.phase {
+            Phase::Begin => {
+                (cycle.version, cycle.changed, cycle.blocks) = (self.buddy.version(), false, 0);
+                let is_at_rest = cycle.rest == Some(cycle.version) && self.idle() == 0;
+                cycle.phase = if is_at_rest { Phase::Discard(BlockIndex::new(0)) } else { Phase::Close };
+                Step::default()
+            }
+            Phase::Close if from < end => {
+                self.close_idle(from..end);
+                cycle.at = end;
+                passed(end)
+            }
+            Phase::Close => {
+                (cycle.phase, cycle.at) = (Phase::Merge, 0);
+                Step::default()
+            }
+            Phase::Merge if from < end => {
+                let (sweep, next) = self.buddy.merge_step(from, end - from);
+                cycle.changed |= sweep.merges > 0 || !sweep.is_settled();
+                cycle.blocks += sweep.blocks;
+                cycle.at = next;
+                // What lies inside one large block is not looked at.
+                Step { merges: sweep.merges, ..passed(next.min(end)) }
+            }
+            Phase::Merge => {
+                cycle.changed |= self.buddy.finish_steps(cycle.blocks, &mut Stop::never()) > 0;
+                cycle.rest = (!cycle.changed).then_some(cycle.version);
+                (cycle.phase, cycle.at) = (Phase::Discard(BlockIndex::new(0)), 0);
+                Step::default()
+            }
+            Phase::Discard(block) => {
+                let next = match cycle.discards {
+                    _ if self.dirty() == 0 => None,
+                    Discards::Nothing => None,
+                    which => self.discard_step(block, from, pages.max(1), which == Discards::All, discard),
+                };
+                let (block, at, cost) = next.unwrap_or((BlockIndex::new(0), 0, 0));
+                (cycle.phase, cycle.at) = (if next.is_some() { Phase::Discard(block) } else { Phase::Begin }, at);
+                Step { pages: cost, merges: 0, is_last: next.is_none() }
+            }
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Pages of a heap that grows, and spans of them.
+
+use super::{Entry, Found, Slabs};
+#[cfg(not(modelled))]
+use crate::raw::buddy::NotLive;
+use crate::raw::order::{BlockIndex, Order};
+use crate::raw::sweep::stop::Stop;
+use crate::sync::{Ordering, model_or};
+
+/// Pages by which a heap grows at least.
+/// Under loom one: no model has 64.
+const LEAST_GROWTH: u32 = model_or(1, 64);
+/// It grows by this part of what it is.
+pub(super) const GROWTH_PART: u32 = 16;
+/// Spans of so many pages are looked for at the beginning of the heap first:
+const LARGE: u32 = 16;
+/// at so many blocks for each page, which costs less than to use the page.
+const LOOKS: u32 = 16;
+/// Under loom only sweeps tidy, and they come where slabs are idle: all that these models are about would have as many interleavings more.
+pub(super) const TIDIES: bool = cfg!(not(modelled));
+/// Stacks are tidied when so many nodes may be out of place.
+const LEAST_DISPLACED: u32 = 32;
+/// And besides these this part of the pages.
+const DISPLACED_PART: u32 = 64;
+
+/// Memory may become scarce where a heap has grown to this part of its limit.
+const SCARCE_PART: u32 = 16;
+
+impl<const CLASSES: usize> Slabs<CLASSES> {
+    /// Allocates a span of `pages` pages, aligned to a block of `align`, within the first `limit` pages of the heap. The second
+    /// value: all of them are clean. Lock-free.
+    pub fn alloc_span(&self, pages: u32, align: Order, limit: u32) -> Option<(u32, bool)> {
+        let (head, fresh) = self.take_span(pages, align, limit, true)?;
+        self.set(head, Entry::span(pages));
+        Some((head, fresh))
+    }
+
+    /// Takes the pages of a span; `grows`: if there seems to be none, makes one, by tidying the heap, or by adding to it.
+    pub(super) fn take_span(&self, pages: u32, align: Order, limit: u32, grows: bool) -> Option<(u32, bool)> {
+        self.tidy_stacks(LEAST_DISPLACED + self.grown() / DISPLACED_PART);
+        // Only where memory may become scarce: it takes large blocks to pieces.
+        let is_odd = !pages.is_power_of_two() && self.grown() >= limit.min(self.pages) / SCARCE_PART;
+        // Relaxed: a hint.
+        let hint = if is_odd { self.hint.load(Ordering::Relaxed) } else { 0 };
+        let find_from = |start, most| self.buddy.find_span(start..self.grown(), pages, align, most);
+        let find = || {
+            let first = if pages >= LARGE { find_from(0, pages.saturating_mul(LOOKS)) } else { None };
+            first
+                .or_else(|| if hint > 0 { find_from(hint, pages) } else { None })
+                .or_else(|| self.buddy.alloc_span(pages, align))
+        };
+        let found = find().or_else(|| if grows && self.tidy_stacks(0) { find() } else { None });
+        let head = match found {
+            Some(block) => block,
+            None if !grows => return None,
+            None => loop {
+                if !self.tidy(pages) && !self.grow(pages, align, limit) {
+                    let find_all = || find_from(0, u32::MAX);
+                    let found = find_all();
+                    break found.or_else(|| if self.grow_tail(pages, align, limit) { find_all() } else { None })?;
+                }
+                if let Some(block) = find() {
+                    break block;
+                }
+            },
+        }
+        .get();
+        // Relaxed, both: a hint, and a number.
+        if is_odd {
+            self.hint.store(head + pages, Ordering::Relaxed);
+        }
+        self.taken.fetch_add(pages, Ordering::Relaxed);
+        Some((head, self.count_out(head, pages) == pages))
+    }
+
+    /// Blocks that grew by merging leave the stacks of what they were, when more than `few` may have; false, if there was no need.
+    fn tidy_stacks(&self, few: u32) -> bool {
+        let wanted = TIDIES && self.buddy.displaced() > u64::from(few) && self.buddy.start_to_tidy();
+        if wanted {
+            self.buddy.tidy_singly(&mut Stop::never());
+        }
+        wanted
+    }
+
+    /// Is there memory behind so many pages, and their tables?
+    fn has_memory(&self, pages: u32) -> bool {
+        self.buddy.has_tables(pages) && self.commit.reach(pages)
+    }
+
+    /// Adds pages, so that there is a span of so many among them. False: it may not, or there is no memory for them.
+    #[cold]
+    fn grow(&self, pages: u32, align: Order, limit: u32) -> bool {
+        let limit = limit.min(self.pages);
+        let Some(order) = Order::covering(pages as usize).map(|order| order.max(align)) else { return false };
+        // Relaxed: a guess, which the exchange checks.
+        let mut grown = self.grown.load(Ordering::Relaxed);
+        loop {
+            let end = |align: Order, pages: u32| {
+                let gap = self.buddy.geometry().gap(BlockIndex::new(grown), align);
+                u64::from(grown) + u64::from(gap) + u64::from(pages)
+            };
+            // A block of that size; near the limit as many blocks as it takes.
+            let needed =
+                [end(order, order.units()), end(align, pages)].into_iter().find(|end| *end <= u64::from(limit));
+            let Some(needed) = needed else { return false };
+            let wanted = grown.saturating_add(LEAST_GROWTH.max(grown / GROWTH_PART)).min(limit);
+            let ends = [wanted.max(needed as u32), needed as u32];
+            // Before anybody may know of the pages.
+            let Some(end) = ends.into_iter().find(|end| self.has_memory(*end)) else { return false };
+            // Relaxed, both: the pages are published below, by their states.
+            match self.grown.compare_exchange_weak(grown, end, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => {
+                    self.buddy.extend(grown..end);
+                    return true;
+                }
+                Err(now) => grown = now,
+            }
+        }
+    }
+
+    /// Adds pages, so that with those that are free at the end of the heap there is a span of so many. False: it may not, or there is no memory for
+    /// them. O(blocks).
+    #[cold]
+    fn grow_tail(&self, pages: u32, align: Order, limit: u32) -> bool {
+        let (limit, grown) = (limit.min(self.pages), self.grown());
+        if grown >= limit {
+            return false;
+        }
+        let tail = self.buddy.free_tail(grown);
+        let start = u64::from(tail) + u64::from(self.buddy.geometry().gap(BlockIndex::new(tail), align));
+        let end = start + u64::from(pages);
+        let more = end.checked_sub(u64::from(grown)).filter(|_| end <= u64::from(limit));
+        more.is_some_and(|more| self.grow(more as u32, Order::ZERO, limit))
+    }
+
+    /// Releases a span that begins at this page, which is the caller's; false, if none does.
+    pub fn release_span(&self, head: u32) -> bool {
+        let Found::Span { pages } = self.find(head) else { return false };
+        self.release_pages(head, pages);
+        true
+    }
+
+    /// Releases pages, which are the caller's.
+    pub(super) fn release_pages(&self, head: u32, pages: u32) {
+        self.count_free(head, pages);
+        self.buddy.release_span(BlockIndex::new(head), pages);
+    }
+
+    /// Resizes a span, which is the caller's, where it is, within the first `limit` pages; false, if none begins there or there is
+    /// no room behind it.
+    pub fn resize_span(&self, head: u32, pages: u32, limit: u32) -> bool {
+        let Found::Span { pages: from } = self.find(head) else { return false };
+        let block = BlockIndex::new(head);
+        if pages < from {
+            self.count_free(head + pages, from - pages);
+            self.buddy.shrink_span(block, from, pages);
+        } else if pages > from {
+            let end = u64::from(head) + u64::from(pages);
+            // The last one of a heap may be longer than that is.
+            let is_there = end <= u64::from(self.grown())
+                || self.grow(end.saturating_sub(u64::from(self.grown())) as u32, Order::ZERO, limit);
+            if !is_there || end > u64::from(self.grown()) || !self.buddy.grow_span(block, from, pages) {
+                return false;
+            }
+            self.count_out(head + from, pages - from);
+        }
+        self.set(head, Entry::span(pages));
+        true
+    }
+
+    /// Why a page is neither of a slab nor the first one of a span: is it in a span?
+    #[cfg(not(modelled))]
+    pub fn why_nothing(&self, page: u32) -> NotLive {
+        // A block of a span other than its first begins there.
+        self.buddy.live_order(BlockIndex::new(page)).map_or_else(|why| why, |_| NotLive::Interior)
+    }
+
+    /// Free pages, but for idle slabs. O(pages); while others allocate, about so many.
+    pub fn free(&self) -> u64 {
+        let mut free = 0;
+        self.buddy.scan_first(self.grown(), |order| free += u64::from(order.units()));
+        free
+    }
+}

@@ -1,0 +1,98 @@
+//! A bit for each unit of a heap: the nodes that a sweep has in hand.
+
+#[cfg(all(feature = "allocator", not(modelled)))]
+use crate::metadata::room;
+use crate::metadata::{Source, Table, Unavailable};
+use crate::raw::order::{BlockIndex, Geometry};
+use crate::sync::{AtomicU64, Ordering};
+
+/// One bit for each unit. Only one thread at a time uses it.
+#[derive(Debug)]
+pub struct Marks(Table<AtomicU64>);
+
+impl Marks {
+    /// All clear. For models.
+    ///
+    /// # Errors
+    ///
+    /// When there is no memory for them.
+    #[cfg(modelled)]
+    pub fn new(geometry: &Geometry) -> Result<Self, Unavailable> {
+        Self::of(geometry, &mut Source::Global)
+    }
+
+    /// All clear.
+    pub(in crate::raw) fn of(geometry: &Geometry, source: &mut Source) -> Result<Self, Unavailable> {
+        source.table(geometry.units().div_ceil(u64::BITS) as usize).map(Self)
+    }
+
+    /// Bytes that it takes in an area, for so many units.
+    #[cfg(all(feature = "allocator", not(modelled)))]
+    pub(in crate::raw) const fn room(units: usize) -> usize {
+        room::<AtomicU64>(units.div_ceil(u64::BITS as usize))
+    }
+
+    // Relaxed, in all of these: there is one thread.
+
+    /// Is the bit of this unit set? False, if there is no such unit.
+    #[inline]
+    pub fn has(&self, block: BlockIndex) -> bool {
+        self.word(block).is_some_and(|word| word.load(Ordering::Relaxed) >> (block.get() % u64::BITS) & 1 != 0)
+    }
+
+    /// Sets it.
+    #[inline]
+    pub fn set(&self, block: BlockIndex) {
+        if let Some(word) = self.word(block) {
+            word.store(word.load(Ordering::Relaxed) | 1 << (block.get() % u64::BITS), Ordering::Relaxed);
+        }
+    }
+
+    /// Clears it.
+    #[inline]
+    pub fn clear(&self, block: BlockIndex) {
+        if let Some(word) = self.word(block) {
+            word.store(word.load(Ordering::Relaxed) & !(1 << (block.get() % u64::BITS)), Ordering::Relaxed);
+        }
+    }
+
+    #[inline]
+    fn word(&self, block: BlockIndex) -> Option<&AtomicU64> {
+        self.0.get(block.slot() / u64::BITS as usize)
+    }
+
+    /// Takes out the units of which the bit is set, the last ones first.
+    #[cfg(modelled)]
+    pub fn drain(&self) -> impl Iterator<Item = BlockIndex> + '_ {
+        (0..self.words(u32::MAX)).rev().flat_map(|place| self.drain_word(place))
+    }
+
+    /// In how many words those of the first `units` units are.
+    pub(in crate::raw) fn words(&self, units: u32) -> usize {
+        self.0.len().min(units.div_ceil(u64::BITS) as usize)
+    }
+
+    /// Takes out the units whose bit is set in one word, the last ones first.
+    #[inline]
+    pub(in crate::raw) fn drain_word(&self, place: usize) -> impl Iterator<Item = BlockIndex> + use<> {
+        let word = &self.0[place];
+        let mut bits = word.load(Ordering::Relaxed);
+        if bits != 0 {
+            word.store(0, Ordering::Relaxed);
+        }
+        core::iter::from_fn(move || {
+            let bit = bits.checked_ilog2()?;
+            bits ^= 1 << bit;
+            // Less than the number of units, which is an u32.
+            Some(BlockIndex::new(place as u32 * u64::BITS + bit))
+        })
+    }
+
+    /// Clears all of the first `units` units, behind which none is set.
+    pub(in crate::raw) fn clear_all(&self, units: u32) {
+        self.0[..self.words(units)]
+            .iter()
+            .filter(|word| word.load(Ordering::Relaxed) != 0)
+            .for_each(|word| word.store(0, Ordering::Relaxed));
+    }
+}

@@ -1,0 +1,129 @@
+//! Numbers of threads: dense, given again when a thread is gone.
+//!
+//! Whoever has a number may use every cache of that number, in all pools. A thread has it for a *generation*; the number and the
+//! generation together name one thread among all that there ever were, so that a cache can tell whether its user is gone.
+
+use crate::sync::{AtomicU64, Ordering, const_unless_loom, model_or};
+
+/// Threads that can have a number at a time; more of them work without caches.
+/// Under loom few: the generation of each is a tracked object.
+const COUNT: usize = model_or(4, 4096);
+
+const WORDS: usize = COUNT.div_ceil(u64::BITS as usize);
+
+/// The number of a thread, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ThreadIndex(u32);
+
+impl ThreadIndex {
+    /// How many there are.
+    pub const COUNT: usize = COUNT;
+
+    /// The number as an index into a table with an entry for each thread.
+    #[inline]
+    pub const fn slot(self) -> usize {
+        self.0 as usize
+    }
+
+    /// The thread of number `slot`, if there can be one.
+    #[inline]
+    pub const fn new(slot: usize) -> Option<Self> {
+        if slot < Self::COUNT { Some(Self(slot as u32)) } else { None }
+    }
+
+    const fn word(self) -> usize {
+        self.slot() / u64::BITS as usize
+    }
+
+    const fn bit(self) -> u64 {
+        1 << (self.0 % u64::BITS)
+    }
+}
+
+/// For how long a thread has its number: which one it is of those that have had it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Generation(u64);
+
+impl Generation {
+    /// The generation of this number, which [`get`](Self::get) returned.
+    pub const fn new(generation: u64) -> Self {
+        Self(generation)
+    }
+
+    /// Its number; never 0, and never the greatest: it has 64 bits, and to start a thread takes more than a microsecond.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// Which numbers are taken.
+#[derive(Debug)]
+pub struct ThreadRegistry {
+    /// One bit each.
+    taken: [AtomicU64; WORDS],
+    /// How many generations of each number are over.
+    over: [AtomicU64; COUNT],
+}
+
+impl ThreadRegistry {
+    const_unless_loom! {
+        /// None is taken.
+        pub fn new() -> Self {
+            #[cfg(not(modelled))]
+            return Self {
+                taken: [const { AtomicU64::new(0) }; WORDS],
+                over: [const { AtomicU64::new(0) }; COUNT],
+            };
+            #[cfg(modelled)]
+            return Self {
+                taken: core::array::from_fn(|_| AtomicU64::new(0)),
+                over: core::array::from_fn(|_| AtomicU64::new(0)),
+            };
+        }
+    }
+
+    /// Takes the lowest free number. `None`: all are taken. Lock-free.
+    pub fn claim(&self) -> Option<ThreadIndex> {
+        for (word, taken) in self.taken.iter().enumerate() {
+            // Relaxed: only a guess, which the exchange checks.
+            let mut seen = taken.load(Ordering::Relaxed);
+            while seen != u64::MAX {
+                let bit = seen.trailing_ones();
+                let index = ThreadIndex::new(word * u64::BITS as usize + bit as usize)?;
+                // Acquire: pairs with the Release in `release`; makes the caches visible as the last owner left them.
+                // Relaxed on failure: as above.
+                match taken.compare_exchange_weak(seen, seen | 1 << bit, Ordering::Acquire, Ordering::Relaxed) {
+                    Ok(_) => return Some(index),
+                    Err(now) => seen = now,
+                }
+            }
+        }
+        None
+    }
+
+    /// The generation of the thread that has this number, or will have it next: for that thread itself what it is, for others a hint.
+    pub fn generation(&self, index: ThreadIndex) -> Generation {
+        // Relaxed: only the thread that has the number changes it, and the next one is told by the Acquire in `claim`.
+        Generation(self.over[index.slot()].load(Ordering::Relaxed) + 1)
+    }
+
+    /// Is the thread gone that had this number in this generation?
+    pub fn is_over(&self, index: ThreadIndex, generation: Generation) -> bool {
+        // Acquire: pairs with the Release in `release`; makes the caches of the thread visible as it left them.
+        self.over[index.slot()].load(Ordering::Acquire) >= generation.0
+    }
+
+    /// Gives a number back, which the caller has, with all caches of that number.
+    pub fn release(&self, index: ThreadIndex) {
+        // Release: pairs with the Acquire in `is_over`.
+        self.over[index.slot()].store(self.generation(index).0, Ordering::Release);
+        // Release: pairs with the Acquire in `claim`; the next owner sees the caches, and the generation, as they are left.
+        self.taken[index.word()].fetch_and(!index.bit(), Ordering::Release);
+    }
+}
+
+impl Default for ThreadRegistry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
