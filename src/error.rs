@@ -5,6 +5,16 @@ use thiserror::Error;
 use crate::heaps::HeapId;
 
 /// Why a configuration is not one.
+///
+/// # Examples
+///
+/// ```
+/// use mempool::{ConfigError, MemoryPool};
+///
+/// let error = MemoryPool::builder().min_block(100).build().unwrap_err();
+/// assert_eq!(error, ConfigError::MinBlock { bytes: 100 });
+/// assert_eq!(error.to_string(), "min_block is 100 bytes; it must be a power of two, at least 16");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -25,6 +35,15 @@ pub enum ConfigError {
 }
 
 /// Why a [`PoolAllocator`](crate::PoolAllocator) was not built.
+///
+/// # Examples
+///
+/// ```
+/// use mempool::{AllocatorBuildError, PoolAllocator};
+///
+/// let error = PoolAllocator::with_capacity(100).unwrap_err();
+/// assert_eq!(error, AllocatorBuildError::TooSmall { bytes: 100, page: 4096 });
+/// ```
 #[cfg(all(feature = "allocator", not(modelled)))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -60,6 +79,19 @@ pub enum AllocatorBuildError {
 }
 
 /// Why a heap was not added. The pool is as it was.
+///
+/// # Examples
+///
+/// ```
+/// use mempool::{AddHeapError, MemoryPool};
+///
+/// let pool = MemoryPool::new();
+/// let region = std::ptr::without_provenance_mut(1 << 20);
+/// let heap = pool.add_heap(region, 4096)?;
+/// assert_eq!(pool.add_heap(region, 64), Err(AddHeapError::Overlap { heap }));
+/// assert_eq!(pool.add_heap(std::ptr::null_mut(), 64), Err(AddHeapError::Null));
+/// # Ok::<(), AddHeapError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum AddHeapError {
@@ -116,6 +148,23 @@ impl From<crate::metadata::Unavailable> for AddHeapError {
 }
 
 /// Why a heap was not removed. The pool is as it was.
+///
+/// # Examples
+///
+/// ```
+/// use mempool::{MemoryPool, RemoveHeapError};
+///
+/// let pool = MemoryPool::new();
+/// let heap = pool.add_heap(std::ptr::without_provenance_mut(1 << 20), 4096)?;
+/// let block = pool.hl_alloc(1000);
+/// match pool.remove_heap(heap) {
+///     Err(RemoveHeapError::InUse { live, .. }) => assert_eq!(live, 1024),
+///     other => panic!("{other:?}"),
+/// }
+/// pool.hl_release(block)?;
+/// pool.remove_heap(heap)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RemoveHeapError {
@@ -157,6 +206,23 @@ pub enum RemoveHeapError {
 }
 
 /// Why there was no block.
+///
+/// # Examples
+///
+/// ```
+/// use std::alloc::Layout;
+/// use mempool::{AllocError, MemoryPool};
+///
+/// let pool = MemoryPool::new();
+/// let layout = Layout::new::<[u8; 8192]>();
+/// assert_eq!(pool.alloc(layout), Err(AllocError::NoHeap { requested: 8192 }));
+/// pool.add_heap(std::ptr::without_provenance_mut(1 << 20), 4096)?;
+/// match pool.alloc(layout) {
+///     Err(AllocError::TooLarge { largest_block, .. }) => assert_eq!(largest_block, 4096),
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok::<(), mempool::AddHeapError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum AllocError {
@@ -211,6 +277,20 @@ pub enum AllocError {
 }
 
 /// Why an address is not that of a live block. Nothing was changed.
+///
+/// # Examples
+///
+/// ```
+/// use mempool::{MemoryPool, ReleaseError};
+///
+/// let pool = MemoryPool::new();
+/// pool.add_heap(std::ptr::without_provenance_mut(1 << 20), 4096)?;
+/// let block = pool.hl_alloc(256);
+/// assert_eq!(pool.hl_release(block.wrapping_add(8)), Err(ReleaseError::Interior));
+/// assert_eq!(pool.hl_release(block), Ok(()));
+/// assert_eq!(pool.hl_release(block), Err(ReleaseError::NotLive));
+/// # Ok::<(), mempool::AddHeapError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ReleaseError {
@@ -226,6 +306,20 @@ pub enum ReleaseError {
 }
 
 /// Why some blocks of a batch were not released. All the others were.
+///
+/// # Examples
+///
+/// ```
+/// use std::alloc::Layout;
+/// use mempool::{MemoryPool, ReleaseError};
+///
+/// let pool = MemoryPool::new();
+/// pool.add_heap(std::ptr::without_provenance_mut(1 << 20), 4096)?;
+/// let block = pool.alloc(Layout::new::<[u8; 256]>())?;
+/// let error = pool.release_batch(&[block.as_ptr(), block.as_ptr()]).unwrap_err();
+/// assert_eq!((error.failed, error.first, error.error), (1, 1, ReleaseError::NotLive));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("{failed} of the blocks were not released; the first is number {first}: {error}")]
 #[non_exhaustive]
@@ -239,6 +333,21 @@ pub struct ReleaseBatchError {
 }
 
 /// Why a block was not resized in place. It is as it was.
+///
+/// # Examples
+///
+/// ```
+/// use std::alloc::Layout;
+/// use mempool::{MemoryPool, ResizeError};
+///
+/// let pool = MemoryPool::new();
+/// pool.add_heap(std::ptr::without_provenance_mut(1 << 20), 4096)?;
+/// let block = pool.alloc(Layout::new::<[u8; 256]>())?;
+/// assert_eq!(pool.resize_in_place(block, 0), Err(ResizeError::ZeroSize));
+/// let error = pool.resize_in_place(block, 8192).unwrap_err();
+/// assert_eq!(error, ResizeError::NoRoom { requested: 8192, size: 256 });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ResizeError {

@@ -225,6 +225,24 @@ impl PoolAllocator {
     /// # Complexity
     ///
     /// O(pages), and a call of the operating system for each stretch of free ones.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::alloc::{GlobalAlloc, Layout};
+    /// use mempool::PoolAllocator;
+    ///
+    /// let allocator = PoolAllocator::with_limit(64 << 20);
+    /// let layout = Layout::new::<[u8; 1 << 20]>();
+    /// // SAFETY: the size is not 0, the block has as many bytes, and it is released once.
+    /// unsafe {
+    ///     let block = allocator.alloc(layout);
+    ///     assert!(!block.is_null());
+    ///     block.write_bytes(1, layout.size());
+    ///     allocator.dealloc(block, layout);
+    /// }
+    /// println!("{} bytes went back", allocator.trim());
+    /// ```
     pub fn trim(&self) -> usize {
         self.sweep();
         self.started_backend().map_or(0, |backend| backend.heap.trim())
@@ -315,6 +333,22 @@ impl PoolAllocator {
     /// # Progress
     ///
     /// Wait-free.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::alloc::{GlobalAlloc, Layout};
+    /// use std::ptr::NonNull;
+    /// use mempool::PoolAllocator;
+    ///
+    /// let allocator = PoolAllocator::with_limit(1 << 20);
+    /// // SAFETY: the size is not 0, and the block is live until it is released once.
+    /// unsafe {
+    ///     let block = NonNull::new(allocator.alloc(Layout::new::<[u8; 100]>())).expect("there is room");
+    ///     assert_eq!(allocator.usable_size(block), 112);
+    ///     allocator.release(block);
+    /// }
+    /// ```
     pub unsafe fn usable_size(&self, block: NonNull<u8>) -> usize {
         match self.backend().map(|backend| backend.heap.find(block.addr().get())) {
             Some(Found::Slab { class, .. }) => class::size_of_class(class),

@@ -46,6 +46,21 @@ impl PoolAllocator {
     /// # Progress
     ///
     /// Lock-free.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::alloc::{GlobalAlloc, Layout};
+    /// use std::ptr::NonNull;
+    /// use mempool::PoolAllocator;
+    ///
+    /// let allocator = PoolAllocator::with_limit(1 << 20);
+    /// // SAFETY: the size is not 0, and the block is released once.
+    /// unsafe {
+    ///     let block = NonNull::new(allocator.alloc(Layout::new::<[u8; 100]>())).expect("there is room");
+    ///     allocator.release(block);
+    /// }
+    /// ```
     pub unsafe fn release(&self, block: NonNull<u8>) {
         if self.is_checked() {
             // Whoever wants to know why it is refused calls `try_release`.

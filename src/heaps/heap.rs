@@ -10,6 +10,20 @@ use crate::sync::{Alive, AtomicU8, Ordering, model_or};
 
 /// The name of a heap within its pool, given in the order in which heaps were added, from 0; never used again: 2^64 of them
 /// last for centuries.
+///
+/// # Examples
+///
+/// ```
+/// use std::alloc::Layout;
+/// use mempool::MemoryPool;
+///
+/// let pool = MemoryPool::new();
+/// let heap = pool.add_heap(std::ptr::without_provenance_mut(1 << 20), 4096)?;
+/// let block = pool.alloc_in(heap, Layout::new::<[u8; 256]>())?;
+/// assert_eq!(pool.heap_of(block), Some(heap));
+/// assert_eq!(heap.to_string(), "heap 0");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct HeapId(pub(crate) u64);

@@ -16,6 +16,19 @@ pub use svg::SvgMap;
 pub use text::TextMap;
 
 /// What a block is.
+///
+/// # Examples
+///
+/// ```
+/// use mempool::{BlockState, MemoryPool};
+///
+/// let pool = MemoryPool::new();
+/// pool.add_heap(std::ptr::without_provenance_mut(1 << 20), 4096)?;
+/// assert!(!pool.hl_alloc(1024).is_null());
+/// let live = pool.heap_map().filter(|block| block.state == BlockState::Live);
+/// assert_eq!(live.map(|block| block.size).sum::<usize>(), 1024);
+/// # Ok::<(), mempool::AddHeapError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -42,6 +55,18 @@ fn look(seen: State) -> (BlockState, Order) {
 }
 
 /// One block of a heap.
+///
+/// # Examples
+///
+/// ```
+/// use mempool::{BlockState, MemoryPool};
+///
+/// let pool = MemoryPool::new();
+/// pool.add_heap(std::ptr::without_provenance_mut(1 << 20), 4096)?;
+/// let block = pool.heap_map().next().expect("the heap has a block");
+/// assert_eq!((block.offset, block.size, block.state), (0, 4096, BlockState::Free));
+/// # Ok::<(), mempool::AddHeapError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -62,6 +87,18 @@ pub struct Block {
 ///
 /// Each block is one that there was; the whole is one that there was only while nobody changed anything. Within a heap
 /// the blocks follow each other without a gap. A heap that is removed meanwhile ends there. Made by [`MemoryPool::heap_map`](crate::MemoryPool::heap_map).
+///
+/// # Examples
+///
+/// ```
+/// let pool = mempool::MemoryPool::new();
+/// pool.add_heap(std::ptr::without_provenance_mut(1 << 20), 4096)?;
+/// assert!(!pool.hl_alloc(1024).is_null());
+/// let sizes: Vec<usize> = pool.heap_map().map(|block| block.size).collect();
+/// assert_eq!(sizes, [1024, 1024, 2048]);
+/// print!("{}", pool.heap_map().text(64, 4));
+/// # Ok::<(), mempool::AddHeapError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct HeapMap<'a> {
     heaps: &'a Heaps,

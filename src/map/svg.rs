@@ -51,6 +51,16 @@ const HATCHING: &str = "<defs><pattern id=\"heap-map-cached\" width=\"6\" height
      <rect width=\"2\" height=\"6\" fill=\"#8f5f00\"/></pattern></defs>";
 
 /// A picture of the heaps of a pool as an SVG document, as [`HeapMap::svg`](crate::HeapMap::svg) makes it.
+///
+/// # Examples
+///
+/// ```
+/// let pool = mempool::MemoryPool::new();
+/// pool.add_heap(std::ptr::without_provenance_mut(1 << 20), 4096)?;
+/// let picture = pool.heap_map().svg().title("at the start").to_string();
+/// assert!(picture.contains("at the start"));
+/// # Ok::<(), mempool::AddHeapError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct SvgMap<'a> {
     heaps: &'a Heaps,

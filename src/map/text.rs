@@ -11,6 +11,16 @@ use crate::units::{Bytes, Percent};
 const MOST: usize = 1024;
 
 /// A picture of the heaps of a pool in characters, as [`HeapMap::text`](crate::HeapMap::text) makes it.
+///
+/// # Examples
+///
+/// ```
+/// let pool = mempool::MemoryPool::new();
+/// pool.add_heap(std::ptr::without_provenance_mut(1 << 20), 4096)?;
+/// let picture = pool.heap_map().text(64, 4).to_string();
+/// assert!(picture.starts_with("heap 0: 4 KiB, each character 64 B\n"));
+/// # Ok::<(), mempool::AddHeapError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct TextMap<'a> {
     heaps: &'a Heaps,

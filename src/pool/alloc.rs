@@ -116,6 +116,20 @@ impl MemoryPool {
     ///
     /// O(orders), or O(blocks) where the free stacks of the heap don't have the block; each failure searches. A block of the
     /// heap that happens to be next in the thread's cache is taken from there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::alloc::Layout;
+    ///
+    /// let pool = mempool::MemoryPool::new();
+    /// let near = pool.add_heap(std::ptr::without_provenance_mut(1 << 20), 4096)?;
+    /// let far = pool.add_heap(std::ptr::without_provenance_mut(1 << 30), 4096)?;
+    /// let block = pool.alloc_in(far, Layout::new::<[u8; 64]>())?;
+    /// assert_eq!(pool.heap_of(block), Some(far));
+    /// # assert_ne!(near, far);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn alloc_in(&self, heap: HeapId, layout: Layout) -> Result<NonNull<u8>, AllocError> {
         let requested = bytes_of(layout)?;
         let pinned = self.heaps.pin();

@@ -165,6 +165,16 @@ impl MemoryPool {
     /// # Complexity
     ///
     /// O(blocks).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = mempool::MemoryPool::new();
+    /// pool.add_heap(std::ptr::without_provenance_mut(1 << 20), 4096)?;
+    /// assert!(!pool.hl_alloc(64).is_null());
+    /// assert_eq!(pool.largest_free_block(), 2048);
+    /// # Ok::<(), mempool::AddHeapError>(())
+    /// ```
     pub fn largest_free_block(&self) -> usize {
         let pinned = self.pin();
         self.reach(&pinned).reclaim(self.cache());

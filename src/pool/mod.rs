@@ -274,6 +274,19 @@ impl MemoryPool {
     /// # Complexity
     ///
     /// O(log heaps).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::ptr::NonNull;
+    ///
+    /// let pool = mempool::MemoryPool::new();
+    /// let heap = pool.add_heap(std::ptr::without_provenance_mut(1 << 20), 4096)?;
+    /// let block = NonNull::new(pool.hl_alloc(64)).expect("there is room");
+    /// assert_eq!(pool.heap_of(block), Some(heap));
+    /// assert_eq!(pool.heap_of(NonNull::dangling()), None);
+    /// # Ok::<(), mempool::AddHeapError>(())
+    /// ```
     pub fn heap_of(&self, address: NonNull<u8>) -> Option<HeapId> {
         self.heaps.pin().view().find(address.addr().get()).map(|heap| heap.id)
     }

@@ -65,6 +65,20 @@ impl MemoryPool {
     /// # Complexity
     ///
     /// As [`hl_release`](Self::hl_release).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::alloc::Layout;
+    /// use mempool::ReleaseError;
+    ///
+    /// let pool = mempool::MemoryPool::new();
+    /// pool.add_heap(std::ptr::without_provenance_mut(1 << 20), 4096)?;
+    /// let block = pool.alloc(Layout::new::<[u8; 100]>())?;
+    /// pool.release(block)?;
+    /// assert_eq!(pool.release(block), Err(ReleaseError::NotLive));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn release(&self, block: NonNull<u8>) -> Result<(), ReleaseError> {
         let address = block.addr().get();
@@ -118,6 +132,16 @@ impl MemoryPool {
     /// # Complexity
     ///
     /// O(blocks), in several heaps O(blocks × log heaps).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = mempool::MemoryPool::new();
+    /// pool.add_heap(std::ptr::without_provenance_mut(1 << 20), 4096)?;
+    /// let blocks = [(); 4].map(|()| pool.hl_alloc(64));
+    /// pool.release_batch(&blocks)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn release_batch(&self, blocks: &[*mut u8]) -> Result<(), ReleaseBatchError> {
         let (mut result, mut released) = (Ok(()), 0);
         let pinned = self.heaps.pin();
@@ -151,6 +175,18 @@ impl MemoryPool {
     /// # Complexity
     ///
     /// As [`hl_release`](Self::hl_release).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::alloc::Layout;
+    ///
+    /// let pool = mempool::MemoryPool::new();
+    /// pool.add_heap(std::ptr::without_provenance_mut(1 << 20), 4096)?;
+    /// let block = pool.alloc(Layout::new::<[u8; 100]>())?;
+    /// assert_eq!(pool.block_size(block)?, 128);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn block_size(&self, block: NonNull<u8>) -> Result<usize, ReleaseError> {
         let pinned = self.heaps.pin();
         let (heap, block) = pinned.view().locate(block.addr().get())?;

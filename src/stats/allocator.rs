@@ -8,6 +8,14 @@ use super::text::{Line, Pairs};
 /// What a [`PoolAllocator`](crate::PoolAllocator) has at one moment; while others allocate, about so much.
 ///
 /// To print one is to get a line for a person, without the figures that are 0; [`log_line`](Self::log_line) is for logs.
+///
+/// # Examples
+///
+/// ```
+/// let allocator = mempool::PoolAllocator::with_limit(64 << 20);
+/// assert_eq!(allocator.stats().limit, 64 << 20);
+/// println!("{}", allocator.stats());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default))]

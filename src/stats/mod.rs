@@ -25,6 +25,18 @@ pub use record::describe_metrics;
 pub use sweeper::SweeperStats;
 
 /// How many blocks of one size there are.
+///
+/// # Examples
+///
+/// ```
+/// let pool = mempool::MemoryPool::new();
+/// pool.add_heap(std::ptr::without_provenance_mut(1 << 20), 4096)?;
+/// assert!(!pool.hl_alloc(1024).is_null());
+/// for order in pool.stats().orders() {
+///     println!("{} blocks of {} bytes are live", order.live, order.block_size);
+/// }
+/// # Ok::<(), mempool::AddHeapError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default))]
@@ -83,6 +95,17 @@ impl Eq for Orders {}
 /// What one heap has, as [`MemoryPool::stats_of`](crate::MemoryPool::stats_of) counted it.
 ///
 /// Exact while nobody uses the pool; else each block is counted as it was when the count came to it.
+///
+/// # Examples
+///
+/// ```
+/// let pool = mempool::MemoryPool::new();
+/// let heap = pool.add_heap(std::ptr::without_provenance_mut(1 << 20), 4096)?;
+/// let stats = pool.stats_of(heap).expect("the pool has the heap");
+/// assert_eq!((stats.capacity, stats.largest_possible), (4096, 4096));
+/// println!("{stats}"); // heap 0: capacity 4 KiB, free 4 KiB, …
+/// # Ok::<(), mempool::AddHeapError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -192,6 +215,19 @@ fn external_fragmentation(largest_free: usize, free: usize) -> f64 {
 /// all without the feature `std`.
 ///
 /// To print one is to get a page for a person; [`log_line`](Self::log_line) is for logs.
+///
+/// # Examples
+///
+/// ```
+/// let pool = mempool::MemoryPool::new();
+/// pool.add_heap(std::ptr::without_provenance_mut(1 << 20), 4096)?;
+/// assert!(!pool.hl_alloc(1000).is_null());
+/// let stats = pool.stats();
+/// assert_eq!((stats.live, stats.free), (1024, 3072));
+/// println!("{stats}");
+/// println!("{}", stats.log_line());
+/// # Ok::<(), mempool::AddHeapError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default))]
@@ -326,6 +362,18 @@ impl PoolStats {
 }
 
 /// What a sweep did.
+///
+/// # Examples
+///
+/// ```
+/// let pool = mempool::MemoryPool::new();
+/// pool.add_heap(std::ptr::without_provenance_mut(1 << 20), 4096)?;
+/// pool.hl_release(pool.hl_alloc(1024)).expect("the block is live");
+/// let report = pool.sweep();
+/// assert_eq!(report.largest_after, 4096);
+/// println!("{report}");
+/// # Ok::<(), mempool::AddHeapError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default))]

@@ -8,6 +8,19 @@ use super::text::{Line, Pairs};
 /// What a [`Sweeper`](crate::Sweeper) has done so far.
 ///
 /// To print one is to get a line for a person, without the figures that are 0; [`log_line`](Self::log_line) is for logs.
+///
+/// # Examples
+///
+/// ```
+/// use mempool::{MemoryPool, Sweeper};
+///
+/// static POOL: MemoryPool = MemoryPool::new();
+///
+/// let sweeper = Sweeper::spawn(&POOL)?;
+/// assert!(sweeper.wait_for_pass());
+/// assert!(sweeper.stats().passes >= 1);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default))]

@@ -35,6 +35,17 @@ use crate::sync::{JoinHandle, ThreadBuilder, current};
 /// a millisecond more than it was given. To tidy the free stacks of a heap, once a cycle if anything was merged, is one step of
 /// work, however large: 10 ns for each entry, and up to 20 where millions of blocks were released in random order. Only to drop
 /// the sweeper ends it early.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use mempool::{Budget, Sweeper};
+///
+/// let sweeper = Sweeper::builder().budget(Budget::Time(Duration::from_millis(1))).spawn()?;
+/// # drop(sweeper);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Budget {
@@ -107,6 +118,19 @@ pub struct Sweeper {
 }
 
 /// Builds a [`Sweeper`].
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use mempool::{MemoryPool, Sweeper};
+///
+/// static POOL: MemoryPool = MemoryPool::new();
+///
+/// let sweeper = Sweeper::builder().interval(Duration::from_millis(20)).pool(&POOL).spawn()?;
+/// # drop(sweeper);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[must_use = "a builder does nothing before `spawn`"]
 pub struct SweeperBuilder {
     settings: Settings,
