@@ -6,6 +6,8 @@
 pub mod actor;
 pub mod cached;
 pub mod failing;
+#[cfg(feature = "allocator")]
+pub mod filled;
 pub mod gate;
 pub mod history;
 pub mod lockstep;
@@ -34,4 +36,13 @@ pub fn join<T>(threads: Vec<ScopedJoinHandle<'_, T>>) {
 /// A pointer to an address of which nobody knows more: the pool never looks behind it.
 pub fn at(address: usize) -> *mut u8 {
     ptr::without_provenance_mut(address)
+}
+
+/// Bytes of this process that are in memory.
+#[cfg(target_os = "linux")]
+pub fn resident() -> usize {
+    let text = std::fs::read_to_string("/proc/self/statm").expect("Linux has it");
+    let pages: usize = text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("the second number");
+    // SAFETY: a question without arguments that matter.
+    pages * unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize
 }

@@ -51,6 +51,11 @@ pub fn is_whole(pool: &MemoryPool) -> bool {
     stats.free == stats.capacity && pool.heap_map().count() == stats.heaps
 }
 
+/// As `is_whole`; a failure shows the figures.
+pub fn assert_whole(pool: &MemoryPool) {
+    assert!(is_whole(pool), "{}", pool.stats());
+}
+
 /// A `Deref` that yields another of these each time.
 #[derive(Debug)]
 pub struct InTurn<T> {
