@@ -36,18 +36,13 @@ mod overlap;
 #[cfg_attr(not(target_os = "linux"), path = "peak/elsewhere.rs")]
 mod peak;
 mod plot;
-mod random;
-#[path = "../../../examples/shared_pool/region.rs"]
-mod region;
 mod results;
 #[cfg(test)]
 #[path = "../../../tests/common/seed.rs"]
 mod seed;
+mod subject;
 mod subjects;
 mod table;
-#[allow(dead_code, reason = "the example needs more of it")]
-#[path = "../../../examples/shared_pool/trace.rs"]
-mod trace;
 mod workloads;
 
 use std::error::Error;

@@ -4,7 +4,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::subjects::Subject;
+use crate::subject::Subject;
 use crate::workloads::{
     Burst, BurstOfSizes, Inputs, Kind, Larson, Mixed, Pair, ProducerAndConsumer, Replay, Shuffled, Workload,
 };

@@ -8,7 +8,8 @@ use std::thread;
 use branch_allocator::{Atomic, BranchAllocator};
 
 use crate::seed::Random;
-use crate::subjects::{ALL, Subject, region};
+use crate::subject::Subject;
+use crate::subjects::{ALL, region};
 
 /// The live blocks, by address.
 #[derive(Debug, Default)]

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use fastrand::Rng;
+
 use crate::database::{Code, Database, Row, Value};
 
 /// A digest of all rows that a thread saw (FNV-1a, Fowler, Noll and Vo).
@@ -27,24 +29,14 @@ impl Digest {
     }
 }
 
-/// Random numbers, the same in every run (Marsaglia: Xorshift RNGs, 2003).
-struct Random(u64);
+fn bytes(random: &mut Rng, count: usize) -> Vec<u8> {
+    let mut bytes = vec![0; count];
+    random.fill(&mut bytes);
+    bytes
+}
 
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        ((self.0 >> 32) as usize * bound) >> 32
-    }
-
-    fn bytes(&mut self, count: usize) -> Vec<u8> {
-        (0..count).map(|_| self.below(256) as u8).collect()
-    }
-
-    fn text(&mut self, count: usize) -> String {
-        (0..count).map(|_| char::from(b"abcdefghij klmno"[self.below(16)])).collect()
-    }
+fn text(random: &mut Rng, count: usize) -> String {
+    (0..count).map(|_| char::from(b"abcdefghij klmno"[random.usize(..16)])).collect()
 }
 
 const SCHEMA: [&str; 4] = [
@@ -139,26 +131,20 @@ pub fn fill_and_ask(name: &str, seed: u64, persons: usize, no_memory: &NoMemory<
 }
 
 fn insert(database: &Database, seed: u64, persons: usize) -> Result<(), Code> {
-    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut random = Rng::with_seed(seed);
     let mut person = database.prepare("INSERT INTO person VALUES (?, ?, ?, ?)")?;
     let mut item = database.prepare("INSERT INTO item VALUES (NULL, ?, ?, ?)")?;
     for id in 1..=persons as i64 {
-        let name = {
-            let length = 5 + random.below(100);
-            random.text(length)
-        };
+        let length = 5 + random.usize(..100);
+        let name = text(&mut random, length);
         // Most are small, and some need pages of their own.
-        let picture = {
-            let length = random.below(if id % 50 == 0 { 40_000 } else { 600 });
-            random.bytes(length)
-        };
-        let town = random.below(persons / 20) as i64;
+        let length = random.usize(..if id % 50 == 0 { 40_000 } else { 600 });
+        let picture = bytes(&mut random, length);
+        let town = random.usize(..persons / 20) as i64;
         person.run(&[Value::Integer(id), Value::Text(&name), Value::Integer(town), Value::Blob(&picture)])?;
-        for _ in 0..random.below(5) {
-            let (price, note) = (random.below(10_000) as i64, {
-                let length = random.below(60);
-                random.text(length)
-            });
+        for _ in 0..random.usize(..5) {
+            let (price, length) = (random.usize(..10_000) as i64, random.usize(..60));
+            let note = text(&mut random, length);
             item.run(&[Value::Integer(id), Value::Integer(price), Value::Text(&note)])?;
         }
     }

@@ -8,7 +8,7 @@ use allocator_api2::vec::Vec;
 use clap::ValueEnum;
 use hashbrown::{DefaultHashBuilder, HashMap};
 
-use crate::random::Random;
+use fastrand::Rng;
 
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -58,10 +58,10 @@ impl Work {
 }
 
 fn vectors<A: Allocator + Copy>(allocator: A) -> u64 {
-    let (mut random, mut elements) = (Random::of_thread(2), 0);
+    let (mut random, mut elements) = (Rng::with_seed(2), 0);
     for _ in 0..20 {
         let mut numbers = Vec::new_in(allocator);
-        (0..=random.below(2000)).for_each(|number| numbers.push(number as u64));
+        (0..=random.usize(..2000)).for_each(|number| numbers.push(number as u64));
         elements += black_box(&numbers).len() as u64;
     }
     elements
@@ -82,16 +82,16 @@ fn side_by_side<A: Allocator + Copy>(allocator: A) -> u64 {
 fn boxes<A: Allocator + Copy>(allocator: A) -> u64 {
     const COUNT: usize = 1000;
     const REPLACED: usize = 4000;
-    let mut random = Random::of_thread(0);
-    let new = |random: &mut Random| {
-        let mut bytes = Box::new_uninit_slice_in(8 + random.below(1017), allocator);
+    let mut random = Rng::with_seed(0);
+    let new = |random: &mut Rng| {
+        let mut bytes = Box::new_uninit_slice_in(8 + random.usize(..1017), allocator);
         bytes[0].write(1u8);
         bytes
     };
     let mut all = Vec::with_capacity_in(COUNT, allocator);
     all.extend((0..COUNT).map(|_| new(&mut random)));
     for _ in 0..REPLACED {
-        let place = random.below(COUNT);
+        let place = random.usize(..COUNT);
         all[place] = new(&mut random);
     }
     black_box(&all);
@@ -135,10 +135,10 @@ struct Branch<A: Allocator> {
 
 fn tree<A: Allocator + Copy>(allocator: A) -> u64 {
     const NODES: u64 = 2000;
-    let mut random = Random::of_thread(1);
+    let mut random = Rng::with_seed(1);
     let mut root: Option<Box<Branch<A>, A>> = None;
     for _ in 0..NODES {
-        let key = random.next();
+        let key = random.u64(..);
         let mut place = &mut root;
         while let Some(branch) = place {
             let side = usize::from(key > branch.key);

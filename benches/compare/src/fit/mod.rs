@@ -19,12 +19,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use indicatif::{HumanBytes, ProgressBar};
+use recordings::{Region, Trace};
 
 use self::allocators::{CONTENDERS, Contender};
 use self::search::Found;
-use crate::region::Region;
 use crate::table::{markdown, number};
-use crate::trace::Trace;
 
 /// Finds the smallest heap in which a program runs without a failed allocation
 #[derive(Debug, Args)]
@@ -73,7 +72,7 @@ impl Row {
         let peak = trace.peak(64);
         let most = peak.live.max(1).checked_mul(MOST).ok_or("the trace has more live bytes than can be addressed")?;
         let region = Region::new(most).ok_or("there is no memory for the region")?;
-        let program = trace.program.split(',').next().unwrap_or_default();
+        let program = trace.name();
         let heap_of = |contender: &Contender| {
             progress.set_message(format!("{program}, {}", contender.label));
             let heap = search::search(peak.live, most, |size| {

@@ -3,8 +3,9 @@
 use std::alloc::Layout;
 use std::hint::black_box;
 
+use recordings::{Event, Trace};
+
 use super::allocators::InRegion;
-use crate::trace::{Event, Trace};
 
 /// Plays `trace` as far as there is memory: how many of its events were done. Every block is written to at its
 /// beginning and its end, so an allocator that keeps what it needs to know between blocks has to keep it there. What is

@@ -32,13 +32,13 @@ use std::process::{Command, Stdio};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use indicatif::{HumanBytes, ProgressBar};
+use recordings::Trace;
 use serde::Serialize;
 
 use self::part::{CONTENDERS, Report};
 use self::script::Script;
 use crate::subjects::ALL;
 use crate::table::{markdown, number};
-use crate::trace::Trace;
 
 /// Measures the most resident memory of a program, each allocator in a process of its own
 #[derive(Debug, Args)]
@@ -147,7 +147,7 @@ impl Program {
         for _ in 0..rounds {
             // One after the other, so that a machine that is slow for a while is slow for all.
             for (key, reports) in keys.iter().zip(&mut reports) {
-                progress.set_message(format!("{}, {key}", trace.program.split(',').next().unwrap_or_default()));
+                progress.set_message(format!("{}, {key}", trace.name()));
                 reports.push(measure(&script, key).map_err(|error| format!("{key}: {error}"))?);
                 progress.inc(1);
             }

@@ -5,7 +5,7 @@
 use std::alloc::Layout;
 use std::io::{self, ErrorKind, Read, Write};
 
-use crate::trace::{Event, Trace};
+use recordings::{Event, Trace};
 
 /// One call of the program. Slots are where the blocks of live objects are; dead objects leave theirs to others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

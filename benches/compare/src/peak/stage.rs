@@ -258,7 +258,7 @@ mod tests {
 
     use super::super::resident::tests::ONE_AT_A_TIME;
     use super::*;
-    use crate::trace::Trace;
+    use recordings::Trace;
 
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     enum Seen {

@@ -2,7 +2,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
-use super::{Subject, moved};
+use crate::subject::{Subject, moved};
 
 pub static POOL: mempool::PoolAllocator = mempool::PoolAllocator::new();
 pub static MIMALLOC: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::regions::region;
-use super::{Subject, moved};
+use crate::subject::{Subject, moved};
 
 /// Blocks of a stack: more than any of the workloads releases at once.
 const DEPTH: usize = 8192;

@@ -2,8 +2,8 @@
 
 use mempool::MemoryPool;
 
-use super::Subject;
 use super::regions::region;
+use crate::subject::Subject;
 
 /// A pool with one heap.
 #[derive(Debug)]

@@ -7,14 +7,14 @@ use std::sync::Mutex;
 
 use buddy_system_allocator::LockedHeap;
 use frame_alloc::{AllocError, PageSize, PhysicalAllocator, Provenance, RegionInit, SummaryBuddyAllocator};
+use recordings::Region;
 use rlsf::Tlsf;
 use spinning_top::RawSpinlock;
 use talc::TalcLock;
 use talc::source::Manual;
 
 use super::general::{Global, layout};
-use super::{Subject, moved};
-use crate::region::Region;
+use crate::subject::{Subject, moved};
 
 /// A region for the rest of the program: base and size.
 pub fn region(size: usize) -> (*mut u8, usize) {

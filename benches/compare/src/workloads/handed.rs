@@ -5,9 +5,10 @@ use std::sync::{Barrier, Mutex};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use crossbeam_utils::Backoff;
 
+use fastrand::Rng;
+
 use super::{Block, Burst, Workload, give_back, take};
-use crate::random::Random;
-use crate::subjects::Subject;
+use crate::subject::Subject;
 
 type Batch = Vec<Block>;
 
@@ -140,13 +141,13 @@ impl Workload for Shuffled {
     type Local = Vec<Block>;
 
     fn begin<S: Subject>(&self, subject: &S, thread: usize) -> Vec<Block> {
-        let mut random = Random::of_thread(thread);
+        let mut random = Rng::with_seed(thread as u64);
         let mut blocks: Vec<Block> = (0..Self::BLOCKS).map(|_| take(subject, 64)).collect();
-        shuffle(&mut blocks, &mut random);
+        random.shuffle(&mut blocks);
         *self.given(thread) = blocks.split_off(Self::BLOCKS / 2);
         self.all.wait();
         blocks.append(&mut self.given(thread + 1));
-        shuffle(&mut blocks, &mut random);
+        random.shuffle(&mut blocks);
         blocks.into_iter().for_each(|block| give_back(subject, block));
         // Nobody begins while others release.
         self.all.wait();
@@ -159,12 +160,5 @@ impl Workload for Shuffled {
 
     fn end<S: Subject>(&self, subject: &S, blocks: Vec<Block>) {
         self.bursts.end(subject, blocks);
-    }
-}
-
-/// Every order as likely as any other (Fisher and Yates, 1938).
-fn shuffle(blocks: &mut [Block], random: &mut Random) {
-    for place in (1..blocks.len()).rev() {
-        blocks.swap(place, random.below(place + 1));
     }
 }

@@ -17,7 +17,7 @@ pub use private::{Burst, BurstOfSizes, Pair};
 pub use slots::{Larson, Mixed};
 pub use trace::{Program, Replay};
 
-use crate::subjects::Subject;
+use crate::subject::Subject;
 
 /// One round of one workload, by several threads.
 pub trait Workload: Sync {

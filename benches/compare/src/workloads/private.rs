@@ -1,8 +1,9 @@
 //! Blocks that stay with their thread.
 
+use fastrand::Rng;
+
 use super::{Block, Workload, give_back, take};
-use crate::random::Random;
-use crate::subjects::Subject;
+use crate::subject::Subject;
 
 /// 64 bytes, released at once.
 #[derive(Debug)]
@@ -68,8 +69,8 @@ impl Workload for BurstOfSizes {
     type Local = (Vec<u32>, Vec<Block>);
 
     fn begin<S: Subject>(&self, _: &S, thread: usize) -> Self::Local {
-        let mut random = Random::of_thread(thread);
-        let sizes = (0..Self::BURSTS * Self::LENGTH).map(|_| 8 + random.below(1017) as u32).collect();
+        let mut random = Rng::with_seed(thread as u64);
+        let sizes = (0..Self::BURSTS * Self::LENGTH).map(|_| 8 + random.usize(..1017) as u32).collect();
         (sizes, Vec::with_capacity(Self::LENGTH))
     }
 

@@ -2,32 +2,33 @@
 
 use std::sync::Mutex;
 
-use super::{Block, Workload, give_back, take};
-use crate::random::Random;
-use crate::subjects::Subject;
+use fastrand::Rng;
 
-/// Random sizes, drawn beforehand.
+use super::{Block, Workload, give_back, take};
+use crate::subject::Subject;
+
+/// Rng sizes, drawn beforehand.
 #[derive(Debug)]
 struct Sizes(Vec<u32>);
 
 impl Sizes {
     const COUNT: usize = 1 << 13;
 
-    fn draw(mut size: impl FnMut(&mut Random) -> u32) -> Self {
-        let mut random = Random::of_thread(1000);
+    fn draw(mut size: impl FnMut(&mut Rng) -> u32) -> Self {
+        let mut random = Rng::with_seed(1000);
         Self((0..Self::COUNT).map(|_| size(&mut random)).collect())
     }
 
     /// `slots` blocks.
-    fn fill<S: Subject>(&self, subject: &S, random: &mut Random, slots: usize) -> Vec<Block> {
-        (0..slots).map(|_| take(subject, self.0[random.below(Self::COUNT)])).collect()
+    fn fill<S: Subject>(&self, subject: &S, random: &mut Rng, slots: usize) -> Vec<Block> {
+        (0..slots).map(|_| take(subject, self.0[random.usize(..Self::COUNT)])).collect()
     }
 
     /// Replaces `count` random blocks.
     #[inline(always)]
-    fn replace<S: Subject>(&self, subject: &S, random: &mut Random, slots: &mut [Block], count: usize) {
+    fn replace<S: Subject>(&self, subject: &S, random: &mut Rng, slots: &mut [Block], count: usize) {
         for _ in 0..count {
-            let number = random.next();
+            let number = random.u64(..);
             let slot = (((number >> 32) * slots.len() as u64) >> 32) as usize;
             let size = self.0[number as usize % Self::COUNT];
             // The old block is released first, as Larson's program does: what holds its place meanwhile is no block.
@@ -50,7 +51,7 @@ pub struct Larson {
 
 #[derive(Debug)]
 pub struct Worker {
-    random: Random,
+    random: Rng,
     slots: Vec<Block>,
     steps: usize,
 }
@@ -62,7 +63,7 @@ impl Larson {
     const PERIOD: usize = 10;
 
     pub fn new() -> Self {
-        Self { sizes: Sizes::draw(|random| 16 + random.below(1009) as u32), left: Mutex::default() }
+        Self { sizes: Sizes::draw(|random| 16 + random.usize(..1009) as u32), left: Mutex::default() }
     }
 
     fn left(&self) -> std::sync::MutexGuard<'_, Vec<Block>> {
@@ -74,7 +75,7 @@ impl Workload for Larson {
     type Local = Worker;
 
     fn begin<S: Subject>(&self, subject: &S, thread: usize) -> Worker {
-        let mut random = Random::of_thread(thread);
+        let mut random = Rng::with_seed(thread as u64);
         let mut fill = || self.sizes.fill(subject, &mut random, Self::SLOTS);
         if thread == 0 {
             *self.left() = fill();
@@ -112,15 +113,15 @@ impl Mixed {
     const STEP: usize = 1000;
 
     pub fn new() -> Self {
-        Self { sizes: Sizes::draw(|random| (16.0 * (12.0 * random.unit()).exp2()) as u32) }
+        Self { sizes: Sizes::draw(|random| (16.0 * (12.0 * random.f64()).exp2()) as u32) }
     }
 }
 
 impl Workload for Mixed {
-    type Local = (Random, Vec<Block>);
+    type Local = (Rng, Vec<Block>);
 
     fn begin<S: Subject>(&self, subject: &S, thread: usize) -> Self::Local {
-        let mut random = Random::of_thread(thread);
+        let mut random = Rng::with_seed(thread as u64);
         let slots = self.sizes.fill(subject, &mut random, Self::SLOTS);
         (random, slots)
     }

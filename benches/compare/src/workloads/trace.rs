@@ -4,9 +4,10 @@ use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 
+use recordings::{Event, Trace};
+
 use super::{Block, Workload, failed, give_back, take, touch};
-use crate::subjects::Subject;
-use crate::trace::{Event, Trace};
+use crate::subject::Subject;
 
 /// One call of the program. Slots are where the blocks of live objects are; dead objects leave theirs to others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

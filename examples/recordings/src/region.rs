@@ -1,8 +1,8 @@
-//! The memory that the pool's heap lies in.
+//! A region: the memory that a heap lies in.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 
-/// Memory of any size, aligned so that a heap of it is as few blocks as can be: if the size is a power of two, one.
+/// Memory of any size, aligned so that a heap in it has as few blocks as possible: one, if the size is a power of two.
 #[derive(Debug)]
 pub struct Region {
     memory: *mut u8,
@@ -12,11 +12,11 @@ pub struct Region {
 }
 
 impl Region {
-    /// `size` zeroed bytes; `None` if they can't be had.
+    /// `size` zeroed bytes; `None` if the system refuses them.
     pub fn new(size: usize) -> Option<Self> {
         let align = 1usize << size.checked_ilog2()?;
-        // The memory is larger by the alignment, instead of aligned by the allocator: that one would write all of the
-        // zeros, while of a large region without alignment the operating system brings in only what is used.
+        // The memory is larger by the alignment, instead of aligned by the allocator: an allocator that aligns writes all
+        // of the zeros. Of a large region without alignment the system brings in only the pages in use.
         let layout = Layout::from_size_align(size.checked_add(align)?, 16).ok()?;
         // SAFETY: the layout has a size above 0.
         let memory = unsafe { alloc_zeroed(layout) };
@@ -25,10 +25,12 @@ impl Region {
         (!memory.is_null()).then(|| Self { memory, layout, base: memory.wrapping_add(lead), size })
     }
 
+    /// The first byte.
     pub fn base(&self) -> *mut u8 {
         self.base
     }
 
+    /// In bytes.
     pub fn size(&self) -> usize {
         self.size
     }

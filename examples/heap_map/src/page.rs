@@ -1,12 +1,12 @@
 //! The page: one HTML file with a film, which needs nothing else.
 
+use recordings::Trace;
 use serde::Serialize;
 
 use crate::cells::{COLUMNS, Content, State};
 use crate::film::{Film, SYMBOLS};
 use crate::palette::{DARK, LIGHT};
 use crate::play::Moment;
-use crate::trace::Trace;
 
 const PAGE: &str = include_str!("page.html");
 /// Where the film goes.
@@ -43,7 +43,7 @@ pub fn render(trace: &Trace, film: &Film, min_block: usize, pass_every: Option<u
         [events, requested, live, cached, free, largest, merged]
     };
     let json = serde_json::to_string(&Reel {
-        program: trace.program.split(',').next().unwrap_or_default(),
+        program: trace.name(),
         events: trace.events.len(),
         min_block,
         capacity: film.moments.first().map_or(0, |moment| moment.live + moment.cached + moment.free),

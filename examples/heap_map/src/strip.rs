@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use indicatif::{HumanBytes, HumanCount};
+use recordings::Trace;
 
 use crate::cells::{Area, COLUMNS, Cell, Content, ROWS, State, area};
 use crate::film::Film;
 use crate::page::largest;
 use crate::palette::{Colour, LIGHT, css};
-use crate::trace::Trace;
 
 const FRAMES: usize = 6;
 const FRAMES_A_ROW: usize = 3;
@@ -49,7 +49,7 @@ fn write_all(svg: &mut String, trace: &Trace, film: &Film) -> std::fmt::Result {
          height=\"{height}\" font-family=\"{FONT}\" font-size=\"16\" fill=\"{INK}\">\n\
          <rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#ffffff\"/>"
     )?;
-    let program = trace.program.split(',').next().unwrap_or_default();
+    let program = trace.name();
     let program = program.replace('&', "&amp;").replace('<', "&lt;");
     let capacity = film.moments.first().map_or(0, |moment| moment.live + moment.cached + moment.free);
     let text = |svg: &mut String, (x, y): (usize, usize), look: &str, text: &str| {

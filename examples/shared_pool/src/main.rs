@@ -12,13 +12,10 @@
 
 #![allow(clippy::disallowed_types, reason = "the lint is for the library, whose atomics are loom's in its models")]
 
-mod bytes;
 mod pattern;
 mod player;
-mod region;
 mod replay;
 mod report;
-mod trace;
 
 use std::error::Error;
 use std::fs;
@@ -30,12 +27,10 @@ use std::thread;
 use clap::Parser;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use mempool::{AddHeapError, MemoryPool};
+use recordings::{Region, Trace, parse_bytes};
 
-use crate::bytes::parse_bytes;
-use crate::region::Region;
 use crate::replay::Replay;
 use crate::report::{AtEnd, AtPeak, Plan, Style};
-use crate::trace::Trace;
 
 /// Replays the recorded memory of a real program through one pool from several threads.
 ///
@@ -102,7 +97,7 @@ fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
     replay.play(&trace, 0..peak.events);
     let at_peak = AtPeak::look(&pool, &replay);
     if let Some(path) = &options.svg {
-        let program = trace.program.split(',').next().unwrap_or_default();
+        let program = trace.name();
         let title = format!("{threads} × {program}, at the peak");
         let svg = pool.heap_map().svg().title(&title).to_string();
         fs::write(path, svg).map_err(|error| format!("{}: {error}", path.display()))?;

@@ -7,10 +7,10 @@ use std::error::Error;
 use std::sync::Arc;
 
 use mempool::MemoryPool;
+use recordings::Trace;
 
 use crate::cells::{Cell, Grid};
 use crate::play::{Moment, Player};
-use crate::trace::Trace;
 
 /// One for each content; the page reads it, too. Nothing that has a meaning in JSON or HTML.
 pub const SYMBOLS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#%*+";
@@ -139,19 +139,15 @@ mod tests {
 
     #[test]
     fn frames_come_back_as_they_were() {
-        let mut random = 7u32;
-        let mut next = |below: u32| {
-            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (random >> 8) % below
-        };
+        let mut random = fastrand::Rng::with_seed(7);
         for length in [1, 2, 64, 1000] {
             let mut before = vec![Cell::default(); length];
             for _ in 0..200 {
                 let mut now = before.clone();
-                for _ in 0..next(6) {
-                    let begin = next(length as u32) as usize;
-                    let end = (begin + 1 + next(40) as usize).min(length);
-                    now[begin..end].fill(Cell(next(u32::from(Cell::COUNT)) as u8));
+                for _ in 0..random.usize(..6) {
+                    let begin = random.usize(..length);
+                    let end = (begin + 1 + random.usize(..40)).min(length);
+                    now[begin..end].fill(Cell(random.u8(..Cell::COUNT)));
                 }
                 let text = encode(&before, &now);
                 assert!(decode(&text, &mut before), "{text}");

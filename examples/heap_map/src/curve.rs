@@ -4,9 +4,9 @@ use std::error::Error;
 use std::sync::Arc;
 
 use mempool::{BlockState, MemoryPool};
+use recordings::Trace;
 
 use crate::play::{Moment, Player};
-use crate::trace::Trace;
 
 /// Points of a curve, about.
 const POINTS: usize = 800;

@@ -10,9 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mempool::{BlockState, Budget, MemoryPool, ResizeError, Sweeper};
+use recordings::Event;
 use serde::Serialize;
-
-use crate::trace::Event;
 
 /// A pool over a heap that is no memory at all: addresses are all that a pool needs, and this example writes to none of
 /// its blocks. The address is one to which any heap is aligned.
@@ -163,7 +162,7 @@ impl<'a> Player<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::Trace;
+    use recordings::Trace;
 
     #[test]
     fn moments_tell_what_is_live_and_what_stands_unmerged() {

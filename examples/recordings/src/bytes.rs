@@ -1,6 +1,10 @@
 //! Numbers of bytes in options.
 
-/// Bytes, as a number or with a unit: `4096`, `64K`, `64KiB`, `1.5 GiB`.
+/// Bytes, as a number or with a unit: `4096`, `64K`, `64KiB`, `1.5 GiB`. All units are powers of 1 024.
+///
+/// # Errors
+///
+/// With the reason why the text is not a whole number of bytes.
 pub fn parse_bytes(text: &str) -> Result<usize, String> {
     let number_end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(number_end);

@@ -8,9 +8,9 @@ use mempool::MemoryPool;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
+use recordings::Trace;
 
 use crate::curve::{Figure, Point, curve, fragmentation, free_blocks, live, mean, requested};
-use crate::trace::Trace;
 
 type Drawn = Result<(), Box<dyn Error>>;
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -65,7 +65,7 @@ pub fn render(
         least: mean(&least, |point| point.least),
         failures: without.iter().chain(&with).map(|point| point.failures).max().unwrap_or(0),
     };
-    let program = trace.program.split(',').next().unwrap_or_default();
+    let program = trace.name();
     let capacity = HumanBytes(pool()?.stats().capacity as u64).to_string().replace(".00", "");
     {
         let root = SVGBackend::with_string(&mut plot.svg, SIZE).into_drawing_area();

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 use mempool::{AllocError, MemoryPool};
+use recordings::Trace;
 
 use crate::player::{Name, Player, Turn};
-use crate::trace::Trace;
 
 /// Most objects on their way from one thread to the next, so that one that is far behind does not keep all the memory.
 const ON_THE_WAY: usize = 1024;
@@ -180,8 +180,8 @@ impl<'a> Replay<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::region::Region;
-    use crate::trace::{SQLITE3, block_size};
+    use recordings::Region;
+    use recordings::{SQLITE3, block_size};
 
     const MIN_BLOCK: usize = 64;
 

@@ -5,9 +5,9 @@ use std::io::{self, IsTerminal, Write};
 
 use indicatif::{HumanBytes, HumanCount};
 use mempool::{Block, BlockState, MemoryPool, PoolStats, SweepReport};
+use recordings::{Peak, Trace};
 
 use crate::replay::{Replay, Sum};
-use crate::trace::{Peak, Trace};
 
 /// Columns and rows of the picture at the peak.
 const PICTURE: (usize, usize) = (64, 16);

@@ -7,10 +7,10 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 use std::thread;
 
 use mempool::ResizeError;
+use recordings::Event;
 
 use crate::pattern::Pattern;
 use crate::replay::{Shared, Sum, Tally};
-use crate::trace::Event;
 
 /// A thread looks for objects that were handed to it every so many events.
 const EVENTS_A_LOOK: usize = 64;

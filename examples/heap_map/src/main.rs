@@ -17,12 +17,6 @@ mod play;
 mod plot;
 mod strip;
 
-#[path = "../shared_pool/bytes.rs"]
-mod bytes;
-#[allow(dead_code, reason = "the other example needs more of it")]
-#[path = "../shared_pool/trace.rs"]
-mod trace;
-
 use std::error::Error;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -31,10 +25,9 @@ use std::{env, fs};
 
 use clap::Parser;
 use indicatif::{HumanBytes, HumanCount};
+use recordings::{Trace, parse_bytes};
 
-use crate::bytes::parse_bytes;
 use crate::film::Film;
-use crate::trace::Trace;
 
 /// Draws the memory of a program: its heap at the peak, and over time.
 ///
