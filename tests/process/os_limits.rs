@@ -81,7 +81,7 @@ fn threads() {
     let all = Barrier::new(THREADS);
     thread::scope(|scope| {
         for number in 0..THREADS {
-            let start = thread::PoolBuilder::new().spawn_scoped(scope, || {
+            let start = thread::Builder::new().spawn_scoped(scope, || {
                 let text = vec![b'x'; 10_000];
                 all.wait();
                 drop(text);
