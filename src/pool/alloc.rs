@@ -30,13 +30,13 @@ enum Scope<'a> {
 }
 
 impl MemoryPool {
-    /// Allocates a block of at least `size` bytes; null when there is none, or for 0 bytes. What there is not, and why,
-    /// [`alloc`](Self::alloc) tells.
+    /// Allocates a block of at least `size` bytes. Null when there is none, or for 0 bytes; [`alloc`](Self::alloc)
+    /// says why.
     ///
     /// # Progress
     ///
-    /// Lock-free. Null means that the block was not there, unless other threads kept publishing, or stood in the middle
-    /// of a split or a merge, or of giving back what was cached, for the whole of a bounded search.
+    /// Lock-free. Null means that the block was not there. The exception: other threads published blocks, or stayed
+    /// in the middle of a split, a merge or a flush, for the whole of a bounded search.
     ///
     /// # Complexity
     ///
@@ -68,7 +68,7 @@ impl MemoryPool {
     ///
     /// # Errors
     ///
-    /// When the size is 0, no heap can form such a block, or none is there. The error has the figures.
+    /// When the size is 0, when no heap can form such a block, or when none is there. The error has the figures.
     ///
     /// # Progress
     ///
@@ -102,7 +102,7 @@ impl MemoryPool {
         self.take_slow(order).map_err(|refused| self.explain(&Scope::All(self.heaps.pin().view()), requested, refused))
     }
 
-    /// As [`alloc`](Self::alloc), from one heap: a NUMA node, a DMA region.
+    /// Allocates as [`alloc`](Self::alloc), from one heap: a NUMA node, a DMA region.
     ///
     /// # Errors
     ///
@@ -114,8 +114,8 @@ impl MemoryPool {
     ///
     /// # Complexity
     ///
-    /// O(orders), or O(blocks) where the free stacks of the heap don't have the block; each failure searches. A block of the
-    /// heap that happens to be next in the thread's cache is taken from there.
+    /// O(orders), or O(blocks) where the free stacks of the heap don't have the block. Each failure searches. A block
+    /// of this heap that is next in the thread's cache is taken from there.
     ///
     /// # Examples
     ///

@@ -84,8 +84,8 @@ impl Config {
 /// # }
 /// ```
 ///
-/// With the feature `serde`, a configuration can be read from a file: what is left out is as by default; a field that there is
-/// not, or a size that [`build`](Self::build) would refuse, is an error.
+/// With the feature `serde`, a configuration can be read from a file. Fields that are left out are as by default. An unknown
+/// field, or a size that [`build`](Self::build) would refuse, is an error.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[must_use = "a builder does nothing before `build`"]
@@ -100,23 +100,24 @@ impl PoolBuilder {
         Self { min_block: 1 << Config::DEFAULT.min_shift, max_block: None, thread_cache: None }
     }
 
-    /// The smallest block in bytes: a power of two, at least 16; 64 unless set. Every allocation takes at least as
-    /// much, and every heap has 6 bytes and a bit of tables for each of them.
+    /// The smallest block in bytes: a power of two, at least 16. Unless set, 64. Every allocation takes at least as
+    /// much, and every heap has 49 bits of tables for each of them.
     pub fn min_block(mut self, bytes: usize) -> Self {
         self.min_block = bytes;
         self
     }
 
-    /// The largest block in bytes: a power of two, at least `min_block`; as large as the heaps allow unless set, and
-    /// never above 2^31 smallest blocks. Free buddies of that size are not merged.
+    /// The largest block in bytes: a power of two, at least `min_block`. Free buddies of that size are not merged.
+    /// Unless set, it is as large as the heaps allow, and never above 2^31 smallest blocks.
     pub fn max_block(mut self, bytes: usize) -> Self {
         self.max_block = Some(bytes);
         self
     }
 
-    /// The most bytes of free blocks that the cache of one thread may hold, and never more than a 64th of the pool. Unless set, it is a
-    /// 64th of the pool, of which 1 MiB at most are in blocks below 64 KiB. 0 for no caches: every operation goes to the heaps then, which
-    /// many threads at a time do far more slowly.
+    /// The most bytes of free blocks that the cache of one thread may hold, and never more than a 64th of the pool.
+    /// Unless set, it is a 64th of the pool, of which 1 MiB at most in blocks below 64 KiB.
+    ///
+    /// 0 means no caches: every operation goes to the heaps, which many threads at once do far more slowly.
     pub fn thread_cache(mut self, bytes: usize) -> Self {
         self.thread_cache = Some(bytes);
         self
@@ -126,7 +127,7 @@ impl PoolBuilder {
     ///
     /// # Errors
     ///
-    /// When a size is not one that is allowed.
+    /// When a size is not allowed.
     pub fn build(self) -> Result<MemoryPool, ConfigError> {
         self.config().map(MemoryPool::with)
     }

@@ -9,14 +9,15 @@ use crate::raw::{Order, Sweep};
 use crate::stats::{HeapStats, PoolStats, SweepReport};
 
 impl MemoryPool {
-    /// Merges all free buddies, and drops what is stale in the free stacks. Before that it gives back to the heaps what the
-    /// calling thread has in its cache, what threads left that are gone, and what is on its way between threads; the other
-    /// threads are asked to give back theirs, and do so at their next operation, or at the one after it if that is the release
-    /// of the block that they allocated last. So once nobody uses the pool, one sweep
-    /// leaves every heap fully merged, but for what the caches of threads hold that are still there. A pool need not be
-    /// swept: an allocation that finds no block sweeps by itself.
+    /// Merges all free buddies, and drops stale entries from the free stacks.
     ///
-    /// A thread is gone when it was joined; that a scope of threads ended does not mean that all of them are.
+    /// First it gives back to the heaps what the calling thread has cached, what gone threads left, and what is on
+    /// its way between threads. The other threads are asked to give back theirs. They do so at their next operation,
+    /// or at the one after it if that is the release of the block that they allocated last.
+    ///
+    /// Once nobody uses the pool, one sweep leaves every heap fully merged, except what running threads have cached.
+    /// A thread is gone when it was joined; the end of a thread scope does not mean that all its threads are. A pool
+    /// need not be swept: an allocation that finds no block sweeps by itself.
     ///
     /// # Progress
     ///
@@ -62,11 +63,11 @@ impl MemoryPool {
         }
     }
 
-    /// Counts the blocks and says what there is.
+    /// Counts the blocks, and returns all figures of the pool.
     ///
     /// # Progress
     ///
-    /// Lock-free: it begins anew only where a heap is added or removed as it begins.
+    /// Lock-free. It starts again only where a heap is added or removed as it starts.
     ///
     /// # Complexity
     ///
@@ -98,11 +99,11 @@ impl MemoryPool {
         stats
     }
 
-    /// Counts the blocks of one heap; `None`, if the pool has no such heap.
+    /// Counts the blocks of one heap. `None` if the pool has no such heap.
     ///
     /// # Progress
     ///
-    /// Lock-free: it begins anew only where a heap is added or removed as it begins.
+    /// Lock-free. It starts again only where a heap is added or removed as it starts.
     ///
     /// # Complexity
     ///
@@ -122,12 +123,12 @@ impl MemoryPool {
         self.heaps.pin().view().get(heap).map(|heap| HeapStats::of(heap, |order| self.config.bytes(order)))
     }
 
-    /// The heaps of the pool with their figures, in the order in which they were added; each is counted when the iterator
+    /// The figures of each heap, in the order in which the heaps were added. Each heap is counted when the iterator
     /// comes to it. Heaps that are added meanwhile come, too.
     ///
     /// # Progress
     ///
-    /// Lock-free: it begins anew only where a heap is added or removed as it begins.
+    /// Lock-free. It starts again only where a heap is added or removed as it starts.
     ///
     /// # Complexity
     ///
@@ -155,8 +156,8 @@ impl MemoryPool {
         })
     }
 
-    /// The largest block in bytes that the next allocation can have: what merging would form counts as if it were formed.
-    /// What is cached and can be had at once goes back to the heaps for it, as for an allocation that finds no block.
+    /// The largest block in bytes that the next allocation can have. Blocks that merging would form count as if they
+    /// were formed. Cached blocks within reach go back to the heaps first, as for an allocation that finds no block.
     ///
     /// # Progress
     ///
@@ -185,7 +186,7 @@ impl MemoryPool {
     ///
     /// # Progress
     ///
-    /// Lock-free: it begins anew only where a heap is added or removed as it begins.
+    /// Lock-free. It starts again only where a heap is added or removed as it starts.
     ///
     /// # Complexity
     ///

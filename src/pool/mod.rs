@@ -32,31 +32,37 @@ use config::Config;
 pub use config::PoolBuilder;
 use counters::{Counters, count};
 
-/// A pool of memory over heaps that the caller gives, shared by any number of threads.
+/// A pool of memory over heaps that the caller gives. Any number of threads share it.
 ///
-/// Blocks are powers of two of bytes, aligned to their size (the buddy system). The pool deals in *addresses*: it never
-/// reads or writes the memory that it hands out, and keeps its own tables elsewhere. Therefore every method but
-/// [`hl_resize`](Self::hl_resize), which copies, is safe: no call can be undefined behaviour by itself. Whoever holds the
-/// pool can release any block of it; unsafe code that relies on a block being its own keeps the pool to itself or
-/// trusts its holders.
+/// Blocks are powers of two of bytes, aligned to their size: a buddy system. The pool deals in *addresses*. It never
+/// reads or writes the memory that it hands out, and keeps its tables elsewhere. So every method is safe, except
+/// [`hl_resize`](Self::hl_resize), which copies.
 ///
-/// The memory of a heap is the caller's: it must outlive the use of the blocks, not of the pool.
+/// The memory of a heap is the caller's. It must outlive the use of its blocks; the pool does not keep it alive.
+/// Everybody who has the pool can release any block of it. Unsafe code that relies on a block being its own keeps the
+/// pool to itself, or trusts the others.
+///
+/// The [guide](crate::guide) has more.
 ///
 /// # Progress
 ///
-/// All methods are lock-free: a thread that is stopped anywhere never keeps others from finishing. An allocation is
-/// O(orders) as long as the free stacks have a block; else it searches, O(blocks). A release is O(1). Merging is
-/// deferred to [`sweep`](Self::sweep) and to searches.
+/// All methods are lock-free: a thread that is stopped anywhere never keeps others from finishing.
+///
+/// # Complexity
+///
+/// An allocation is O(orders) while the free stacks have a block, else O(blocks). A release is O(1) in one heap.
+/// Merging is deferred to [`sweep`](Self::sweep) and to allocations that find no block.
 ///
 /// # Fork
 ///
-/// A child process has a copy of the pool and one thread, which may go on to use it, whatever the other threads were doing;
-/// the parent's pool is not affected. In the child, the blocks of the other threads stay live until the child
-/// releases them. What those threads had cached stays cached: for each of them at most what a cache
-/// [may hold](crate::PoolBuilder::thread_cache), and what it had in its hand at that moment. Blocks that one was splitting,
-/// merging or resizing are lost to the child; if there are any, or if one was giving back what was cached, an allocation that
-/// fails does so only after a long, but bounded, search. Two pools manage a heap that parent and child share then: only one of
-/// them may go on.
+/// A child process has one thread, and a copy of the pool that it may use. The parent's pool is not affected.
+///
+/// - Blocks of other threads stay live until the child releases them.
+/// - Blocks that other threads had cached stay cached: at most what a cache [may
+///   hold](crate::PoolBuilder::thread_cache), for each of them.
+/// - Blocks that another thread withheld, because it was splitting or merging them, are lost to the child. A failing
+///   allocation then searches for longer.
+/// - Where parent and child share the heap itself, only one of them may go on.
 ///
 /// # Examples
 ///
@@ -114,33 +120,35 @@ impl MemoryPool {
         }
     }
 
-    /// A builder, for other block sizes.
+    /// A builder, for other sizes of blocks and caches.
     pub fn builder() -> PoolBuilder {
         PoolBuilder::new()
     }
 
-    /// Adds the region of `size` bytes at `base` as a heap, while other threads may be using the pool.
+    /// Adds the region of `size` bytes at `base` as a heap, also while other threads use the pool.
     ///
-    /// Any base and any size will do; the ends are cut into the largest blocks that fit, and what is less than a smallest
-    /// block is left out. Adjacent heaps stay separate: no block spans two. The pool takes 6 bytes and a bit of tables for
-    /// each smallest block from the global allocator; of a huge heap's tables, none is touched before it is used.
+    /// Any base and any size will do. The ends are cut into the largest blocks that fit; less than a smallest block
+    /// is left out. No block spans two heaps.
     ///
-    /// Blocks are aligned to their size. So the base decides how large they can be: one that is a multiple of the largest power of
-    /// two within `size` gives the largest. At another base that block can't be formed, and half of the heap or more is lost to requests
-    /// of its size; [`HeapStats::is_misaligned`](crate::HeapStats::is_misaligned) tells, and so does a pool's `stats()` when it is printed.
+    /// The base decides how large blocks can be, because they are aligned to their size. A base that is a multiple of
+    /// the largest power of two within `size` gives the largest block. Other bases lose half of the heap or more to
+    /// requests of that size; [`HeapStats::is_misaligned`](crate::HeapStats::is_misaligned) tells.
     ///
-    /// The pool never accesses the region, so it may be memory that this program can't reach. Pointers to blocks are
-    /// derived from `base`: to write to the blocks, give one that may write, such as `as_mut_ptr` returns. The region
-    /// must stay the caller's for as long as blocks of it are in use.
+    /// The pool takes 49 bits of tables for each smallest block from the global allocator. Tables of a huge heap are
+    /// not touched before they are used.
+    ///
+    /// Pointers to blocks are derived from `base`. Give a pointer that may write, such as `as_mut_ptr` returns, if
+    /// anybody writes to the blocks. The pool itself never accesses the region, so it may be memory that this program
+    /// can't reach. It must stay the caller's for as long as blocks of it are in use.
     ///
     /// # Errors
     ///
-    /// When the region is null, empty, too small or too large, goes past the end of the address space, overlaps another
-    /// heap, or the tables can't be had. The pool is then as it was.
+    /// When the region is null, empty, too small or too large, goes past the end of the address space, or overlaps
+    /// another heap; or when there is no memory for the tables. The pool is then as it was.
     ///
     /// # Progress
     ///
-    /// Lock-free, but for the global allocator.
+    /// Lock-free, except for the global allocator.
     ///
     /// # Complexity
     ///
@@ -151,8 +159,10 @@ impl MemoryPool {
         self.heaps.add(region, self.config.max_order)
     }
 
-    /// Gives all free blocks that the calling thread has in its cache back to the heaps, and all that other threads have
-    /// left for it there. Of use before a thread sleeps for long: what a cache holds is free only for its thread.
+    /// Gives back to the heaps everything that the calling thread has cached, and everything that other threads left
+    /// for it there.
+    ///
+    /// Of use before a thread sleeps for long: cached blocks are free for their thread only.
     ///
     /// # Progress
     ///
@@ -269,7 +279,7 @@ impl MemoryPool {
     ///
     /// # Progress
     ///
-    /// Lock-free: it begins anew only where a heap is added or removed as it begins.
+    /// Lock-free. It starts again only where a heap is added or removed as it starts.
     ///
     /// # Complexity
     ///

@@ -17,19 +17,20 @@ use crate::stats::SweepReport;
 const PIECE: Option<Order> = Order::new(16);
 
 impl MemoryPool {
-    /// What [`sweep`](Self::sweep) does, by the threads of rayon: heaps are cut into steps of 65 536 smallest blocks, which are
-    /// merged at the same time. To tidy the free stacks of a heap afterwards is one thread's work, as ever; several heaps are
-    /// tidied at the same time.
+    /// Sweeps as [`sweep`](Self::sweep), with the threads of rayon. Heaps are cut into parts of 65 536 smallest
+    /// blocks, which are merged at the same time. One thread tidies the free stacks of a heap afterwards; several
+    /// heaps are tidied at the same time. The report is that of `sweep`.
     ///
-    /// Of use where a program waits for the sweep of a heap with hundreds of thousands of blocks, or of several such heaps, and
-    /// has processors to spare. For merging beside the program's work there is the [`Sweeper`](crate::Sweeper).
+    /// Of use where a program waits for the sweep of a heap with hundreds of thousands of blocks, or of several such
+    /// heaps, and has processors to spare. For merging beside the program's work there is the
+    /// [`Sweeper`](crate::Sweeper).
     ///
-    /// It runs in the calling thread's rayon pool, [`ThreadPool::install`](rayon::ThreadPool::install) chooses another one.
-    /// Where rayon can't start its threads, this is `sweep`. The report is that of `sweep`.
+    /// It runs in the calling thread's rayon pool; [`ThreadPool::install`](rayon::ThreadPool::install) chooses
+    /// another one. Where rayon can't start its threads, this is `sweep`.
     ///
     /// # Progress
     ///
-    /// The merging is lock-free, but the calling thread waits for the others.
+    /// The merging is lock-free. The calling thread waits for the others.
     ///
     /// # Complexity
     ///

@@ -12,8 +12,8 @@ use crate::raw::Batch;
 impl MemoryPool {
     /// Releases the block at `block`. Null is fine, and does nothing.
     ///
-    /// Exact in every build: of several releases of one block, also racing ones, one succeeds and the others are told,
-    /// until the address has been handed out again; then it is that allocation's block.
+    /// Exact in every build. Of several releases of one block, also racing ones, one succeeds and the others get an
+    /// error, until the address has been handed out again. Then it is that allocation's block.
     ///
     /// # Errors
     ///
@@ -118,12 +118,12 @@ impl MemoryPool {
         }
     }
 
-    /// Releases many blocks, for few atomic operations where blocks of one size and heap follow each other. Nulls are
-    /// passed over. All blocks that can be released are, whatever the others are.
+    /// Releases many blocks. It takes few atomic operations where blocks of one size and heap follow each other. It
+    /// releases every block that can be released, whatever the others are, and passes over nulls.
     ///
     /// # Errors
     ///
-    /// When there were some that could not: how many, which was the first, and why.
+    /// When some could not be released: how many, the number of the first, and why.
     ///
     /// # Progress
     ///
@@ -131,7 +131,7 @@ impl MemoryPool {
     ///
     /// # Complexity
     ///
-    /// O(blocks), in several heaps O(blocks × log heaps).
+    /// O(blocks); in several heaps O(blocks × log heaps).
     ///
     /// # Examples
     ///
@@ -162,7 +162,7 @@ impl MemoryPool {
         result
     }
 
-    /// The size of the live block at `block` in bytes: what was requested, rounded up to a power of two.
+    /// The size of the live block at `block` in bytes: the requested size, rounded up to a power of two.
     ///
     /// # Errors
     ///
@@ -170,7 +170,7 @@ impl MemoryPool {
     ///
     /// # Progress
     ///
-    /// Lock-free: it begins anew only where a heap is added or removed as it begins.
+    /// Lock-free. It starts again only where a heap is added or removed as it starts.
     ///
     /// # Complexity
     ///

@@ -12,29 +12,29 @@ use crate::sync::{model_or, yield_now};
 const TRIES: usize = model_or(1, 64);
 
 impl MemoryPool {
-    /// Removes a heap that nobody uses any more, while other threads may be using the pool, and releasing and searching in
-    /// this very heap. Its memory is the caller's again, and its addresses may be added as a new heap.
+    /// Removes a heap that nobody uses any more, also while other threads use the pool. Its memory is the caller's
+    /// again, and its addresses may be added as a new heap.
     ///
-    /// The heap is closed to allocations; what the calling thread has cached, what threads left that are gone, and what is on
-    /// its way between threads goes back to it; and if then all of it is free, it is taken out. Else it is opened again.
-    /// Allocations that come meanwhile do without the heap, and may fail for want of it.
+    /// The heap is closed to allocations. Blocks of it go back to it from the caller's cache, from caches of gone
+    /// threads, and from those on their way between threads. If all of it is free then, it is taken out; else it is
+    /// opened again. Allocations that come meanwhile do without the heap, and may fail for want of it.
     ///
-    /// The heap's tables are freed when no thread can be reading them any more: by this call or a later one, of
-    /// [`add_heap`](Self::add_heap) or of [`sweep`](Self::sweep), or with the pool. A thread that last worked with this heap
-    /// and does nothing since keeps them, and so does one that was stopped while it read the set of heaps, as a release
-    /// or [`stats`](Self::stats) does, when this heap was in it: what it keeps is what the set had before and after one change, however
-    /// many heaps come and go meanwhile. (Only if more than 128 threads are stopped so, each since another change, what further ones
-    /// read keeps all tables until they go on.)
+    /// The heap's tables are freed when no thread can be reading them any more: by this call, by a later
+    /// [`add_heap`](Self::add_heap) or [`sweep`](Self::sweep), or with the pool. Two kinds of threads keep them: one
+    /// that last worked with this heap and does nothing since, and one that was stopped while it read the set of
+    /// heaps. The second keeps what the set had before and after one change, however many heaps come and go. (If more
+    /// than 128 threads are stopped so, each since another change, the further ones keep all tables until they go
+    /// on.)
     ///
     /// # Errors
     ///
-    /// When the pool has no such heap, another thread is removing it, some of it is live or in the cache of another running
-    /// thread, or there was no memory for the new set of heaps. Threads that have some of it in their caches are
-    /// asked to give that back at their next operation, so that it is of use to try again.
+    /// When the pool has no such heap, when another thread is removing it, when some of it is live or in the cache of
+    /// another running thread, or when there is no memory for the new set of heaps. Threads with some of it in their
+    /// caches are asked to give it back at their next operation, so a second try may succeed.
     ///
     /// # Progress
     ///
-    /// Lock-free, but for the global allocator.
+    /// Lock-free, except for the global allocator.
     ///
     /// # Complexity
     ///

@@ -7,13 +7,13 @@ use crate::error::{ReleaseError, ResizeError};
 use crate::raw::CantResize;
 
 impl MemoryPool {
-    /// Makes the block at `block` one of at least `size` bytes without moving it, and returns its size in bytes
-    /// afterwards. A smaller block gives its tail back; a larger one takes the free buddies behind it.
+    /// Makes the block at `block` one of at least `size` bytes without moving it. Returns its new size in bytes. A
+    /// smaller block gives its tail back; a larger one takes the free buddies behind it.
     ///
     /// # Errors
     ///
-    /// When the size is 0, no live block begins there, or it can't grow where it is: a block grows only if it is aligned
-    /// to its new size and all that lies behind it up to there is free. The block is as it was then.
+    /// When the size is 0, when no live block begins there, or when the block can't grow where it is: it grows only
+    /// if it is aligned to its new size and everything behind it up to there is free. The block is then as it was.
     ///
     /// # Progress
     ///
@@ -21,7 +21,7 @@ impl MemoryPool {
     ///
     /// # Complexity
     ///
-    /// O(orders); where the free buddies lie in pieces, O(pieces).
+    /// O(orders); where the free buddies lie in parts, O(parts).
     ///
     /// # Examples
     ///
@@ -52,17 +52,19 @@ impl MemoryPool {
         }
     }
 
-    /// Resizes the block at `block` to at least `size` bytes, as C's `realloc`: in place where the block or the free
-    /// buddies behind it allow, else it allocates another, copies, and releases the old one.
+    /// Resizes the block at `block` to at least `size` bytes, as C's `realloc`: in place where that works, else it
+    /// allocates another block, copies, and releases the old one.
     ///
-    /// Null for `block` allocates. A `size` of 0 releases, and returns null. Null for any other reason means that there
-    /// was no memory or no such block, and that nothing was changed.
+    /// Null for `block` allocates. A `size` of 0 releases, and returns null. Null for any other reason means that
+    /// there was no memory or no such block. Nothing is changed then.
     ///
     /// # Safety
     ///
-    /// This is the one method that touches managed memory. Where `block` is a live block of this pool, its bytes are
-    /// readable, the heaps of the pool are readable and writable through the pointers given to
-    /// [`add_heap`](Self::add_heap), and no other thread accesses or releases the block during the call.
+    /// This is the one method that touches managed memory. If `block` is a live block of this pool:
+    ///
+    /// - its bytes are readable,
+    /// - the heaps are readable and writable through the pointers that [`add_heap`](Self::add_heap) got,
+    /// - no other thread accesses or releases the block during the call.
     ///
     /// # Progress
     ///
