@@ -24,7 +24,7 @@ pub(super) struct Options {
 /// use mempool::PoolAllocator;
 ///
 /// // 64 MiB, behind which there is memory from the beginning.
-/// let allocator = PoolAllocator::builder().huge_pages().prefault().build(64 << 20)?;
+/// let allocator = PoolAllocator::builder().huge_pages(true).prefault(true).build(64 << 20)?;
 /// assert_eq!(allocator.stats().limit, 64 << 20);
 /// # Ok::<(), mempool::AllocatorBuildError>(())
 /// ```
@@ -46,22 +46,22 @@ impl AllocatorBuilder {
         Self { options }
     }
 
-    /// Asks the operating system for huge pages, where it has some: fewer misses of the address cache for large heaps, and more
-    /// memory behind small ones.
-    pub const fn huge_pages(mut self) -> Self {
-        self.options.huge_pages = true;
+    /// Whether the allocator asks the operating system for huge pages, where it has some. Large heaps have fewer misses of the address
+    /// cache then, and small ones more memory behind them. It does not unless set.
+    pub const fn huge_pages(mut self, huge_pages: bool) -> Self {
+        self.options.huge_pages = huge_pages;
         self
     }
 
-    /// [`build`](Self::build) touches every page, so that no later use of the memory is interrupted for that.
-    pub const fn prefault(mut self) -> Self {
-        self.options.prefault = true;
+    /// Whether [`build`](Self::build) touches every page, so that no later use of the memory faults. It does not unless set.
+    pub const fn prefault(mut self, prefault: bool) -> Self {
+        self.options.prefault = prefault;
         self
     }
 
-    /// [`build`](Self::build) locks the memory, so that it is never swapped out.
-    pub const fn lock(mut self) -> Self {
-        self.options.lock = true;
+    /// Whether [`build`](Self::build) locks the memory, so that it is never swapped out. It does not unless set.
+    pub const fn lock(mut self, lock: bool) -> Self {
+        self.options.lock = lock;
         self
     }
 

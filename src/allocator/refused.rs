@@ -62,7 +62,7 @@ fn an_allocator_on_demand_lives_with_each_refusal() {
 
 #[test]
 fn what_can_t_be_mapped_is_an_error() {
-    let build = || PoolAllocator::builder().checked(true).prefault().build(64 << 20);
+    let build = || PoolAllocator::builder().checked(true).prefault(true).build(64 << 20);
     let (built, calls) = refuse_after(u32::MAX, 0, || build().is_ok());
     assert!(built);
     let outcomes: Vec<_> = (0..calls).map(|call| refuse_after(call, 1, || build().is_ok()).0).collect();

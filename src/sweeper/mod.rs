@@ -1,13 +1,13 @@
 //! The sweeper: a thread in the background that merges what is free, for one pool or many, and for allocators.
 //!
-//! This file has what users see, `shared` what they and the thread tell each other, `work` what the thread does, `target` what it
+//! This file has what users see, `control` what they and the thread tell each other, `work` what the thread does, `target` what it
 //! does it to. The thread
 //! shares nothing with the users of a pool but the pool: its passes are steps of sweeps (`pool/cycle`), and all that an
-//! allocation knows of it is a thread to be woken (`wakers`). The lock in `shared` is between it and who started it.
+//! allocation knows of it is a thread to be woken (`wakers`). The lock in `control` is between it and who started it.
 
 extern crate std;
 
-mod shared;
+mod control;
 mod target;
 mod work;
 
@@ -20,7 +20,7 @@ use std::io;
 use std::process;
 use std::time::Duration;
 
-use shared::{Control, Messages};
+use control::{Control, Messages};
 use target::{OfPool, Source, Target};
 use work::Work;
 
@@ -49,9 +49,9 @@ use crate::sync::{JoinHandle, ThreadBuilder, current};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Budget {
-    /// So many bytes of state words: two for each smallest block of the heaps.
-    Bytes(usize),
-    /// So much time.
+    /// At most this number of units of `min_block` bytes, at least one. Of an allocator a unit is a page of 4 KiB.
+    Units(usize),
+    /// At most this long.
     Time(Duration),
 }
 
@@ -111,7 +111,7 @@ pub enum Budget {
 /// ```
 #[must_use = "a sweeper stops when it is dropped"]
 pub struct Sweeper {
-    shared: Arc<Control>,
+    control: Arc<Control>,
     thread: Option<JoinHandle<()>>,
     /// The process that has the thread.
     process: u32,
@@ -180,7 +180,7 @@ impl Sweeper {
     ///
     /// Blocking: a lock is shared with the sweeper's thread, which holds it for a few instructions at a time.
     pub fn add(&self, pool: impl Deref<Target = MemoryPool> + Send + 'static) {
-        self.add_target(OfPool::new(Source::Control(Box::new(pool))));
+        self.add_target(OfPool::new(Source::Shared(Box::new(pool))));
     }
 
     /// Adds a pool that the sweeper does not keep alive, as [`SweeperBuilder::weak_pool`] does.
@@ -242,7 +242,7 @@ impl Sweeper {
     /// POOL.add_heap(heap.as_mut_ptr(), heap.len())?;
     ///
     /// // Passes only when this program says so, and each over the whole pool.
-    /// let builder = Sweeper::builder().interval(Duration::MAX).wake_on_demand(false).budget(Budget::Bytes(usize::MAX));
+    /// let builder = Sweeper::builder().interval(Duration::MAX).wake_on_demand(false).budget(Budget::Units(usize::MAX));
     /// let sweeper = builder.pool(&POOL).spawn()?;
     /// // ... a part of the program ...
     /// assert!(sweeper.wait_for_pass());
@@ -253,20 +253,20 @@ impl Sweeper {
         if self.is_copy() || self.is_own_thread() {
             return false;
         }
-        self.shared.wait_for_pass(|| self.rouse())
+        self.control.wait_for_pass(|| self.rouse())
     }
 
     fn tell(&self, tell: impl FnOnce(&mut Messages)) {
         // The lock may be that of a thread that is not in this process.
         if !self.is_copy() {
-            self.shared.tell(tell);
+            self.control.tell(tell);
             self.rouse();
         }
     }
 
     /// Ends whatever the thread waits for.
     fn rouse(&self) {
-        self.shared.rouse();
+        self.control.rouse();
         if let Some(thread) = &self.thread {
             thread.thread().unpark();
         }
@@ -288,7 +288,7 @@ impl Sweeper {
     ///
     /// Wait-free.
     pub fn stats(&self) -> SweeperStats {
-        self.shared.stats()
+        self.control.stats()
     }
 }
 
@@ -299,7 +299,7 @@ impl Drop for Sweeper {
             mem::forget(self.thread.take());
             return;
         }
-        self.shared.stop();
+        self.control.stop();
         self.rouse();
         // If it is a pool's `Deref` that drops it, on the thread itself, nobody waits.
         let own = self.is_own_thread();
@@ -340,7 +340,7 @@ impl SweeperBuilder {
     /// Adds a pool: a `&'static MemoryPool`, an `Arc<MemoryPool>`, or whatever else keeps one alive. The sweeper keeps it until
     /// it is dropped itself.
     pub fn pool(mut self, pool: impl Deref<Target = MemoryPool> + Send + 'static) -> Self {
-        self.targets.push(Box::new(OfPool::new(Source::Control(Box::new(pool)))));
+        self.targets.push(Box::new(OfPool::new(Source::Shared(Box::new(pool)))));
         self
     }
 
@@ -401,10 +401,10 @@ impl SweeperBuilder {
     /// Blocking: it starts a thread.
     pub fn spawn(self) -> io::Result<Sweeper> {
         let Self { settings, targets } = self;
-        let shared = Arc::new(Control::new(targets));
-        let work = Work::new(settings, Arc::clone(&shared));
+        let control = Arc::new(Control::new(targets));
+        let work = Work::new(settings, Arc::clone(&control));
         let thread = ThreadBuilder::new().name("mempool-sweeper".into()).spawn(move || work.run())?;
-        Ok(Sweeper { shared, thread: Some(thread), process: process::id() })
+        Ok(Sweeper { control, thread: Some(thread), process: process::id() })
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) struct Step {
 
 /// Where a pool is.
 pub(super) enum Source {
-    Control(Box<dyn Deref<Target = MemoryPool> + Send>),
+    Shared(Box<dyn Deref<Target = MemoryPool> + Send>),
     Weak(Weak<MemoryPool>),
 }
 
@@ -56,7 +56,7 @@ impl Source {
     /// Does something with the pool, if it is still there.
     fn with<R>(&self, run: impl FnOnce(&MemoryPool) -> R) -> Option<R> {
         match self {
-            Self::Control(pool) => Some(run(pool)),
+            Self::Shared(pool) => Some(run(pool)),
             Self::Weak(pool) => pool.upgrade().map(|pool| run(&pool)),
         }
     }

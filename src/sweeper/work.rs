@@ -7,15 +7,12 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use std::time::{Duration, Instant};
 
-use super::shared::Control;
+use super::control::Control;
 use super::{Budget, Settings, Target};
 use crate::sync::{Ordering, park, park_timeout};
 
 /// Units of a step, between two of which a sweeper looks whether it is to stop: at most a few tenths of a millisecond.
-const PIECE: u32 = 1 << 14;
-
-/// Bytes of a state word.
-const STATE: usize = 2;
+const STEP: u32 = 1 << 14;
 
 /// The least time between two passes, so that a pool with hardly anything free does not wake its sweeper all the time.
 const LEAST_PAUSE: Duration = Duration::from_millis(1);
@@ -23,7 +20,7 @@ const LEAST_PAUSE: Duration = Duration::from_millis(1);
 /// The thread's side.
 pub(super) struct Work {
     settings: Settings,
-    shared: Arc<Control>,
+    control: Arc<Control>,
     targets: Vec<Box<dyn Target>>,
     /// The target to begin the next pass with.
     next: usize,
@@ -37,23 +34,23 @@ struct Left {
 }
 
 impl Work {
-    pub(super) fn new(settings: Settings, shared: Arc<Control>) -> Self {
-        Self { settings, shared, targets: Vec::new(), next: 0 }
+    pub(super) fn new(settings: Settings, control: Arc<Control>) -> Self {
+        Self { settings, control, targets: Vec::new(), next: 0 }
     }
 
     pub(super) fn run(self) {
         // Dropped last, after all that the thread has, also when a pool's `Deref` panics.
-        let _over = Over(Arc::clone(&self.shared));
+        let _over = Over(Arc::clone(&self.control));
         let mut work = self;
         let mut early = false;
-        while !work.shared.is_stopped() {
-            let added = work.shared.begin_pass();
+        while !work.control.is_stopped() {
+            let added = work.control.begin_pass();
             work.take_added(added);
             let begun = Instant::now();
             work.pass(early, begun);
             // Relaxed: statistics.
-            work.shared.early.fetch_add(u64::from(early), Ordering::Relaxed);
-            work.shared.end_pass();
+            work.control.early.fetch_add(u64::from(early), Ordering::Relaxed);
+            work.control.end_pass();
             early = work.wait(begun.elapsed());
         }
         work.targets.iter_mut().for_each(|target| target.leave());
@@ -94,17 +91,17 @@ impl Work {
         // Before the steps, so that a call that comes meanwhile gets another pass.
         target.begin_pass(&self.settings)?;
         loop {
-            if left.is_over() || self.shared.is_stopped() {
+            if left.is_over() || self.control.is_stopped() {
                 return Some(false);
             }
-            let units = left.units.min(PIECE as usize) as u32;
-            let step = target.sweep_step(units, &|| self.shared.is_stopped())?;
+            let units = left.units.min(STEP as usize) as u32;
+            let step = target.sweep_step(units, &|| self.control.is_stopped())?;
             left.spend(step.units);
             // Relaxed, both: statistics.
-            self.shared.merges.fetch_add(step.merges, Ordering::Relaxed);
-            self.shared.trimmed.fetch_add(step.trimmed, Ordering::Relaxed);
+            self.control.merges.fetch_add(step.merges, Ordering::Relaxed);
+            self.control.trimmed.fetch_add(step.trimmed, Ordering::Relaxed);
             if step.is_last {
-                self.shared.cycles.fetch_add(1, Ordering::Relaxed);
+                self.control.cycles.fetch_add(1, Ordering::Relaxed);
                 return Some(true);
             }
         }
@@ -112,15 +109,15 @@ impl Work {
 
     /// Waits for the time of the next pass, or for a reason to have it earlier, or to stop. True, if an allocation called.
     fn wait(&self, took: Duration) -> bool {
-        let Self { shared, settings: Settings { interval, early, .. }, .. } = self;
+        let Self { control, settings: Settings { interval, early, .. }, .. } = self;
         let end = Instant::now();
         // No deadline: later than a clock can tell.
         let (pause, deadline) = (end.checked_add(took.max(LEAST_PAUSE).min(*interval)), end.checked_add(*interval));
         let has_called = || *early && self.targets.iter().any(|target| target.has_called());
         // First a pause in which allocations do not even try to wake this thread.
-        shared.pause(|| left_until(pause));
+        control.pause(|| left_until(pause));
         loop {
-            if shared.is_stopped() || shared.is_asked_for_pass() {
+            if control.is_stopped() || control.is_asked_for_pass() {
                 return false;
             }
             if has_called() {
@@ -153,7 +150,7 @@ impl Left {
     fn new(budget: Budget, begun: Instant) -> Self {
         match budget {
             // Not less than a unit: a step has some.
-            Budget::Bytes(bytes) => Self { is_begun: false, units: (bytes / STATE).max(1), deadline: None },
+            Budget::Units(units) => Self { is_begun: false, units: units.max(1), deadline: None },
             Budget::Time(time) => Self { is_begun: false, units: usize::MAX, deadline: begun.checked_add(time) },
         }
     }

@@ -38,7 +38,7 @@ fn limits_below_a_page_say_no() {
         says_no(&PoolAllocator::with_limit(limit));
         for kind in kinds() {
             says_no(&kind.on_demand(limit));
-            says_no(&kind.huge_pages().prefault().lock().on_demand(limit));
+            says_no(&kind.huge_pages(true).prefault(true).lock(true).on_demand(limit));
             assert!(matches!(kind.build(limit), Err(AllocatorBuildError::TooSmall { .. })), "{limit}");
         }
         assert!(matches!(PoolAllocator::with_capacity(limit), Err(AllocatorBuildError::TooSmall { .. })), "{limit}");

@@ -12,7 +12,7 @@ const MIB: usize = 1 << 20;
 
 /// Passes only when somebody waits for one, each over everything.
 fn by_hand() -> SweeperBuilder {
-    Sweeper::builder().interval(Duration::MAX).budget(Budget::Bytes(usize::MAX))
+    Sweeper::builder().interval(Duration::MAX).budget(Budget::Units(usize::MAX))
 }
 
 fn layout(size: usize) -> Layout {
@@ -138,7 +138,7 @@ fn nothing_is_given_back_before_its_time() {
 
 #[test]
 fn small_budgets_only_take_more_passes() {
-    for bytes in [0, 1000, 1 << 15, 1 << 20] {
+    for units in [0, 500, 1 << 14, 1 << 19] {
         let allocator = Arc::new(PoolAllocator::new());
         let live = Blocks::new(&allocator, (0..50).map(|number| 3000 + number));
         // A hole behind each live block, and a large block.
@@ -151,19 +151,19 @@ fn small_budgets_only_take_more_passes() {
             }
         }
         drop(Blocks::new(&allocator, [4 * MIB]));
-        let builder = by_hand().budget(Budget::Bytes(bytes)).trim_after(Duration::ZERO);
+        let builder = by_hand().budget(Budget::Units(units)).trim_after(Duration::ZERO);
         let sweeper = builder.allocator(Arc::clone(&allocator)).spawn().expect("a thread");
         // A pass gives no more back than one page for each 16 units, and one.
-        let most = bytes / 2 / 16 * 4096 + 4096;
+        let most = units / 16 * 4096 + 4096;
         let (mut trimmed, mut passes) = (0, 0_usize);
         while trimmed < 4 * MIB {
             assert!(sweeper.wait_for_pass());
             let now = sweeper.stats();
-            assert!(now.trimmed as usize <= most * now.passes as usize, "{bytes}: {now:?}");
+            assert!(now.trimmed as usize <= most * now.passes as usize, "{units}: {now:?}");
             (trimmed, passes) = (now.trimmed as usize, passes + 1);
-            assert!(passes < 40_000, "{bytes}: {now:?} {}", allocator.stats());
+            assert!(passes < 40_000, "{units}: {now:?} {}", allocator.stats());
         }
-        println!("{bytes} bytes: {passes} passes");
+        println!("{units} units: {passes} passes");
         live.check();
     }
 }
@@ -264,7 +264,7 @@ fn not_woken_early_unless_it_is_to_be() {
 
 #[test]
 fn a_deref_that_yields_another_allocator_each_time() {
-    for budget in [Budget::Bytes(1000), Budget::Bytes(usize::MAX)] {
+    for budget in [Budget::Units(500), Budget::Units(usize::MAX)] {
         let allocators = [(); 2].map(|()| Arc::new(PoolAllocator::new())).to_vec();
         let builder = Sweeper::builder().interval(Duration::ZERO).budget(budget).trim_after(Duration::ZERO);
         let sweeper = builder.allocator(InTurn::new(allocators.clone())).spawn().expect("a thread");

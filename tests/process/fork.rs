@@ -231,7 +231,7 @@ fn uncached() -> Arc<MemoryPool> {
 
 /// A sweeper that never rests, nor does its lock.
 fn restless(pool: &Arc<MemoryPool>) -> Sweeper {
-    let builder = Sweeper::builder().interval(Duration::ZERO).budget(Budget::Bytes(usize::MAX));
+    let builder = Sweeper::builder().interval(Duration::ZERO).budget(Budget::Units(usize::MAX));
     builder.pool(Arc::clone(pool)).spawn().expect("a thread")
 }
 

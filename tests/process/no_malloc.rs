@@ -129,7 +129,7 @@ fn first_and_later_threads() {
 fn allocators_that_are_made_and_dropped() {
     let made = || {
         work(&PoolAllocator::with_capacity(256 << 20).expect("a mapping"));
-        work(&PoolAllocator::builder().huge_pages().prefault().build(256 << 20).expect("a mapping"));
+        work(&PoolAllocator::builder().huge_pages(true).prefault(true).build(256 << 20).expect("a mapping"));
     };
     assert_eq!(calls(made), 0);
 }

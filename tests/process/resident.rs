@@ -152,7 +152,7 @@ fn what_is_to_be_zero_is_not_written_to_if_it_is_much() {
 #[test]
 fn prefaulted_memory_stays() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let allocator = PoolAllocator::builder().prefault().build(64 * MIB).expect("64 MiB");
+    let allocator = PoolAllocator::builder().prefault(true).build(64 * MIB).expect("64 MiB");
     let (before, size) = (resident(), 40 * MIB);
     zeroed_again(&allocator, size, size);
     assert!(resident() >= before, "{before} {}", resident());
@@ -178,7 +178,7 @@ fn a_sweeper_makes_it_fall() {
         let allocator = Arc::new(PoolAllocator::new());
         // Passes only when they are waited for, each over everything.
         let by_hand =
-            Sweeper::builder().interval(Duration::MAX).wake_on_demand(false).budget(Budget::Bytes(usize::MAX));
+            Sweeper::builder().interval(Duration::MAX).wake_on_demand(false).budget(Budget::Units(usize::MAX));
         let sweeper = by_hand.allocator(Arc::clone(&allocator)).trim_after(time).spawn().expect("a thread");
         assert!(sweeper.wait_for_pass());
         let before = resident();

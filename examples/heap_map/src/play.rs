@@ -33,7 +33,7 @@ impl Passes {
     fn over(pool: &Arc<MemoryPool>, every: usize) -> Result<Self, Box<dyn Error>> {
         // No pass but those that are asked for, and in each all that there is to do.
         let builder =
-            Sweeper::builder().interval(Duration::MAX).wake_on_demand(false).budget(Budget::Bytes(usize::MAX));
+            Sweeper::builder().interval(Duration::MAX).wake_on_demand(false).budget(Budget::Units(usize::MAX));
         let passes = Self { sweeper: builder.pool(Arc::clone(pool)).spawn()?, every };
         // The first one comes by itself, so not in the middle of what is played.
         passes.have_one()?;

@@ -154,7 +154,7 @@ fn threads_that_allocate_and_sweep_beside_sweepers_that_are_dropped() {
         });
         let threads = threads.collect();
         for round in 0..40 {
-            let budget = Budget::Bytes(1 << (round % 17));
+            let budget = Budget::Units(1 << (round % 16));
             let sweeper = Sweeper::builder().interval(Duration::ZERO).budget(budget).pool(Arc::clone(pool)).spawn();
             // While the threads go on for a while, and then wherever the sweeper is.
             let enough = cycles.load(Ordering::Relaxed) + random.below(40);

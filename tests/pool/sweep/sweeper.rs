@@ -41,7 +41,7 @@ fn a_static_pool_and_a_shared_one_coalesce_by_themselves() {
 
 #[test]
 fn small_budgets_only_take_more_passes() {
-    for budget in [Budget::Bytes(0), Budget::Bytes(100), Budget::Time(Duration::ZERO), Budget::Bytes(usize::MAX)] {
+    for budget in [Budget::Units(0), Budget::Units(50), Budget::Time(Duration::ZERO), Budget::Units(usize::MAX)] {
         // Two heaps that share no size with a piece of work, and a lead before the first block.
         let pool = Arc::new(MemoryPool::builder().thread_cache(0).build().expect("valid"));
         pool.add_heap(at((1 << 20) + 64 * 5), 64 * 700).expect("a heap");
@@ -117,7 +117,7 @@ fn dropped_anywhere() {
             pool.sweep();
             shatter(&pool);
         }
-        let sweeper = Sweeper::builder().budget(Budget::Bytes(usize::MAX)).pool(Arc::clone(&pool)).spawn();
+        let sweeper = Sweeper::builder().budget(Budget::Units(usize::MAX)).pool(Arc::clone(&pool)).spawn();
         let sweeper = sweeper.expect("a thread");
         let most = round % 5 * 100;
         wait_until("some merges", || sweeper.stats().merges >= most || sweeper.stats().passes > 0);
@@ -141,7 +141,7 @@ fn several_sweepers_come_and_go_while_threads_work() {
     let pool = Arc::new(memory.pool);
     let random = Random::from_environment();
     let (gate, working) = (&Gate::new(4), &AtomicUsize::new(3));
-    let often = || Sweeper::builder().interval(Duration::ZERO).budget(Budget::Bytes(5000)).pool(Arc::clone(&pool));
+    let often = || Sweeper::builder().interval(Duration::ZERO).budget(Budget::Units(2500)).pool(Arc::clone(&pool));
     let lasting = often().spawn().expect("a thread");
     thread::scope(|scope| {
         let work = |mut random: Random| {
@@ -182,7 +182,7 @@ fn several_sweepers_come_and_go_while_threads_work() {
 
 #[test]
 fn a_deref_that_yields_another_pool_each_time() {
-    for (count, budget) in [(2, Budget::Bytes(1000)), (3, Budget::Time(Duration::ZERO)), (2, Budget::Bytes(usize::MAX))]
+    for (count, budget) in [(2, Budget::Units(500)), (3, Budget::Time(Duration::ZERO)), (2, Budget::Units(usize::MAX))]
     {
         // The second one has no unit where the first one's sweep is after a piece.
         let pools = (0..count).map(|number| Arc::new(uncached(1 << [22, 16, 19][number]))).collect::<Vec<_>>();

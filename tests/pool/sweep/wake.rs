@@ -33,7 +33,7 @@ fn deadline() -> Sender<()> {
 
 /// A sweeper that does nothing by itself but for its first pass, and all that there is to do when it is told to.
 fn by_hand() -> SweeperBuilder {
-    Sweeper::builder().interval(NEVER).wake_on_demand(false).budget(Budget::Bytes(usize::MAX))
+    Sweeper::builder().interval(NEVER).wake_on_demand(false).budget(Budget::Units(usize::MAX))
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn a_pass_that_is_under_way_is_not_the_one_that_is_waited_for() {
     // elsewhere.
     for interval in [Duration::ZERO, NEVER] {
         let pools = [(); 4].map(|()| Arc::new(uncached(1 << 16)));
-        let builder = Sweeper::builder().interval(interval).budget(Budget::Bytes(usize::MAX));
+        let builder = Sweeper::builder().interval(interval).budget(Budget::Units(usize::MAX));
         let builder = pools.iter().fold(builder, |builder, pool| builder.pool(Arc::clone(pool)));
         let (sweeper, gate) = (&builder.spawn().expect("a thread"), &Gate::new(pools.len()));
         let work = |pool: &MemoryPool| {
