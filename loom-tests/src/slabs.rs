@@ -63,7 +63,7 @@ pub struct Pages {
     memory: Vec<UnsafeCell<Cell>>,
 }
 
-// SAFETY: loom lets one thread slab at a time, and reports accesses to a cell that no happens-before orders.
+// SAFETY: loom lets one thread run at a time, and reports accesses to a cell that no happens-before orders.
 unsafe impl Sync for Pages {}
 // SAFETY: as above.
 unsafe impl Send for Pages {}

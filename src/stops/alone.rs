@@ -6,7 +6,7 @@ use std::process::Command;
 /// Set in the process of its own, to the name of the test.
 const ALONE: &str = "HEAPMASTER_ALONE";
 
-/// Slabs what is in a test of this name in a process of its own, and fails if it does.
+/// Runs what is in a test of this name in a process of its own, and fails if it does.
 pub fn alone(test: &str, run: impl FnOnce()) {
     if env::var(ALONE).is_ok_and(|name| name == test) {
         return run();

@@ -1,4 +1,4 @@
-//! Slabs operations and stops them.
+//! Runs operations and stops them.
 
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
@@ -287,7 +287,7 @@ fn stop_all<W: World>(operations: &[Operation<W>], how: How, all: &mut Vec<(&'st
     }
 }
 
-/// Slabs all operations.
+/// Runs all operations.
 ///
 /// # Panics
 ///

@@ -1,4 +1,4 @@
-//! Slabs the models of a bug on a copy that has it.
+//! Runs the models of a bug on a copy that has it.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -88,7 +88,7 @@ fn run(copy: &Copy, model: &str) -> io::Result<Verdict> {
     Ok(Verdict::Killed(message.unwrap_or("without a message").trim().to_owned()))
 }
 
-/// Slabs a command; None when it took too long and was stopped.
+/// Runs a command; None when it took too long and was stopped.
 fn within_limit(mut command: Command) -> io::Result<Option<ExitStatus>> {
     let mut child = command.spawn()?;
     let status = child.wait_timeout(LIMIT)?;
