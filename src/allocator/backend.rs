@@ -296,9 +296,9 @@ impl Backend {
 
     /// Leaves a magazine of a few blocks for the shard that the first of them is at home in, if depots have no more than `most` bytes then. Not
     /// for the calling thread's own: what is at home with who has it goes to its slabs, where that one finds it.
-    pub(super) fn send_to_its_shard(&self, class: usize, magazine: &[*mut u8], most: usize) -> bool {
-        let its_shard = magazine.first().map_or_else(Shard::here, |first| self.heap.its_shard(*first));
-        its_shard != Shard::here() && self.depots.put(class, its_shard, magazine, most, &self.meta)
+    pub(super) fn send_to_depot(&self, class: usize, magazine: &[*mut u8], most: usize) -> bool {
+        let shard = magazine.first().map_or_else(Shard::here, |first| self.heap.shard_of(*first));
+        shard != Shard::here() && self.depots.put(class, shard, magazine, most, &self.meta)
     }
 
     /// Takes blocks of a class past the caches; returns how many. Before the heap grows, what waits in the depots of other shards is taken.

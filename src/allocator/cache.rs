@@ -192,7 +192,7 @@ impl Cache {
         // Where others took what this bin gave away, blocks go round: it is to hold more. So it is where all of that went to the slabs, as
         // what is at home here does: the bin is full again before it was ever empty.
         let bin = self.bin(class);
-        let is_gone = backend.depots.count(class) == 0 || backend.heap.its_shard(block) == Shard::here();
+        let is_gone = backend.depots.count(class) == 0 || backend.heap.shard_of(block) == Shard::here();
         let goes_round = bin.bounds.missed.get() & SHED != 0 && is_gone;
         self.grow(class, if goes_round { EMPTY | FULL } else { FULL }, backend);
         if self.push(class, block) {
@@ -217,7 +217,7 @@ impl Cache {
         // SAFETY: the first `len` places of the array, where this thread wrote blocks; nobody else uses them meanwhile.
         let oldest = unsafe { core::slice::from_raw_parts(bottom, count) };
         for magazine in oldest.chunks(MAGAZINE) {
-            if !backend.send_to_its_shard(class, magazine, most) {
+            if !backend.send_to_depot(class, magazine, most) {
                 backend.heap.give_slots(magazine);
             }
         }

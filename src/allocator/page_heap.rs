@@ -50,14 +50,14 @@ pub(super) struct PageHeap {
 /// Where a block lies.
 #[derive(Clone, Copy, Debug)]
 enum Located {
-    Slot { class: usize, part: BitmapId, slots: Slots },
+    Slot { class: usize, id: BitmapId, slots: Slots },
     Page(u32),
 }
 
 impl Located {
     /// Is it a slot of this bitmap?
     fn is_of(&self, bitmap: BitmapId) -> bool {
-        matches!(self, Self::Slot { part, .. } if *part == bitmap)
+        matches!(self, Self::Slot { id, .. } if *id == bitmap)
     }
 }
 
@@ -256,8 +256,8 @@ impl PageHeap {
     }
 
     /// The shard that a block of a class is at home in: that of who opened its slab.
-    pub(super) fn its_shard(&self, block: *mut u8) -> Shard {
-        self.page_at(block.addr()).map_or_else(Shard::here, |page| self.slabs.its_shard(page))
+    pub(super) fn shard_of(&self, block: *mut u8) -> Shard {
+        self.page_at(block.addr()).map_or_else(Shard::here, |page| self.slabs.shard_of(page))
     }
 
     /// What begins, or lies, at an address.
@@ -370,8 +370,8 @@ impl PageHeap {
         let size = size_of_class(class);
         let most = out.len() as u32;
         let mut places = out.iter_mut();
-        let put = |part: BitmapId, slots: Slots| {
-            let first = self.pointer(part.head).wrapping_add((part.nth * STRIDE) as usize * size);
+        let put = |id: BitmapId, slots: Slots| {
+            let first = self.pointer(id.head).wrapping_add((id.nth * STRIDE) as usize * size);
             for slot in slots {
                 if let Some(place) = places.next() {
                     *place = first.wrapping_add(slot as usize * size);
@@ -392,11 +392,11 @@ impl PageHeap {
         let mut rest = blocks.iter().map(|block| self.locate(block.addr())).peekable();
         while let Some(block) = rest.next() {
             match block {
-                Located::Slot { class, part, mut slots } => {
-                    while let Some(Located::Slot { slots: more, .. }) = rest.next_if(|other| other.is_of(part)) {
+                Located::Slot { class, id, mut slots } => {
+                    while let Some(Located::Slot { slots: more, .. }) = rest.next_if(|other| other.is_of(id)) {
                         slots = slots.and(more);
                     }
-                    let twice = self.slabs.give(class, part, slots);
+                    let twice = self.slabs.give(class, id, slots);
                     check!(twice.is_empty(), "a block was released twice");
                 }
                 // What a cache had is a span then, so that this does not fail.
@@ -411,7 +411,7 @@ impl PageHeap {
         let page = (offset / PAGE) as u32;
         let Found::Slab { head, class } = self.slabs.find(page) else { return Located::Page(page) };
         let slot = SLOTS[class].number_at(offset.wrapping_sub(head as usize * PAGE));
-        Located::Slot { class, part: BitmapId { head, nth: slot / STRIDE }, slots: Slots::one(slot % STRIDE) }
+        Located::Slot { class, id: BitmapId { head, nth: slot / STRIDE }, slots: Slots::one(slot % STRIDE) }
     }
 
     /// Closes slabs that are open for nothing, and merges what is free.

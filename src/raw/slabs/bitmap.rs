@@ -1,14 +1,15 @@
-//! The word of a bitmap: which of its slots are free, and whether its node is in use.
+//! The word of a slot bitmap: which of its slots are free, and whether its node is in use.
 //!
 //! | bits | meaning |
 //! |---|---|
 //! | 0 to 62 | slot i is free |
-//! | 63 | `Listed`: the bitmap's node stands in exactly one stack, or is in the hand of the one thread that took it off |
+//! | 63 | `Listed`: the bitmap's node stands in exactly one stack, or one thread has popped it and owns it |
 //!
-//! A slot is with whoever cleared its bit, by compare-exchange; only that one sets it again. `Listed` is as in the state word of
-//! a unit: only who gives slots sets it, only the node's holder clears it, and a free slot implies it. So both are in one word:
-//! to give slots and to learn whether the node is to be pushed is one step, and so is to take the last slots and to let go of
-//! the node.
+//! A slot belongs to the thread that cleared its bit, by compare-exchange. Only that thread sets the bit again.
+//!
+//! `Listed` is as in the state word of a unit: a thread that gives slots sets it, the node's owner clears it, and a
+//! free slot implies it. Both are in one word. So one step gives slots and tells whether to push the node, and one step
+//! takes the last slots and lets go of the node.
 
 use crate::sync::{AtomicU64, Ordering};
 
@@ -32,17 +33,17 @@ impl Slots {
         Self((1 << (slot & 63)) & !LISTED)
     }
 
-    /// These and those.
+    /// The slots that are in either.
     pub const fn and(self, others: Self) -> Self {
         Self(self.0 | others.0)
     }
 
-    /// These without those.
+    /// These slots without the others.
     pub const fn without(self, others: Self) -> Self {
         Self(self.0 & !others.0)
     }
 
-    /// Those that are in both.
+    /// The slots that are in both.
     pub const fn common(self, others: Self) -> Self {
         Self(self.0 & others.0)
     }
@@ -81,36 +82,36 @@ impl Iterator for Slots {
     }
 }
 
-/// What came of slots that were given.
+/// Result of giving slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "an idle node is to be pushed, else nobody finds the slots"]
+#[must_use = "push an idle node, else nobody finds the slots"]
 pub struct Given {
-    /// The node was idle: it is in the caller's hand.
+    /// The node was idle: the caller owns it now.
     pub owns_node: bool,
-    /// Those that were free before: released twice.
+    /// Given slots that were free already: they were released twice.
     pub twice: Slots,
-    /// Those that are free now.
+    /// The slots that are free now.
     pub free: Slots,
 }
 
-/// What came of slots that were to be taken, by the node's holder.
+/// Result of taking slots, for the node's owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "a node in hand is to be pushed"]
+#[must_use = "push the node that is still owned"]
 pub struct Taken {
-    /// The slots, which are the caller's now.
+    /// The slots that are the caller's now.
     pub slots: Slots,
-    /// Those that were free before.
+    /// The slots that were free before.
     pub before: Slots,
 }
 
 impl Taken {
-    /// Is the node still in the caller's hand? It is, if others are left; else it is idle.
+    /// Does the caller still own the node? It does if free slots are left; else the node is idle.
     pub fn owns_node(&self) -> bool {
         self.slots != self.before
     }
 }
 
-/// The word of one bitmap. All that happens to it happens here.
+/// The word of one bitmap. Only this file accesses the atomic.
 #[derive(Clone, Copy, Debug)]
 pub struct BitmapWord<'a>(pub(super) &'a AtomicU64);
 
@@ -128,19 +129,20 @@ impl BitmapWord<'_> {
         self.0.load(Ordering::Relaxed) & LISTED != 0
     }
 
-    /// Makes slots free that are the caller's.
+    /// Frees slots of the caller.
     pub fn give(self, slots: Slots) -> Given {
-        // AcqRel: the Release pairs with the Acquire in `change`; whoever takes a slot sees what its last owner wrote to it. The
-        // Acquire pairs with the Release there; who pushes the node writes its link after the one that had it has read it.
+        // AcqRel: the Release pairs with the Acquire in `change`; the next owner of a slot sees what the last one wrote
+        // to it. The Acquire pairs with the Release there; the node's last owner has read its link before this caller
+        // writes it.
         let old = self.0.fetch_or(slots.0 | LISTED, Ordering::AcqRel);
         let was = Slots(old & !LISTED);
         Given { owns_node: old & LISTED == 0, twice: was.common(slots), free: was.and(slots) }
     }
 
-    /// Takes up to `most` slots, at least one, if there are any; and with the last one, or if there was none, lets go of the node,
-    /// which is in the caller's hand.
+    /// Takes up to `most` slots, at least one if any is free. The caller owns the node, and lets go of it when no slot
+    /// is left.
     pub fn take(self, most: u32) -> Taken {
-        // Relaxed: only a guess, which the exchange checks.
+        // Relaxed: a guess, which the exchange checks.
         let mut seen = self.0.load(Ordering::Relaxed);
         loop {
             let before = Slots(seen & !LISTED);
@@ -152,15 +154,16 @@ impl BitmapWord<'_> {
         }
     }
 
-    /// Takes all slots, if all are free, as `all` says. `with_node`: the node is in the caller's hand, and idle then; else it
-    /// stays where it is.
+    /// Takes `all` slots of the bitmap, if they are free. `with_node`: the caller owns the node, which becomes idle;
+    /// else the node stays where it is.
     pub fn take_whole(self, all: Slots, with_node: bool) -> bool {
         self.change(all.0 | LISTED, if with_node { 0 } else { LISTED }).is_ok()
     }
 
     fn change(self, seen: u64, new: u64) -> Result<(), u64> {
-        // AcqRel: the Acquire pairs with the Release in `give`; the new owner of a slot sees what the last one wrote. The Release
-        // pairs with the Acquire there, for the node. Relaxed on failure: a guess again.
+        // AcqRel: the Acquire pairs with the Release in `give`; the new owner of a slot sees what the last one wrote.
+        // The
+        // Release pairs with the Acquire there, for the node's link. Relaxed on failure: a guess again.
         self.0.compare_exchange(seen, new, Ordering::AcqRel, Ordering::Relaxed).map(drop)
     }
 }

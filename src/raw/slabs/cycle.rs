@@ -1,5 +1,5 @@
-//! A cycle of a sweeper over the pages of a heap, in steps, with whatever time between them: idle slabs are closed, what is free is
-//! merged, and where that is wanted the memory behind it is discarded.
+//! A cycle of a sweeper over the pages of a heap, in steps: it closes idle slabs, merges free blocks, and on request
+//! discards the memory behind free pages. Any time may pass between two steps.
 
 use super::Slabs;
 use crate::raw::order::BlockIndex;
@@ -11,25 +11,26 @@ pub enum Discards {
     /// None.
     #[default]
     Nothing,
-    /// Those that were free, and passed over in this way, once before.
+    /// Pages that an earlier cycle found free and dirty, and that are so still.
     Old,
     /// All.
     All,
 }
 
-/// How far a sweeper has come; by default, to the beginning of its first cycle.
+/// The position of a sweeper; by default, the beginning of its first cycle.
 #[derive(Debug, Default)]
 pub struct Cycle {
     discards: Discards,
     phase: Phase,
-    /// Where to go on.
+    /// The page to go on with.
     at: u32,
-    /// The version of the heap when the cycle began, and whether anything was merged since.
+    /// Version of the heap when the cycle began.
     version: u64,
+    /// Has the cycle merged anything, or seen anything unsettled?
     changed: bool,
-    /// Blocks that were visited since.
+    /// Blocks that the cycle visited.
     blocks: u64,
-    /// The version of the heap when there was nothing to merge: while nothing is published, nothing can be.
+    /// Version of the heap when a cycle found nothing to merge. While it stays, there is nothing to merge.
     rest: Option<u64>,
 }
 
@@ -43,10 +44,10 @@ enum Phase {
     Discard(BlockIndex),
 }
 
-/// What a step was.
+/// Result of a step.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Step {
-    /// Pages that it passed over, or what took as long.
+    /// Pages that it passed over, or work of the same cost.
     pub pages: u32,
     /// Pairs of buddies that it merged.
     pub merges: u64,
@@ -55,20 +56,20 @@ pub struct Step {
 }
 
 impl Cycle {
-    /// Is the next step the first one?
+    /// Is the next step the first one of a cycle?
     pub fn is_new(&self) -> bool {
         self.phase == Phase::Begin
     }
 
-    /// What the cycle that begins discards, in its end.
+    /// Sets the pages that the cycle which begins discards at its end.
     pub fn set_discards(&mut self, discards: Discards) {
         self.discards = discards;
     }
 }
 
 impl<const CLASSES: usize> Slabs<CLASSES> {
-    /// The next step of a cycle, of so many pages at most, at least one; but to tidy the stacks is one step. `discard` is as in
-    /// [`discard`](Self::discard). Lock-free; abandoned anywhere, it harms nothing.
+    /// The next step of a cycle, of at most `pages` pages, at least one; tidying the stacks is one step. `discard` is
+    /// as in [`discard`](Self::discard). Lock-free; abandoning it anywhere does no harm.
     pub fn sweep_step(&self, cycle: &mut Cycle, pages: u32, discard: impl FnMut(u32, u32) -> bool) -> Step {
         self.withholding(|| self.step(cycle, pages, discard))
     }
@@ -97,7 +98,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
                 cycle.changed |= sweep.merges > 0 || !sweep.is_settled();
                 cycle.blocks += sweep.blocks;
                 cycle.at = next;
-                // What lies inside one large block is not looked at.
+                // The step does not look into a large block.
                 Step { merges: sweep.merges, ..passed(next.min(end)) }
             }
             Phase::Merge => {

@@ -1,46 +1,46 @@
 //! The extra bitmaps of slabs that have several.
 //!
-//! The first bitmap of a slab is its first page's. Few slabs have more slots than a bitmap, so that extra bitmaps are not a page's: a slab takes a
-//! *set* of them when it is opened, and gives it back when it is closed. Sets in use lie side by side, and so do their words and links.
+//! The first bitmap of a slab belongs to its first page. Few slabs have more slots than one bitmap, so extra bitmaps do
+//! not belong to pages: a slab takes a *set* of them when it is opened, and gives it back when it is closed. Sets in
+//! use lie side by side, and so do their words and links.
 //!
-//! Of a bitmap in a set that is in use the *owner* is known: the first page of the slab, its class, and where it is at home. As with the page map, that is certain for who has
-//! a slot of the bitmap, and whoever has none looks only after taking one: until then the set may be another slab's. Where the set of a slab is,
-//! the page map has.
+//! The page map has the set of a slab. Each bitmap of a set in use has its slab's first page, class and shard. As with
+//! the page map, that is certain for a thread that has a slot of the bitmap; until it has taken one, the set may be
+//! another slab's.
 
 use crossbeam_utils::CachePadded;
 
+use super::lists::Class;
 use super::page_map::Entry;
-use super::{BITMAPS, Shape};
+use super::shape::{BITMAPS, Shape};
 use crate::commit::Commit;
 use crate::metadata::{Source, Unavailable};
 use crate::raw::order::BlockIndex;
 use crate::raw::shards::Shard;
-use crate::raw::slabs::lists::Class;
 use crate::raw::stack::{Chain, FreeStack, Links};
 use crate::raw::watermark::Watermark;
 
-/// Marks of an owner that are the first page,
+/// Bits of the first page in the word of a slab.
 const HEAD_BITS: u32 = 27;
-/// and then the class, and then the shard.
+/// Bits of the class, above them. The shard is above these.
 const CLASS_BITS: u32 = 2;
 const _: () = assert!(HEAD_BITS + CLASS_BITS + Shard::BITS <= u32::BITS);
 
-/// Memory is asked for, for so many bitmaps at least.
+/// Memory is committed for at least this many bitmaps at once.
 const LEAST_STEP: u32 = 1024;
 
-/// The slab that has a bitmap.
+/// The slab that has an extra bitmap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ExtraOwner {
+pub(super) struct SlabId {
     pub(super) class: Class,
     /// The first page.
     pub(super) head: u32,
-    /// The shard that it is at home in.
-    pub(super) its_shard: Shard,
+    pub(super) shard: Shard,
 }
 
-impl ExtraOwner {
+impl SlabId {
     fn word(self) -> u32 {
-        ((self.its_shard.number() << CLASS_BITS | self.class) as u32) << HEAD_BITS | self.head
+        ((self.shard.number() << CLASS_BITS | self.class) as u32) << HEAD_BITS | self.head
     }
 
     fn of(word: u32) -> Self {
@@ -48,43 +48,42 @@ impl ExtraOwner {
         Self {
             class: class_and_shard & !(usize::MAX << CLASS_BITS),
             head: word & !(u32::MAX << HEAD_BITS),
-            its_shard: Shard::of(class_and_shard >> CLASS_BITS),
+            shard: Shard::of(class_and_shard >> CLASS_BITS),
         }
     }
 }
 
-/// The extra bitmaps of a heap, by numbers from 0 on.
+/// The extra bitmaps of a heap, numbered from 0.
 #[derive(Debug)]
 pub(super) struct Extra {
-    /// Of each bitmap of a set the owner; of a set that is free the first one has the next free set here.
-    owners: Links,
-    /// Free sets, by how many bitmaps they have, from 1.
+    /// The slab of each bitmap of a set in use. The first bitmap of a free set has the next free set here instead.
+    slabs: Links,
+    /// Free sets, by their number of bitmaps, from 1.
     free: CachePadded<[FreeStack; BITMAPS as usize - 1]>,
-    /// Those that were never in a set.
+    /// The next bitmap that was never in a set.
     watermark: Watermark,
-    /// How many there may be.
+    /// Most bitmaps that there may be.
     most: u32,
-    /// How many of them there is memory for.
     commit: Commit,
 }
 
-/// Most pages of a heap: what an owner has room for.
+/// Most pages of a heap: the word of a slab has room for no more.
 pub const MOST_PAGES: u32 = 1 << HEAD_BITS;
 
-/// How many extra bitmaps slabs of these shapes may need for each page, with those that wait in free sets.
+/// Most extra bitmaps that slabs of these shapes need for each page, with those in free sets.
 ///
 /// # Panics
 ///
-/// When an owner, or an entry of the page map, has no room for them.
+/// When the word of a slab, or an entry of the page map, has no room for them.
 pub const fn most_of_a_page(shapes: &[Shape]) -> u32 {
     let (mut has, mut class) = ([false; BITMAPS as usize], 0);
     while class < shapes.len() {
         let count = shapes[class].extra();
-        assert!(count == 0 || class >> CLASS_BITS == 0, "an owner has no room for the class");
+        assert!(count == 0 || class >> CLASS_BITS == 0, "the word of a slab has no room for the class");
         has[count as usize] = true;
         class += 1;
     }
-    // Sets of so many bitmaps are made only where none is free: one for each page, at most.
+    // A set is made only where none of its length is free: at most one of each length for each page.
     let (mut sum, mut count) = (0, 1);
     while count < BITMAPS {
         sum += if has[count as usize] { count } else { 0 };
@@ -95,10 +94,11 @@ pub const fn most_of_a_page(shapes: &[Shape]) -> u32 {
 }
 
 impl Extra {
-    /// So many bitmaps, none of which is in use: a table of 4 bytes for each. Their words and links were made from the same source.
+    /// `bitmaps` bitmaps, none of which is in use: a table of 4 bytes for each. Their words and links came from the
+    /// same source.
     pub(super) fn in_source(bitmaps: u32, source: &mut Source) -> Result<Self, Unavailable> {
         Ok(Self {
-            owners: Links::in_two(0, bitmaps, source)?,
+            slabs: Links::in_two(0, bitmaps, source)?,
             free: CachePadded::default(),
             watermark: Watermark::default(),
             most: bitmaps,
@@ -106,42 +106,43 @@ impl Extra {
         })
     }
 
-    /// How many bitmaps were ever in use.
+    /// Bitmaps that were ever in use.
     pub(super) fn used(&self) -> u32 {
         self.watermark.next()
     }
 
-    /// Bytes of the tables of these that are not in memory. O(bitmaps).
+    /// Bytes of their tables that are not in memory. O(bitmaps).
     #[cfg(not(modelled))]
     pub(super) fn absent(&self) -> usize {
         self.commit.absent(self.used())
     }
 
-    /// A set of `count` bitmaps for a slab, which is the caller's. `None`: there is no memory for it. Lock-free.
-    pub(super) fn take(&self, count: u32, owner: ExtraOwner) -> Option<u32> {
-        // Who looks for a bitmap of a slab that was closed may look behind the end of the set that its page has now.
+    /// Takes a set of `count` bitmaps for a slab, which is the caller's. `None`: there is no memory for it. Lock-free.
+    pub(super) fn take(&self, count: u32, slab: SlabId) -> Option<u32> {
+        // A thread that looks for a bitmap of a closed slab may look behind the end of the set that its page has now.
         let is_ready = |end: u32| self.commit.reach(end.saturating_add(BITMAPS));
-        let set = self.stack(count)?.pop(&self.owners).map(BlockIndex::get);
+        let set = self.stack(count)?.pop(&self.slabs).map(BlockIndex::get);
         let set = set.or_else(|| self.watermark.take(count, self.most, is_ready))?;
         for bitmap in set..set + count {
-            self.owners.set(BlockIndex::new(bitmap), owner.word());
+            self.slabs.set(BlockIndex::new(bitmap), slab.word());
         }
         Some(set)
     }
 
-    /// Gives a set back, no slot of which is free or out.
+    /// Gives a set back. None of its slots is free, and no thread has one.
     pub(super) fn give_back(&self, set: u32, count: u32) {
         if let Some(stack) = self.stack(count) {
-            // The Release of the push pairs with the Acquire of the pop: whoever owns the set next finds its words as they are.
-            stack.push(&self.owners, Chain::new(BlockIndex::new(set)));
+            // The Release of the push pairs with the Acquire of the pop: the next owner of the set finds its words as
+            // they are.
+            stack.push(&self.slabs, Chain::new(BlockIndex::new(set)));
         }
     }
 
-    /// How many bitmaps are in free sets. For a model to look at when its threads are done.
+    /// Bitmaps in free sets, for a model whose threads are done.
     #[cfg(modelled)]
     pub(super) fn free(&self) -> u32 {
         // More than there are would be a circle.
-        let sets = |free: &FreeStack| free.nodes(&self.owners).take(self.used() as usize + 1).count() as u32;
+        let sets = |free: &FreeStack| free.nodes(&self.slabs).take(self.used() as usize + 1).count() as u32;
         (1..BITMAPS).map(|count| count * self.stack(count).map_or(0, sets)).sum()
     }
 
@@ -149,14 +150,14 @@ impl Extra {
         self.free.get((count as usize).checked_sub(1)?)
     }
 
-    /// Group number `number` of a set, if there may be one.
+    /// Bitmap `number` of a set, if there may be one.
     pub(super) fn bitmap(&self, set: u32, number: u32) -> Option<u32> {
         Some(set + number).filter(|bitmap| *bitmap < self.most)
     }
 
-    /// The slab that has a bitmap: certain for who has a slot of it.
-    pub(super) fn owner(&self, bitmap: u32) -> ExtraOwner {
-        ExtraOwner::of(self.owners.after(BlockIndex::new(bitmap)))
+    /// The slab that has a bitmap: certain for a thread that has a slot of it.
+    pub(super) fn slab(&self, bitmap: u32) -> SlabId {
+        SlabId::of(self.slabs.after(BlockIndex::new(bitmap)))
     }
 }
 
@@ -178,21 +179,21 @@ mod tests {
     #[test]
     fn a_set_is_one_slabs_until_it_is_given_back() {
         let extra = Extra::in_source(7, &mut Source::Global).expect("a few bytes");
-        let owner = |class, head, its_shard| ExtraOwner { class, head, its_shard: Shard::of(its_shard) };
-        let owners = [owner(1, 100, 7), owner(3, 101, 0), owner(2, MOST_PAGES - 1, 5)];
-        let taken = [3, 1, 3].iter().zip(owners).map(|(count, owner)| extra.take(*count, owner));
+        let slab = |class, head, shard| SlabId { class, head, shard: Shard::of(shard) };
+        let slabs = [slab(1, 100, 7), slab(3, 101, 0), slab(2, MOST_PAGES - 1, 5)];
+        let taken = [3, 1, 3].iter().zip(slabs).map(|(count, slab)| extra.take(*count, slab));
         assert!(taken.eq([Some(0), Some(3), Some(4)]));
-        let later = [1, 2, 3].map(|head| owner(0, head, 0));
+        let later = [1, 2, 3].map(|head| slab(0, head, 0));
         assert_eq!([1, 3].map(|count| extra.take(count, later[0])), [None; 2], "there are no more than seven");
-        assert_eq!([0, 1, 2].map(|bitmap| extra.owner(bitmap)), [owners[0]; 3]);
-        assert_eq!([3, 6].map(|bitmap| extra.owner(bitmap)), owners[1..]);
+        assert_eq!([0, 1, 2].map(|bitmap| extra.slab(bitmap)), [slabs[0]; 3]);
+        assert_eq!([3, 6].map(|bitmap| extra.slab(bitmap)), slabs[1..]);
         assert_eq!((extra.bitmap(4, 2), extra.bitmap(4, 3)), (Some(6), None));
 
         extra.give_back(0, 3);
         extra.give_back(4, 3);
         assert_eq!(extra.take(1, later[0]), None, "only of three");
-        assert_eq!(later.map(|owner| extra.take(3, owner)), [Some(4), Some(0), None]);
-        assert_eq!([4, 6, 0, 2].map(|bitmap| extra.owner(bitmap)), [later[0], later[0], later[1], later[1]]);
+        assert_eq!(later.map(|slab| extra.take(3, slab)), [Some(4), Some(0), None]);
+        assert_eq!([4, 6, 0, 2].map(|bitmap| extra.slab(bitmap)), [later[0], later[0], later[1], later[1]]);
         assert_eq!(extra.used(), 7);
     }
 }

@@ -1,10 +1,8 @@
-//! BitmapLists of slots: what small blocks are handed out from, many at a time.
+//! Stacks of the slot bitmaps that may have a free slot: one for each class in each shard.
 //!
-//! A *slab* is a span of units that is cut into equal slots; its slots are in one bitmap or several, of at most 63. For each class of
-//! sizes there is a stack, in each shard, of the bitmaps that may have a free slot: a bitmap is put into the shard that its slab is at home in, whoever
-//! takes slots of it or gives some. As with blocks, the words of the bitmaps are the truth, and
-//! the stacks are hints: a bitmap that was closed and opened again with another class stands in the stack of the old one until
-//! somebody comes upon it there.
+//! A bitmap goes into the shard of its slab, whichever thread takes or gives slots. The words of the bitmaps are the
+//! truth, the stacks are hints: a bitmap that was closed and opened with another class stays in the old stack until a
+//! thread pops it there.
 
 use super::bitmap::{BitmapWord, Given, Slots, Taken};
 use crate::metadata::{Source, Table, Unavailable};
@@ -13,27 +11,27 @@ use crate::raw::shards::{Shard, Shards};
 use crate::raw::stack::{Chain, Links};
 use crate::sync::AtomicU64;
 
-/// Stale entries that one look into a stack drops at most.
+/// Most stale entries that one look into a stack drops.
 const STALE_LIMIT: usize = 64;
 
 /// A class of sizes, by number.
 pub type Class = usize;
 
-/// What came of slots that were given, and of the bitmap.
+/// Result of giving slots that may close the bitmap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// What came of the slots.
+    /// The slots.
     pub given: Given,
     /// All slots of the bitmap were free then.
     pub full: bool,
-    /// And the caller has taken them all.
+    /// The caller has taken all of them.
     pub closed: bool,
 }
 
-/// At its_shard in which shards.
+/// Which shards to search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whose {
-    /// The one of who asks.
+    /// The caller's.
     Own,
     /// All others.
     Others,
@@ -48,7 +46,8 @@ pub struct BitmapLists<const CLASSES: usize> {
 }
 
 impl<const CLASSES: usize> BitmapLists<CLASSES> {
-    /// So many bitmaps, one for each unit, and so many extra ones, none of which has a free slot: tables of 12 bytes a bitmap.
+    /// `bitmaps` bitmaps, one for each unit, and `extra` extra ones, without free slots. Their tables have 12 bytes a
+    /// bitmap.
     pub(crate) fn in_source(bitmaps: u32, extra: u32, source: &mut Source) -> Result<Self, Unavailable> {
         Ok(Self {
             words: source.table_in_two(bitmaps as usize, extra as usize)?,
@@ -57,7 +56,7 @@ impl<const CLASSES: usize> BitmapLists<CLASSES> {
         })
     }
 
-    /// The same with so many shards. For models.
+    /// The same with `shards` shards. For models.
     #[cfg(modelled)]
     pub(crate) fn with_shards(self, shards: usize) -> Self {
         Self { partial: Shards::of(shards), ..self }
@@ -68,28 +67,28 @@ impl<const CLASSES: usize> BitmapLists<CLASSES> {
         BitmapWord(&self.words[bitmap.slot()])
     }
 
-    /// Makes slots free that are the caller's, in a bitmap of `class`.
-    pub fn give(&self, class: Class, bitmap: BlockIndex, slots: Slots, its_shard: Shard) -> Given {
+    /// Frees slots of the caller, in a bitmap of a slab of this class and shard.
+    pub fn give(&self, class: Class, bitmap: BlockIndex, slots: Slots, shard: Shard) -> Given {
         let given = self.word(bitmap).give(slots);
         if given.owns_node {
-            self.push(class, bitmap, its_shard);
+            self.push(class, bitmap, shard);
         }
         given
     }
 
-    fn push(&self, class: Class, bitmap: BlockIndex, its_shard: Shard) {
-        self.partial.own(its_shard, class).push(&self.links, Chain::new(bitmap));
+    fn push(&self, class: Class, bitmap: BlockIndex, shard: Shard) {
+        self.partial.own(shard, class).push(&self.links, Chain::new(bitmap));
     }
 
-    /// The same; and if then `all` slots of the bitmap are free and `close` says so, takes them all: then the caller can use their
-    /// memory for something else.
+    /// The same; if then `all` slots of the bitmap are free and `close` agrees, takes all of them: their memory is the
+    /// caller's.
     pub fn give_or_close(
         &self,
         class: Class,
         bitmap: BlockIndex,
         slots: Slots,
         all: Slots,
-        its_shard: Shard,
+        shard: Shard,
         close: impl FnOnce() -> bool,
     ) -> Outcome {
         let word = self.word(bitmap);
@@ -97,7 +96,7 @@ impl<const CLASSES: usize> BitmapLists<CLASSES> {
         let full = given.free == all;
         let closed = full && close() && word.take_whole(all, given.owns_node);
         if given.owns_node && !closed {
-            self.push(class, bitmap, its_shard);
+            self.push(class, bitmap, shard);
         }
         Outcome { given, full, closed }
     }
@@ -107,9 +106,11 @@ impl<const CLASSES: usize> BitmapLists<CLASSES> {
         self.word(bitmap).free() == all && self.word(bitmap).take_whole(all, false)
     }
 
-    /// Takes up to `most` slots of one bitmap of `class`, for a thread of a shard. `slab_of` tells of which class a bitmap is and where it
-    /// is at home, which stays as it is while somebody has a slot of it. The bitmap may be of another class, which is returned too;
-    /// then its node is in the right stack now. `None` says only that the stacks had none. Lock-free.
+    /// Takes up to `most` slots of one bitmap from a stack of `class`, for a thread of `shard`.
+    ///
+    /// `slab_of` tells the class and the shard of a bitmap's slab, which stay while a thread has a slot of it. The
+    /// bitmap may be of another class, which is returned; its node is in the right stack then. `None`: the stacks had
+    /// no slot. Lock-free.
     pub fn take(
         &self,
         class: Class,
@@ -125,10 +126,10 @@ impl<const CLASSES: usize> BitmapLists<CLASSES> {
                 if taken.slots.is_empty() {
                     continue;
                 }
-                // Not before: until a slot is taken, the bitmap may be closed, and opened with another class.
-                let (now, its_shard) = slab_of(bitmap).unwrap_or((class, shard));
+                // Only now: until a slot is taken, the bitmap may be closed, and opened with another class.
+                let (now, slab_shard) = slab_of(bitmap).unwrap_or((class, shard));
                 if taken.owns_node() {
-                    self.push(now, bitmap, its_shard);
+                    self.push(now, bitmap, slab_shard);
                 }
                 return Some((now, bitmap, taken));
             }
@@ -154,7 +155,7 @@ impl<const CLASSES: usize> BitmapLists<CLASSES> {
         self.words.len()
     }
 
-    /// The nodes in the stacks of a class, from the tops. For a model to look at when its threads are done.
+    /// The nodes in the stacks of a class, from the tops, for a model whose threads are done.
     #[cfg(modelled)]
     pub fn nodes(&self, class: Class) -> impl Iterator<Item = BlockIndex> {
         self.partial.all(Shard::FIRST, class).flat_map(|stack| stack.nodes(&self.links))

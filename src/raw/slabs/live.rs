@@ -1,13 +1,16 @@
-//! Where live blocks begin, for an allocator that checks what it is asked to release: what its user may call the block that begins at each
-//! place where one may.
+//! Where live blocks begin, and what each is to its user, for an allocator that checks releases.
 //!
-//! A release *claims* the block by one exchange, of what the block is said to be for nothing. So it takes what was meant or nothing: a release
-//! that is refused has had nobody's block, not for a moment, and the one that is right finds its block there, whatever others try meanwhile.
-//! What the page is can be asked afterwards, when nobody can change it any more.
+//! A release *claims* the block: one compare-exchange replaces the kind that the caller says by nothing. So it takes
+//! the block that was meant, or none. A refused release never had anybody's block, not for a moment, and a right one
+//! finds its block whatever others try meanwhile. The meaning of the page is looked up afterwards, when nobody can
+//! change it any more.
 //!
-//! It would not do to look at the page first, and then to take whatever begins there: the slab may be closed in between, and the page be opened
-//! for another class. What was taken by mistake can be put back, but its owner may come in between, and is told that it is not live. Of a class,
-//! or a span of so many pages, that is live at the same address again, nobody can tell whether it was meant: it is that one's release then.
+//! The reverse order would be wrong. Between a look at the page and the claim, the slab may be closed and the page
+//! opened for another class; the release would then claim another thread's block. It could give the claim back, but
+//! that block's own release might be refused in between.
+//!
+//! If a block of the same kind is live at the same address again, nobody can tell whether it was meant: the release is
+//! that block's.
 
 #[cfg(not(modelled))]
 use crate::metadata::room;
@@ -16,7 +19,7 @@ use crate::sync::{AtomicU8, AtomicU32, Ordering, model_or};
 
 use super::lists::Class;
 
-/// Places of a page: blocks begin at multiples of a page by so many.
+/// Places of a page where a block may begin.
 /// Under loom one: each is two tracked objects.
 pub const PLACES: u32 = model_or(1, 256);
 
@@ -29,19 +32,19 @@ pub struct LivePlace {
     pub number: u32,
 }
 
-/// What a block is to its user.
+/// The kind of a block, as its user knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// One of a class, which is below 255.
+    /// A block of a class, which is below 255.
     Slot(Class),
-    /// A span of so many pages, at least one.
+    /// A span of this many pages, at least one.
     Span(u32),
 }
 
 /// Nothing is live.
 const NOTHING: u8 = 0;
 
-/// How a class is written.
+/// A class as [`Live`] stores it.
 const fn tag(class: Class) -> u8 {
     class as u8 + 1
 }
@@ -51,24 +54,24 @@ const fn tag(class: Class) -> u8 {
 pub struct Live {
     /// The [`tag`] of the slot that begins at each place, or [`NOTHING`].
     slots: Table<AtomicU8>,
-    /// How many pages the span has that begins at each page, or 0.
+    /// Pages of the live span that begins at each page, or 0.
     spans: Table<AtomicU32>,
 }
 
 impl Live {
-    /// Bytes that its tables for so many pages take in an area.
+    /// Bytes that its tables for `pages` pages take in an area.
     #[cfg(not(modelled))]
     pub(crate) const fn room(pages: usize) -> usize {
         room::<AtomicU8>(pages * PLACES as usize) + room::<AtomicU32>(pages)
     }
 
-    /// Bytes of its tables for so many pages.
+    /// Bytes of its tables for `pages` pages.
     #[cfg(not(modelled))]
     pub(crate) const fn bytes(pages: usize) -> usize {
         pages * (PLACES as usize * size_of::<AtomicU8>() + size_of::<AtomicU32>())
     }
 
-    /// No live blocks in so many pages. For models.
+    /// `pages` pages without live blocks. For models.
     ///
     /// # Errors
     ///
@@ -87,21 +90,21 @@ impl Live {
         self.slots.get(page as usize * PLACES as usize + number as usize)
     }
 
-    /// What says which slots are live in so many pages: all zeroes, if these are the caller's, and free.
+    /// The part of the table for the slots of these pages: all zeroes, if the pages are free and the caller's.
     #[cfg(not(modelled))]
     pub(crate) fn slots_of(&self, page: u32, pages: u32) -> &[AtomicU8] {
         let (first, count) = (page as usize * PLACES as usize, pages as usize * PLACES as usize);
         self.slots.get(first..first + count).unwrap_or_default()
     }
 
-    /// A span begins where its first page does.
+    /// A span begins at the first place of its first page.
     fn span(&self, LivePlace { page, number }: LivePlace) -> Option<&AtomicU32> {
         self.spans.get(page as usize).filter(|_| number == 0)
     }
 
-    /// A block that is the caller's is handed out as what it is to its user from now on.
+    /// Makes a block of the caller live, as this kind.
     pub fn begin(&self, place: LivePlace, kind: Kind) {
-        // Release, both: pairs with the Acquire in `claim`; makes visible what the pages of the block are.
+        // Release, both: pairs with the Acquire in `claim`; makes visible the page map's entries of the block.
         match kind {
             Kind::Slot(class) => {
                 if let Some(slot) = self.slot(place) {
@@ -116,11 +119,11 @@ impl Live {
         }
     }
 
-    /// Takes the block that begins there out of the hands of its user, if one is live that is of this kind: it is the caller's then. If not,
-    /// nothing has changed. Of several callers, also racing ones, one has it. Wait-free.
+    /// Claims the block that begins there, if one of this kind is live: it is the caller's then. If not, nothing has
+    /// changed. Of several callers, also racing ones, one has it. Wait-free.
     pub fn claim(&self, place: LivePlace, kind: Kind) -> bool {
-        // Acquire, both: pairs with the Release in `begin`; what the pages of the block are is seen, also by who was told of the address when
-        // another block began there. Relaxed on failure: nothing is done.
+        // Acquire, both: pairs with the Release in `begin`; the caller sees the page map's entries of the block, even
+        // if it knows the address from an earlier block. Relaxed on failure: nothing is done.
         match kind {
             Kind::Slot(class) => self.slot(place).is_some_and(|slot| {
                 slot.compare_exchange(tag(class), NOTHING, Ordering::Acquire, Ordering::Relaxed).is_ok()
@@ -131,7 +134,8 @@ impl Live {
         }
     }
 
-    /// The same, of whatever kind it is; false, if none is live. Lock-free: another thread has claimed a block each time that this looks again.
+    /// Claims the live block there, whatever its kind; false, if none is live. Lock-free: each time that this looks
+    /// again, another thread has claimed a block.
     pub fn claim_any(&self, place: LivePlace) -> bool {
         while let Some(kind) = self.find(place) {
             if self.claim(place, kind) {
@@ -141,7 +145,7 @@ impl Live {
         false
     }
 
-    /// What is live there. A hint.
+    /// The kind of the live block there. A hint.
     pub fn find(&self, place: LivePlace) -> Option<Kind> {
         // Relaxed, both: a hint.
         if let Some(class) = self.slot(place)?.load(Ordering::Relaxed).checked_sub(1) {

@@ -40,22 +40,18 @@ pub mod live;
 mod page_map;
 mod resident;
 mod retire;
+mod shape;
 mod spans;
 
 pub use cycle::{Cycle, Discards, Step};
-use extra::{Extra, ExtraOwner};
+use extra::{Extra, SlabId};
 pub use extra::{MOST_PAGES, most_of_a_page};
 pub use page_map::Found;
 use page_map::{Entry, Meaning};
 use resident::Resident;
 use retire::Closed;
+pub use shape::{BITMAPS, BitmapId, STRIDE, Shape};
 use spans::{GROWTH_PART, TIDIES};
-
-/// BitmapLists of one slab, at most.
-/// Under loom two: each bitmap is two tracked objects.
-pub const BITMAPS: u32 = model_or(2, 4);
-/// Slots of a slab are numbered as if a bitmap had 64; it has [`Slots::MOST`], and the last number of each is no slot.
-pub const STRIDE: u32 = 64;
 
 /// Before a heap grows it is tidied, if spans of this part of it were taken since, so that it costs little for each.
 /// Under loom a larger part: no model has 16 pages.
@@ -73,40 +69,6 @@ const LEAST_IDLE: u32 = model_or(0, 8);
 
 /// Memory for tables is asked for, for so many pages at least.
 const LEAST_STEP: u32 = 4096;
-
-/// How a slab is cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
-    /// Pages, at most 256.
-    pub pages: u32,
-    /// Numbers of slots, at most [`BITMAPS`] times [`STRIDE`].
-    pub slots: u32,
-}
-
-impl Shape {
-    /// All slots that a bitmap of the slab has.
-    const fn slots_of(self, nth: u32) -> Slots {
-        Slots::first(self.slots.saturating_sub(nth * STRIDE))
-    }
-
-    /// How many bitmaps it has besides the first one.
-    const fn extra(self) -> u32 {
-        self.slots.saturating_sub(1) / STRIDE
-    }
-
-    const fn is_one_bitmap(self) -> bool {
-        self.extra() == 0
-    }
-}
-
-/// One of the bitmaps of a slab.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BitmapId {
-    /// The first page of the slab.
-    pub head: u32,
-    /// Which of its bitmaps.
-    pub nth: u32,
-}
 
 /// A heap of pages, with slabs of `CLASSES` classes.
 #[derive(Debug)]
@@ -272,32 +234,30 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
     pub fn find(&self, page: u32) -> Found {
         let meaning = self.entry(page).meaning();
         match (self.slab_of(page, meaning), meaning) {
-            (Some(ExtraOwner { class, head, .. }), _) => Found::Slab { class, head },
+            (Some(SlabId { class, head, .. }), _) => Found::Slab { class, head },
             (None, Meaning::Span { pages }) => Found::Span { pages },
             (None, _) => Found::Nothing,
         }
     }
 
     /// The slab of a page, if it is one of a slab: certain for who has a slot of it.
-    fn slab(&self, page: u32) -> Option<ExtraOwner> {
+    fn slab(&self, page: u32) -> Option<SlabId> {
         self.slab_of(page, self.entry(page).meaning())
     }
 
     #[inline]
-    fn slab_of(&self, page: u32, meaning: Meaning) -> Option<ExtraOwner> {
+    fn slab_of(&self, page: u32, meaning: Meaning) -> Option<SlabId> {
         match meaning {
-            Meaning::Slab { class, before, its_shard } => {
-                Some(ExtraOwner { class, head: page.saturating_sub(before), its_shard })
-            }
+            Meaning::Slab { class, before, shard } => Some(SlabId { class, head: page.saturating_sub(before), shard }),
             // Else the set is free by now.
-            Meaning::Several { set } => Some(self.extra.owner(set)).filter(|owner| owner.class < CLASSES),
+            Meaning::Several { set } => Some(self.extra.slab(set)).filter(|slab| slab.class < CLASSES),
             Meaning::Span { .. } | Meaning::Nothing => None,
         }
     }
 
     /// The shard that the slab of a page is at home in: certain for who has a slot of it. Of what is no slab it is the calling thread's.
-    pub fn its_shard(&self, page: u32) -> Shard {
-        self.slab(page).map_or_else(Shard::here, |slab| slab.its_shard)
+    pub fn shard_of(&self, page: u32) -> Shard {
+        self.slab(page).map_or_else(Shard::here, |slab| slab.shard)
     }
 
     #[inline]
@@ -321,16 +281,16 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
     }
 
     /// A bitmap of a slab, if it has that: certain for who has a slot of it. The first one is always that of the page.
-    pub fn bitmap(&self, part: BitmapId) -> Option<BlockIndex> {
-        let Some(number) = part.nth.checked_sub(1) else { return Some(BlockIndex::new(part.head)) };
-        let bitmap = self.extra.bitmap(self.set_at(part.head)?, number)?;
+    pub fn bitmap(&self, id: BitmapId) -> Option<BlockIndex> {
+        let Some(number) = id.nth.checked_sub(1) else { return Some(BlockIndex::new(id.head)) };
+        let bitmap = self.extra.bitmap(self.set_at(id.head)?, number)?;
         Some(BlockIndex::new(self.pages + bitmap))
     }
 
     /// What a bitmap is of: certain for who has a slot of it.
-    fn part(&self, bitmap: BlockIndex) -> BitmapId {
+    fn id_of(&self, bitmap: BlockIndex) -> BitmapId {
         let Some(extra) = bitmap.get().checked_sub(self.pages) else { return BitmapId { head: bitmap.get(), nth: 0 } };
-        let head = self.extra.owner(extra).head;
+        let head = self.extra.slab(extra).head;
         let before = self.set_at(head).map_or(0, |set| extra.saturating_sub(set));
         BitmapId { head, nth: before + 1 }
     }
@@ -386,17 +346,17 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
     ) -> u32 {
         let mut taken = 0;
         while taken < most {
-            let slab_of = |bitmap| self.slab(self.part(bitmap).head).map(|slab| (slab.class, slab.its_shard));
+            let slab_of = |bitmap| self.slab(self.id_of(bitmap).head).map(|slab| (slab.class, slab.shard));
             let next = self.bitmaps.take(class, most - taken, shard, whose, slab_of);
             let Some((now, bitmap, got)) = next else { break };
-            let part = self.part(bitmap);
+            let id = self.id_of(bitmap);
             if now != class {
                 // What stood in the wrong stack stands there no more, so that this comes to an end.
-                self.put_back(now, part, got.before, got.slots);
+                self.put_back(now, id, got.before, got.slots);
                 continue;
             }
-            self.count_idle(class, part, got.before, false);
-            put(part, got.slots);
+            self.count_idle(class, id, got.before, false);
+            put(id, got.slots);
             taken += got.slots.count();
         }
         taken
@@ -410,7 +370,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
         most: u32,
         limit: u32,
         grows: bool,
-        its_shard: Shard,
+        shard: Shard,
         put: &mut impl FnMut(BitmapId, Slots),
     ) -> u32 {
         let shape = self.shapes[class];
@@ -418,7 +378,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
         let set = match shape.extra() {
             0 => None,
             count => {
-                let Some(set) = self.extra.take(count, ExtraOwner { class, head, its_shard }) else {
+                let Some(set) = self.extra.take(count, SlabId { class, head, shard }) else {
                     // There are as many as pages may need, but there may be no memory for them.
                     self.release_pages(head, shape.pages);
                     return 0;
@@ -427,22 +387,22 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
             }
         };
         for before in 0..shape.pages {
-            self.set(head + before, set.map_or(Entry::slab(class, before, its_shard), Entry::several));
+            self.set(head + before, set.map_or(Entry::slab(class, before, shard), Entry::several));
         }
         let mut taken = 0;
         for nth in 0..BITMAPS {
-            let (part, all) = (BitmapId { head, nth }, shape.slots_of(nth));
+            let (id, all) = (BitmapId { head, nth }, shape.slots_of(nth));
             let mine = all.lowest(most - taken);
             if !mine.is_empty() {
-                put(part, mine);
+                put(id, mine);
                 taken += mine.count();
             }
             let rest = all.without(mine);
             if !rest.is_empty()
-                && let Some(bitmap) = self.bitmap(part)
+                && let Some(bitmap) = self.bitmap(id)
             {
                 // Nobody else had a slot of it.
-                _ = self.bitmaps.give(class, bitmap, rest, its_shard);
+                _ = self.bitmaps.give(class, bitmap, rest, shard);
             }
         }
         taken
@@ -450,20 +410,20 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
 
     /// Gives slots of a bitmap back, which are the caller's; returns those that were free already. Pages that are free then may go
     /// back to the heap. Lock-free.
-    pub fn give(&self, class: Class, part: BitmapId, slots: Slots) -> Slots {
+    pub fn give(&self, class: Class, id: BitmapId, slots: Slots) -> Slots {
         let shape = self.shapes[class];
-        let all = shape.slots_of(part.nth);
+        let all = shape.slots_of(id.nth);
         // Whoever has no slot of it has nothing to give.
-        let Some(bitmap) = self.bitmap(part) else { return slots };
+        let Some(bitmap) = self.bitmap(id) else { return slots };
         // A slab of several bitmaps is closed as soon as it can be: it has the smallest slots, so that this does not come often.
         let close = || !shape.is_one_bitmap() || self.is_too_idle(shape.pages);
-        let outcome = self.bitmaps.give_or_close(class, bitmap, slots, all, self.its_shard(part.head), close);
+        let outcome = self.bitmaps.give_or_close(class, bitmap, slots, all, self.shard_of(id.head), close);
         if outcome.closed {
             let mut closed: Closed = [false; BITMAPS as usize];
-            closed[part.nth as usize] = true;
-            self.close(class, part.head, closed);
+            closed[id.nth as usize] = true;
+            self.close(class, id.head, closed);
         } else if outcome.full {
-            self.count_idle(class, part, all, true);
+            self.count_idle(class, id, all, true);
         }
         outcome.given.twice
     }
@@ -475,9 +435,9 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
     }
 
     /// Counts a slab of one bitmap as idle, or no more, if `free` are all its slots.
-    fn count_idle(&self, class: Class, part: BitmapId, free: Slots, more: bool) {
+    fn count_idle(&self, class: Class, id: BitmapId, free: Slots, more: bool) {
         let shape = self.shapes[class];
-        if shape.is_one_bitmap() && free == shape.slots_of(part.nth) {
+        if shape.is_one_bitmap() && free == shape.slots_of(id.nth) {
             // Relaxed, both: a number.
             if more {
                 self.idle.fetch_add(shape.pages, Ordering::Relaxed);

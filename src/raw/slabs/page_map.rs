@@ -1,23 +1,25 @@
-//! The entries of a page map: what each page of a heap is.
+//! Entries of the page map: the meaning of each page of a heap.
 
+use super::lists::Class;
 use crate::raw::shards::Shard;
-use crate::raw::slabs::lists::Class;
 
-/// What a page is, as the page map has it. A free page is *clean* where it was never used, 0, or its memory was discarded since,
-/// bits 30 and 0; else it is *dirty*, bit 30, and *old*, bits 30 and 1, if a sweeper has come by since.
+/// The meaning of a page.
 ///
-/// | bits | of a page of a slab | the same, if that has several bitmaps | of the first page of a span |
-/// |---|---|---|---|
-/// | 0 to 7 | how many pages of the slab are before it | | |
-/// | 8 to 26 | the class, from 1 | | |
-/// | 27 to 29 | the shard that the slab is at home in | | |
-/// | 0 to 29 | | the set of the extra ones | how many pages it has |
-/// | 30 | 0 | 1 | 0 |
-/// | 31 | 0 | 1 | 1 |
+/// | bits | slab of one bitmap | slab of several bitmaps | first page of a span | free |
+/// |---|---|---|---|---|
+/// | 0 to 7 | pages of the slab before this one | | | |
+/// | 8 to 26 | the class, from 1 | | | |
+/// | 27 to 29 | the slab's shard | | | |
+/// | 0 to 29 | | its set of extra bitmaps | pages of the span | 0 dirty, 1 discarded, 2 old |
+/// | 30 | 0 | 1 | 0 | 1 |
+/// | 31 | 0 | 1 | 1 | 0 |
+///
+/// A free page is *clean* if it was never used (the entry is 0), or if its memory was discarded. Else it is *dirty*. A
+/// dirty page becomes *old* when a sweeper passes over it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry(pub(super) u32);
 
-/// What a page was found to be.
+/// The meaning of a page, for users of the heap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
     /// A page of a slab of this class, whose first page is `head`.
@@ -27,23 +29,23 @@ pub enum Found {
         /// The first page of the slab.
         head: u32,
     },
-    /// The first page of a span of so many.
+    /// The first page of a span.
     Span {
-        /// How many.
+        /// Pages of the span.
         pages: u32,
     },
     /// Neither.
     Nothing,
 }
 
-/// What an entry says.
+/// The meaning of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// A page of a slab of this class and one bitmap, which is at home in this shard; so many pages of the slab are before it.
-    Slab { class: Class, before: u32, its_shard: Shard },
-    /// A page of a slab of several bitmaps, the extra ones of which are this set.
+    /// A page of a slab of one bitmap; `before` pages of the slab lie before it.
+    Slab { class: Class, before: u32, shard: Shard },
+    /// A page of a slab of several bitmaps, with the set of the extra ones.
     Several { set: u32 },
-    /// The first page of a span of so many.
+    /// The first page of a span of `pages` pages.
     Span { pages: u32 },
     /// Neither.
     Nothing,
@@ -56,25 +58,26 @@ impl Entry {
     const FREE: u32 = 1 << 30;
     const SPAN: u32 = 1 << 31;
     const SEVERAL: u32 = Self::FREE | Self::SPAN;
-    /// Where the class is, and the shard.
+    /// First bit of the class.
     const CLASS: u32 = 8;
+    /// First bit of the shard.
     const SHARD: u32 = 30 - Shard::BITS;
-    /// How many extra bitmaps it may tell apart.
+    /// Most extra bitmaps that an entry can tell apart.
     pub(super) const MOST_EXTRA: u32 = 1 << 30;
 
     pub(super) const fn span(pages: u32) -> Self {
         Self(Self::SPAN | pages)
     }
 
-    pub(super) const fn slab(class: Class, before: u32, its_shard: Shard) -> Self {
-        Self((its_shard.number() as u32) << Self::SHARD | (class as u32 + 1) << Self::CLASS | before)
+    pub(super) const fn slab(class: Class, before: u32, shard: Shard) -> Self {
+        Self((shard.number() as u32) << Self::SHARD | (class as u32 + 1) << Self::CLASS | before)
     }
 
     pub(super) const fn several(set: u32) -> Self {
         Self(Self::SEVERAL | set)
     }
 
-    /// Is it free, and has memory behind it?
+    /// Is the page free, and may it have memory behind it?
     pub(super) const fn is_dirty(self) -> bool {
         self.0 == Self::DIRTY.0 || self.0 == Self::OLD.0
     }
@@ -85,7 +88,7 @@ impl Entry {
             (slab, 0) => Meaning::Slab {
                 class: ((slab & ((1 << Self::SHARD) - 1)) >> Self::CLASS) as Class - 1,
                 before: slab & ((1 << Self::CLASS) - 1),
-                its_shard: Shard::of((slab >> Self::SHARD) as usize),
+                shard: Shard::of((slab >> Self::SHARD) as usize),
             },
             (span, Self::SPAN) => Meaning::Span { pages: span & !Self::SEVERAL },
             (several, _) => Meaning::Several { set: several & !Self::SEVERAL },
