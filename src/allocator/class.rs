@@ -1,28 +1,65 @@
-//! Size classes: up to 128 bytes each multiple of 16, then four for each doubling, from 1 to 8 KiB eight; and how a slab of each is
-//! cut.
+//! Size classes, and how a slab of each is cut.
+//!
+//! To add a class, change [`STEPS`]: everything else follows from it, or does not compile.
 
 use core::alloc::Layout;
 
 use crate::raw::slabs::{BITMAPS, STRIDE, Shape, most_of_a_page};
 
-/// Bytes of a page, the unit of the heap. A constant of this crate, not of the operating system.
+/// Bytes of a page, the heap's unit: a constant of this crate, not of the operating system.
 pub(super) const PAGE: usize = 4096;
 
-/// How many classes there are.
-pub(super) const COUNT: usize = 20 + 8 * 3 + 4 * 3;
+/// The sizes, in bytes: up to the first number of a row they ascend by the second.
+const STEPS: [(usize, usize); 10] = [
+    (128, 16),
+    (256, 32),
+    (512, 64),
+    (1 << 10, 128),
+    (2 << 10, 128),
+    (4 << 10, 256),
+    (8 << 10, 512),
+    (16 << 10, 2 << 10),
+    (32 << 10, 4 << 10),
+    (64 << 10, 8 << 10),
+];
 
-/// Blocks of all classes are aligned to it.
-pub(super) const ALIGN: usize = 16;
+/// Number of classes.
+pub(super) const COUNT: usize = {
+    let (mut count, mut from, mut row) = (0, 0, 0);
+    while row < STEPS.len() {
+        let (to, step) = STEPS[row];
+        count += (to - from) / step;
+        (from, row) = (to, row + 1);
+    }
+    count
+};
+
+/// Bytes of a slot of each class.
+const SIZES: [u32; COUNT] = {
+    let (mut sizes, mut class, mut size, mut row) = ([0; COUNT], 0, 0, 0);
+    while class < COUNT {
+        size += STEPS[row].1;
+        sizes[class] = size as u32;
+        if size == STEPS[row].0 {
+            row += 1;
+        }
+        class += 1;
+    }
+    sizes
+};
+
+/// Blocks of all classes are aligned to the smallest size.
+pub(super) const ALIGN: usize = size_of_class(0);
 
 /// The largest size that has a class, in bytes.
-pub(super) const MAX_SIZE: usize = 64 << 10;
+pub(super) const MAX_SIZE: usize = size_of_class(COUNT - 1);
 
 /// Most pages of a slab.
 const MAX_PAGES: usize = 16;
-/// Slabs of sizes up to this one are blocks of the heap.
+/// Slabs of sizes up to this one have a power of two of pages, so that they are blocks of the heap.
 const LARGEST_IN_BLOCKS: usize = 5 << 10;
 
-/// How the slabs of each class are cut.
+/// The shape of the slabs of each class.
 pub(super) static SHAPES: [Shape; COUNT] = {
     let mut shapes = [Shape { pages: 0, slots: 0 }; COUNT];
     let mut class = 0;
@@ -33,10 +70,10 @@ pub(super) static SHAPES: [Shape; COUNT] = {
     shapes
 };
 
-/// There is room for what they need, or this is not compiled.
+/// Compiles only if the page map has room for their extra bitmaps.
 const _: u32 = most_of_a_page(&SHAPES);
 
-/// Offsets within a slab to numbers of slots, for each class.
+/// For each class, what turns an offset within a slab into the number of a slot.
 pub(super) static SLOTS: [Divisor; COUNT] = {
     let mut divisors = [Divisor(0); COUNT];
     let mut class = 0;
@@ -47,7 +84,7 @@ pub(super) static SLOTS: [Divisor; COUNT] = {
     divisors
 };
 
-/// The size of a slot, to divide by: 2^32 by it, rounded up.
+/// The size of a slot as a divisor: 2^32 divided by it, rounded up.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Divisor(u64);
 
@@ -55,7 +92,8 @@ impl Divisor {
     /// The number of the slot that begins at this offset in its slab.
     #[inline]
     pub(super) const fn number_at(self, offset: usize) -> u32 {
-        // Exact for multiples of the size up to 2^16: the reciprocal is too large by at most 1, the product by at most 2^16.
+        // Exact for multiples of the size up to 2^16: the reciprocal is too large by at most 1, the product by at most
+        // 2^16.
         ((offset as u64 * self.0) >> 32) as u32
     }
 }
@@ -63,25 +101,11 @@ impl Divisor {
 /// Bytes of a slot of a class.
 #[inline(always)]
 pub(super) const fn size_of_class(class: usize) -> usize {
-    match class {
-        0..8 => 16 * (class + 1),
-        8..20 => {
-            let (doubling, step) = ((class - 8) / 4, (class - 8) % 4);
-            (128 << doubling) / 4 * (5 + step)
-        }
-        20..44 => {
-            let (doubling, step) = ((class - 20) / 8, (class - 20) % 8);
-            (1024 << doubling) / 8 * (9 + step)
-        }
-        _ => {
-            let (doubling, step) = ((class - 44) / 4, (class - 44) % 4);
-            (8192 << doubling) / 4 * (5 + step)
-        }
-    }
+    SIZES[class] as usize
 }
 
-/// The fewest pages of which at most a 16th is lost, if so many will do. A power of two, so that slabs are whole blocks; only for large sizes any
-/// number, of which what is too much goes back to the heap.
+/// The fewest pages of which at most a 16th is lost, if [`MAX_PAGES`] are enough for that. Slabs of large sizes may
+/// have any number of pages.
 const fn shape(size: usize) -> Shape {
     let mut pages = 1;
     while pages < MAX_PAGES && lost(size, pages) * 16 > pages * PAGE {
@@ -91,17 +115,17 @@ const fn shape(size: usize) -> Shape {
     Shape { pages: pages as u32, slots: if slots > most { most as u32 } else { slots as u32 } }
 }
 
-/// Bytes of so many pages that are in no slot.
+/// Bytes of `pages` pages that are in no slot.
 const fn lost(size: usize, pages: usize) -> usize {
     pages * PAGE % size + if pages * PAGE < size { pages * PAGE } else { 0 }
 }
 
-/// The largest size that is looked up by multiples of [`FINE`]; larger ones by multiples of [`COARSE`].
+/// Sizes up to this one are looked up by multiples of [`FINE`], larger ones by multiples of [`COARSE`].
 const SMALL: usize = 1024;
 const FINE: usize = 16;
 const COARSE: usize = 128;
-/// Multiples of [`FINE`] to classes, from 0 on, then those of [`COARSE`].
-/// A constant, not a static, so that the compiler knows its values in other crates, too.
+/// The class of each multiple of [`FINE`], from 0 on, then of each multiple of [`COARSE`].
+/// A constant, not a static: so the compiler knows its values in other crates, too.
 const CLASSES: [u8; SMALL / FINE + MAX_SIZE / COARSE + 1] = {
     let mut classes = [0; SMALL / FINE + MAX_SIZE / COARSE + 1];
     let (mut class, mut size) = (0, FINE);
@@ -119,21 +143,21 @@ const CLASSES: [u8; SMALL / FINE + MAX_SIZE / COARSE + 1] = {
 #[inline(always)]
 const fn place(size: usize) -> usize {
     let fine = (size + (FINE - 1)) >> FINE.ilog2();
-    // What is added before is one addition less than afterwards.
+    // To add the table's offset before the shift saves an addition.
     let coarse = (size + (COARSE - 1) + SMALL / FINE * COARSE) >> COARSE.ilog2();
-    // Both are computed, so that there is no branch, which nobody could predict where sizes are mixed.
+    // Both are computed, so that there is no branch: with mixed sizes, the processor could not predict it.
     if size > SMALL { coarse } else { fine }
 }
 
-/// The class of a size that a layout may have; [`COUNT`] or more if it has none.
+/// The class of a layout's size; [`COUNT`] or more if there is none.
 #[inline(always)]
 pub(super) const fn of_size(size: usize) -> usize {
     let place = place(size);
-    // The only check: larger sizes have a place behind the last one.
+    // The only check: larger sizes have a place behind the table.
     if place < CLASSES.len() { CLASSES[place] as usize } else { COUNT }
 }
 
-/// The class of a layout, aligned as it wants; [`COUNT`] or more if it has none.
+/// The class of a layout, with its alignment; [`COUNT`] or more if there is none.
 #[inline(always)]
 pub(super) const fn of(layout: Layout) -> usize {
     let (size, align) = (layout.size(), layout.align());
@@ -143,7 +167,7 @@ pub(super) const fn of(layout: Layout) -> usize {
     if align > PAGE {
         return COUNT;
     }
-    // Slabs begin at pages, so that slots are aligned as their size is.
+    // Slabs begin at pages, so slots are aligned as their size is.
     let mut class = of_size(if size < align { align } else { size });
     while class < COUNT && !size_of_class(class).is_multiple_of(align) {
         class += 1;
@@ -151,7 +175,8 @@ pub(super) const fn of(layout: Layout) -> usize {
     class
 }
 
-/// Pages of a span of so many bytes: room for a slot of so many, too, so that a block that is made smaller may stay where it is.
+/// Pages of a span of `size` bytes. There is room for a slot of that size, too, so that a block that is made smaller
+/// can stay.
 pub(super) const fn pages(size: usize) -> usize {
     let class = of_size(size);
     let bytes = if class < COUNT { size_of_class(class) } else { size };
