@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::heaps::HeapId;
 
-/// Why a configuration is not one.
+/// Why a pool was not built: a size is not allowed.
 ///
 /// # Examples
 ///
@@ -51,7 +51,7 @@ pub enum AllocatorBuildError {
     /// There is no room for one page in it.
     #[error("{bytes} bytes have no room for one page of {page} bytes")]
     TooSmall {
-        /// The bytes that there were to be.
+        /// The requested size in bytes.
         bytes: usize,
         /// Bytes of a page.
         page: usize,
@@ -59,15 +59,15 @@ pub enum AllocatorBuildError {
     /// One allocator can't have so many bytes.
     #[error("{bytes} bytes are more than one allocator can have ({max})")]
     TooLarge {
-        /// The bytes that there were to be.
+        /// The requested size in bytes.
         bytes: usize,
         /// The most that one allocator can have.
         max: usize,
     },
-    /// The operating system has not so many addresses, or not so much memory, for the heap and its tables.
+    /// The operating system lacks the addresses or the memory for the heap and its tables.
     #[error("the operating system has no {bytes} bytes for the heap and its tables")]
     Unavailable {
-        /// The bytes that there were to be, without the tables.
+        /// The requested size in bytes, without the tables.
         bytes: usize,
     },
     /// The operating system does not let this process lock so much memory.
@@ -133,7 +133,7 @@ pub enum AddHeapError {
         /// The heap that was there first.
         heap: HeapId,
     },
-    /// The memory for the heap's tables was not to be had.
+    /// There was no memory for the tables of the heap.
     #[error("{bytes} bytes for the tables of the heap were not to be had")]
     MetadataUnavailable {
         /// The size of the table that failed in bytes; `usize::MAX` if a `usize` can't count them.
@@ -197,7 +197,7 @@ pub enum RemoveHeapError {
         /// Bytes of the heap that another thread was splitting, merging or resizing.
         in_transit: usize,
     },
-    /// The memory for a new set of heaps was not to be had.
+    /// There was no memory for a new set of heaps.
     #[error("{bytes} bytes for the set of heaps were not to be had")]
     MetadataUnavailable {
         /// The size of the table that failed in bytes.
@@ -258,7 +258,7 @@ pub enum AllocError {
     },
     /// The block was not there.
     ///
-    /// The free bytes are as of the search that found it missing, which may have been an earlier call: while nothing is
+    /// The free bytes are those of the search that found it missing. That may have been an earlier call: while nothing is
     /// released, further failures are immediate.
     #[error(
         "{requested} bytes were requested; the largest free block is {largest_free} bytes, {free} of {capacity} \

@@ -46,14 +46,15 @@ impl AllocatorBuilder {
         Self { options }
     }
 
-    /// Whether the allocator asks the operating system for huge pages, where it has some. Large heaps have fewer misses of the address
-    /// cache then, and small ones more memory behind them. It does not unless set.
+    /// Whether the allocator asks the operating system for huge pages from the beginning, where it has some. Unless set,
+    /// it does not. Large heaps miss the address cache less often then; small ones have more memory behind them.
     pub const fn huge_pages(mut self, huge_pages: bool) -> Self {
         self.options.huge_pages = huge_pages;
         self
     }
 
-    /// Whether [`build`](Self::build) touches every page, so that no later use of the memory faults. It does not unless set.
+    /// Whether [`build`](Self::build) touches every page, so that no later use of the memory faults. Unless
+    /// set, it does not.
     pub const fn prefault(mut self, prefault: bool) -> Self {
         self.options.prefault = prefault;
         self
@@ -65,20 +66,17 @@ impl AllocatorBuilder {
         self
     }
 
-    /// Whether each release is checked: that a live block begins at the address, and has the size that is said. In builds with
-    /// debug assertions it is unless set, else not.
+    /// Whether each release is checked: that a live block begins at the address, and that the layout is the block's.
+    /// Unless set, it is in builds with debug assertions.
     ///
-    /// A checked allocator refuses what is wrong: a block that was released already, wherever it is now; an address inside a block,
-    /// of no block, of another allocator; a layout that the block does not have. Nothing is changed then, so that no block is ever
-    /// handed out twice, and [`AllocatorStats::refused_releases`](crate::AllocatorStats::refused_releases) counts it. Nothing panics,
-    /// or is written to a log: it may be the global allocator. The same goes for reallocations, which return null then. Of several
-    /// releases of one block, also racing ones, exactly one is not refused, until the address has been handed out again; then it is
-    /// that allocation's block.
+    /// A checked allocator refuses a wrong release: of a block that was released already, of an address inside a
+    /// block, of another allocator's block, with a wrong layout. Nothing is changed then, for nobody.
+    /// [`AllocatorStats::refused_releases`](crate::AllocatorStats::refused_releases) counts it. A wrong reallocation
+    /// returns null. Nothing panics or is logged: it may be the global allocator. Of several releases of one block,
+    /// also racing ones, exactly one is not refused, until the address has been handed out again.
     ///
-    /// A release or reallocation that is refused changes nothing for others either: whoever has the right one meanwhile is not refused.
-    ///
-    /// That takes 260 bytes for each page of 4 KiB that is used, and an atomic exchange for each block, so that a pair of calls takes
-    /// several times as long. An allocator that does not check pays nothing for it.
+    /// A checked allocator takes 260 bytes for each page of 4 KiB in use, and an atomic exchange for each block: a
+    /// pair of calls takes some ten times as long. An allocator that does not check pays nothing for it.
     ///
     /// # Examples
     ///
@@ -102,12 +100,13 @@ impl AllocatorBuilder {
         self
     }
 
-    /// An allocator of `bytes` bytes of heap, mapped now; it does not grow.
+    /// An allocator of `bytes` bytes of heap, mapped now. It does not grow.
     ///
     /// # Errors
     ///
-    /// [`AllocatorBuildError::TooSmall`] and [`AllocatorBuildError::TooLarge`] for sizes that no allocator can have; [`AllocatorBuildError::Unavailable`], if the
-    /// operating system has not so many addresses; [`AllocatorBuildError::NotLocked`], if it does not lock so much.
+    /// - [`AllocatorBuildError::TooSmall`], [`AllocatorBuildError::TooLarge`]: no allocator can have this size.
+    /// - [`AllocatorBuildError::Unavailable`]: the operating system has not so many addresses.
+    /// - [`AllocatorBuildError::NotLocked`]: it does not lock so much.
     ///
     /// # Progress
     ///
@@ -117,7 +116,7 @@ impl AllocatorBuilder {
         Ok(PoolAllocator::started(Backend::map(Memory::Reserved(bytes), &self.options)?, self.options))
     }
 
-    /// An allocator of memory that the caller has, as [`PoolAllocator::from_region`], with these options: but
+    /// An allocator of memory that the caller has, as [`PoolAllocator::from_region`], with these options.
     /// [`huge_pages`](Self::huge_pages), [`prefault`](Self::prefault) and [`lock`](Self::lock) don't count.
     ///
     /// # Errors
@@ -132,8 +131,9 @@ impl AllocatorBuilder {
         Ok(PoolAllocator::started(Backend::map(Memory::Given(base, len), &self.options)?, self.options))
     }
 
-    /// An allocator that grows on demand up to `limit` bytes of heap, for a `static`. It maps its addresses at the first allocation,
-    /// and touches and locks nothing before it is used, so that [`prefault`](Self::prefault) and [`lock`](Self::lock) don't count.
+    /// An allocator that grows on demand, up to `limit` bytes of heap. Fit for a `static`. It reserves its addresses
+    /// at the first allocation, and touches nothing before it is used, so [`prefault`](Self::prefault) and
+    /// [`lock`](Self::lock) don't count.
     pub const fn on_demand(mut self, limit: usize) -> PoolAllocator {
         self.options.limit = limit;
         self.options.prefault = false;

@@ -56,34 +56,43 @@ use self::cache::Cache;
 use self::class::PAGE;
 use crate::raw::slabs::Found;
 
-/// An allocator of its own pages, backend by all threads: a global allocator, or one for some collections.
+/// An allocator of its own pages, shared by all threads: a global allocator, or one for some collections.
 ///
-/// It grows from the operating system on demand, by addresses that it reserves once, at its first use; or has all its memory
-/// from the beginning.
+/// It reserves addresses at its first use and puts memory behind them as it grows; or it has all its memory from the
+/// beginning.
 ///
-/// Blocks up to 64 KiB have one of 56 sizes, at most a quarter larger than what was asked for, from 1 to 8 KiB an eighth; larger
-/// ones are whole pages of 4 KiB. Each thread has a cache, which serves most calls without an atomic read-modify-write. All
-/// caches together hold a twelfth of the heap or 544 KiB, and each 2 MiB at most, while the heap rises; half of it or 4.25 MiB, and each
-/// 32 MiB, while it does not. That is backend by the threads that allocate; what others have in their caches while they sleep counts, but leaves
-/// these a quarter of it. An allocation that would fail takes all that back, but from threads that are alive and allocate nothing: each
-/// block that these have cached keeps its page.
+/// Blocks up to 64 KiB have one of 56 sizes, at most a quarter larger than the request, from 1 to 8 KiB an eighth.
+/// Larger blocks are whole pages of 4 KiB. A block that is made smaller stays in place if there is no smaller one, so
+/// that never fails, unless it is to be aligned better than before.
 ///
-/// To make a block smaller never fails, unless the block is to be aligned better than before: where there is no smaller one to be had, it stays
-/// where it is, and what is a whole page of 4 KiB less for a large one goes back to the heap.
+/// Each thread has a cache, which serves most calls without an atomic read-modify-write. All caches together are
+/// bounded:
+///
+/// | the heap | all caches | each cache |
+/// |---|---|---|
+/// | grows | a twelfth of the heap, or 544 KiB | 2 MiB |
+/// | does not grow | half of the heap, or 4.25 MiB | 32 MiB |
+///
+/// The threads that allocate share that. Blocks in the caches of sleeping threads count, but leave a quarter for the
+/// others. An allocation that would fail takes back what is cached, except from threads that are alive and sleep:
+/// each block that these have cached keeps its page.
+///
+/// The [guide](crate::guide) has more.
 ///
 /// # Progress
 ///
-/// Lock-free, but for the operating system's calls, when the heap is first used and when memory is given back.
+/// Lock-free, except for the operating system's calls: when the heap is first used, when it grows, and when memory is
+/// given back.
 ///
 /// # Memory
 ///
-/// It reserves addresses at its first use, half of what there are at most, and puts memory behind them as it grows: core dumps, limits of data and
-/// `mlockall` count what it uses. Beyond 32 MiB of heap it asks for huge pages. A library that is unloaded gives back what its static allocators don't use, on
-/// Linux with glibc: all of it if nothing is live. It keeps everything where others are linked with it, and elsewhere.
+/// It reserves half of the addresses that there are, at most. Core dumps, limits of data and `mlockall` count what it
+/// uses. Beyond 32 MiB of heap it asks for huge pages. A library that is unloaded gives back what its static
+/// allocators don't use, on Linux with glibc; it keeps everything elsewhere, and where others are linked with it.
 ///
 /// # Fork
 ///
-/// A child has a copy of the allocator, and may use it. What other threads had in their caches stays there.
+/// A child has a copy of the allocator, and may use it. Blocks in the caches of other threads stay there.
 ///
 /// # Examples
 ///
@@ -129,13 +138,13 @@ impl PoolAllocator {
         Self::with_limit(usize::MAX)
     }
 
-    /// An allocator that never has more than `bytes` bytes of heap: what goes beyond fails. Its own metadata is not counted.
-    /// With a limit of less than a page of 4 KiB, as with one of 0, each allocation fails.
+    /// An allocator that never has more than `bytes` bytes of heap. Its own metadata is not counted. With a limit of
+    /// less than a page of 4 KiB, 0 among them, each allocation fails.
     pub const fn with_limit(bytes: usize) -> Self {
         Self::builder().on_demand(bytes)
     }
 
-    /// An allocator of `bytes` bytes of heap, mapped now; it does not grow.
+    /// An allocator of `bytes` bytes of heap, mapped now. It does not grow.
     ///
     /// # Errors
     ///
@@ -144,16 +153,17 @@ impl PoolAllocator {
         Self::builder().build(bytes)
     }
 
-    /// An allocator of memory that the caller has; its own metadata comes from the operating system.
+    /// An allocator of memory that the caller has. Its metadata comes from the operating system.
     ///
     /// # Errors
     ///
-    /// As [`AllocatorBuilder::build`]. Up to a page at either end of the region is not used, if it does not begin or end at one.
+    /// As [`AllocatorBuilder::build`]. Where the region does not begin or end at a page, up to a page at either end
+    /// is not used.
     ///
     /// # Safety
     ///
-    /// The `len` bytes from `base` on are readable and writable, and nobody uses them otherwise for as long as the allocator or one
-    /// of its blocks is used.
+    /// The `len` bytes from `base` on are readable and writable, and nobody else uses them for as long as the
+    /// allocator or one of its blocks is used.
     pub unsafe fn from_region(base: *mut u8, len: usize) -> Result<Self, AllocatorBuildError> {
         // SAFETY: the caller vouches for the heap.
         unsafe { Self::builder().build_in(base, len) }
@@ -199,8 +209,8 @@ impl PoolAllocator {
         }
     }
 
-    /// Gives back what is cached within reach, by this thread, by threads that are gone, and on the way between threads; and makes
-    /// whole pages of what is free.
+    /// Gives back what is cached within reach, and makes whole pages of what is free. Within reach are the caches of
+    /// this thread and of gone threads, and what is on its way between threads.
     ///
     /// # Progress
     ///
@@ -324,7 +334,7 @@ impl PoolAllocator {
         pages.is_ok_and(|pages| self.started_backend().is_some_and(|backend| backend.resize_span(block.addr(), pages)))
     }
 
-    /// Bytes that the block has which begins at `block`: as many as were asked for, or more.
+    /// Bytes of the block that begins at `block`: as many as were requested, or more.
     ///
     /// # Safety
     ///
@@ -333,6 +343,10 @@ impl PoolAllocator {
     /// # Progress
     ///
     /// Wait-free.
+    ///
+    /// # Complexity
+    ///
+    /// O(1).
     ///
     /// # Examples
     ///

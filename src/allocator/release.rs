@@ -36,16 +36,20 @@ fn kind_of(layout: Layout) -> Kind {
 pub(super) struct Resizing<'a>(Option<(&'a Backend, Found)>);
 
 impl PoolAllocator {
-    /// Releases a block of which nobody knows the layout any more, as C's `free` does.
+    /// Releases a block without its layout, as C's `free`.
     ///
     /// # Safety
     ///
-    /// It is a live block of this allocator, and nobody uses it any more; but a [checked](super::AllocatorBuilder::checked) allocator
-    /// refuses what is no live block of its own.
+    /// It is a live block of this allocator, and nobody uses it any more. A
+    /// [checked](super::AllocatorBuilder::checked) allocator refuses everything else.
     ///
     /// # Progress
     ///
     /// Lock-free.
+    ///
+    /// # Complexity
+    ///
+    /// O(1).
     ///
     /// # Examples
     ///
@@ -74,12 +78,12 @@ impl PoolAllocator {
         }
     }
 
-    /// Releases a block as [`release`](Self::release) does, and says why, if it is refused.
+    /// Releases a block as [`release`](Self::release), and returns an error if it is refused.
     ///
     /// # Errors
     ///
-    /// When no live block begins there, in a [checked](super::AllocatorBuilder::checked) allocator; another one sees that only where
-    /// no block can be. Nothing is changed then.
+    /// When no live block begins there, in a [checked](super::AllocatorBuilder::checked) allocator. Another one sees
+    /// that only where no block can be. Nothing is changed then.
     ///
     /// # Safety
     ///
@@ -88,6 +92,10 @@ impl PoolAllocator {
     /// # Progress
     ///
     /// Lock-free.
+    ///
+    /// # Complexity
+    ///
+    /// O(1).
     ///
     /// # Examples
     ///

@@ -83,10 +83,11 @@ pub struct Block {
     pub state: BlockState,
 }
 
-/// The blocks of a pool, heap by heap in the order in which those were added, ascending by address within a heap.
+/// The blocks of a pool, made by [`MemoryPool::heap_map`](crate::MemoryPool::heap_map): heap by heap in the order in
+/// which those were added, and ascending by address within a heap.
 ///
-/// Each block is one that there was; the whole is one that there was only while nobody changed anything. Within a heap
-/// the blocks follow each other without a gap. A heap that is removed meanwhile ends there. Made by [`MemoryPool::heap_map`](crate::MemoryPool::heap_map).
+/// Each block existed at one moment. All of them existed at once only if nobody changed anything. Within a heap the
+/// blocks follow each other without a gap. A heap that is removed meanwhile ends there.
 ///
 /// # Examples
 ///

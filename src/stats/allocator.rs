@@ -5,9 +5,9 @@ use core::fmt;
 use super::figures::{Figure, Figures, Of};
 use super::text::{Line, Pairs};
 
-/// What a [`PoolAllocator`](crate::PoolAllocator) has at one moment; while others allocate, about so much.
+/// What a [`PoolAllocator`](crate::PoolAllocator) has at one moment; while others allocate, approximately.
 ///
-/// To print one is to get a line for a person, without the figures that are 0; [`log_line`](Self::log_line) is for logs.
+/// Printed, it is a line for a person, without the figures that are 0; [`log_line`](Self::log_line) is for logs.
 ///
 /// # Examples
 ///

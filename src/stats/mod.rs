@@ -94,7 +94,7 @@ impl Eq for Orders {}
 
 /// What one heap has, as [`MemoryPool::stats_of`](crate::MemoryPool::stats_of) counted it.
 ///
-/// Exact while nobody uses the pool; else each block is counted as it was when the count came to it.
+/// Exact while nobody uses the pool. Else each block is counted as it was when the count came to it.
 ///
 /// # Examples
 ///
@@ -177,8 +177,10 @@ impl HeapStats {
         Self::count(heap, &mut PoolStats::new(block_size).orders)
     }
 
-    /// Does its base keep the heap from forming a block that is twice as large, or larger? Half of it or more is lost to the
-    /// largest blocks then. The addresses of a `Vec` are such a base, as a rule.
+    /// Whether the base of the heap keeps it from forming a block that is twice as large, or larger. Half of it or
+    /// more is lost to the largest blocks then. The addresses of a `Vec` are usually such a base.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # let pool = mempool::MemoryPool::new();
@@ -203,18 +205,15 @@ fn external_fragmentation(largest_free: usize, free: usize) -> f64 {
     if free == 0 { 0.0 } else { 1.0 - largest_free as f64 / free as f64 }
 }
 
-/// What a pool has, as [`MemoryPool::stats`](crate::MemoryPool::stats) counted it.
+/// What a pool has, as [`MemoryPool::stats`](crate::MemoryPool::stats) counted it. Printed, it is a page for a
+/// person; [`log_line`](Self::log_line) is for logs.
 ///
-/// Blocks are exact while nobody uses the pool; else each is counted as it was when the count came to it.
+/// Bytes are exact while nobody uses the pool. Else each block is counted as it was when the count came to it.
 ///
-/// Counts are totals since the pool was made. They are exact, too, once all threads that used the pool were joined, or tell this one
-/// otherwise what they did. A cache counts what it serves at no cost, and what its thread does past it. The pool counts what is done without a
-/// cache: by a thread whose cache another one is draining, that is about to exit, is one of more than 4 096 at a time, or has no memory
-/// for a cache; and by all threads where the pool is too small for caches. Two kinds of pools count no allocations and no releases, since
-/// each would be a write to memory that threads share: those that are [configured](crate::PoolBuilder::thread_cache) without caches, and
-/// all without the feature `std`.
-///
-/// To print one is to get a page for a person; [`log_line`](Self::log_line) is for logs.
+/// Counts are totals since the pool was made. They are exact once all threads that used the pool were joined, or tell
+/// this one otherwise what they did. Two kinds of pools count no allocations and no releases, because each would be a
+/// write to shared memory: those [without caches](crate::PoolBuilder::thread_cache), and all without the feature
+/// `std`.
 ///
 /// # Examples
 ///
@@ -349,8 +348,10 @@ impl PoolStats {
         self.cache_releases.wrapping_add(self.heap_releases)
     }
 
-    /// How much of the free memory the largest request can't use: 1 − largest free block / free bytes; 0 where nothing
-    /// is free.
+    /// The part of the free bytes that the largest request can't use: 1 − largest free block / free bytes. 0 where
+    /// nothing is free.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let pool = mempool::MemoryPool::new();

@@ -7,7 +7,7 @@ use super::text::{Line, Pairs};
 
 /// What a [`Sweeper`](crate::Sweeper) has done so far.
 ///
-/// To print one is to get a line for a person, without the figures that are 0; [`log_line`](Self::log_line) is for logs.
+/// Printed, it is a line for a person, without the figures that are 0; [`log_line`](Self::log_line) is for logs.
 ///
 /// # Examples
 ///

@@ -5,7 +5,7 @@ use alloc::sync::Weak;
 use core::ops::Deref;
 use core::ptr;
 
-use super::Settings;
+use super::builder::Settings;
 use crate::pool::{Cycle, MemoryPool};
 use crate::sync::current;
 use crate::wakers::Seat;

@@ -7,8 +7,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use std::time::{Duration, Instant};
 
+use super::Target;
+use super::builder::{Budget, Settings};
 use super::control::Control;
-use super::{Budget, Settings, Target};
 use crate::sync::{Ordering, park, park_timeout};
 
 /// Units of a step, between two of which a sweeper looks whether it is to stop: at most a few tenths of a millisecond.

@@ -1,0 +1,213 @@
+//! The builder of a sweeper, and its settings.
+
+extern crate std;
+
+use alloc::boxed::Box;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::fmt;
+use core::ops::Deref;
+use std::io;
+use std::process;
+use std::time::Duration;
+
+use super::Sweeper;
+use super::control::Control;
+#[cfg(feature = "allocator")]
+use super::target::OfAllocator;
+use super::target::{OfPool, Source, Target};
+use super::work::Work;
+#[cfg(feature = "allocator")]
+use crate::allocator::PoolAllocator;
+use crate::pool::MemoryPool;
+use crate::sync::ThreadBuilder;
+
+/// How much a sweeper may do in one pass, over everything that it sweeps. The rest waits for the next pass.
+///
+/// A pass ends after a step of at most 16 384 smallest blocks, so it may take a few tenths of a millisecond more than
+/// its budget. To tidy the free stacks of a heap is one step, however large: 10 ns for each entry, up to 20 where
+/// millions of blocks were released in random order. It comes once for each way through the heap if anything was
+/// merged. Only to drop the sweeper ends it early.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use mempool::{Budget, Sweeper};
+///
+/// let sweeper = Sweeper::builder().budget(Budget::Time(Duration::from_millis(1))).spawn()?;
+/// # drop(sweeper);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Budget {
+    /// At most this number of units of `min_block` bytes, at least one. Of an allocator a unit is a page of 4 KiB.
+    Units(usize),
+    /// At most this long.
+    Time(Duration),
+}
+
+/// Builds a [`Sweeper`].
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use mempool::{MemoryPool, Sweeper};
+///
+/// static POOL: MemoryPool = MemoryPool::new();
+///
+/// let sweeper = Sweeper::builder().interval(Duration::from_millis(20)).pool(&POOL).spawn()?;
+/// # drop(sweeper);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[must_use = "a builder does nothing before `spawn`"]
+pub struct SweeperBuilder {
+    settings: Settings,
+    targets: Vec<Box<dyn Target>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings {
+    pub interval: Duration,
+    pub budget: Budget,
+    /// Do allocations that had to sweep by themselves get a pass early?
+    pub early: bool,
+    /// How long pages of allocators are kept.
+    #[cfg(feature = "allocator")]
+    pub trim_after: Option<Duration>,
+}
+
+/// How to get one.
+impl Sweeper {
+    /// A builder: without pools, with an interval of 100 ms and a millisecond for each pass.
+    pub fn builder() -> SweeperBuilder {
+        let settings = Settings {
+            interval: Duration::from_millis(100),
+            budget: Budget::Time(Duration::from_millis(1)),
+            early: true,
+            #[cfg(feature = "allocator")]
+            trim_after: None,
+        };
+        SweeperBuilder { settings, targets: Vec::new() }
+    }
+
+    /// Starts a sweeper of one pool, with an interval of 100 ms and a millisecond for each pass.
+    ///
+    /// # Errors
+    ///
+    /// As [`SweeperBuilder::spawn`].
+    ///
+    /// # Progress
+    ///
+    /// Blocking: it starts a thread.
+    pub fn spawn(pool: impl Deref<Target = MemoryPool> + Send + 'static) -> io::Result<Self> {
+        Self::builder().pool(pool).spawn()
+    }
+}
+
+impl SweeperBuilder {
+    /// The time between the end of a pass and the beginning of the next one. Unless set, 100 ms. With no interval the
+    /// thread never rests.
+    pub fn interval(mut self, interval: Duration) -> Self {
+        self.settings.interval = interval;
+        self
+    }
+
+    /// How much may be done in one pass. Unless set, a millisecond of work.
+    pub fn budget(mut self, budget: Budget) -> Self {
+        self.settings.budget = budget;
+        self
+    }
+
+    /// Whether a pass comes early after an allocation had to sweep by itself. Unless set, it does. If not, a pass
+    /// comes after the interval, and when somebody calls [`Sweeper::wake`] or adds a pool.
+    pub fn wake_on_demand(mut self, early: bool) -> Self {
+        self.settings.early = early;
+        self
+    }
+
+    /// Adds a pool: a `&'static MemoryPool`, an `Arc<MemoryPool>`, or anything else that keeps one alive. The sweeper
+    /// keeps it until it is dropped itself.
+    pub fn pool(mut self, pool: impl Deref<Target = MemoryPool> + Send + 'static) -> Self {
+        self.targets.push(Box::new(OfPool::new(Source::Shared(Box::new(pool)))));
+        self
+    }
+
+    /// Adds a pool that the sweeper does not keep alive, except for a step at a time, and forgets when it is gone. If
+    /// the last other owner drops the pool at that moment, the sweeper frees it, a moment later.
+    pub fn weak_pool(mut self, pool: Weak<MemoryPool>) -> Self {
+        self.targets.push(Box::new(OfPool::new(Source::Weak(pool))));
+        self
+    }
+
+    /// Adds an allocator: a `&'static PoolAllocator`, such as the global one, an `Arc<PoolAllocator>`, or anything
+    /// else that keeps one alive. The sweeper keeps it until it is dropped itself. It gives back what gone threads
+    /// have cached, and makes whole pages of what is free, as [`PoolAllocator::sweep`].
+    ///
+    /// A pass comes early after an allocation had to sweep by itself: before the heap grew, or because it would have
+    /// failed. That works on Linux, Android, the BSDs, Apple's systems and Windows, where it takes no lock to wake a
+    /// thread.
+    #[cfg(feature = "allocator")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "allocator")))]
+    pub fn allocator(mut self, allocator: impl Deref<Target = PoolAllocator> + Send + 'static) -> Self {
+        self.targets.push(Box::new(OfAllocator::new(Box::new(allocator))));
+        self
+    }
+
+    /// Gives the memory behind pages of allocators back to the operating system, as [`PoolAllocator::trim`], when
+    /// they have been free for this time. Not before; and if the budget is enough, before twice the time and two
+    /// intervals. With [`Duration::ZERO`] everything that is free goes back each time. Unless set, nothing goes back.
+    /// The memory of pools is the caller's, who alone can give it back.
+    ///
+    /// Memory that is needed again within this time costs nothing, and memory that a program needs no more does not
+    /// stay.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mempool::{PoolAllocator, Sweeper};
+    ///
+    /// #[global_allocator]
+    /// static ALLOCATOR: PoolAllocator = PoolAllocator::new();
+    ///
+    /// let sweeper = Sweeper::builder().allocator(&ALLOCATOR).trim_after(Duration::from_secs(1)).spawn()?;
+    /// // ... the program ...
+    /// println!("{} bytes went back", sweeper.stats().trimmed);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[cfg(feature = "allocator")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "allocator")))]
+    pub fn trim_after(mut self, time: Duration) -> Self {
+        self.settings.trim_after = Some(time);
+        self
+    }
+
+    /// Starts the sweeper. The first pass comes at once.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system gives no thread. The pools are then as they were; they don't need a sweeper.
+    ///
+    /// # Progress
+    ///
+    /// Blocking: it starts a thread.
+    pub fn spawn(self) -> io::Result<Sweeper> {
+        let Self { settings, targets } = self;
+        let control = Arc::new(Control::new(targets));
+        let work = Work::new(settings, Arc::clone(&control));
+        let thread = ThreadBuilder::new().name("mempool-sweeper".into()).spawn(move || work.run())?;
+        Ok(Sweeper { control, thread: Some(thread), process: process::id() })
+    }
+}
+
+impl fmt::Debug for SweeperBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SweeperBuilder")
+            .field("settings", &self.settings)
+            .field("targets", &self.targets.len())
+            .finish()
+    }
+}
