@@ -2,6 +2,7 @@
 //! methods each.
 
 mod alloc;
+mod builder;
 mod config;
 mod counters;
 #[cfg(all(feature = "std", not(modelled)))]
@@ -28,8 +29,8 @@ use crate::sync::const_unless_loom;
 use crate::units::Bytes;
 #[cfg(all(feature = "std", not(modelled)))]
 use crate::wakers::Wakers;
+pub use builder::PoolBuilder;
 use config::Config;
-pub use config::PoolBuilder;
 use counters::{Counters, count};
 
 /// A pool of memory over heaps that the caller gives. Any number of threads share it.
@@ -118,11 +119,6 @@ impl MemoryPool {
                 wakers: Wakers::new(),
             }
         }
-    }
-
-    /// A builder, for other sizes of blocks and caches.
-    pub fn builder() -> PoolBuilder {
-        PoolBuilder::new()
     }
 
     /// Adds the region of `size` bytes at `base` as a heap, also while other threads use the pool.
