@@ -38,6 +38,7 @@ mod peak;
 mod plot;
 mod results;
 #[cfg(test)]
+#[allow(dead_code, reason = "the tests of the library need more of it")]
 #[path = "../../../tests/common/seed.rs"]
 mod seed;
 mod subject;

@@ -25,7 +25,7 @@ use std::{env, fs};
 
 use clap::Parser;
 use indicatif::{HumanBytes, HumanCount};
-use recordings::{Trace, parse_bytes};
+use recordings::{DB_BENCH, Trace, parse_bytes};
 
 use crate::film::Film;
 
@@ -34,7 +34,7 @@ use crate::film::Film;
 /// Ends with success if no allocation failed.
 #[derive(Debug, Parser)]
 struct Options {
-    /// A trace, plain or compressed with zstd [default: a run of sqlite3, built in]
+    /// A trace, plain or compressed with zstd [default: a run of sqlite3, and for the plot one of db_bench, both built in]
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
     /// The size of the heap in bytes, or as 64MiB, 64M, 1.5GiB (all are powers of 1024) [default: enough for the trace]
@@ -55,7 +55,7 @@ struct Options {
     /// Writes a strip of six frames
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
-    /// Writes a plot of the fragmentation over time, with the sweeper and without, and says the means
+    /// Writes a plot of the fragmentation over time, with the sweeper and without
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
 }
@@ -74,10 +74,7 @@ fn main() -> ExitCode {
 /// Did all allocations succeed?
 fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
     let trace = Trace::open(options.trace.as_deref())?;
-    let heap = match options.heap {
-        Some(bytes) => bytes,
-        None => enough(&trace, options.min_block).ok_or("the trace has more live bytes than can be addressed")?,
-    };
+    let heap = options.heap.map_or_else(|| room_for(&trace, options.min_block), Ok)?;
     let sweep_every = options.sweep_every.map(|number| number as usize);
     let pool = play::pool(options.min_block, heap)?;
     let film = Film::record(&trace, &pool, options.frames as usize, sweep_every)?;
@@ -98,17 +95,20 @@ fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
     }
     let mut failures = film.failures;
     if let Some(path) = &options.plot {
-        let make = || play::pool(options.min_block, heap);
+        // Of the built-in programs, the one where the sweeper matters.
+        let trace = if options.trace.is_some() { trace } else { Trace::read(DB_BENCH)? };
+        let heap = options.heap.map_or_else(|| room_for(&trace, options.min_block), Ok)?;
         let every = sweep_every.unwrap_or(1000);
-        let plot = plot::render(&trace, make, every)?;
+        let plot = plot::render(&trace, || play::pool(options.min_block, heap), every)?;
         failures = failures.max(plot.failures);
         write(&mut out, path, &plot.svg)?;
         let [without, with, least] = [plot.without, plot.with, plot.least].map(plot::percent);
-        let every = HumanCount(every as u64);
         writeln!(
             out,
-            "mean external fragmentation: {without} without the sweeper, {with} with a pass after every {every} events; \
-             powers of two allow no less than {least}"
+            "{}: mean external fragmentation {without} without the sweeper, {with} with a pass after every {} events; \
+             powers of two allow no less than {least}",
+            trace.name(),
+            HumanCount(every as u64),
         )?;
     }
     if failures > 0 {
@@ -128,10 +128,11 @@ fn write(out: &mut impl Write, path: &Path, text: &str) -> Result<(), Box<dyn Er
     Ok(())
 }
 
-/// The power of two of bytes that leaves an eighth for what can't be used.
-fn enough(trace: &Trace, min_block: usize) -> Option<usize> {
+/// A heap for a trace: the power of two of bytes that leaves an eighth for free blocks too small to be used.
+fn room_for(trace: &Trace, min_block: usize) -> Result<usize, &'static str> {
     let held = trace.peak(min_block).held;
-    held.checked_add(held / 8)?.max(1 << 16).checked_next_power_of_two()
+    let room = held.checked_add(held / 8).and_then(|room| room.max(1 << 16).checked_next_power_of_two());
+    room.ok_or("the trace has more live bytes than can be addressed")
 }
 
 #[cfg(test)]
@@ -168,7 +169,7 @@ mod tests {
     fn the_heap_is_enough_for_the_own_trace() {
         let trace = Trace::open(None).unwrap();
         for min_block in [16, 64, 1024] {
-            let pool = play::pool(min_block, enough(&trace, min_block).unwrap()).unwrap();
+            let pool = play::pool(min_block, room_for(&trace, min_block).unwrap()).unwrap();
             let mut player = play::Player::new(&pool, trace.objects, None).unwrap();
             player.play(&trace.events).unwrap();
             assert_eq!(player.failures, 0, "from {min_block} B on");

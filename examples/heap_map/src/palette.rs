@@ -1,7 +1,12 @@
-//! What colour a cell has, on light and on dark ground.
+//! The colour of a cell, on light and on dark ground.
 //!
-//! Live blocks go from teal over blue and violet to pink as they get larger, what is cached is orange, what is free is
-//! near to the ground. They differ in lightness, too.
+//! Live blocks have the colours of viridis (Smith and van der Walt, 2015), from dark to light as they get larger. Cached
+//! blocks are Okabe and Ito's vermilion (Color Universal Design, 2008), free ones are near the ground.
+//!
+//! There are few colours, and far apart: at most six for all sizes. Where there are more sizes, neighbouring sizes have
+//! one colour together; their areas in the picture tell them apart.
+
+use std::ops::RangeInclusive;
 
 use crate::cells::{Cell, Content, State};
 
@@ -12,46 +17,68 @@ pub type Colour = [u8; 3];
 #[derive(Debug)]
 pub struct Palette {
     free: Colour,
-    cached: Colour,
-    /// For live blocks, from those that are smaller than a cell to the largest.
-    live: [Colour; 5],
+    /// The part of viridis for live blocks, from 0 to 1.
+    live: (f64, f64),
 }
 
-pub const LIGHT: Palette = Palette {
-    free: [0xe8, 0xec, 0xf1],
-    cached: [0xf5, 0x9f, 0x0a],
-    live: [[0x1f, 0xae, 0x9b], [0x15, 0x8f, 0xc4], [0x2f, 0x63, 0xd8], [0x74, 0x42, 0xcf], [0xc0, 0x2f, 0x8e]],
-};
+pub const LIGHT: Palette = Palette { free: [0xe8, 0xec, 0xf1], live: (0.0, 0.9) };
+/// Without the darkest colours.
+pub const DARK: Palette = Palette { free: [0x1b, 0x22, 0x2d], live: (0.2, 0.9) };
 
-pub const DARK: Palette = Palette {
-    free: [0x1b, 0x22, 0x2d],
-    cached: [0xff, 0xb4, 0x3a],
-    live: [[0x2d, 0xd0, 0xb5], [0x2b, 0xa9, 0xe6], [0x4e, 0x82, 0xff], [0x97, 0x66, 0xff], [0xf2, 0x5c, 0xb5]],
-};
+const CACHED: Colour = [0xd5, 0x5e, 0x00];
+
+/// At equal distances.
+const VIRIDIS: [Colour; 10] = [
+    [0x44, 0x01, 0x54],
+    [0x48, 0x28, 0x78],
+    [0x3e, 0x49, 0x89],
+    [0x31, 0x68, 0x8e],
+    [0x26, 0x82, 0x8e],
+    [0x1f, 0x9e, 0x89],
+    [0x35, 0xb7, 0x79],
+    [0x6e, 0xce, 0x58],
+    [0xb5, 0xde, 0x2b],
+    [0xfd, 0xe7, 0x25],
+];
+
+/// Most colours of live blocks.
+const MOST: u32 = 6;
+
+/// The sizes that have a colour together, for each colour. Size 0 is all that is smaller than a cell, size 1 is one
+/// cell, and each further one is twice as large, up to 2^`largest` cells.
+pub fn sizes(largest: u32) -> Vec<RangeInclusive<u32>> {
+    let together = together(largest);
+    (0..=largest + 1).step_by(together as usize).map(|first| first..=(first + together - 1).min(largest + 1)).collect()
+}
+
+/// How many sizes have one colour.
+fn together(largest: u32) -> u32 {
+    (largest + 2).div_ceil(MOST)
+}
 
 impl Palette {
     /// The colour of a cell, where no live block has more than 2^`largest` cells.
     pub fn colour(&self, cell: Cell, largest: u32) -> Colour {
         match cell.content() {
             Content::Block { state: State::Free, .. } => self.free,
-            Content::Block { state: State::Cached, .. } => self.cached,
-            Content::Block { state: State::Live, order } => {
-                // The first colour is for what is smaller.
-                self.live_at(f64::from(order + 1) / f64::from(largest + 1))
-            }
+            Content::Block { state: State::Cached, .. } => CACHED,
+            Content::Block { state: State::Live, order } => self.live(order + 1, largest),
             Content::Mixed { live, cached } => {
-                let ground = mix(self.free, self.cached, cached as f64 / (4 - live).max(1) as f64);
-                // As much is seen of a quarter as can still be told from half.
-                mix(ground, self.live_at(0.0), [0.0, 0.34, 0.56, 0.78, 1.0][live.min(4)])
+                let ground = mix(self.free, CACHED, cached as f64 / (4 - live).max(1) as f64);
+                // A quarter is stronger than a quarter of the colour: it must be seen on the ground, and beside a half.
+                mix(ground, self.live(0, largest), [0.0, 0.34, 0.56, 0.78, 1.0][live.min(4)])
             }
         }
     }
 
-    /// From 0 to 1.
-    fn live_at(&self, place: f64) -> Colour {
-        let place = place.clamp(0.0, 1.0) * (self.live.len() - 1) as f64;
-        let before = (place as usize).min(self.live.len() - 2);
-        mix(self.live[before], self.live[before + 1], place - before as f64)
+    /// The colour of live blocks of a size of [`sizes`].
+    pub fn live(&self, size: u32, largest: u32) -> Colour {
+        let together = together(largest);
+        let last = (largest + 1) / together;
+        let share = f64::from((size / together).min(last)) / f64::from(last.max(1));
+        let place = (self.live.0 + (self.live.1 - self.live.0) * share) * (VIRIDIS.len() - 1) as f64;
+        let before = (place as usize).min(VIRIDIS.len() - 2);
+        mix(VIRIDIS[before], VIRIDIS[before + 1], place - before as f64)
     }
 
     /// The colours of all cells, as CSS has them.
@@ -71,26 +98,105 @@ pub fn css([red, green, blue]: Colour) -> String {
     format!("#{red:02x}{green:02x}{blue:02x}")
 }
 
+/// White or black, whichever is read better on a colour.
+pub fn ink_on([red, green, blue]: Colour) -> &'static str {
+    let light = 0.299 * f64::from(red) + 0.587 * f64::from(green) + 0.114 * f64::from(blue);
+    if light > 150.0 { "#17202b" } else { "#ffffff" }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Linear red, green and blue, as full sight, red-blindness and green-blindness have them (Machado, Oliveira and
+    /// Fernandes: A Physiologically-based Model for Simulation of Color Vision Deficiency, 2009).
+    const SIGHTS: [(&str, [[f64; 3]; 3]); 3] = [
+        ("full", [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]),
+        (
+            "protanopia",
+            [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+        ),
+        (
+            "deuteranopia",
+            [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+        ),
+    ];
+
+    fn product(matrix: &[[f64; 3]; 3], vector: [f64; 3]) -> [f64; 3] {
+        matrix.map(|row| row.iter().zip(vector).map(|(one, other)| one * other).sum())
+    }
+
+    /// Lightness and two opponent colours, as equal steps to the eye (CIELAB, 1976).
+    fn lab(colour: Colour, sight: &[[f64; 3]; 3]) -> [f64; 3] {
+        const XYZ: [[f64; 3]; 3] =
+            [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]];
+        let linear = colour.map(|part| {
+            let part = f64::from(part) / 255.0;
+            if part <= 0.04045 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) }
+        });
+        let seen = product(sight, linear).map(|part| part.clamp(0.0, 1.0));
+        let [x, y, z] = product(&XYZ, seen);
+        let [x, y, z] = [x / 0.95047, y, z / 1.08883]
+            .map(|part| if part > 216.0 / 24389.0 { part.cbrt() } else { (24389.0 / 27.0 * part + 16.0) / 116.0 });
+        [116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)]
+    }
+
+    fn distance(one: Colour, other: Colour, sight: &[[f64; 3]; 3]) -> f64 {
+        let (one, other) = (lab(one, sight), lab(other, sight));
+        one.iter().zip(other).map(|(one, other)| (one - other).powi(2)).sum::<f64>().sqrt()
+    }
+
     #[test]
-    fn what_differs_looks_different() {
+    fn colours_are_told_apart_also_by_the_colour_blind() {
+        for (ground, palette) in [("light", LIGHT), ("dark", DARK)] {
+            for (name, sight) in SIGHTS {
+                let mut least = (f64::INFINITY, [palette.free, CACHED]);
+                for largest in 0..=13 {
+                    let mut colours: Vec<Colour> =
+                        sizes(largest).iter().map(|sizes| palette.live(*sizes.start(), largest)).collect();
+                    colours.extend([palette.free, CACHED]);
+                    for (place, one) in colours.iter().enumerate() {
+                        for other in &colours[..place] {
+                            let distance = distance(*one, *other, &sight);
+                            least = if distance < least.0 { (distance, [*one, *other]) } else { least };
+                        }
+                    }
+                }
+                println!("{ground} ground, {name}: {:.1} between {:?}", least.0, least.1.map(css));
+                // 2.3 is just noticeable side by side (Mahy and others, 1994).
+                assert!(least.0 > 15.0, "{ground} ground, {name}: {least:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn shares_of_small_blocks_are_told_apart() {
         for palette in [LIGHT, DARK] {
-            let of = |wanted: fn(&Content) -> bool| {
-                let cells = (0..Cell::COUNT).map(Cell).filter(move |cell| wanted(&cell.content()));
-                cells.map(|cell| palette.colour(cell, 7)).collect::<Vec<_>>()
-            };
-            let mut live = of(|content| matches!(content, Content::Block { state: State::Live, order: 0..=7 }));
-            let full = of(|content| matches!(content, Content::Mixed { live: 4, .. }));
-            live.extend(full);
-            live.extend(of(|content| matches!(content, Content::Mixed { cached: 0, live: 0..=3 })));
-            live.extend(of(|content| matches!(content, Content::Block { state: State::Cached, order: 0 })));
-            let count = live.len();
-            live.sort_unstable();
-            live.dedup();
-            assert_eq!((live.len(), count), (14, 14));
+            for (name, sight) in SIGHTS {
+                let shares: Vec<Colour> = (0..Cell::COUNT)
+                    .map(Cell)
+                    .filter(|cell| matches!(cell.content(), Content::Mixed { cached: 0, .. }))
+                    .map(|cell| palette.colour(cell, 7))
+                    .collect();
+                assert_eq!(shares.len(), 5);
+                for two in shares.windows(2) {
+                    assert!(distance(two[0], two[1], &sight) > 5.0, "{name}: {:?}", [two[0], two[1]].map(css));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_size_has_a_colour_and_there_are_few() {
+        for largest in 0..=13 {
+            let sizes = sizes(largest);
+            assert!(sizes.len() <= MOST as usize && sizes.len() >= 2);
+            assert!(sizes.iter().cloned().flatten().eq(0..=largest + 1), "{sizes:?}");
+            for sizes in sizes {
+                let mut colours: Vec<Colour> = sizes.map(|size| LIGHT.live(size, largest)).collect();
+                colours.dedup();
+                assert_eq!(colours.len(), 1);
+            }
         }
     }
 }

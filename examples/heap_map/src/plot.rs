@@ -16,23 +16,28 @@ type Drawn = Result<(), Box<dyn Error>>;
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 // Lengths in pixels.
-const SIZE: (u32, u32) = (1600, 1000);
+const SIZE: (u32, u32) = (1600, 1120);
 /// Where the charts begin.
 const TITLE: u32 = 112;
 /// Where they end, but for the last one.
-const CHARTS: [u32; 2] = [490, 712];
+const CHARTS: [u32; 2] = [540, 792];
 const LEFT: i32 = 40;
 /// For the means.
-const RIGHT: u32 = 132;
+const RIGHT: u32 = 150;
+/// A line of text above a chart. Nothing else is in the line of a title, so the two meet in no font.
+const LINE: i32 = 27;
+/// A column of the key: wide enough for the longest name in wide letters.
+const COLUMN: i32 = 470;
 
 const INK: RGBColor = RGBColor(23, 32, 43);
 const FAINT: RGBColor = RGBColor(93, 107, 122);
 const LINES: RGBColor = RGBColor(225, 230, 236);
-const LEAST: RGBColor = RGBColor(232, 236, 241);
-const WITHOUT: RGBColor = RGBColor(192, 47, 142);
-const WITH: RGBColor = RGBColor(47, 99, 216);
+const LEAST: RGBColor = RGBColor(226, 231, 237);
+// Vermilion, blue and bluish green of Okabe and Ito (Color Universal Design, 2008).
+const WITHOUT: RGBColor = RGBColor(213, 94, 0);
+const WITH: RGBColor = RGBColor(0, 114, 178);
 const LIVE: RGBColor = RGBColor(93, 107, 122);
-const REQUESTED: RGBColor = RGBColor(31, 174, 155);
+const REQUESTED: RGBColor = RGBColor(0, 158, 115);
 
 /// A plot, and the means of the external fragmentation that it shows.
 #[derive(Debug)]
@@ -47,7 +52,23 @@ pub struct Plot {
     pub failures: usize,
 }
 
-/// Plays a trace without a sweeper, and with one that has a pass after every so many events. `pool` makes a pool with a heap.
+impl Plot {
+    /// The finding, in a sentence: also that there is none.
+    pub fn verdict(&self, pass_every: usize) -> String {
+        let [without, with, least] = [self.without, self.with, self.least].map(percent);
+        let every = count(pass_every as f64);
+        let sweeper = format!("a sweeper that has a pass after every {every} events");
+        if self.without - self.with >= 0.05 {
+            format!("With {sweeper}, the mean falls from {without} to {with}")
+        } else {
+            format!("{sweeper} changes little here: {without} without, {with} with it, and {least} at least")
+                .replacen('a', "A", 1)
+        }
+    }
+}
+
+/// Plays a trace without a sweeper, and with one that has a pass after every so many events. `pool` makes a pool with a
+/// heap.
 pub fn render(
     trace: &Trace,
     pool: impl Fn() -> Result<Arc<MemoryPool>, Box<dyn Error>>,
@@ -67,14 +88,15 @@ pub fn render(
     };
     let program = trace.name();
     let capacity = HumanBytes(pool()?.stats().capacity as u64).to_string().replace(".00", "");
+    let verdict = plot.verdict(pass_every);
     {
         let root = SVGBackend::with_string(&mut plot.svg, SIZE).into_drawing_area();
         root.fill(&WHITE)?;
         let title = format!("Fragmentation of a heap of {capacity} over the life of {program}");
-        root.draw(&Text::new(title, (LEFT, 44), style(32, INK, FontStyle::Bold)))?;
-        let every = count(pass_every as f64);
-        let how = format!("Played without the sweeper, and with it: then it had a pass after every {every} events");
-        root.draw(&Text::new(how, (LEFT, 80), style(20, FAINT, FontStyle::Normal)))?;
+        // Letters of this type are at most two thirds as wide as high.
+        let size = (SIZE.0 as i32 * 3 / 2 / title.chars().count().max(1) as i32).clamp(12, 32);
+        root.draw(&Text::new(title, (LEFT, 44), style(size, INK, FontStyle::Bold)))?;
+        root.draw(&Text::new(verdict, (LEFT, 80), style(20, FAINT, FontStyle::Normal)))?;
         let (_, charts) = root.split_vertically(TITLE);
         let (first, charts) = charts.split_vertically(CHARTS[0] - TITLE);
         let (second, third) = charts.split_vertically(CHARTS[1] - CHARTS[0]);
@@ -85,13 +107,13 @@ pub fn render(
         };
         let chart = Chart {
             title: "External fragmentation",
-            note: "the share of the free bytes outside of the largest free block",
+            note: "The share of the free bytes outside of the largest free block",
             events: trace.events.len() as f64,
             most: 1.0,
             ticks: 6,
             tick: &percent,
             least: Some(&least),
-            means: &[(plot.without, WITHOUT), (plot.with, WITH)],
+            means: &[(plot.without, WITHOUT, "without"), (plot.with, WITH, "with")],
             has_events: false,
         };
         chart.draw(&first, &both(fragmentation))?;
@@ -149,7 +171,7 @@ struct Chart<'a> {
     tick: &'a dyn Fn(f64) -> String,
     /// Whose least possible fragmentation is the ground.
     least: Option<&'a [Point]>,
-    means: &'a [(f64, RGBColor)],
+    means: &'a [(f64, RGBColor, &'a str)],
     /// Does it say how many events there were?
     has_events: bool,
 }
@@ -160,7 +182,7 @@ impl Chart<'_> {
         let mut chart = ChartBuilder::on(area)
             .margin_left(24)
             .margin_right(RIGHT)
-            .margin_top(38)
+            .margin_top(LINE * self.lines() + 12)
             .margin_bottom(if self.has_events { 8 } else { 0 })
             .x_label_area_size(if self.has_events { 52 } else { 12 })
             .y_label_area_size(86)
@@ -191,45 +213,48 @@ impl Chart<'_> {
             let points = points.iter().map(|point| (point.events, figure(point)));
             chart.draw_series(LineSeries::new(points, colour.stroke_width(2)))?;
         }
-        for (mean, colour) in self.means {
+        for (mean, colour, _) in self.means {
             let ends = [(0.0, *mean), (self.events, *mean)];
             chart.draw_series(DashedLineSeries::new(ends, 6, 6, colour.mix(0.7).stroke_width(1)))?;
         }
         let mut heights: Vec<_> =
-            self.means.iter().map(|(mean, _)| chart.backend_coord(&(self.events, *mean)).1).collect();
+            self.means.iter().map(|(mean, ..)| chart.backend_coord(&(self.events, *mean)).1).collect();
         spread(&mut heights, 46);
         let (left, top) = area.get_base_pixel();
         let right = chart.backend_coord(&(self.events, 0.0)).0;
-        for ((mean, colour), height) in self.means.iter().zip(heights) {
+        for ((mean, colour, name), height) in self.means.iter().zip(heights) {
             let at = (right - left + 14, height - top);
             area.draw(&Text::new(percent(*mean), (at.0, at.1 - 8), style(30, *colour, FontStyle::Bold)))?;
-            area.draw(&Text::new("mean", (at.0, at.1 + 15), style(16, *colour, FontStyle::Normal)))?;
+            area.draw(&Text::new(format!("mean {name}"), (at.0, at.1 + 15), style(16, *colour, FontStyle::Normal)))?;
         }
         Ok(())
     }
 
-    /// The title, and what is drawn how.
+    /// Lines of text above the chart.
+    fn lines(&self) -> i32 {
+        if self.note.is_empty() { 2 } else { 3 }
+    }
+
+    /// The title, a note, and the key in columns.
     fn key(&self, area: &Area<'_>, curves: &[Curve<'_>]) -> Drawn {
-        let mut x = LEFT;
-        let mut text = |text: &str, gap: i32, style: TextStyle<'static>| -> Result<i32, Box<dyn Error>> {
-            x += gap;
-            let begin = x;
-            // Most letters are narrower than the estimate has them.
-            x += area.estimate_text_size(text, &style)?.0 as i32 * 7 / 8;
-            area.draw(&Text::new(String::from(text), (begin, 16), style))?;
-            Ok(begin)
+        let text = |text: &str, x: i32, line: i32, style: TextStyle<'static>| {
+            area.draw(&Text::new(String::from(text), (x, line * LINE + 16), style))
         };
-        text(self.title, 0, style(20, INK, FontStyle::Bold))?;
+        text(self.title, LEFT, 0, style(20, INK, FontStyle::Bold))?;
         if !self.note.is_empty() {
-            text(self.note, 12, style(18, FAINT, FontStyle::Normal))?;
+            text(self.note, LEFT, 1, style(18, FAINT, FontStyle::Normal))?;
         }
+        let line = self.lines() - 1;
+        let y = line * LINE + 16;
+        let mut x = LEFT;
         for Curve { colour, name, .. } in curves {
-            let begin = text(name, 56, style(18, INK, FontStyle::Normal))?;
-            area.draw(&PathElement::new([(begin - 34, 16), (begin - 8, 16)], colour.stroke_width(4)))?;
+            area.draw(&PathElement::new([(x, y), (x + 26, y)], colour.stroke_width(4)))?;
+            text(name, x + 34, line, style(18, INK, FontStyle::Normal))?;
+            x += COLUMN;
         }
         if self.least.is_some() {
-            let begin = text("the least that powers of two allow", 56, style(18, INK, FontStyle::Normal))?;
-            area.draw(&Rectangle::new([(begin - 34, 8), (begin - 8, 24)], LEAST.filled()))?;
+            area.draw(&Rectangle::new([(x, y - 8), (x + 26, y + 8)], LEAST.filled()))?;
+            text("the least that powers of two allow", x + 34, line, style(18, INK, FontStyle::Normal))?;
         }
         Ok(())
     }
@@ -284,13 +309,42 @@ mod tests {
     }
 
     #[test]
+    fn a_plot_says_that_the_sweeper_matters_or_does_not() {
+        let plot = |without| Plot { svg: String::new(), without, with: 0.39, least: 0.32, failures: 0 };
+        let sweeper = "sweeper that has a pass after every 1\u{202f}000 events";
+        assert_eq!(plot(0.75).verdict(1000), format!("With a {sweeper}, the mean falls from 75 % to 39 %"));
+        let little = format!("A {sweeper} changes little here: 40 % without, 39 % with it, and 32 % at least");
+        assert_eq!(plot(0.40).verdict(1000), little);
+    }
+
+    #[test]
+    fn no_text_is_beside_a_title() {
+        let svg = render(&comb(), || play::pool(64, 1 << 18), 100).unwrap().svg;
+        let texts: Vec<(i32, &str)> = svg
+            .split("<text ")
+            .skip(1)
+            .map(|text| {
+                let y = text.split_once("y=\"").unwrap().1.split_once('"').unwrap().0.parse().unwrap();
+                (y, text.split_once('>').unwrap().1.split_once("</text>").unwrap().0.trim())
+            })
+            .collect();
+        // Ticks without a number are empty texts.
+        let texts: Vec<_> = texts.into_iter().filter(|(_, text)| !text.is_empty()).collect();
+        for title in ["External fragmentation", "Free blocks", "Bytes"] {
+            let y = texts.iter().find(|(_, text)| *text == title).unwrap().0;
+            let beside: Vec<_> = texts.iter().filter(|(other, _)| (other - y).abs() < LINE - 5).collect();
+            assert_eq!(beside.len(), 1, "{beside:?}");
+        }
+    }
+
+    #[test]
     fn the_plot_has_all_charts_and_both_curves() {
         let text = render(&comb(), || play::pool(64, 1 << 18), 100).unwrap().svg;
         for expected in ["External fragmentation", "Free blocks", "what the program asked for", "without the sweeper"] {
             assert!(text.contains(expected), "{expected}");
         }
-        assert!(text.contains("with it: then it had a pass after every 100 events"));
-        for (colour, curves) in [("#C02F8E", 2), ("#2F63D8", 2), ("#5D6B7A", 1), ("#1FAE9B", 1)] {
+        assert!(text.contains("a pass after every 100 events, the mean falls from"));
+        for (colour, curves) in [("#D55E00", 2), ("#0072B2", 2), ("#5D6B7A", 1), ("#009E73", 1)] {
             let curve = format!("<polyline fill=\"none\" opacity=\"1\" stroke=\"{colour}\" stroke-width=\"2\"");
             assert_eq!(text.matches(&curve).count(), curves, "{colour}");
         }

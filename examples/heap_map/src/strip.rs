@@ -10,7 +10,7 @@ use recordings::Trace;
 use crate::cells::{Area, COLUMNS, Cell, Content, ROWS, State, area};
 use crate::film::Film;
 use crate::page::largest;
-use crate::palette::{Colour, LIGHT, css};
+use crate::palette::{Colour, LIGHT, css, ink_on, sizes};
 
 const FRAMES: usize = 6;
 const FRAMES_A_ROW: usize = 3;
@@ -24,7 +24,7 @@ const SCALE: f64 = 3.875;
 const FRAME_WIDTH: usize = (COLUMNS as f64 * SCALE) as usize;
 const FRAME_HEIGHT: usize = (ROWS as f64 * SCALE) as usize;
 const PITCH: (usize, usize) = (FRAME_WIDTH + 16, FRAME_HEIGHT + 58);
-const LEGEND: usize = 64;
+const LEGEND: usize = 84;
 /// Between two blocks, in cells.
 const GAP: f64 = 0.2;
 
@@ -108,7 +108,7 @@ fn cells(svg: &mut String, cells: &[Cell], cell_size: usize, largest: u32) -> st
                 let (w, h) = (width as f64 - GAP, height as f64 - GAP);
                 write!(path, "M{x} {y}h{w}v{h}h-{w}z")?;
                 if width >= 16 && height >= 8 {
-                    let fill = if state == State::Free { FAINT } else { "#ffffff" };
+                    let fill = if state == State::Free { FAINT } else { ink_on(colour) };
                     let (x, y, size) = (x + width / 2, y as f64 + height as f64 / 2.0, (width as f64 / 5.5).min(6.0));
                     let name = bytes(cell_size << order);
                     let y = y + size / 3.0;
@@ -142,28 +142,32 @@ fn cells(svg: &mut String, cells: &[Cell], cell_size: usize, largest: u32) -> st
     writeln!(svg, "<g text-anchor=\"middle\" font-weight=\"bold\">{labels}</g>")
 }
 
+/// In columns that leave room for wide letters: nobody knows the font.
 fn legend(svg: &mut String, y: usize, cell_size: usize, largest: u32) -> std::fmt::Result {
-    let all: Vec<Cell> = (0..Cell::COUNT).map(Cell).collect();
-    let one = |content| all.iter().find(|cell| cell.content() == content).map(|cell| css(LIGHT.colour(*cell, largest)));
-    let mut entries = vec![
-        (one(Content::Block { state: State::Free, order: 0 }), String::from("free")),
-        (one(Content::Block { state: State::Cached, order: 0 }), String::from("cached")),
-        (one(Content::Mixed { live: 4, cached: 0 }), format!("live, below {}", bytes(cell_size))),
-    ];
-    for order in 0..=largest {
-        entries.push((one(Content::Block { state: State::Live, order }), bytes(cell_size << order)));
+    const COLUMN: usize = 228;
+    let state = |state| {
+        let is_it = |cell: &Cell| cell.content() == Content::Block { state, order: 0 };
+        (0..Cell::COUNT).map(Cell).find(is_it).map(|cell| LIGHT.colour(cell, largest)).unwrap_or_default()
+    };
+    let mut entry = |row: usize, column: usize, fill: Colour, name: &str| {
+        let (x, y, fill) = (MARGIN + 130 + column * COLUMN, y + row * 30, css(fill));
+        write!(svg, "<rect x=\"{x}\" y=\"{y}\" width=\"18\" height=\"18\" rx=\"3\" fill=\"{fill}\"/>")?;
+        writeln!(svg, "<text x=\"{}\" y=\"{}\">{name}</text>", x + 26, y + 15)
+    };
+    entry(0, 0, state(State::Free), "free")?;
+    entry(0, 1, state(State::Cached), "cached")?;
+    for (column, sizes) in sizes(largest).into_iter().enumerate() {
+        let (first, last) = sizes.into_inner();
+        let size = |size: u32| bytes(cell_size << size >> 1);
+        let name = match first {
+            0 if last == 0 => format!("below {}", size(1)),
+            0 => format!("up to {}", size(last)),
+            _ if first == last => size(first),
+            _ => format!("{} to {}", size(first), size(last)),
+        };
+        entry(1, column, LIGHT.live(first, largest), &name)?;
     }
-    let mut x = MARGIN;
-    for (fill, name) in entries {
-        write!(
-            svg,
-            "<rect x=\"{x}\" y=\"{y}\" width=\"18\" height=\"18\" rx=\"3\" fill=\"{}\"/>",
-            fill.unwrap_or_default()
-        )?;
-        writeln!(svg, "<text x=\"{}\" y=\"{}\">{name}</text>", x + 26, y + 15)?;
-        x += 50 + 9 * name.len();
-    }
-    Ok(())
+    writeln!(svg, "<text x=\"{MARGIN}\" y=\"{}\" font-weight=\"bold\">live blocks</text>", y + 45)
 }
 
 #[cfg(test)]
