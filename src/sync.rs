@@ -41,7 +41,7 @@ mod no_stops {
     }
 }
 
-/// As the atomics' own.
+/// A fence, as that of the atomics.
 #[inline(always)]
 pub(crate) fn fence(order: Ordering) {
     step();
@@ -53,7 +53,7 @@ pub(crate) use loom::thread::Thread;
 #[cfg(all(feature = "std", not(modelled)))]
 pub(crate) use threads::*;
 
-/// What the thread of a sweeper needs, and who waits for a while. It is not modelled: all that it shares with users of a pool is the pool.
+/// Threads and locks, for sweepers and for waits. Models have none of it: a sweeper shares nothing but the pool with its users.
 #[cfg(all(feature = "std", not(modelled)))]
 mod threads {
     extern crate std;
@@ -85,7 +85,7 @@ macro_rules! const_unless_loom {
 }
 pub(crate) use const_unless_loom;
 
-/// What is touched with each access to an atomic, so that any two of them are dependent.
+/// Each access to an atomic touches its companion, so that any two accesses are dependent.
 #[cfg(modelled)]
 #[derive(Debug, Default)]
 struct Companion(atomic::AtomicU8);
@@ -102,8 +102,8 @@ impl Companion {
     }
 }
 
-/// The same for an atomic that is loaded far more often than it is changed: one for each thread of a model, so that a change
-/// and a load are dependent, but not two loads by two threads.
+/// The companions of an atomic that is loaded far more often than changed: one for each thread of a model. A change and a load
+/// are dependent; two loads by two threads are not.
 #[cfg(modelled)]
 #[derive(Debug, Default)]
 struct CompanionOfEach([Companion; loom::MAX_THREADS]);
@@ -224,7 +224,7 @@ macro_rules! wrap {
     };
 }
 
-/// What only integers have.
+/// Operations that only integers have.
 macro_rules! integer {
     ($name:ident, $word:ident, $companion:ident, $value:ty) => {
         wrap!($name, $word, $companion, $value, 0);
@@ -268,18 +268,18 @@ integer!(AtomicU8, AtomicU8, Companion, u8);
 integer!(AtomicU16, AtomicU16, Companion, u16);
 integer!(AtomicU32, AtomicU32, Companion, u32);
 integer!(AtomicU64, AtomicU64, Companion, u64);
-// What all threads load in every operation, and which hardly ever changes.
+// Words that all threads load in every operation, and that hardly ever change.
 integer!(SharedU8, AtomicU8, CompanionOfEach, u8);
 integer!(SharedU64, AtomicU64, CompanionOfEach, u64);
 wrap!(AtomicPtr<T>, AtomicPtr, CompanionOfEach, *mut T, core::ptr::null_mut());
 
-/// What one thread at a time uses, and hands over to the next with a Release that the other acquires. Under loom a hand-over
-/// without that is an error.
+/// A value that one thread at a time uses. It hands the value over with a Release that the next thread acquires. Under loom a
+/// hand-over without that is an error.
 #[derive(Debug, Default)]
 #[cfg_attr(not(modelled), repr(transparent))]
 pub(crate) struct Local<T>(UnsafeCell<T>);
 
-// SAFETY: whoever calls `get` says that no other thread uses the value, so it is as if it were sent from thread to thread.
+// SAFETY: the caller of `get` says that no other thread uses the value. So it is as if it were sent from thread to thread.
 unsafe impl<T: Send> Sync for Local<T> {}
 
 impl<T> Local<T> {
@@ -299,7 +299,7 @@ impl<T> Local<T> {
     }
 }
 
-/// That something is there still. Under loom it finds who comes to it when it is freed, or may be.
+/// A mark of life. Under loom it finds a use of something that is freed, or may be.
 #[derive(Debug, Default)]
 pub(crate) struct Alive {
     #[cfg(modelled)]
@@ -307,14 +307,14 @@ pub(crate) struct Alive {
 }
 
 impl Alive {
-    /// It is used.
+    /// A use.
     #[inline(always)]
     pub(crate) fn touch(&self) {
         #[cfg(modelled)]
         self.cell.with(|_| ());
     }
 
-    /// It is about to be freed.
+    /// The end: it is about to be freed.
     pub(crate) fn end(&self) {
         #[cfg(modelled)]
         self.cell.with_mut(|_| ());
@@ -333,7 +333,7 @@ impl<T> Local<T> {
         T: Sync,
     {
         #[cfg(not(modelled))]
-        // SAFETY: the value lives as long as `self`; nobody changes it, as the caller says.
+        // SAFETY: the value lives as long as `self`. The caller says that no thread changes it.
         return unsafe { &*self.0.get() };
         #[cfg(modelled)]
         // SAFETY: as above.
@@ -347,7 +347,7 @@ impl<T> Local<T> {
     /// The caller is the one thread that uses the value.
     pub(crate) unsafe fn replace(&self, value: T) -> T {
         #[cfg(not(modelled))]
-        // SAFETY: nobody else uses the value, as the caller says.
+        // SAFETY: the caller says that no other thread uses the value.
         return core::mem::replace(unsafe { &mut *self.0.get() }, value);
         #[cfg(modelled)]
         // SAFETY: as above.
@@ -355,8 +355,7 @@ impl<T> Local<T> {
     }
 }
 
-/// A fence, SeqCst, of a thread that has just done a read-modify-write: where that is a fence by itself, as on x86, it costs
-/// nothing.
+/// A SeqCst fence after a read-modify-write of the same thread. On x86 that is a fence by itself, so this costs nothing there.
 #[inline(always)]
 pub(crate) fn fence_after_exchange() {
     #[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(modelled)))]
@@ -365,8 +364,8 @@ pub(crate) fn fence_after_exchange() {
     fence(Ordering::SeqCst);
 }
 
-/// Lets other threads run: by the scheduler with the feature `std`, which takes it less than a microsecond if there are none, else by a
-/// pause of the processor that is as long.
+/// Lets other threads run. With the feature `std` it calls the scheduler, which takes less than a microsecond if no thread
+/// waits. Without, it is a pause of the processor of about that time.
 pub(crate) fn yield_now() {
     step();
     if !waits() {
@@ -382,21 +381,21 @@ pub(crate) fn yield_now() {
     loom::thread::yield_now();
 }
 
-/// So often who waits for another thread yields, which takes a quarter of a millisecond of processor time; and so often it sleeps then, in
-/// case the other one waits for a processor. Without the standard library it only spins.
+/// Times that a thread yields while it waits for another one: a quarter of a millisecond of processor time. Then it sleeps
+/// `SLEEPS` times, in case the other one waits for a processor. Without the standard library it only spins.
 #[cfg(not(modelled))]
 const YIELDS: u32 = if cfg!(feature = "std") { 500 } else { 2000 };
 #[cfg(not(modelled))]
 const SLEEPS: u32 = 100;
 
-/// How often one waits for another thread that may have been stopped for ever.
+/// Most waits for a thread that may have been stopped for ever.
 #[cfg(not(modelled))]
 pub(crate) const MAX_WAITS: u32 = YIELDS + SLEEPS;
 /// Under loom once: each time costs an execution for every interleaving.
 #[cfg(modelled)]
 pub(crate) const MAX_WAITS: u32 = 1;
 
-/// Waits a little for another thread, after so many times before.
+/// Waits a little for another thread. `times`: waits before this one.
 pub(crate) fn wait(times: u32) {
     #[cfg(all(feature = "std", not(modelled)))]
     if times >= YIELDS {

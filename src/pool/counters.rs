@@ -1,4 +1,4 @@
-//! What a pool counts itself: what is rare, and what threads did that have no cache to count it.
+//! Counts of a pool: rare events, and operations of threads without a cache.
 
 use core::fmt;
 

@@ -1,4 +1,4 @@
-//! A cycle of a sweeper: a sweep of all heaps of a pool in steps, with whatever time between them.
+//! A sweeper's cycle over all heaps of a pool, in steps, with any time between them.
 
 use alloc::vec::Vec;
 
@@ -24,7 +24,7 @@ pub(crate) struct Cycle {
     at_rest: Vec<(HeapId, u64)>,
 }
 
-/// What a step was.
+/// The result of a step.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Step {
     /// Units that it passed over.

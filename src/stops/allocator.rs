@@ -13,9 +13,9 @@ use crate::raw::slabs::{Cycle, Discards};
 
 const PAGE: usize = 4096;
 const UNIT: usize = 64;
-/// What the heap may grow to.
+/// Bytes that the heap may grow to.
 const LIMIT: usize = 256 * PAGE;
-/// Steps of an operation of another thread, at most.
+/// Most steps of an operation of another thread.
 const MOST_STEPS: u64 = 1 << 20;
 
 /// An allocator, which checks releases or does not.
@@ -45,7 +45,7 @@ impl<const CHECKED: bool> Allocator<CHECKED> {
     }
 
     fn free(&self, (block, size): Block) {
-        // SAFETY: a live block of this layout, which nobody uses any more.
+        // SAFETY: a live block of this layout. No thread uses it any more.
         unsafe { self.0.dealloc(at(block), layout(size)) };
     }
 
@@ -136,12 +136,12 @@ fn crumbs<const CHECKED: bool>(allocator: &Allocator<CHECKED>) -> Blocks {
     Blocks::default()
 }
 
-/// The thread has so many blocks of this size.
+/// The thread has `COUNT` blocks of `SIZE` bytes.
 fn some<const CHECKED: bool, const COUNT: usize, const SIZE: usize>(allocator: &Allocator<CHECKED>) -> Blocks {
     Blocks { kept: vec![], used: allocator.alloc_some(COUNT, SIZE) }
 }
 
-/// The same, by another thread, which is gone.
+/// The same; the thread that allocated them has ended.
 fn of_another<const CHECKED: bool, const COUNT: usize>(allocator: &Allocator<CHECKED>) -> Blocks {
     let used = thread::scope(|scope| scope.spawn(|| allocator.alloc_some(COUNT, UNIT)).join());
     Blocks { kept: vec![], used: used.expect("it does not panic") }

@@ -1,4 +1,4 @@
-//! A test in a process of its own: other tests' threads have no numbers there, and their epochs nothing to free.
+//! A test in a process of its own, where no other test's threads have indices.
 
 use std::env;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 /// Set in the process of its own, to the name of the test.
 const ALONE: &str = "HEAPMASTER_ALONE";
 
-/// Runs what is in a test of this name in a process of its own, and fails if it does.
+/// Runs the test of this name in a process of its own. Fails if that fails.
 pub fn alone(test: &str, run: impl FnOnce()) {
     if env::var(ALONE).is_ok_and(|name| name == test) {
         return run();

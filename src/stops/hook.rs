@@ -1,4 +1,4 @@
-//! A thread that stops at a step, and the count of steps. Each access to an atomic, each fence, and each wait is one (`sync`).
+//! Counts a thread's steps, and stops it at one. Each access to an atomic, each fence and each wait is a step (`sync`).
 
 use alloc::boxed::Box;
 use core::cell::Cell;
@@ -6,9 +6,9 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread_local;
 
 thread_local! {
-    // None of them has a destructor, so that a thread has its steps to its very end.
+    // They have no destructors. So a thread counts steps to its very end.
     static STEPS: Cell<u64> = const { Cell::new(0) };
-    /// The step at which something is to happen.
+    /// The step at which the thread stops, or panics.
     static NEXT: Cell<u64> = const { Cell::new(u64::MAX) };
     static STOP: Cell<Option<&'static Stop>> = const { Cell::new(None) };
     static WAITS: Cell<bool> = const { Cell::new(true) };
@@ -38,16 +38,16 @@ pub fn steps() -> u64 {
     STEPS.get()
 }
 
-/// Does the calling thread really wait, where it lets others run?
+/// Whether the calling thread really waits where it lets others run.
 pub fn waits() -> bool {
     WAITS.get()
 }
 
-/// Does something for which nobody is waited for, in `most` steps at most. Returns how many it took.
+/// Does `act`, which must not wait for another thread. Returns the result and the number of steps.
 ///
 /// # Panics
 ///
-/// When it takes more.
+/// When it takes more than `most` steps.
 pub fn counted<R>(most: u64, act: impl FnOnce() -> R) -> (R, u64) {
     let begun = STEPS.get();
     NEXT.set(begun + most + 1);
@@ -65,7 +65,7 @@ pub struct Stop {
     changed: Condvar,
 }
 
-/// What the thread was told, or has told, last.
+/// The last message from or to the thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Told {
     Nothing,
@@ -75,29 +75,29 @@ enum Told {
 }
 
 impl Stop {
-    /// One for many threads, one after the other. It is there for ever, as a thread may be that stops.
+    /// A stop for many threads, one after the other. It is never freed, since a stopped thread may stay for ever.
     pub fn new() -> &'static Self {
         Box::leak(Box::new(Self { told: Mutex::new(Told::Nothing), changed: Condvar::new() }))
     }
 
-    /// The calling thread stops before its step `number` from now on, counted from 1, if it comes to that.
+    /// The calling thread stops before its step `number` from now on, counted from 1, if it takes so many.
     pub fn arm(&'static self, number: u64) {
         STOP.set(Some(self));
         NEXT.set(STEPS.get() + number);
     }
 
-    /// It does not stop any more.
+    /// The calling thread stops no more.
     pub fn disarm() {
         STOP.set(None);
         NEXT.set(u64::MAX);
     }
 
-    /// The thread has ended. Another one says so, once.
+    /// Another thread says, once, that the thread has ended.
     pub fn over(&self) {
         self.tell(Told::Over);
     }
 
-    /// Waits until the thread has stopped, or has ended. Did it stop?
+    /// Waits until the thread has stopped or ended. True: it has stopped.
     pub fn wait(&self) -> bool {
         let mut told = self.lock();
         while *told == Told::Nothing {

@@ -1,15 +1,15 @@
-//! Threads that stop: each operation of a pool, of an allocator and of a sweeper, stopped at each of its steps.
+//! Threads that stop: each operation of a pool, an allocator and a sweeper, stopped at each of its steps.
 //!
-//! In the unit tests each access to an atomic, each fence and each wait is a *step* (`sync`), and a thread can be stopped before any one of
-//! them (`hook`). An [`Operation`] is done by one thread that stops at its n-th step, for each n until it ends before. While it is stopped
-//! another thread does all that can be done, and then takes all that is free (`run`):
+//! In the unit tests each access to an atomic, each fence and each wait is a *step* (`sync`). A thread can be stopped before
+//! each of them (`hook`). One thread does an [`Operation`] and stops at its n-th step, for each n until it ends before. While it
+//! is stopped, another thread does all operations and then takes all that is free (`run`). Then
 //!
-//! - each of its operations ends within so many steps,
+//! - each of its operations ends within a bound of steps,
 //! - no block is handed out twice,
-//! - what it can't have is at most what is documented,
+//! - the bytes that it can't get are at most as many as documented,
 //! - all bytes are accounted for.
 //!
-//! Then the stopped thread goes on, all is released, and one sweep leaves all merged and all figures exact.
+//! Afterwards the stopped thread goes on, and all is released. One sweep then leaves all merged and all figures exact.
 //!
 //! `cargo test` does a sample of it. All of it, with a table at the end:
 //!
@@ -17,7 +17,7 @@
 //! cargo test --lib -- --ignored --nocapture stops::all_stops
 //! ```
 //!
-//! `HEAPMASTER_STOPS=PART` takes only the operations that have this in their name. A sample prints its seed, and takes one from
+//! `HEAPMASTER_STOPS=PART` takes only the operations with this in their names. A sample prints its seed, and takes one from
 //! `HEAPMASTER_SEED`.
 #![allow(clippy::disallowed_types, reason = "tests are not modelled")]
 

@@ -18,7 +18,7 @@ const FIRST: usize = 256 << 10;
 const SECOND: usize = 64 << 10;
 /// Where heaps begin. Nothing is there.
 const BASES: [usize; 4] = [1 << 30, 1 << 31, 3 << 30, 5 << 30];
-/// Steps of an operation of another thread, at most.
+/// Most steps of an operation of another thread.
 const MOST_STEPS: u64 = 1 << 20;
 
 /// A pool, and what the operations on it have counted.
@@ -68,7 +68,7 @@ impl Pool {
         self.count(0, 1);
     }
 
-    /// All that is free, as smallest blocks.
+    /// Allocates all that is free, as smallest blocks.
     fn fill(&self) -> Vec<Block> {
         self.alloc_some(usize::MAX, UNIT)
     }
@@ -86,7 +86,7 @@ impl Pool {
         self.count(0, blocks.len());
     }
 
-    /// Every other one of these is released, and the others are kept.
+    /// Releases every other block, and keeps the others.
     fn thin(&self, blocks: Vec<Block>) -> Vec<Block> {
         let (odd, even): (Vec<_>, Vec<_>) = blocks.into_iter().partition(|(block, _)| block / UNIT % 2 == 1);
         odd.into_iter().for_each(|block| self.free(block));
@@ -141,7 +141,7 @@ impl World for Pool {
         let added = found.operation("add_heap", MOST_STEPS, || pool.add_heap(at(BASES[2]), SECOND));
         let removed = added.map(|heap| found.operation("remove_heap", MOST_STEPS, || pool.remove_heap(heap)));
         found.demand(Fault::Refused, removed == Ok(Ok(())), || format!("{removed:?}"));
-        // What is live in it, and what a thread has that does not run, keeps it there.
+        // Live blocks keep it, and so do blocks of a thread that does not run.
         let second = self.second();
         if found.operation("remove_heap", MOST_STEPS, || pool.remove_heap(second)).is_ok() {
             let again = pool.add_heap(at(BASES[1]), SECOND);
@@ -213,12 +213,12 @@ fn crumbs<const SIZE: usize>(pool: &Pool) -> Blocks {
     Blocks::default()
 }
 
-/// The thread has so many blocks of this size.
+/// The thread has `COUNT` blocks of `SIZE` bytes.
 fn some<const COUNT: usize, const SIZE: usize>(pool: &Pool) -> Blocks {
     Blocks { kept: vec![], used: pool.alloc_some(COUNT, SIZE) }
 }
 
-/// The same, by another thread, which is gone.
+/// The same; the thread that allocated them has ended.
 fn of_another<const COUNT: usize>(pool: &Pool) -> Blocks {
     let used = thread::scope(|scope| scope.spawn(|| pool.alloc_some(COUNT, UNIT)).join());
     Blocks { kept: vec![], used: used.expect("it does not panic") }

@@ -24,13 +24,13 @@ pub enum How {
     All,
 }
 
-/// What takes so many steps is taken to be endless.
+/// An operation of more steps counts as endless.
 const ENDLESS: u64 = 1 << 28;
 
-/// No operation has so many steps.
+/// More steps than any operation has.
 const NEVER: u64 = 1 << 62;
 
-/// Steps of the end of a thread, about.
+/// About as many steps as a thread's end has.
 const EXIT: u64 = 16;
 
 /// Stops of each operation in a sample.
@@ -39,37 +39,37 @@ const SAMPLE: usize = 4;
 /// An address and a size.
 pub type Block = (usize, usize);
 
-/// What a thread has.
+/// The blocks of a thread.
 #[derive(Debug, Default)]
 pub struct Blocks {
     /// The operation leaves these alone.
     pub kept: Vec<Block>,
-    /// And these not.
+    /// The operation gets these.
     pub used: Vec<Block>,
 }
 
-/// What a thread does to a `W`, and stops at.
+/// An operation of one thread on a `W`, during which it stops.
 #[derive(Debug)]
 pub struct Operation<W> {
     pub name: &'static str,
-    /// What is done before it, by the same thread. It makes what the operation needs.
+    /// Makes what the operation needs, in the same thread.
     pub prepare: fn(&W) -> Blocks,
-    /// The operation. It has the used blocks, and returns what the thread has afterwards instead.
+    /// The operation. It gets the used blocks, and returns those that the thread has afterwards.
     pub act: fn(&W, Vec<Block>) -> Vec<Block>,
-    /// The end of the thread belongs to it.
+    /// The end of the thread belongs to the operation.
     pub exits: bool,
 }
 
-/// What is operated on by several threads.
+/// A pool or an allocator that several threads operate on.
 pub trait World: Sync + Sized {
     fn new() -> Self;
 
-    /// What another thread does while one is stopped: all operations, and at last it takes all that it can get.
+    /// The part of another thread while one is stopped: it does all operations, then takes all that it can get.
     fn others(&self, found: &mut Found) -> Vec<Block>;
 
     fn release(&self, blocks: Vec<Block>);
 
-    /// Nothing is live, and no other thread is there: looks whether all is merged, and exact.
+    /// Nothing is live and no other thread is there. Checks that all is merged and all figures are exact.
     fn finish(&self, found: &mut Found);
 }
 
@@ -78,13 +78,13 @@ pub trait World: Sync + Sized {
 pub enum Fault {
     /// Another thread's operation did not end within its steps.
     Steps,
-    /// More than half of what was free could not be had.
+    /// Another thread could not get half of what was free.
     Withheld,
     /// A block was handed out twice.
     Overlap,
-    /// What is live, cached, free and in transit is not the whole.
+    /// Live, cached, free and in transit don't add up to the whole.
     Accounts,
-    /// Something failed that must not.
+    /// An operation failed that must not fail.
     Refused,
     /// At the end not all was merged.
     Scattered,
@@ -92,22 +92,22 @@ pub enum Fault {
     Figures,
 }
 
-/// What was found at the stops of an operation.
+/// Faults and figures from the stops of one operation.
 #[derive(Debug, Default)]
 pub struct Found {
     pub stops: u64,
     /// Most bytes that another thread could not get.
     pub withheld: usize,
-    /// Most steps of another thread's operation, and which that was.
+    /// Most steps of an operation of another thread, and the operation.
     pub steps: (u64, &'static str),
-    /// For each kind of fault how many, and the first one.
+    /// The number of faults of each kind, and the first one.
     pub faults: BTreeMap<Fault, (u64, String)>,
-    /// The stop at which that is.
+    /// The current stop.
     at: u64,
 }
 
 impl Found {
-    /// Another thread does something, within so many steps.
+    /// Another thread does `act`, which may take `most` steps.
     pub fn operation<R>(&mut self, name: &'static str, most: u64, act: impl FnOnce() -> R) -> R {
         let (result, steps) = counted(ENDLESS, act);
         if steps > most {
@@ -117,7 +117,7 @@ impl Found {
         result
     }
 
-    /// That must be so.
+    /// Notes a fault unless `holds`.
     pub fn demand(&mut self, fault: Fault, holds: bool, what: impl FnOnce() -> String) {
         if !holds {
             self.fault(fault, what);
@@ -155,8 +155,8 @@ struct Undisturbed {
     available: usize,
 }
 
-/// Begins an operation in a thread that stops at a step; does something when it has stopped, or has ended, with what it keeps.
-/// Returns what the thread has, and what the other one has, and how many steps it took.
+/// Begins an operation in a thread that stops at a step. Calls `then` with the blocks that it keeps, when it has stopped or ended.
+/// Returns the thread's blocks, the result of `then`, and the number of steps.
 fn begin<W: World, R>(
     operation: &Operation<W>,
     world: &W,
@@ -196,7 +196,7 @@ fn begin<W: World, R>(
     })
 }
 
-/// What another thread does.
+/// The part of another thread.
 fn others<W: World>(world: &W, found: &mut Found) -> Vec<Block> {
     let others = thread::scope(|scope| scope.spawn(|| world.others(found)).join());
     others.unwrap_or_else(|_| {
@@ -222,7 +222,7 @@ fn undisturbed<W: World>(operation: &Operation<W>, stop: &'static Stop, found: &
     Undisturbed { steps, available }
 }
 
-/// Stops an operation at one step, and looks at what there is then. False: it ended before.
+/// Stops an operation at one step, and has another thread do its part then. False: the operation ended before.
 fn stop_at<W: World>(
     operation: &Operation<W>,
     (stop, number): (&'static Stop, u64),
@@ -256,7 +256,7 @@ fn stop_at<W: World>(
     stopped
 }
 
-/// All operations of a world; their names, and what was found.
+/// Does all operations of a world. Adds their names and what was found.
 fn stop_all<W: World>(operations: &[Operation<W>], how: How, all: &mut Vec<(&'static str, Found)>) {
     let part = env::var("HEAPMASTER_STOPS").unwrap_or_default();
     let mut random = Random::from_environment();
@@ -291,7 +291,7 @@ fn stop_all<W: World>(operations: &[Operation<W>], how: How, all: &mut Vec<(&'st
 ///
 /// # Panics
 ///
-/// When there is a fault that is not known, or one is known that is not there.
+/// When there is a fault that is not known, or a known one is gone.
 pub fn run(how: How) {
     let mut all = Vec::new();
     stop_all(&pool::operations(), how, &mut all);

@@ -1,8 +1,8 @@
-//! What the thread of a sweeper and those who have the [`Sweeper`](super::Sweeper) tell each other, under a lock, and what the
-//! thread has done so far.
+//! Messages between the thread of a sweeper and the owners of the [`Sweeper`](super::Sweeper), under a lock; and the thread's
+//! counts.
 //!
-//! A pass is known by its number. Who waits for one that begins after the call takes, under the lock under which passes
-//! begin and end, the number of the next one to begin.
+//! Passes are numbered. They begin and end under the lock. A caller that waits for a pass after its call takes, under the lock,
+//! the number of the next pass to begin.
 
 extern crate std;
 
@@ -15,17 +15,17 @@ use super::Target;
 use crate::stats::SweeperStats;
 use crate::sync::{AtomicU8, AtomicU64, Condvar, Mutex, MutexGuard, Ordering, PoisonError};
 
-/// What the thread shares with who started it.
+/// The state that the thread shares with the owners of the `Sweeper`.
 #[derive(Default)]
 pub(super) struct Control {
     messages: Mutex<Messages>,
-    /// Told when the thread is to stop, or has a message.
+    /// Notified when the thread is to stop, or has a message.
     told: Condvar,
-    /// Told when a pass is over, or the thread.
+    /// Notified when a pass is over, or the thread has ended.
     passed: Condvar,
-    /// 1, if it is to stop.
+    /// 1: the thread is to stop.
     stop: AtomicU8,
-    /// Passes that are over; changed under the lock.
+    /// Passes that are over. It changes under the lock.
     passes: AtomicU64,
     pub early: AtomicU64,
     pub cycles: AtomicU64,
@@ -33,20 +33,20 @@ pub(super) struct Control {
     pub trimmed: AtomicU64,
 }
 
-/// What they tell each other.
+/// Messages.
 #[derive(Default)]
 pub(super) struct Messages {
-    /// What was added since the last pass began.
+    /// Targets added since the last pass began.
     pub added: Vec<Box<dyn Target>>,
-    /// Was the thread woken since?
+    /// The thread was woken since.
     pub is_woken: bool,
-    /// Is it in the middle of a pass?
+    /// The thread is in the middle of a pass.
     is_passing: bool,
-    /// Has it ended?
+    /// The thread has ended.
     is_over: bool,
 }
 
-/// For those who have the sweeper.
+/// For owners of the `Sweeper`.
 impl Control {
     pub fn new(added: Vec<Box<dyn Target>>) -> Self {
         Self { messages: Mutex::new(Messages { added, ..Messages::default() }), ..Self::default() }
@@ -56,7 +56,7 @@ impl Control {
         tell(&mut self.lock());
     }
 
-    /// Ends the thread's pause. Where it parks, it wants to be unparked, too.
+    /// Ends the thread's pause. A parked thread has to be unparked besides.
     pub fn rouse(&self) {
         self.told.notify_all();
     }
@@ -66,7 +66,7 @@ impl Control {
     pub fn wait_for_pass(&self, rouse: impl FnOnce()) -> bool {
         let mut messages = self.lock();
         messages.is_woken = true;
-        // The pass that is under way may be past what the caller has in mind.
+        // A pass under way may be past the caller's blocks already.
         let enough = self.passes() + 1 + u64::from(messages.is_passing);
         rouse();
         while self.passes() < enough && !messages.is_over {
@@ -77,7 +77,7 @@ impl Control {
 
     pub fn stop(&self) {
         let _lock = self.lock();
-        // Relaxed: nothing is published by it. Under the lock, so that the thread can't fall asleep behind it.
+        // Relaxed: publishes nothing. Under the lock, so that the thread can't fall asleep after it has looked.
         self.stop.store(1, Ordering::Relaxed);
     }
 
@@ -92,7 +92,7 @@ impl Control {
 
 /// For the thread.
 impl Control {
-    /// A pass begins; what was added. Who tells something from now on tells the next pass.
+    /// Begins a pass. Returns the targets that were added. Later messages are for the next pass.
     pub fn begin_pass(&self) -> Vec<Box<dyn Target>> {
         let mut messages = self.lock();
         (messages.is_woken, messages.is_passing) = (false, true);
@@ -102,7 +102,7 @@ impl Control {
     pub fn end_pass(&self) {
         self.tell(|messages| {
             messages.is_passing = false;
-            // Relaxed: who waits for it has the lock; else statistics.
+            // Relaxed: a waiting caller has the lock; else a statistic.
             self.passes.fetch_add(1, Ordering::Relaxed);
         });
         self.passed.notify_all();
@@ -114,7 +114,7 @@ impl Control {
         self.passed.notify_all();
     }
 
-    /// Pauses, until there is a reason to have a pass at once, or to stop; `time` tells how long at most, from now on.
+    /// Pauses until a pass is asked for, the thread is to stop, or `time` has passed.
     pub fn pause(&self, time: impl Fn() -> Option<Duration>) {
         let mut messages = self.lock();
         while !messages.ask_for_pass() && !self.is_stopped() {
@@ -123,24 +123,24 @@ impl Control {
         }
     }
 
-    /// Was it woken, or was something added?
+    /// The thread was woken, or a target was added.
     pub fn is_asked_for_pass(&self) -> bool {
         self.lock().ask_for_pass()
     }
 
     pub fn is_stopped(&self) -> bool {
-        // Relaxed: nothing is published by it.
+        // Relaxed: publishes nothing.
         self.stop.load(Ordering::Relaxed) != 0
     }
 }
 
 impl Control {
     fn lock(&self) -> MutexGuard<'_, Messages> {
-        // Nothing panics that holds it.
+        // No holder of the lock panics.
         self.messages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Passes that are over, for who has the lock.
+    /// Passes that are over. The caller has the lock.
     fn passes(&self) -> u64 {
         // Relaxed: the lock orders it.
         self.passes.load(Ordering::Relaxed)

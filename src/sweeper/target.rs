@@ -1,4 +1,4 @@
-//! What a sweeper sweeps: pools, and allocators.
+//! Targets of a sweeper: pools and allocators.
 
 use alloc::boxed::Box;
 use alloc::sync::Weak;
@@ -13,47 +13,48 @@ use crate::wakers::Seat;
 #[cfg(feature = "allocator")]
 pub(super) use of_allocator::OfAllocator;
 
-/// Something to be swept in steps.
+/// A target, which is swept in steps.
 pub(super) trait Target: Send {
-    /// The calling thread sweeps it from now on. `early`: it wants to be woken.
+    /// The calling thread sweeps the target from now on. `early`: allocations wake it.
     fn enter(&mut self, early: bool);
 
-    /// It does so no more.
+    /// The calling thread sweeps it no more.
     fn leave(&mut self);
 
-    /// Is it still there?
+    /// The target is still there.
     fn is_there(&self) -> bool;
 
-    /// Has an allocation called since the last pass began?
+    /// An allocation has called since the last pass began.
     fn has_called(&self) -> bool;
 
-    /// A pass begins here. `None`: it is gone.
+    /// A pass begins here. `None`: the target is gone.
     fn begin_pass(&mut self, settings: &Settings) -> Option<()>;
 
-    /// The next step of its cycle, of so many units at most; soon after `stop` says so, it ends. `None`: it is gone.
+    /// The next step of the target's cycle, over `units` units at most. It ends soon after `stop` says so. `None`: the target is
+    /// gone.
     fn sweep_step(&mut self, units: u32, stop: &dyn Fn() -> bool) -> Option<Step>;
 }
 
-/// What a step was.
+/// The result of a step.
 pub(super) struct Step {
-    /// Units that it passed over.
+    /// Units that the step passed over.
     pub units: u32,
-    /// Pairs of buddies that it merged.
+    /// Pairs of buddies that were merged.
     pub merges: u64,
-    /// Bytes that it gave back to the operating system.
+    /// Bytes that went back to the operating system.
     pub trimmed: u64,
-    /// The cycle is over; the next step begins another one.
+    /// The cycle is over. The next step begins another one.
     pub is_last: bool,
 }
 
-/// Where a pool is.
+/// The way to a pool.
 pub(super) enum Source {
     Shared(Box<dyn Deref<Target = MemoryPool> + Send>),
     Weak(Weak<MemoryPool>),
 }
 
 impl Source {
-    /// Does something with the pool, if it is still there.
+    /// Calls `run` with the pool, if that is still there.
     fn with<R>(&self, run: impl FnOnce(&MemoryPool) -> R) -> Option<R> {
         match self {
             Self::Shared(pool) => Some(run(pool)),
@@ -62,8 +63,8 @@ impl Source {
     }
 }
 
-/// A cycle, and where what it goes through is: a `Deref` may yield something else each time. The steps of one pass may even be of several
-/// pools; each does what is so far behind in its own.
+/// A cycle, and the address of its pool or allocator. A `Deref` may yield another one each time, even for two steps of one pass.
+/// Then the cycle begins anew.
 #[derive(Default)]
 struct CycleOf<R> {
     cycle: R,
@@ -71,7 +72,7 @@ struct CycleOf<R> {
 }
 
 impl<R: Default> CycleOf<R> {
-    /// The cycle goes on, if it is one of this.
+    /// Goes on with the cycle if it is one over `of`; else begins one.
     fn go_on<T>(&mut self, of: &T) {
         let of = ptr::from_ref(of).addr();
         if self.of != of {
@@ -80,13 +81,13 @@ impl<R: Default> CycleOf<R> {
     }
 }
 
-/// A pool that is swept.
+/// A pool as a target.
 pub(super) struct OfPool {
     source: Source,
     cycle: CycleOf<Cycle>,
-    /// What wakes this thread; `None`, if nothing shall, or there was no memory for it.
+    /// The thread's seat among the pool's wakers. `None`: it is not to be woken, or there was no memory for a seat.
     seat: Option<Seat>,
-    /// How many times allocations have called by the time that the last pass looked.
+    /// The pool's count of calls when the last pass began.
     calls: u64,
 }
 
@@ -142,16 +143,16 @@ mod of_allocator {
     use crate::allocator::PoolAllocator;
     use crate::raw::slabs::{Cycle, Discards};
 
-    /// An allocator that is swept.
+    /// An allocator as a target.
     pub struct OfAllocator {
         source: Box<dyn Deref<Target = PoolAllocator> + Send>,
         cycle: CycleOf<Cycle>,
         trim_after: Option<Duration>,
-        /// When a cycle was done that looked which pages were free.
+        /// The end of the last cycle that marked free pages as old.
         looked: Option<Instant>,
-        /// Does the one that has begun?
+        /// The cycle that has begun marks them.
         looks: bool,
-        /// As of a pool.
+        /// As for a pool.
         seat: Option<Seat>,
         calls: u64,
     }
@@ -163,8 +164,8 @@ mod of_allocator {
         }
     }
 
-    /// What a cycle that begins now gives back: if it is so much later than the end of the last one that looked, what that one has seen
-    /// free, and what has been so since.
+    /// The pages that a cycle discards if it begins now. `trim_after` the end of the last cycle that marked pages, it discards
+    /// those that were free then and have been since.
     fn discards(trim_after: Option<Duration>, looked: Option<Instant>) -> Discards {
         match trim_after {
             None => Discards::Nothing,

@@ -1,4 +1,4 @@
-//! What the thread of a sweeper does: passes over its targets, and the waits between them.
+//! The thread of a sweeper: passes over its targets, and the waits between them.
 
 extern crate std;
 
@@ -12,7 +12,7 @@ use super::builder::{Budget, Settings};
 use super::control::Control;
 use crate::sync::{Ordering, park, park_timeout};
 
-/// Units of a step, between two of which a sweeper looks whether it is to stop: at most a few tenths of a millisecond.
+/// Units of a step: at most a few tenths of a millisecond. Between two steps a sweeper looks whether it is to stop.
 const STEP: u32 = 1 << 14;
 
 /// The least time between two passes, so that a pool with hardly anything free does not wake its sweeper all the time.
@@ -27,7 +27,7 @@ pub(super) struct Work {
     next: usize,
 }
 
-/// What is left of a budget.
+/// The rest of a pass's budget.
 struct Left {
     is_begun: bool,
     units: usize,
@@ -40,7 +40,7 @@ impl Work {
     }
 
     pub(super) fn run(self) {
-        // Dropped last, after all that the thread has, also when a pool's `Deref` panics.
+        // It is dropped last, also when a pool's `Deref` panics.
         let _over = Over(Arc::clone(&self.control));
         let mut work = self;
         let mut early = false;
@@ -59,7 +59,7 @@ impl Work {
 
     fn take_added(&mut self, added: Vec<Box<dyn Target>>) {
         for mut target in added {
-            // One that is gone already goes with the next pass.
+            // A target that is gone already is dropped by the next pass.
             target.enter(self.settings.early);
             self.targets.push(target);
         }
@@ -68,7 +68,7 @@ impl Work {
     fn pass(&mut self, early: bool, begun: Instant) {
         let count = self.targets.len();
         let turns = |first: usize| (0..count).map(move |turn| (first + turn) % count);
-        // One that called comes first, the others in turn.
+        // A target whose allocation called comes first, the others in turn.
         let called = turns(self.next).find(|place| early && self.targets[*place].has_called());
         let mut left = Left::new(self.settings.budget, begun);
         let mut gone = false;
@@ -86,10 +86,11 @@ impl Work {
         }
     }
 
-    /// Goes on with the cycle of a target. True: it is over; false: the budget is, or the thread is to stop. `None`: the target is gone.
+    /// Goes on with the cycle of a target. True: the cycle is over. False: the budget is spent, or the thread is to stop.
+    /// `None`: the target is gone.
     fn sweep(&mut self, place: usize, left: &mut Left) -> Option<bool> {
         let target = &mut self.targets[place];
-        // Before the steps, so that a call that comes meanwhile gets another pass.
+        // Before the steps: a call that comes meanwhile gets another pass.
         target.begin_pass(&self.settings)?;
         loop {
             if left.is_over() || self.control.is_stopped() {
@@ -108,14 +109,14 @@ impl Work {
         }
     }
 
-    /// Waits for the time of the next pass, or for a reason to have it earlier, or to stop. True, if an allocation called.
+    /// Waits until the next pass is due, something calls for it, or the thread is to stop. True: an allocation called.
     fn wait(&self, took: Duration) -> bool {
         let Self { control, settings: Settings { interval, early, .. }, .. } = self;
         let end = Instant::now();
-        // No deadline: later than a clock can tell.
+        // `None`: later than a clock can tell.
         let (pause, deadline) = (end.checked_add(took.max(LEAST_PAUSE).min(*interval)), end.checked_add(*interval));
         let has_called = || *early && self.targets.iter().any(|target| target.has_called());
-        // First a pause in which allocations do not even try to wake this thread.
+        // First a pause, in which allocations don't try to wake this thread.
         control.pause(|| left_until(pause));
         loop {
             if control.is_stopped() || control.is_asked_for_pass() {
@@ -142,7 +143,7 @@ impl Drop for Over {
     }
 }
 
-/// The time until then, if that is not over, or no time at all.
+/// The time until then. `None`: there is none left, or no end.
 fn left_until(then: Option<Instant>) -> Option<Duration> {
     then?.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
 }
@@ -150,7 +151,7 @@ fn left_until(then: Option<Instant>) -> Option<Duration> {
 impl Left {
     fn new(budget: Budget, begun: Instant) -> Self {
         match budget {
-            // Not less than a unit: a step has some.
+            // A step has a unit at least.
             Budget::Units(units) => Self { is_begun: false, units: units.max(1), deadline: None },
             Budget::Time(time) => Self { is_begun: false, units: usize::MAX, deadline: begun.checked_add(time) },
         }
@@ -161,7 +162,7 @@ impl Left {
         self.units = self.units.saturating_sub(units as usize);
     }
 
-    /// Not before something was done.
+    /// A pass has a step at least.
     fn is_over(&self) -> bool {
         self.is_begun && (self.units == 0 || self.deadline.is_some_and(|deadline| Instant::now() >= deadline))
     }
