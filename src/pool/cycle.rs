@@ -6,32 +6,31 @@ use super::{MemoryPool, count};
 use crate::heaps::HeapId;
 use crate::raw::sweep::stop::Stop;
 
-/// How far a sweeper has come with a pool. It remembers heaps by their names, so that they may come and go meanwhile.
+/// A sweeper's place in a pool. It remembers heaps by their ids, so that they may come and go meanwhile.
 #[derive(Debug)]
 pub(crate) struct Cycle {
-    /// Where to go on: the heap, or else the next one that there is, and the unit.
+    /// The next heap, or the first one after it that is still there; and the next unit in it.
     heap: HeapId,
     unit: u32,
-    /// Has it swept anything?
+    /// The cycle has swept something.
     begun: bool,
-    /// The version of the heap when its part of the cycle began, and whether anything was done there since.
+    /// The version of the heap when its part of the cycle began, and whether anything was merged there since.
     version: u64,
     changed: bool,
     /// Blocks of it that were visited since.
     blocks: u64,
-    /// Heaps in which there was nothing to do, and their versions then: while nothing is published there, nothing can be
-    /// merged.
+    /// Heaps in which there was nothing to merge, and their versions then. While nothing is published there, nothing can be.
     at_rest: Vec<(HeapId, u64)>,
 }
 
 /// The result of a step.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Step {
-    /// Units that it passed over.
+    /// Units that the step passed over.
     pub units: u32,
-    /// Pairs of buddies that it merged.
+    /// Pairs of buddies that were merged.
     pub merges: u64,
-    /// The cycle is over; the next step begins another one.
+    /// The cycle is over. The next step begins another one.
     pub is_last: bool,
 }
 

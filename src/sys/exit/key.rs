@@ -1,4 +1,4 @@
-//! The key: made by the first thread that asks for it, and deleted at the end.
+//! The key. The first thread that asks for it makes it; the end of the program or library deletes it.
 
 use core::num::NonZero;
 
@@ -11,7 +11,7 @@ static KEY: AtomicU64 = AtomicU64::new(NOT_YET);
 const NOT_YET: u64 = 0;
 const NEVER: u64 = u64::MAX;
 
-/// A value of a thread that was called; no number, and 1, is so large.
+/// The value of a thread that was called. It is greater than any index and 1.
 const CALLED: usize = usize::MAX;
 
 /// A key of the system's.
@@ -48,21 +48,21 @@ fn key_or_new() -> Option<Key> {
     match KEY.compare_exchange(NOT_YET, word_of(key), Ordering::Release, Ordering::Acquire) {
         Ok(_) => Some(key),
         Err(word) => {
-            // SAFETY: created above, and nobody else knows it.
+            // SAFETY: created above. No other thread knows it.
             unsafe { system::delete(key) };
             Key::of_word(word)
         }
     }
 }
 
-/// The program is about to end, or the library that this is in is about to be unloaded: nobody may call it any more.
-/// Threads that exit later don't give their numbers back. (What the standard library registers would keep the library
+/// The program is about to end, or this library is about to be unloaded. From then on its code must not be called. Threads that
+/// exit later don't give their indices back. (A thread-local of the standard library with a destructor would keep the library
 /// loaded.)
 #[allow(dead_code, reason = "not every system says when that is")]
 pub(super) fn end() {
     // Acquire: as in `key`. Relaxed for the store, which publishes nothing.
     if let Some(key) = Key::of_word(KEY.swap(NEVER, Ordering::Acquire)) {
-        // SAFETY: `key_or_new` created it, and nobody else deletes it.
+        // SAFETY: `key_or_new` created it, and only this function deletes it.
         unsafe { system::delete(key) };
     }
 }
@@ -92,15 +92,15 @@ fn of_value(value: usize) -> Registered {
     }
 }
 
-/// What the operating system has of the calling thread. Where the standard library takes memory for thread-locals, it may
-/// have given that back before the thread is called here: then the thread knows its number no more.
+/// The value that the operating system has for the calling thread. Where the standard library takes memory for thread-locals, it
+/// may have freed them before this call. Then the thread no longer knows its index, and the system does.
 pub fn registered() -> Registered {
     key().map_or(Registered::Nothing, |key| of_value(system::get(key)))
 }
 
-/// Has [`exit`] be called with this number when the calling thread is about to exit. False: that can't be had.
+/// Registers a call of [`exit`] with this index for the end of the calling thread. False: the system can't.
 pub fn at_exit(index: ThreadIndex) -> bool {
-    // Not 0, for which nobody would be called.
+    // Not 0: for that value there is no call.
     let value = NonZero::<usize>::MIN.saturating_add(index.slot());
     key_or_new().is_some_and(|key| system::set(key, value))
 }

@@ -1,8 +1,7 @@
-//! How a thread learns that it exits: it leaves its number with the operating system, and is called with it.
+//! The end of a thread. A thread leaves its index with the operating system, which calls back with it when the thread exits.
 //!
-//! The standard library's thread-locals with a destructor are not asked where there is another way: glibc allocates for
-//! each thread that registers one, and aborts where it can't. A system has a key, whose value each thread sets to its
-//! number, and calls somebody when a thread exits.
+//! Thread-locals with a destructor are the last resort: glibc allocates for each thread that registers one, and aborts where it
+//! can't. A system has a key instead. Each thread sets the key's value to its index, and the system calls a function at its end.
 //!
 //! | system | file | who is called |
 //! |---|---|---|
@@ -30,13 +29,13 @@ pub use other::{at_exit, registered};
 
 use crate::cache::ThreadIndex;
 
-/// What the operating system has of the calling thread.
+/// The operating system's value for the calling thread.
 #[derive(Clone, Copy, Debug)]
 pub enum Registered {
     /// Nothing yet.
     Nothing,
     /// Its number.
     Number(ThreadIndex),
-    /// It was called, and will not be called again.
+    /// The call was made, and will not be made again.
     Called,
 }

@@ -1,4 +1,4 @@
-//! A destructor of a thread-local of the standard library's, for systems that this crate knows nothing of.
+//! A destructor of a thread-local, for systems that this crate does not know.
 
 extern crate std;
 
@@ -20,7 +20,7 @@ thread_local! {
     static EXIT: Exit = const { Exit(Cell::new(None)) };
 }
 
-/// What was registered of the calling thread.
+/// The registration of the calling thread.
 pub fn registered() -> Registered {
     match EXIT.try_with(|exit| exit.0.get()) {
         Ok(None) => Registered::Nothing,
@@ -29,7 +29,7 @@ pub fn registered() -> Registered {
     }
 }
 
-/// Has [`exit`] be called with this number when the calling thread is about to exit. False: that can't be had.
+/// Registers a call of [`exit`] with this index for the end of the calling thread. False: the system can't.
 pub fn at_exit(index: ThreadIndex) -> bool {
     EXIT.try_with(|exit| exit.0.set(Some(index))).is_ok()
 }

@@ -1,8 +1,7 @@
 //! A key of POSIX: `pthread_key_create`.
 //!
-//! glibc allocates for a key only beyond the 32nd of a program, and an allocator, which is used early, has one of the
-//! first. The destructor of a key is called after all thread-locals of the standard library are gone: what they release
-//! still finds the thread's caches.
+//! glibc allocates for a key only from the 33rd of a program on. An allocator is used early and has one of the first. Destructors
+//! of keys run after those of the standard library's thread-locals, which so still find the thread's caches.
 
 use core::ffi::c_void;
 use core::num::NonZero;
@@ -42,7 +41,7 @@ pub(super) fn create() -> Option<Key> {
 
 /// # Safety
 ///
-/// It was created, and nobody uses it any more.
+/// It was created, and no thread uses it any more.
 pub(super) unsafe fn delete(key: Key) {
     // SAFETY: the caller vouches for it.
     unsafe { libc::pthread_key_delete(key.0) };

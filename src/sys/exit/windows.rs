@@ -1,7 +1,7 @@
 //! A key of Windows: `TlsAlloc`; and a callback of the image, which the loader calls when a thread exits.
 //!
-//! Keys with a callback (`FlsAlloc`) are not asked. They belong to fibers: a fiber that is deleted would give up the
-//! number of a thread that goes on. And who deletes such a key has it called for all threads.
+//! Keys with a callback (`FlsAlloc`) won't do. They belong to fibers: the end of a fiber would give up the index of a thread that
+//! goes on. And to delete such a key calls it for all threads.
 
 use core::ffi::c_void;
 use core::num::NonZero;
@@ -17,8 +17,7 @@ pub(super) type RawKey = u32;
 type Callback = unsafe extern "system" fn(*mut c_void, u32, *mut c_void);
 
 /// Callbacks are called in the order of their sections' names: the array begins in `.CRT$XLA`, and the standard library's
-/// is in `.CRT$XLB`. That one may give the memory of thread-locals back; who wrote to them afterwards would take some
-/// again, which nobody gives back.
+/// is in `.CRT$XLB`. That one may free thread-locals. A write to one afterwards would allocate it again, for ever.
 #[used]
 // SAFETY: the section is an array of functions of this type.
 #[unsafe(link_section = ".CRT$XLAA")]
@@ -33,8 +32,7 @@ unsafe extern "system" fn called(_image: *mut c_void, reason: u32, _reserved: *m
 }
 
 pub(super) fn create() -> Option<Key> {
-    // So that the linker keeps the callback, which nobody names. The standard library keeps the image's table of
-    // callbacks.
+    // It makes the linker keep the callback, which nothing else names. The standard library keeps the image's table of callbacks.
     // SAFETY: a static.
     _ = unsafe { (&raw const CALLBACK).read_volatile() };
     // SAFETY: it takes a number.
@@ -44,14 +42,14 @@ pub(super) fn create() -> Option<Key> {
 
 /// # Safety
 ///
-/// It was created, and nobody uses it any more.
+/// It was created, and no thread uses it any more.
 pub(super) unsafe fn delete(key: Key) {
     // SAFETY: the caller vouches for it.
     unsafe { TlsFree(key.0) };
 }
 
 pub(super) fn set(key: Key, value: NonZero<usize>) -> bool {
-    // SAFETY: a number, which nobody dereferences. A key that was deleted is an error.
+    // SAFETY: a number, which is never dereferenced. A deleted key is an error.
     unsafe { TlsSetValue(key.0, ptr::without_provenance(value.get())) != 0 }
 }
 

@@ -1,8 +1,8 @@
-//! Memory from the operating system: the only folder that asks it for that.
+//! Memory from the operating system. Nothing else asks it for some.
 //!
-//! A [`Reservation`] is addresses, behind which there is nothing. [`commit`] puts memory behind a part of them; the system gives each page when
-//! it is first used, zeroed. Nothing in here keeps a state of its own, panics, or allocates: what the system refuses is a `None`, a `false`, or
-//! less than was asked for.
+//! A [`Reservation`] is addresses without memory. [`commit`] puts memory behind a part of them; the system gives each page, zeroed,
+//! when it is first used. Nothing here keeps a state of its own, panics or allocates. A refusal of the system is a `None`, a
+//! `false`, or a smaller number.
 //!
 //! | system | file |
 //! |---|---|
@@ -31,7 +31,7 @@ pub(crate) use refusal::refuse_after;
 
 use core::ptr::NonNull;
 
-/// Addresses that are this program's, and behind which it may put memory.
+/// Addresses that this program has, and behind which it may put memory.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     base: NonNull<u8>,
@@ -44,7 +44,7 @@ unsafe impl Send for Reservation {}
 unsafe impl Sync for Reservation {}
 
 impl Reservation {
-    /// Reserves `len` bytes of addresses, which can't be used before they are committed. `None`: there are not so many.
+    /// Reserves `len` bytes of addresses. They can't be used before they are committed. `None`: the system has no such range.
     pub(crate) fn new(len: usize) -> Option<Self> {
         let base = if is_refused() { None } else { system::reserve(len) };
         Some(Self { base: base?, len })
@@ -54,13 +54,13 @@ impl Reservation {
     ///
     /// # Safety
     ///
-    /// Nobody uses them any more, nor puts memory behind them.
+    /// No thread uses them any more, or commits them.
     #[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
     pub(crate) unsafe fn shorten(&mut self, len: usize) {
         let len = len.next_multiple_of(page_size());
         if len < self.len {
             let rest = self.base.as_ptr().wrapping_add(len);
-            // SAFETY: whole pages of the reservation, of which the caller says that nobody uses them.
+            // SAFETY: whole pages of the reservation. The caller says that no thread uses them.
             NonNull::new(rest).into_iter().for_each(|rest| unsafe { system::release(rest, self.len - len) });
             self.len = len;
         }
@@ -74,16 +74,15 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        // SAFETY: it was reserved in `new`, and whoever drops it uses none of it any more.
+        // SAFETY: it was reserved in `new`. Its owner drops it, and uses none of it any more.
         unsafe { system::release(self.base, self.len) };
     }
 }
 
-/// How many bytes of addresses can be reserved in one piece at this moment; at most `most`, and a little less than there are.
+/// Bytes of addresses that can be reserved at once now: at most `most`, and a little less than there are. It tries.
 pub(crate) fn room(most: usize) -> usize {
     match system::ROOM {
         Some(room) => room.min(most),
-        // By doing so.
         None => {
             let sizes = core::iter::successors(Some(most), |bytes| Some(bytes - bytes / 8));
             let mut sizes = sizes.take_while(|bytes| *bytes >= page_size());
@@ -92,8 +91,8 @@ pub(crate) fn room(most: usize) -> usize {
     }
 }
 
-/// Puts memory behind `len` bytes from `start` on, and what else is in their pages; it does no harm where there is some. False: the system has not
-/// so much, and nothing has changed.
+/// Puts memory behind the pages of `len` bytes from `start` on. Pages that have some stay as they are. False: the system has
+/// not enough, and nothing has changed.
 ///
 /// # Safety
 ///
@@ -106,19 +105,19 @@ pub(crate) unsafe fn commit(start: *mut u8, len: usize) -> bool {
     !is_refused() && unsafe { system::commit(start.wrapping_sub(before), len) }
 }
 
-/// Gives the memory behind `len` bytes from `start` on back to the operating system, as far as they are whole pages of its. They
-/// are zero when they are next used. Returns how many bytes.
+/// Gives the memory of the whole pages in `len` bytes from `start` on back to the operating system. They are zero when they are
+/// next used. Returns the number of bytes.
 ///
 /// # Safety
 ///
-/// They are committed, and nobody uses their contents.
+/// They are committed, and no thread uses their contents.
 pub(crate) unsafe fn discard(start: *mut u8, len: usize) -> usize {
     let (skip, len) = whole_pages(start, len);
-    // SAFETY: whole pages, of which the caller says that nobody uses their contents.
+    // SAFETY: whole pages. The caller says that no thread uses their contents.
     if len > 0 && !is_refused() && unsafe { system::discard(start.wrapping_add(skip), len) } { len } else { 0 }
 }
 
-/// Makes `len` bytes from `start` on zero: most of them by giving the memory behind them back, if the operating system takes it.
+/// Makes `len` bytes from `start` on zero. Whole pages go back to the operating system for that, if it takes them.
 ///
 /// # Safety
 ///
@@ -128,23 +127,23 @@ pub(crate) unsafe fn zero(start: *mut u8, len: usize) {
     // SAFETY: the caller vouches for them.
     let discarded = unsafe { discard(start, len) };
     let (before, after) = if discarded == whole && whole > 0 { (skip, len - skip - whole) } else { (len, 0) };
-    // SAFETY: both are parts of the caller's bytes: what lies before the whole pages, or everything, and what lies behind them.
+    // SAFETY: both are parts of the caller's bytes: those before the whole pages, or all, and those behind them.
     unsafe {
         start.write_bytes(0, before);
         start.wrapping_add(len - after).write_bytes(0, after);
     }
 }
 
-/// How large the pages behind some addresses may be.
+/// Sizes of pages that an owner of addresses wishes for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pages {
-    /// Never huge, even if that is what the system does by itself.
+    /// Never huge, even if the system makes huge ones by itself.
     Small,
     /// Huge ones, if the system has some.
     Huge,
 }
 
-/// Asks for such pages behind `len` bytes from `start` on, which lie in a [`Reservation`]. A wish.
+/// Asks for such pages behind `len` bytes from `start` on, which lie in a [`Reservation`]. The system need not follow.
 pub(crate) fn wish(start: *mut u8, len: usize, pages: Pages) {
     let (skip, len) = whole_pages(start, len);
     if len > 0 && !is_refused() {
@@ -152,7 +151,8 @@ pub(crate) fn wish(start: *mut u8, len: usize, pages: Pages) {
     }
 }
 
-/// Makes the operating system give the memory behind `len` bytes from `start` on now, in one call, if it can do that; else it comes as always.
+/// Makes the operating system give the memory behind `len` bytes from `start` on now, in one call. Where it can't, each page
+/// comes at its first use, as always.
 ///
 /// # Safety
 ///
@@ -174,12 +174,12 @@ pub(crate) unsafe fn prefault(start: *mut u8, len: usize) {
     // SAFETY: the caller vouches for the range.
     unsafe { populate(start, len) };
     for offset in (0..len).step_by(page_size()) {
-        // SAFETY: inside the caller's range. Volatile, or else the write of what is there already could be left out.
+        // SAFETY: inside the caller's range. Volatile: else the compiler could leave out a write of the value that is there.
         unsafe { start.wrapping_add(offset).write_volatile(0) };
     }
 }
 
-/// Keeps the memory behind `len` bytes from `start` on from being swapped out. False: the system does not allow so much.
+/// Keeps the memory behind `len` bytes from `start` on from being swapped out. False: the system does not allow it.
 ///
 /// # Safety
 ///
@@ -189,7 +189,7 @@ pub(crate) unsafe fn lock(start: *mut u8, len: usize) -> bool {
     !is_refused() && unsafe { system::lock(start, len) }
 }
 
-/// How many bytes behind `len` bytes from `start` on are in memory, in whole pages of the operating system's. `None`: it doesn't say. O(pages).
+/// Bytes of `len` bytes from `start` on that are in memory, in whole pages. `None`: the system does not say. O(pages).
 ///
 /// # Safety
 ///
@@ -207,14 +207,14 @@ pub(crate) fn page_size() -> usize {
     system::page_size()
 }
 
-/// The whole pages of the operating system in a range: how many bytes are before them, and their bytes.
+/// The whole pages in a range: bytes before them, and their bytes.
 fn whole_pages(start: *mut u8, len: usize) -> (usize, usize) {
     let page = page_size();
     let skip = start.addr().wrapping_neg() % page;
     (skip, len.saturating_sub(skip) / page * page)
 }
 
-/// Is this call refused? In tests a thread may have its calls refused.
+/// Whether this call is refused. In tests a thread can have its calls refused.
 #[cfg(not(test))]
 const fn is_refused() -> bool {
     false
@@ -245,7 +245,7 @@ mod refusal {
         is_refused
     }
 
-    /// Slabs `work`, in which the system refuses `count` calls of this thread after the first `after`; returns how many calls there were, too.
+    /// Runs `work`. The system refuses `count` calls of this thread in it, after the first `after`. Returns the number of calls, too.
     pub(crate) fn refuse_after<R>(after: u32, count: u32, work: impl FnOnce() -> R) -> (R, u32) {
         CALLS.set(0);
         REFUSED.set(after..after.saturating_add(count));

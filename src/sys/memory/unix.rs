@@ -1,31 +1,31 @@
-//! The calls of POSIX: `mmap` and its like. Those of the C library are taken, which do nothing else, and which need nothing that is read when a
-//! program starts.
+//! The calls of POSIX: `mmap` and its like, by the C library's functions. These do nothing else, and need no state that is read
+//! when a program starts.
 
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};
 
 use super::Pages;
 
-/// What pages that can't be used yet are mapped with besides: the system need not have memory for all of them.
+/// A flag for pages that can't be used yet: the system need not have memory for all of them.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "netbsd", target_vendor = "apple"))]
 const NO_RESERVE: i32 = libc::MAP_NORESERVE;
 /// Elsewhere there is no such flag, and no need for one.
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "netbsd", target_vendor = "apple")))]
 const NO_RESERVE: i32 = 0;
 
-/// It is not known how many addresses there are: whoever wants to know tries.
+/// The system does not say how many addresses there are. A caller has to try.
 pub(super) const ROOM: Option<usize> = None;
 
 pub(super) fn reserve(len: usize) -> Option<NonNull<u8>> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANON | NO_RESERVE;
-    // SAFETY: a new mapping, at addresses that nobody has.
+    // SAFETY: a new mapping, at addresses that are free.
     let base = unsafe { libc::mmap(ptr::null_mut(), len, libc::PROT_NONE, flags, -1, 0) };
     if base == libc::MAP_FAILED { None } else { NonNull::new(base.cast()) }
 }
 
 /// # Safety
 ///
-/// `reserve` returned them, and nobody uses them any more.
+/// `reserve` returned them, and no thread uses them any more.
 pub(super) unsafe fn release(base: NonNull<u8>, len: usize) {
     // SAFETY: the caller vouches for them. An error leaves the addresses mapped: nothing is to be done about that.
     _ = unsafe { libc::munmap(base.as_ptr().cast(), len) };
@@ -35,13 +35,13 @@ pub(super) unsafe fn release(base: NonNull<u8>, len: usize) {
 ///
 /// Whole pages of a reservation.
 pub(super) unsafe fn commit(start: *mut u8, len: usize) -> bool {
-    // SAFETY: the caller vouches for them; who can use a page already can do so afterwards.
+    // SAFETY: the caller vouches for them. A page that can be used already stays so.
     unsafe { libc::mprotect(start.cast(), len, libc::PROT_READ | libc::PROT_WRITE) == 0 }
 }
 
 /// # Safety
 ///
-/// Whole pages, of which nobody uses the contents.
+/// Whole pages. No thread uses their contents.
 pub(super) unsafe fn discard(start: *mut u8, len: usize) -> bool {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     // SAFETY: the caller vouches for them.
@@ -77,7 +77,7 @@ pub(super) unsafe fn populate(start: *mut u8, len: usize) {
     {
         // Since Linux 5.14; the number is the same everywhere.
         const POPULATE_WRITE: i32 = 23;
-        // SAFETY: the caller vouches for the range; contents stay as they are. An error: the kernel is older, or has not so much.
+        // SAFETY: the caller vouches for the range. Contents stay as they are. An error: the kernel is older, or has no memory.
         _ = unsafe { libc::madvise(start.cast::<c_void>(), len, POPULATE_WRITE) };
     }
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -122,6 +122,6 @@ pub(super) unsafe fn resident(start: *mut u8, len: usize, page: usize) -> Option
 pub(super) fn page_size() -> usize {
     // SAFETY: it only returns a number.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    // It is never an error; a power of two all the same, whatever happens.
+    // It is never an error. The result is a power of two in any case.
     usize::try_from(size).ok().filter(|size| size.is_power_of_two()).unwrap_or(4096)
 }

@@ -1,5 +1,5 @@
-//! WebAssembly has one memory, which grows at its end, by pages of 64 KiB, and never gives anything back: what is reserved
-//! there is had from the beginning on, and for ever.
+//! WebAssembly has one memory. It grows at its end, by pages of 64 KiB, and gives nothing back. So a reservation has its memory
+//! from the beginning, and keeps it.
 
 use core::ptr::{self, NonNull};
 
@@ -12,8 +12,7 @@ use super::Pages;
 
 const PAGE: usize = 64 << 10;
 
-/// The bytes that allocators that grow divide. The first one has half of them at once, since it can't have more later, nor
-/// give them back.
+/// The bytes that growing allocators divide. The first one gets half of them at once: it can't grow later, nor give any back.
 pub(super) const ROOM: Option<usize> = Some(256 << 20);
 
 pub(super) fn reserve(len: usize) -> Option<NonNull<u8>> {
@@ -25,7 +24,7 @@ pub(super) fn reserve(len: usize) -> Option<NonNull<u8>> {
 
 /// # Safety
 ///
-/// Nobody uses them any more.
+/// No thread uses them any more.
 pub(super) unsafe fn release(_base: NonNull<u8>, _len: usize) {}
 
 /// # Safety
@@ -37,7 +36,7 @@ pub(super) unsafe fn commit(_start: *mut u8, _len: usize) -> bool {
 
 /// # Safety
 ///
-/// Whole pages, of which nobody uses the contents.
+/// Whole pages. No thread uses their contents.
 pub(super) unsafe fn discard(_start: *mut u8, _len: usize) -> bool {
     false
 }

@@ -14,18 +14,18 @@ use windows_sys::Win32::System::Threading::Sleep;
 
 use super::Pages;
 
-/// It is not known how many addresses there are: whoever wants to know tries.
+/// The system does not say how many addresses there are. A caller has to try.
 pub(super) const ROOM: Option<usize> = None;
 
 pub(super) fn reserve(len: usize) -> Option<NonNull<u8>> {
-    // SAFETY: at addresses that nobody has. They begin at a multiple of 64 KiB.
+    // SAFETY: at addresses that are free. They begin at a multiple of 64 KiB.
     let base = unsafe { VirtualAlloc(ptr::null(), len, MEM_RESERVE, PAGE_NOACCESS) };
     NonNull::new(base.cast())
 }
 
 /// # Safety
 ///
-/// `reserve` returned them, and nobody uses them any more.
+/// `reserve` returned them, and no thread uses them any more.
 pub(super) unsafe fn release(base: NonNull<u8>, _len: usize) {
     // SAFETY: the caller vouches for them; a reservation goes as a whole. An error leaves it: nothing is to be done
     // about that.
@@ -40,12 +40,12 @@ pub(super) unsafe fn commit(start: *mut u8, len: usize) -> bool {
     !unsafe { VirtualAlloc(start.cast::<c_void>(), len, MEM_COMMIT, PAGE_READWRITE) }.is_null()
 }
 
-/// Pages are zero only after their memory went and came. Other programs may have taken it meanwhile: then this thread
-/// waits until there is some. The pages are in its hand, and others go on.
+/// Pages are zero only after their memory went and came. Other programs may take it in between. Then this thread waits until
+/// there is some. It withholds the pages; other threads go on.
 ///
 /// # Safety
 ///
-/// Whole pages, of which nobody uses the contents.
+/// Whole pages. No thread uses their contents.
 pub(super) unsafe fn discard(start: *mut u8, len: usize) -> bool {
     // SAFETY: the caller vouches for them.
     if unsafe { VirtualFree(start.cast(), len, MEM_DECOMMIT) } == 0 {
