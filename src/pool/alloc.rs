@@ -56,12 +56,15 @@ impl MemoryPool {
     #[inline]
     #[must_use = "a block that nobody releases stays live"]
     pub fn hl_alloc(&self, size: usize) -> *mut u8 {
+        self.begin();
         let order = self.config.order_for(size);
-        match order.and_then(|order| self.pop(order)) {
+        let block = match order.and_then(|order| self.pop(order)) {
             Some(block) => block,
             None if size == 0 => ptr::null_mut(),
             None => self.take_slow(order).map_or(ptr::null_mut(), NonNull::as_ptr),
-        }
+        };
+        self.acquired(block);
+        block
     }
 
     /// Allocates a block of at least `layout.size()` bytes, aligned to `layout.align()` and to its own size.
@@ -94,12 +97,17 @@ impl MemoryPool {
     /// ```
     #[inline]
     pub fn alloc(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
+        self.begin();
         let requested = bytes_of(layout)?;
         let order = self.config.order_for(requested);
         if let Some(block) = order.and_then(|order| self.pop(order)).and_then(NonNull::new) {
+            self.acquired(block.as_ptr());
             return Ok(block);
         }
-        self.take_slow(order).map_err(|refused| self.explain(&Scope::All(self.heaps.pin().view()), requested, refused))
+        let taken = self.take_slow(order);
+        taken
+            .inspect(|block| self.acquired(block.as_ptr()))
+            .map_err(|refused| self.explain(&Scope::All(self.heaps.pin().view()), requested, refused))
     }
 
     /// Allocates as [`alloc`](Self::alloc), from one heap: a NUMA node, a DMA region.
@@ -131,6 +139,7 @@ impl MemoryPool {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn alloc_in(&self, heap: HeapId, layout: Layout) -> Result<NonNull<u8>, AllocError> {
+        self.begin();
         let requested = bytes_of(layout)?;
         let pinned = self.heaps.pin();
         let found = pinned.view().get(heap).ok_or(AllocError::UnknownHeap { requested, heap })?;
@@ -138,11 +147,12 @@ impl MemoryPool {
         let order = self.config.order_for(requested);
         let cached = order.and_then(|order| current(&self.caches)?.pop_from(heap, order, self.config.min_shift));
         if let Some(block) = cached.and_then(NonNull::new) {
+            self.acquired(block.as_ptr());
             return Ok(block);
         }
         let taken = self.take_from_heaps(&scope, order);
         self.count_past_cache(usize::from(taken.is_ok()), 0);
-        taken.map_err(|refused| self.explain(&scope, requested, refused))
+        taken.inspect(|block| self.acquired(block.as_ptr())).map_err(|refused| self.explain(&scope, requested, refused))
     }
 
     /// Allocates up to `blocks.len()` blocks of one layout, for few atomic operations, and returns how many there were;
@@ -175,6 +185,7 @@ impl MemoryPool {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn alloc_batch(&self, layout: Layout, blocks: &mut [*mut u8]) -> Result<usize, AllocError> {
+        self.begin();
         let requested = bytes_of(layout)?;
         let order = self.config.order_for(requested);
         let pinned = self.heaps.pin();
@@ -197,6 +208,7 @@ impl MemoryPool {
             filled += 1;
         }
         self.count_past_cache(filled, 0);
+        blocks[..filled].iter().for_each(|block| self.acquired(*block));
         Ok(filled)
     }
 

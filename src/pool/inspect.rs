@@ -37,6 +37,7 @@ impl MemoryPool {
     /// # Ok::<(), mempool::AddHeapError>(())
     /// ```
     pub fn sweep(&self) -> SweepReport {
+        self.begin();
         self.collect();
         let pinned = self.pin();
         let (own, reach) = (self.cache(), self.reach(&pinned));
@@ -87,6 +88,7 @@ impl MemoryPool {
     /// # Ok::<(), mempool::AddHeapError>(())
     /// ```
     pub fn stats(&self) -> PoolStats {
+        self.begin();
         let mut stats = PoolStats::new(|order| self.config.bytes(order));
         let pinned = self.heaps.pin();
         for heap in pinned.view().by_age() {
@@ -120,6 +122,7 @@ impl MemoryPool {
     /// # Ok::<(), mempool::AddHeapError>(())
     /// ```
     pub fn stats_of(&self, heap: HeapId) -> Option<HeapStats> {
+        self.begin();
         self.heaps.pin().view().get(heap).map(|heap| HeapStats::of(heap, |order| self.config.bytes(order)))
     }
 
@@ -146,6 +149,7 @@ impl MemoryPool {
     /// # Ok::<(), mempool::AddHeapError>(())
     /// ```
     pub fn heap_stats(&self) -> impl Iterator<Item = HeapStats> + '_ {
+        self.begin();
         let mut last = None;
         iter::from_fn(move || {
             let pinned = self.heaps.pin();
@@ -177,6 +181,7 @@ impl MemoryPool {
     /// # Ok::<(), mempool::AddHeapError>(())
     /// ```
     pub fn largest_free_block(&self) -> usize {
+        self.begin();
         let pinned = self.pin();
         self.reach(&pinned).reclaim(self.cache());
         self.stats().largest_free
@@ -204,6 +209,7 @@ impl MemoryPool {
     /// # Ok::<(), mempool::AddHeapError>(())
     /// ```
     pub fn heap_map(&self) -> HeapMap<'_> {
+        self.begin();
         HeapMap::new(&self.heaps, self.config.min_shift)
     }
 }

@@ -13,6 +13,7 @@ mod parallel;
 mod release;
 mod remove;
 mod resize;
+mod turns;
 
 use core::fmt;
 use core::ptr::NonNull;
@@ -150,6 +151,7 @@ impl MemoryPool {
     ///
     /// O(heaps).
     pub fn add_heap(&self, base: *mut u8, size: usize) -> Result<HeapId, AddHeapError> {
+        self.begin();
         let region = Region::new(base, size, self.config.min_shift)?;
         self.collect();
         self.heaps.add(region, self.config.max_order)
@@ -182,6 +184,7 @@ impl MemoryPool {
     /// # Ok::<(), mempool::AddHeapError>(())
     /// ```
     pub fn flush_thread_cache(&self) {
+        self.begin();
         let pinned = self.pin();
         if let Some(cache) = self.cache() {
             cache.flush(&self.reach(&pinned));
@@ -294,6 +297,7 @@ impl MemoryPool {
     /// # Ok::<(), mempool::AddHeapError>(())
     /// ```
     pub fn heap_of(&self, address: NonNull<u8>) -> Option<HeapId> {
+        self.begin();
         self.heaps.pin().view().find(address.addr().get()).map(|heap| heap.id)
     }
 }

@@ -51,6 +51,7 @@ impl MemoryPool {
         if panic::catch_unwind(rayon::current_num_threads).is_err() {
             return self.sweep();
         }
+        self.begin();
         self.collect();
         let pinned = self.pin();
         let (own, reach) = (self.cache(), self.reach(&pinned));

@@ -44,6 +44,7 @@ impl MemoryPool {
     /// ```
     #[inline]
     pub fn hl_release(&self, block: *mut u8) -> Result<(), ReleaseError> {
+        self.begin_release(block, 0);
         // Null is in no window, so that the fast path need not ask for it.
         match self.push(block.addr()) {
             Some(()) => Ok(()),
@@ -81,6 +82,7 @@ impl MemoryPool {
     /// ```
     #[inline]
     pub fn release(&self, block: NonNull<u8>) -> Result<(), ReleaseError> {
+        self.begin_release(block.as_ptr(), 0);
         let address = block.addr().get();
         match self.push(address) {
             Some(()) => Ok(()),
@@ -143,6 +145,7 @@ impl MemoryPool {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn release_batch(&self, blocks: &[*mut u8]) -> Result<(), ReleaseBatchError> {
+        blocks.iter().for_each(|block| self.begin_release(*block, 0));
         let (mut result, mut released) = (Ok(()), 0);
         let pinned = self.heaps.pin();
         let mut batch: Option<(&Heap, Batch<'_>)> = None;
@@ -188,8 +191,14 @@ impl MemoryPool {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn block_size(&self, block: NonNull<u8>) -> Result<usize, ReleaseError> {
+        self.begin();
+        self.size_at(block.addr().get())
+    }
+
+    /// The size of the live block at an address.
+    pub(super) fn size_at(&self, address: usize) -> Result<usize, ReleaseError> {
         let pinned = self.heaps.pin();
-        let (heap, block) = pinned.view().locate(block.addr().get())?;
+        let (heap, block) = pinned.view().locate(address)?;
         Ok(self.config.bytes(heap.buddy().live_order(block)?))
     }
 }

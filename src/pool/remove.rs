@@ -56,6 +56,7 @@ impl MemoryPool {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn remove_heap(&self, heap: HeapId) -> Result<(), RemoveHeapError> {
+        self.begin();
         let removed = self.remove(heap);
         self.collect();
         removed

@@ -38,15 +38,19 @@ impl MemoryPool {
         if size == 0 {
             return Err(ResizeError::ZeroSize);
         }
+        self.begin_release(block.as_ptr(), size);
         let pinned = self.heaps.pin();
         let (heap, index) = pinned.view().locate(block.addr().get())?;
-        let no_room = || match self.block_size(block) {
+        let no_room = || match self.size_at(block.addr().get()) {
             Ok(has) => ResizeError::NoRoom { requested: size, size: has },
             Err(gone) => gone.into(),
         };
         let order = self.config.order_for(size).ok_or_else(no_room)?;
         match heap.buddy().resize(index, order, heap.shard(index)) {
-            Ok(_) => Ok(self.config.bytes(order)),
+            Ok(_) => {
+                self.acquired(block.as_ptr());
+                Ok(self.config.bytes(order))
+            }
             Err(CantResize::NoRoom) => Err(no_room()),
             Err(CantResize::NotLive(reason)) => Err(ReleaseError::from(reason).into()),
         }
