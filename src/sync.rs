@@ -1,7 +1,7 @@
 //! The one file that names the concurrency of the standard library or of loom.
 //!
 //! Everything else has its atomics from here; clippy's `disallowed-types` sees to it. A build with `--cfg loom` *and*
-//! the feature `loom` gets loom's; a user's own loom build, which only sets the former, keeps the real ones.
+//! the feature `loom-models` gets loom's. A user's own loom build keeps the real ones; with the feature `loom`, `pool/turns` tells loom of the pool.
 //!
 //! Under loom each atomic has a companion. loom 0.7 remembers only one last access for each atomic, so that a thread's
 //! own load before its compare-exchange can hide another thread's earlier load, and schedules are missed. So each

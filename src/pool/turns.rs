@@ -12,7 +12,7 @@
 
 use super::MemoryPool;
 
-#[cfg(all(loom, feature = "loom", not(feature = "loom-models")))]
+#[cfg(in_turns)]
 mod told {
     extern crate std;
 
@@ -87,14 +87,14 @@ impl MemoryPool {
     /// An operation begins.
     #[inline(always)]
     pub(super) fn begin(&self) {
-        #[cfg(all(loom, feature = "loom", not(feature = "loom-models")))]
+        #[cfg(in_turns)]
         told::begin();
     }
 
     /// An operation begins that gives this block back, if it is one, but for so many bytes.
     #[inline(always)]
     pub(super) fn begin_release(&self, block: *mut u8, kept: usize) {
-        #[cfg(all(loom, feature = "loom", not(feature = "loom-models")))]
+        #[cfg(in_turns)]
         {
             if let Ok(size) = self.size_at(block.addr())
                 && kept < size
@@ -109,7 +109,7 @@ impl MemoryPool {
     /// The caller has this block from now on, if it is one.
     #[inline(always)]
     pub(super) fn acquired(&self, block: *mut u8) {
-        #[cfg(all(loom, feature = "loom", not(feature = "loom-models")))]
+        #[cfg(in_turns)]
         if let Ok(size) = self.size_at(block.addr()) {
             told::acquired(block.addr()..block.addr() + size);
         }

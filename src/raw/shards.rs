@@ -13,8 +13,8 @@ use super::state::Owner;
 use crate::thread;
 
 /// Most shards of a heap, a power of two.
-/// Under loom as many as threads may meet in.
-const MOST: usize = model_or(2, 8);
+/// Under loom as many as threads may meet in; in turns none meet, and the stacks of loom's threads are small.
+const MOST: usize = if cfg!(in_turns) { 2 } else { model_or(2, 8) };
 
 /// Units of a heap for each shard, at least: in a small heap there is little to be had of one's own.
 const LEAST_UNITS: u32 = 2048;
