@@ -174,7 +174,7 @@ fn shrink_pop_stale() {
 
 /// A span grows in place, against an allocation of what lies behind it.
 ///
-/// Seeded bugs: what lies there is absorbed by a store; it is kept when there is not enough; the rest of it is kept.
+/// Seeded bugs: what lies there is absorbed by a store; it is kept when there is not enough.
 #[test]
 fn grow_alloc() {
     model("grow_alloc", Some(3), || {
@@ -184,6 +184,22 @@ fn grow_alloc() {
         let span = pages.alloc(1).expect("free");
         let other = start(&pages, |pages| pages.alloc(1));
         let span = pages.resize(span, 3);
+        pages.end(&[], &Vec::from_iter(join(other).into_iter().chain([span])));
+    });
+}
+
+/// A span grows in place by the most of a block, which it takes as a whole, against an allocation of the rest of that.
+///
+/// Seeded bug: the rest is kept.
+#[test]
+fn grow_by_a_part() {
+    model("grow_by_a_part", Some(2), || {
+        let pages = Pages::new(8);
+        let all = pages.alloc(8).expect("the heap may grow");
+        pages.release(all);
+        let span = pages.alloc(4).expect("free");
+        let other = start(&pages, |pages| pages.alloc(1));
+        let span = pages.resize(span, 7);
         pages.end(&[], &Vec::from_iter(join(other).into_iter().chain([span])));
     });
 }

@@ -154,7 +154,7 @@ impl MemoryPool {
         self.begin();
         let region = Region::new(base, size, self.config.min_shift)?;
         self.collect();
-        self.heaps.add(region, self.config.max_order)
+        Self::with_stack(|| self.heaps.add(region, self.config.max_order))
     }
 
     /// Gives back to the heaps everything that the calling thread has cached, and everything that other threads left

@@ -53,6 +53,21 @@ mod told {
         }
     }
 
+    /// In a thread of its own: loom's threads have stacks of 32 KiB, which is too little for this in a build without optimisation.
+    pub(super) fn with_stack<R: Send>(act: impl FnOnce() -> R) -> R {
+        struct Act<F>(F);
+        // SAFETY: the caller does nothing until it is done.
+        unsafe impl<F> Send for Act<F> {}
+        impl<F: FnOnce() -> R, R> Act<F> {
+            fn run(self) -> R {
+                self.0()
+            }
+        }
+
+        let act = Act(act);
+        std::thread::scope(|scope| scope.spawn(move || act.run()).join().expect("it does not panic"))
+    }
+
     pub(super) fn begin() {
         // Relaxed: nothing is to be visible by it.
         with(|told| _ = told.turn.swap(true, Ordering::Relaxed));
@@ -89,6 +104,15 @@ impl MemoryPool {
     pub(super) fn begin(&self) {
         #[cfg(in_turns)]
         told::begin();
+    }
+
+    /// Does the part of an operation that needs much stack.
+    #[inline(always)]
+    pub(super) fn with_stack<R: Send>(act: impl FnOnce() -> R) -> R {
+        #[cfg(in_turns)]
+        return told::with_stack(act);
+        #[cfg(not(in_turns))]
+        act()
     }
 
     /// An operation begins that gives this block back, if it is one, but for so many bytes.

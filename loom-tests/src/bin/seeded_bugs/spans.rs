@@ -90,7 +90,7 @@ pub(crate) const BUGS: &[Bug] = &[
         source: SPANS,
         find: "        self.publish_range(end..taken, Shard::here());\n        for (part, _)",
         replace: "        for (part, _)",
-        models: &["spans::grow_alloc"],
+        models: &["spans::grow_by_a_part"],
     },
     Bug {
         name: "who visits a free block does not take it",
