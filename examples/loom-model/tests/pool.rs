@@ -6,6 +6,7 @@ use std::ptr;
 use std::sync::{Arc, Mutex};
 
 use loom::cell::UnsafeCell;
+use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread::{self, JoinHandle};
 use mempool::MemoryPool;
 
@@ -104,12 +105,19 @@ fn the_next_owner_sees_what_the_last_one_wrote() {
 fn blocks_of_two_threads_order_nothing() {
     loom::model(|| {
         let shared = Shared::new(128);
-        let other = start(&shared, |shared| {
+        let has_written = Arc::new(AtomicBool::new(false));
+        let tell = Arc::clone(&has_written);
+        let other = start(&shared, move |shared| {
             shared.write();
             assert!(!shared.pool.hl_alloc(64).is_null());
+            // Relaxed: that nothing is visible by it is what this is about.
+            tell.store(true, Ordering::Relaxed);
         });
-        assert!(!shared.pool.hl_alloc(64).is_null());
-        shared.write();
+        // Relaxed: as above.
+        if has_written.load(Ordering::Relaxed) {
+            assert!(!shared.pool.hl_alloc(64).is_null());
+            shared.write();
+        }
         join(other);
     });
 }
