@@ -1,4 +1,4 @@
-//! `Allocator`: the trait of collections that have an allocator of their own, of each version of `allocator-api2` for which a
+//! `Allocator`, the trait of collections that have an allocator of their own: of each version of `allocator-api2` whose
 //! feature is on.
 
 use core::alloc::{GlobalAlloc, Layout};
@@ -7,22 +7,22 @@ use core::ptr::NonNull;
 use super::PoolAllocator;
 use super::global::capacity;
 
-/// The alignment of a layout, as an address of nothing.
+/// An aligned address for a layout of size 0.
 fn dangling(layout: Layout) -> NonNull<u8> {
     NonNull::new(core::ptr::without_provenance_mut(layout.align())).unwrap_or(NonNull::dangling())
 }
 
 impl PoolAllocator {
-    /// A block with all the bytes that it really has; `zeroed`: all of these are zero. Inlined, so that the class of a type's layout is
-    /// a constant.
+    /// A block as a slice of all its bytes; `zeroed`: all of them are zero. Inlined, so that the class of a type's
+    /// layout is a constant.
     #[inline]
     fn alloc_slice(&self, layout: Layout, zeroed: bool) -> Option<NonNull<[u8]>> {
         let len = capacity(layout);
         if layout.size() == 0 {
-            // Nothing is behind it, and nothing is to be released.
+            // There is no block.
             return Some(NonNull::slice_from_raw_parts(dangling(layout), 0));
         }
-        // All of the block is zeroed, and not just what was asked for.
+        // All of the block is zeroed, not only the bytes of the layout.
         let whole = Layout::from_size_align(len, layout.align()).ok()?;
         // SAFETY: both: the size is not 0.
         let block = unsafe { if zeroed { self.alloc_zeroed(whole) } else { self.alloc(layout) } };
@@ -30,15 +30,15 @@ impl PoolAllocator {
         Some(NonNull::slice_from_raw_parts(block, len))
     }
 
-    /// Moves a block to one of another layout, with as many bytes as fit.
+    /// Resizes a block, in place or by moving its contents to another one.
     ///
     /// # Safety
     ///
-    /// It is a live block of this allocator, asked for with a layout that it fits.
+    /// It is a live block of this allocator, and fits `from`.
     unsafe fn move_slice(&self, block: NonNull<u8>, from: Layout, to: Layout, zeroed: bool) -> Option<NonNull<[u8]>> {
         let len = capacity(to);
         if from.size() == 0 {
-            // Nothing is there.
+            // There is no block.
             return self.alloc_slice(to, zeroed);
         }
         let resizing = self.begin_resize(block.as_ptr(), from)?;
@@ -48,12 +48,12 @@ impl PoolAllocator {
             let stays = stays || self.stay(block.as_ptr(), from, to);
             Self::end_resize(resizing, block.as_ptr(), if stays { to } else { from });
             if stays && zeroed {
-                // SAFETY: the block has `len` bytes now, of which the first were the caller's before.
+                // SAFETY: the block has `len` bytes now, and had fewer before.
                 unsafe { block.add(from.size()).write_bytes(0, len - from.size()) };
             }
             return stays.then_some(NonNull::slice_from_raw_parts(block, len));
         };
-        // SAFETY: both have so many bytes, and no two blocks overlap.
+        // SAFETY: both blocks have so many bytes, and no two blocks overlap.
         unsafe { new.cast::<u8>().copy_from_nonoverlapping(block, from.size().min(to.size())) };
         // SAFETY: the caller vouches for the block.
         unsafe { self.end_resize_elsewhere(resizing, block.as_ptr(), from) };
@@ -62,7 +62,7 @@ impl PoolAllocator {
 
     /// # Safety
     ///
-    /// As `move_slice`, and nobody uses it any more.
+    /// As `move_slice`, and nobody uses the block any more.
     #[inline]
     unsafe fn release_slice(&self, block: NonNull<u8>, layout: Layout) {
         if layout.size() != 0 {
@@ -78,8 +78,9 @@ macro_rules! allocator {
         allocator!($version: grow false, grow_zeroed true, shrink false);
     };
     ($version:ident: $($resize:ident $zeroed:literal),*) => {
-        // SAFETY: blocks have the size and the alignment of the layout, are no one else's until they are released, and stay valid where
-        // the reference is moved or copied; the allocator outlives them, because they borrow it.
+        // SAFETY: blocks have the size and the alignment of the layout, and nobody else has them until they are
+        // released. They stay valid where the reference is moved or copied; the allocator outlives them, since they
+        // borrow it.
         unsafe impl $version::alloc::Allocator for &PoolAllocator {
             #[inline]
             fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, $version::alloc::AllocError> {

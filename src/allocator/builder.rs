@@ -1,20 +1,10 @@
-//! The options of an allocator.
+//! The options that users set.
 
 use crate::error::AllocatorBuildError;
 
 use super::PoolAllocator;
-use super::backend::{Backend, Memory};
-
-/// Options of an allocator.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Options {
-    /// Bytes of heap.
-    pub(super) limit: usize,
-    pub(super) huge_pages: bool,
-    pub(super) prefault: bool,
-    pub(super) lock: bool,
-    pub(super) checked: bool,
-}
+use super::instance::{Instance, Memory};
+use super::options::Options;
 
 /// Builds a [`PoolAllocator`] that is not the default one.
 ///
@@ -113,7 +103,7 @@ impl AllocatorBuilder {
     /// As the operating system's calls.
     pub fn build(mut self, bytes: usize) -> Result<PoolAllocator, AllocatorBuildError> {
         self.options.limit = bytes;
-        Ok(PoolAllocator::started(Backend::map(Memory::Reserved(bytes), &self.options)?, self.options))
+        Ok(PoolAllocator::of_instance(Instance::map(Memory::Reserved(bytes), &self.options)?, self.options))
     }
 
     /// An allocator of memory that the caller has, as [`PoolAllocator::from_region`], with these options.
@@ -128,7 +118,7 @@ impl AllocatorBuilder {
     /// As [`PoolAllocator::from_region`].
     pub unsafe fn build_in(mut self, base: *mut u8, len: usize) -> Result<PoolAllocator, AllocatorBuildError> {
         self.options.limit = usize::MAX;
-        Ok(PoolAllocator::started(Backend::map(Memory::Given(base, len), &self.options)?, self.options))
+        Ok(PoolAllocator::of_instance(Instance::map(Memory::Given(base, len), &self.options)?, self.options))
     }
 
     /// An allocator that grows on demand, up to `limit` bytes of heap. Fit for a `static`. It reserves its addresses

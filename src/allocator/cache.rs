@@ -1,13 +1,13 @@
 //! The cache of a thread: a bin for each class, which is an array of blocks, the youngest on top.
 //!
-//! A bin is three places in its array: one pointer, and of the two others the lowest bits of the address, which say all, as the array is not
-//! longer than that. To allocate is to compare two of them, to read what the top is, and to move it; to release is the same the
-//! other way round.
+//! A bin is a pointer to its top, and the lowest 16 bits of where its array begins and of where it may be filled to.
+//! These are enough, since no array is longer. An allocation compares the top with the bottom, reads the block below
+//! the top, and moves the top. A release compares the top with the limit, writes the block, and moves the top.
 
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
-use crate::cache::{Lease, thread_registry};
+use crate::cache::Lease;
 use crate::raw::Shard;
 
 use super::backend::Backend;
@@ -15,44 +15,44 @@ use super::class::{COUNT, size_of_class};
 use super::depot::MAGAZINE;
 use super::meta::MetaSize;
 
-/// Blocks that a bin may hold when it comes into use, but for large ones.
+/// Most blocks that a bin may hold when it comes into use.
 const FIRST: usize = 8;
-/// Most blocks of a bin. With 1 024, bursts of 1 000 fell together with it: what a refill had too much filled the bin each time, and half
-/// of it went to the slabs and came back for ever.
+/// Most blocks of a bin.
 const MOST: usize = 2048;
 const _: () = assert!(MOST * size_of::<*mut u8>() <= MetaSize::LARGEST && MetaSize::LARGEST < 1 << u16::BITS);
-/// A bin is not filled with more than so many blocks, or bytes, at once, but for a magazine.
+/// Most blocks of a refill from slabs.
 const BATCH: usize = 64;
+/// Most bytes of a refill from slabs, unless the bin is large.
 const BATCH_BYTES: usize = 4096;
-/// After so many misses one bin is looked at, whether it is used.
-const LOOKS: usize = 4;
-/// After so many misses without a rise of the heap a cache may hold more.
+/// One bin is inspected after this many misses.
+const INSPECTION: usize = 4;
+/// The heap is calm after this many misses without a rise.
 const CALM: u32 = 64;
-/// A bin had no block.
+/// Flag of [`Bounds::missed`]: the bin had no block.
 const EMPTY: u8 = 1;
-/// A bin had no room.
+/// Flag of [`Bounds::missed`]: the bin had no room.
 const FULL: u8 = 2;
-/// A bin had no block since the heap rose.
+/// Flag of [`Bounds::missed`]: the bin had no block since the heap rose.
 const NEEDED: u8 = 4;
-/// A bin gave its older half away since it grew.
+/// Flag of [`Bounds::missed`]: the bin gave its older half away since it grew.
 const SHED: u8 = 8;
-/// A bin missed since it was looked at.
+/// Value of [`Bounds::seen`]: the bin missed since it was inspected.
 const IN_USE: u16 = u16::MAX;
 const _: () = assert!(MOST < IN_USE as usize);
 
-/// Behind the youngest block of a bin. Null for one that was never used.
+/// The place behind the youngest block of a bin. Null for a bin that was never used.
 type Top = Cell<*mut *mut u8>;
 
-/// What else there is to know of a bin. Zeroes for one that was never used: empty, and without room.
+/// The rest of a bin. Zeroes for a bin that was never used: it is empty, and has no room.
 #[derive(Debug)]
 struct Bounds {
-    /// The lowest bits of where the array begins,
+    /// The lowest bits of where the array begins.
     bottom: Cell<u16>,
-    /// and of where it may be filled to.
+    /// The lowest bits of where the array may be filled to.
     limit: Cell<u16>,
-    /// How many blocks it had when it was looked at, or [`IN_USE`].
+    /// The number of blocks at the last inspection, or [`IN_USE`].
     seen: Cell<u16>,
-    /// How it missed since it grew.
+    /// Flags: how the bin missed since it grew.
     missed: Cell<u8>,
 }
 const _: () = assert!(size_of::<Bounds>() <= size_of::<u64>());
@@ -67,22 +67,22 @@ struct Bin<'a> {
 /// A cache, for one thread at a time.
 #[derive(Debug)]
 pub(super) struct Cache {
-    /// Of the bins, apart from the rest, so that both are found by their class without arithmetic.
+    /// The tops of all bins. They are apart from the bounds: so each is found by the class alone, without arithmetic.
     tops: [Top; COUNT],
     bounds: [Bounds; COUNT],
     pub(super) lease: Lease,
     /// Bytes of blocks that all bins together may hold.
     capacity: Cell<usize>,
-    /// How often a bin missed.
-    turn: Cell<usize>,
-    /// In which period that was last; see [`Crowd`](super::crowd::Crowd).
+    /// Number of misses.
+    misses: Cell<usize>,
+    /// The period of the last miss; see [`Crowd`](super::crowd::Crowd).
     period: Cell<u32>,
-    /// How often the heap had risen when a bin missed last.
+    /// Rises of the heap at the last miss.
     rises: Cell<u32>,
-    /// How often a bin missed since.
+    /// Misses since the last rise, up to [`CALM`].
     calm: Cell<u32>,
-    /// The bin that was looked at last.
-    hand: Cell<usize>,
+    /// The class of the bin that was inspected last.
+    inspected: Cell<usize>,
 }
 
 /// The lowest bits of an address.
@@ -97,7 +97,7 @@ impl Bin<'_> {
         low.wrapping_sub(self.bounds.bottom.get()).into()
     }
 
-    /// Where the array begins; null, if there is none.
+    /// The beginning of the array; null, if there is none.
     fn array(&self) -> *mut *mut u8 {
         let top = self.top.get();
         top.wrapping_byte_sub(self.bytes_to(low(top)))
@@ -115,7 +115,7 @@ impl Bin<'_> {
         self.top.set(self.array().wrapping_add(len));
     }
 
-    /// Gives it an array, in which it has `len` blocks, and may have `capacity`.
+    /// Sets an array with `len` blocks and room for `capacity`.
     fn set_array(&self, array: *mut *mut u8, len: usize, capacity: usize) {
         self.top.set(array.wrapping_add(len));
         self.bounds.bottom.set(low(array));
@@ -137,7 +137,7 @@ impl Cache {
         }
         let top = top.wrapping_sub(1);
         self.tops[class].set(top);
-        // SAFETY: between the bottom and the top, where only this thread writes, and wrote a block, which is not null.
+        // SAFETY: a place between bottom and top; only this thread writes there, and wrote a block, which is not null.
         Some(unsafe { NonNull::new_unchecked(top.read()) })
     }
 
@@ -148,7 +148,7 @@ impl Cache {
         if low(top) == self.bounds[class].limit.get() {
             return false;
         }
-        // SAFETY: between the top and the limit, where only this thread writes.
+        // SAFETY: a place between top and limit; only this thread writes there.
         unsafe { top.write(block) };
         self.tops[class].set(top.wrapping_add(1));
         true
@@ -158,20 +158,21 @@ impl Cache {
         Bin { top: &self.tops[class], bounds: &self.bounds[class] }
     }
 
-    /// Fills an empty bin, and takes a block of it. `None`: there is no memory within the limit.
+    /// Refills an empty bin, and takes a block of it. `None`: there is no memory within the limit. `collect_gone` gives
+    /// back the blocks of threads that are gone.
     #[cold]
-    pub(super) fn pop_slow(&self, class: usize, backend: &Backend) -> Option<NonNull<u8>> {
-        // Where others leave magazines for this shard, blocks go round: the bin is to hold more.
+    pub(super) fn pop_slow(&self, class: usize, backend: &Backend, collect_gone: impl FnOnce()) -> Option<NonNull<u8>> {
+        // Where other threads leave magazines for this shard, blocks go round: the bin has to hold more.
         let shard = Shard::here();
         let goes_round = !backend.depots.is_empty(class, shard, &backend.meta);
-        self.grow(class, if goes_round { EMPTY | FULL } else { EMPTY }, backend);
+        self.grow(class, if goes_round { EMPTY | FULL } else { EMPTY }, backend, collect_gone);
         let bin = self.bin(class);
         let capacity = bin.capacity();
         if capacity == 0 {
             return backend.take_one(class);
         }
         if goes_round && capacity >= MAGAZINE {
-            // SAFETY: places of the array, which is this thread's, and as a piece of the meta initialised.
+            // SAFETY: places of the array, which is this thread's, and initialised, as all of `Meta` is.
             let places = unsafe { &mut *bin.array().cast::<[*mut u8; MAGAZINE]>() };
             bin.set_len(backend.depots.take(class, shard, places, &backend.meta));
             if let Some(block) = self.pop(class) {
@@ -180,21 +181,22 @@ impl Cache {
         }
         let batch = (BATCH_BYTES / size_of_class(class)).clamp(1, BATCH);
         let wanted = capacity.div_ceil(2).max(capacity.min(batch)).min(BATCH);
-        // SAFETY: places of the array, which is this thread's, and as a piece of the meta initialised.
+        // SAFETY: as above.
         let places = unsafe { core::slice::from_raw_parts_mut(bin.array(), wanted) };
         bin.set_len(backend.take(class, places));
         self.pop(class)
     }
 
-    /// Keeps a block for which there was no room: in a bin that may hold more now, or without its older half.
+    /// Keeps a block for which the bin had no room: the bin grows, or gives its older half away. `collect_gone` is as
+    /// in `pop_slow`.
     #[cold]
-    pub(super) fn push_slow(&self, class: usize, block: *mut u8, backend: &Backend) {
-        // Where others took what this bin gave away, blocks go round: it is to hold more. So it is where all of that went to the slabs, as
-        // what is at home here does: the bin is full again before it was ever empty.
+    pub(super) fn push_slow(&self, class: usize, block: *mut u8, backend: &Backend, collect_gone: impl FnOnce()) {
+        // Blocks go round if others took the half that this bin gave away: the bin has to hold more. The same goes if
+        // that half went to its slabs, as blocks of the own shard do: the bin is full again before it was ever empty.
         let bin = self.bin(class);
         let is_gone = backend.depots.count(class) == 0 || backend.heap.shard_of(block) == Shard::here();
         let goes_round = bin.bounds.missed.get() & SHED != 0 && is_gone;
-        self.grow(class, if goes_round { EMPTY | FULL } else { FULL }, backend);
+        self.grow(class, if goes_round { EMPTY | FULL } else { FULL }, backend, collect_gone);
         if self.push(class, block) {
             return;
         }
@@ -206,7 +208,8 @@ impl Cache {
         }
     }
 
-    /// Takes the oldest blocks out of a bin: to the depots of others, while all depots have no more than `most` bytes, or else to their slabs.
+    /// Moves the oldest blocks of a bin to the depots of other shards, up to `most` bytes in all depots, else to their
+    /// slabs.
     fn shed(&self, class: usize, count: usize, most: usize, backend: &Backend) {
         let bin = self.bin(class);
         let (len, count) = (bin.len(), count.min(bin.len()));
@@ -214,26 +217,25 @@ impl Cache {
             return;
         }
         let bottom = bin.array();
-        // SAFETY: the first `len` places of the array, where this thread wrote blocks; nobody else uses them meanwhile.
+        // SAFETY: some of the first `len` places, where this thread wrote blocks; nobody else uses them meanwhile.
         let oldest = unsafe { core::slice::from_raw_parts(bottom, count) };
         for magazine in oldest.chunks(MAGAZINE) {
             if !backend.send_to_depot(class, magazine, most) {
                 backend.heap.give_slots(magazine);
             }
         }
-        // SAFETY: both are within the places that have blocks.
+        // SAFETY: both ranges are within the places that have blocks.
         unsafe { bottom.copy_from(bottom.add(count), len - count) };
         bin.set_len(len - count);
     }
 
-    /// A bin missed: lets it hold twice as much, if the thread may. A bin that only fills, or only empties, is not to hold more than
-    /// what is moved at once; but one that does both in turn is too small for what the program does.
-    fn grow(&self, class: usize, miss: u8, backend: &Backend) {
+    /// After a miss, doubles the capacity of a bin, if the thread may hold that much. A bin that only fills, or only
+    /// empties, needs room for no more than one batch. A bin that does both in turn is too small for the program.
+    fn grow(&self, class: usize, miss: u8, backend: &Backend, collect_gone: impl FnOnce()) {
         let (bin, size) = (self.bin(class), size_of_class(class));
-        // In use, wherever its top is when it is looked at.
         bin.bounds.seen.set(IN_USE);
-        self.look_at_next(backend);
-        backend.crowd.note_miss(self.turn.get(), &self.period);
+        self.inspect_next(backend);
+        backend.crowd.note_miss(self.misses.get(), &self.period);
         let limit = self.limit(backend);
         let misses = bin.bounds.missed.get() | miss | if miss & EMPTY != 0 { NEEDED } else { 0 };
         bin.bounds.missed.set(misses);
@@ -247,8 +249,8 @@ impl Cache {
         };
         let may = limit.saturating_sub(self.capacity.get()) / size;
         if wanted > has + may && backend.crowd.take_has_fallen() {
-            // For the next time: it has what those that are gone have left.
-            backend.collect_gone(thread_registry());
+            // For the next miss: then there is room for what the threads that are gone have held.
+            collect_gone();
         }
         let wanted = wanted.min(has + may);
         if wanted > has {
@@ -257,8 +259,8 @@ impl Cache {
         }
     }
 
-    /// Bytes that the bins together may hold: little while the heap rises, more where it has what it needs, since what is cached then
-    /// was needed before. When it rises again the bins shed what is too much.
+    /// Bytes that all bins together may hold. That is little while the heap rises, and more while it is calm: what is
+    /// cached then was needed before. When the heap rises again, the bins shed what is too much.
     fn limit(&self, backend: &Backend) -> usize {
         let rises = backend.heap.rises();
         if self.rises.replace(rises) == rises {
@@ -284,13 +286,13 @@ impl Cache {
         tight
     }
 
-    /// Lets a bin hold `capacity` blocks, which is fewer than it might.
+    /// Sets a smaller capacity of a bin.
     fn keep(&self, class: usize, capacity: usize, backend: &Backend) {
         self.shed(class, self.bin(class).len().saturating_sub(capacity), 0, backend);
         self.resize(class, capacity, backend);
     }
 
-    /// Lets a bin hold `capacity` blocks, which is not fewer than it has.
+    /// Sets a capacity of a bin that is not below the number of its blocks.
     fn resize(&self, class: usize, capacity: usize, backend: &Backend) {
         let (bin, size) = (self.bin(class), size_of_class(class));
         let (len, had) = (bin.len(), bin.capacity());
@@ -300,7 +302,7 @@ impl Cache {
             let Some(new) = backend.meta.alloc(to) else { return };
             let new = new.cast::<*mut u8>().as_ptr();
             if let Some(old) = NonNull::new(array) {
-                // SAFETY: the old array has `len` blocks, the new one has room for more than that, and is this thread's.
+                // SAFETY: the old array has `len` blocks; the new one is this thread's, and has room for them.
                 unsafe { new.copy_from_nonoverlapping(old.as_ptr(), len) };
                 backend.meta.free(old.cast(), from);
             }
@@ -314,18 +316,17 @@ impl Cache {
         backend.note_held(self.capacity.replace(bytes), bytes);
     }
 
-    /// Looks at one bin: if it was not used since the last time, it may hold half as much from now on.
-    fn look_at_next(&self, backend: &Backend) {
-        let turn = self.turn.get().wrapping_add(1);
-        self.turn.set(turn);
-        if !turn.is_multiple_of(LOOKS) {
+    /// Counts a miss, and after some of them inspects the next bin: halves its capacity, if it was not used since the
+    /// last time.
+    fn inspect_next(&self, backend: &Backend) {
+        let misses = self.misses.get().wrapping_add(1);
+        self.misses.set(misses);
+        if !misses.is_multiple_of(INSPECTION) {
             return;
         }
-        // The next one that may hold something.
-        let class =
-            (1..=COUNT).map(|step| (self.hand.get() + step) % COUNT).find(|class| self.bin(*class).capacity() > 0);
-        let Some(class) = class else { return };
-        self.hand.set(class);
+        let mut others = (1..=COUNT).map(|step| (self.inspected.get() + step) % COUNT);
+        let Some(class) = others.find(|class| self.bin(*class).capacity() > 0) else { return };
+        self.inspected.set(class);
         let bin = self.bin(class);
         let len = bin.len() as u16;
         if bin.bounds.seen.replace(len) != len {
@@ -338,7 +339,7 @@ impl Cache {
         }
     }
 
-    /// Gives all blocks back, for the user of the cache.
+    /// Gives all blocks back to their slabs.
     pub(super) fn flush(&self, backend: &Backend) {
         for class in 0..COUNT {
             let bin = self.bin(class);
@@ -351,7 +352,7 @@ impl Cache {
         }
     }
 
-    /// The same, and the bins' arrays, too: nobody uses the cache for now.
+    /// The same, and frees the arrays of the bins, for a cache that no thread uses.
     pub(super) fn empty(&self, backend: &Backend) {
         self.flush(backend);
         for bin in (0..COUNT).map(|class| self.bin(class)) {

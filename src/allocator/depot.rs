@@ -1,5 +1,6 @@
-//! Depots: for each class, magazines that go from cache to cache, each by one compare-exchange and without a visit to any
-//! of its blocks (Bonwick and Adams, Magazines and Vmem, 2001). A magazine goes to the shard that its first block is at home in.
+//! Depots: for each class, magazines that go from cache to cache, each by one compare-exchange and without a visit to
+//! any of its blocks (Bonwick and Adams, Magazines and Vmem, 2001). A magazine goes to the shard of its first block's
+//! slab.
 
 use core::ptr::{self, NonNull};
 
@@ -15,7 +16,7 @@ use super::meta::{Meta, MetaSize};
 
 /// Most blocks of a magazine.
 pub(super) const MAGAZINE: usize = 64;
-/// Where the first block of a magazine has the size of its piece, in the bits that are zero in the address of each block.
+/// The bits of a magazine's first block that have the magazine's own size. They are zero in each block's address.
 const SIZE: usize = size_of_class(0) - 1;
 const _: () = assert!(MetaSize::covering(MAGAZINE * size_of::<*mut u8>()).number() <= SIZE);
 
@@ -23,9 +24,10 @@ const _: () = assert!(MetaSize::covering(MAGAZINE * size_of::<*mut u8>()).number
 #[derive(Debug, Default)]
 #[repr(C)]
 struct Depot {
-    /// How many magazines there are, or are about to be. It comes first, to be in a line with most of the shards.
+    /// Number of magazines, with those that are about to be pushed. It comes first, to be in a line with most of the
+    /// shards.
     count: AtomicU32,
-    /// Those of each shard.
+    /// The magazines of each shard.
     full: [FreeStack; Shard::COUNT],
 }
 
@@ -35,9 +37,9 @@ unsafe impl Zeroed for CachePadded<Depot> {}
 /// The depots of all classes.
 #[derive(Debug)]
 pub(super) struct Depots {
-    /// In a table, so that what is never used takes no memory.
+    /// In a table, so that unused ones take no memory.
     depots: Table<CachePadded<Depot>>,
-    /// Bytes of all their blocks.
+    /// Bytes of all blocks in magazines.
     bytes: AtomicU64,
 }
 
@@ -47,18 +49,18 @@ impl Depots {
     /// Bytes that it takes in an area.
     pub(super) const ROOM: usize = room::<CachePadded<Depot>>(class::COUNT);
 
-    /// Without magazines.
+    /// Depots without magazines.
     pub(super) fn new(source: &mut Source) -> Result<Self, Unavailable> {
         Ok(Self { depots: source.table(class::COUNT)?, bytes: AtomicU64::new(0) })
     }
 
-    /// How many magazines of a class there are, as far as one can tell.
+    /// Number of magazines of a class. A hint.
     pub(super) fn count(&self, class: usize) -> u32 {
         // Relaxed: a hint.
         self.depots[class].count.load(Ordering::Relaxed)
     }
 
-    /// Has a shard none of a class, as far as one can tell?
+    /// Has a shard no magazine of a class? A hint.
     pub(super) fn is_empty(&self, class: usize, shard: Shard, meta: &Meta) -> bool {
         meta.is_empty(self.stack(class, shard))
     }
@@ -67,8 +69,8 @@ impl Depots {
         &self.depots[class].full[shard.number()]
     }
 
-    /// Leaves a magazine of a few blocks in a shard, unless all magazines together would have more than `most` bytes then, or those of
-    /// this class more than a quarter of that, or there is no memory for it.
+    /// Leaves a magazine of a few blocks in a shard. False: all magazines together would have more than `most` bytes,
+    /// or those of this class more than a quarter of that, or there is no memory for the magazine.
     pub(super) fn put(&self, class: usize, shard: Shard, blocks: &[*mut u8], most: usize, meta: &Meta) -> bool {
         let count = &self.depots[class].count;
         let bytes = blocks.len() * size_of_class(class);
@@ -83,7 +85,7 @@ impl Depots {
         let size = MetaSize::covering(size_of_val(blocks));
         let Some(magazine) = meta.alloc(size) else { return false };
         let places = magazine.cast::<*mut u8>();
-        // SAFETY: a piece of this size, which is this thread's alone; there are no more blocks than it has places.
+        // SAFETY: metadata of this size, which is this thread's alone; there are no more blocks than it has places.
         unsafe {
             places.write(first.map_addr(|address| address | size.number()));
             places.add(1).copy_from_nonoverlapping(NonNull::from(rest).cast(), rest.len());
@@ -93,12 +95,13 @@ impl Depots {
         }
         count.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        // The Release of the push pairs with the Acquire of the pop; makes the blocks visible to who takes the magazine.
+        // The Release of the push pairs with the Acquire of the pop; makes the blocks visible to the thread that takes
+        // the magazine.
         meta.push(self.stack(class, shard), magazine);
         true
     }
 
-    /// Takes a magazine of a shard to `out`; returns how many blocks it had, 0 if there is none.
+    /// Takes the blocks of one of a shard's magazines to `out`; returns how many, 0 if there is no magazine.
     pub(super) fn take(&self, class: usize, shard: Shard, out: &mut [*mut u8; MAGAZINE], meta: &Meta) -> usize {
         let Some(magazine) = meta.pop(self.stack(class, shard)) else { return 0 };
         // Relaxed: as in `put`.
@@ -107,7 +110,7 @@ impl Depots {
         // SAFETY: `put` wrote it, and it is this thread's now.
         let first = unsafe { places.read() };
         let size = MetaSize::of_number(first.addr() & SIZE);
-        // SAFETY: `put` wrote it up to a null, if that is not the whole length of the piece.
+        // SAFETY: `put` wrote all places, or those up to and with a null.
         let blocks = unsafe { core::slice::from_raw_parts(places.as_ptr(), size.bytes() / size_of::<*mut u8>()) };
         let length = blocks.iter().position(|block| block.is_null()).unwrap_or(blocks.len()).min(MAGAZINE);
         out[..length].copy_from_slice(&blocks[..length]);
@@ -131,7 +134,7 @@ mod tests {
     /// Room for two magazines of all lengths.
     const BYTES: usize = 1024;
 
-    /// What `f` returns for depots that are empty, and a meta for two magazines.
+    /// Calls `f` with empty depots, and a `Meta` for two magazines.
     fn with_depots<T>(f: impl FnOnce(&Depots, &Meta) -> T) -> T {
         #[repr(align(128))]
         struct Lines([u8; BYTES]);
@@ -142,7 +145,7 @@ mod tests {
         f(&depots, &meta.expect("there is memory for its links"))
     }
 
-    /// So many blocks, which nobody looks into.
+    /// `count` blocks, which nobody looks into.
     fn blocks(count: usize) -> Vec<*mut u8> {
         (1..=count).map(|block| ptr::without_provenance_mut(64 * block)).collect()
     }
@@ -193,7 +196,7 @@ mod tests {
             assert!(depots.put(CLASS, SHARD, &blocks(10), most, meta));
             assert!(!depots.put(CLASS, SHARD, &blocks(10), most, meta));
             assert!(depots.put(CLASS + 1, SHARD, &blocks(8), most, meta));
-            // 640 and 640 bytes by now.
+            // There are 640 and 640 bytes by now.
             assert!(!depots.put(CLASS + 2, SHARD, &blocks(1), 1280 + 95, meta));
             assert_eq!(take(depots, meta).len(), 10);
             assert!(depots.put(CLASS + 2, SHARD, &blocks(1), 640 + 4 * 96, meta));
@@ -204,7 +207,7 @@ mod tests {
     #[test]
     fn without_memory_for_it_there_is_no_magazine() {
         with_depots(|depots, meta| {
-            // These take all of it, each as much as it needs.
+            // These take all of the `Meta`, each as much as it needs.
             assert!(depots.put(CLASS, SHARD, &blocks(33), usize::MAX, meta));
             assert!(depots.put(CLASS, SHARD, &blocks(17), usize::MAX, meta));
             assert!(depots.put(CLASS, SHARD, &blocks(32), usize::MAX, meta));

@@ -1,5 +1,5 @@
-//! `GlobalAlloc`: the layout is known, most often when the program is compiled, so that the class is a constant and each call a
-//! few instructions in a row.
+//! `GlobalAlloc`. Most often the layout is known when the program is compiled; then the class is a constant, and each
+//! call a few instructions without a branch on the size.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};
@@ -12,13 +12,13 @@ fn pointer(block: Option<NonNull<u8>>) -> *mut u8 {
     block.map_or(ptr::null_mut(), NonNull::as_ptr)
 }
 
-/// Is an address, or null, aligned as the layout wants?
+/// Does an address, or null, have the layout's alignment?
 #[inline(always)]
 fn is_aligned(block: *mut u8, layout: Layout) -> bool {
     block.addr() & (layout.align() - 1) == 0
 }
 
-/// Bytes that a block of this layout has.
+/// Bytes of a block of this layout.
 #[inline]
 pub(super) const fn capacity(layout: Layout) -> usize {
     let class = class::of(layout);
@@ -31,7 +31,7 @@ pub(super) const fn capacity(layout: Layout) -> usize {
 }
 
 impl PoolAllocator {
-    /// Makes a block of the one layout one of the other where it is. A growth of a large block takes the free pages behind it.
+    /// Resizes a block in place, from one layout to the other. A large block grows into the free pages behind it.
     #[inline]
     pub(super) fn resize_in_place(&self, block: *mut u8, from: Layout, to: Layout) -> bool {
         let (class, wanted) = (class::of(from), class::of(to));
@@ -44,9 +44,11 @@ impl PoolAllocator {
         }
     }
 
-    /// Makes a block of the one layout one of a smaller layout where it is, though that is to have a class of its own: for want of such a block.
-    /// A span is left with the pages that it needs. What it really is the page map says, when it goes back to where it came from; until then it
-    /// is a block of the class that it was made one of, if larger, and perhaps less aligned.
+    /// Makes a block smaller in place though the smaller layout has a class of its own, because there is no block of
+    /// that class. A span keeps the pages that it needs.
+    ///
+    /// The block is one of the smaller class from then on, perhaps larger and less aligned than others. When it goes
+    /// back, the page map tells where it came from.
     #[cold]
     pub(super) fn stay(&self, block: *mut u8, from: Layout, to: Layout) -> bool {
         let bytes = capacity(to);
@@ -54,8 +56,8 @@ impl PoolAllocator {
         fits && (class::of(from) < class::COUNT || self.resize_large(block, bytes.next_multiple_of(PAGE)))
     }
 
-    /// A block that is to be aligned to more than all classes are. Inlined, so that the class of a type's layout is a constant; and each call
-    /// is its last, so that it needs no registers of its caller's.
+    /// A block with a larger alignment than all classes have. Inlined, so that the class of a type's layout is a
+    /// constant. Each call in it is its last one, so it needs no registers of its caller.
     #[inline(always)]
     fn alloc_aligned(&self, layout: Layout) -> *mut u8 {
         let class = class::of(layout);
@@ -69,8 +71,8 @@ impl PoolAllocator {
         self.alloc_aligned_slow(class, block, layout)
     }
 
-    /// The same where a cache had none, or one that [stayed](Self::stay): sends that back to where it came from, and tries another one. There it is
-    /// of another class, so that this one has one fewer of them.
+    /// The same if the cache had no block, or one that [stayed](Self::stay). Sends such a block back to where it came
+    /// from, and tries another one. There it has another class, so this ends.
     #[cold]
     fn alloc_aligned_slow(&self, class: usize, first: *mut u8, layout: Layout) -> *mut u8 {
         let mut block = first;
@@ -92,7 +94,8 @@ impl PoolAllocator {
     }
 }
 
-// SAFETY: blocks have the size and the alignment of the layout, and are no one else's until they are released; nothing here unwinds.
+// SAFETY: blocks have the size and the alignment of the layout, and nobody else has them until they are released;
+// nothing here unwinds.
 unsafe impl GlobalAlloc for PoolAllocator {
     #[inline(always)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -125,7 +128,7 @@ unsafe impl GlobalAlloc for PoolAllocator {
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         // SAFETY: the caller vouches that the new size, rounded up to the alignment, fits an `isize`.
         let new = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
-        // Most often nothing is to be done.
+        // Most often there is nothing to do.
         if !self.is_checked() && capacity(layout) == capacity(new) {
             return block;
         }
@@ -141,7 +144,7 @@ unsafe impl GlobalAlloc for PoolAllocator {
             Self::end_resize(resizing, block, if stays { new } else { layout });
             return if stays { block } else { moved };
         }
-        // SAFETY: both have so many bytes, and no two blocks overlap.
+        // SAFETY: both blocks have so many bytes, and no two blocks overlap.
         unsafe { moved.copy_from_nonoverlapping(block, layout.size().min(new_size)) };
         // SAFETY: the caller vouches for the block.
         unsafe { self.end_resize_elsewhere(resizing, block, layout) };

@@ -1,5 +1,5 @@
-//! Memory for what the allocator needs itself and the number of which nobody knows beforehand: caches, their bins, magazines.
-//! A piece that was freed becomes a piece of the same size again, or several of smaller ones.
+//! Memory for the allocator's own caches, bins and magazines, whose number nobody knows beforehand. A freed block
+//! becomes a block of the same size again, or several smaller ones.
 
 use core::ptr::NonNull;
 
@@ -11,20 +11,20 @@ use crate::raw::BlockIndex;
 use crate::raw::stack::{Chain, FreeStack, Links};
 use crate::raw::watermark::Watermark;
 
-/// Bytes of the smallest piece.
+/// Bytes of the smallest size.
 const GRANULE: usize = 64;
-/// Sizes: 64 bytes to 16 KiB.
+/// Number of sizes: from 64 bytes to 16 KiB.
 const SIZES: usize = 9;
 
-/// Memory is asked for, for so many granules at least.
+/// Memory is committed for at least this many granules at once.
 const LEAST_STEP: u32 = (64 << 10) / GRANULE as u32;
 
-/// A size of pieces, as a power of two.
+/// A size of metadata: [`GRANULE`] by a power of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct MetaSize(usize);
 
 impl MetaSize {
-    /// The smallest size of at least `bytes` bytes; at most [`LARGEST`](Self::LARGEST).
+    /// The smallest size of at least `bytes` bytes; [`LARGEST`](Self::LARGEST), if there is none.
     pub(super) const fn covering(bytes: usize) -> Self {
         let mut size = 0;
         while size < SIZES - 1 && GRANULE << size < bytes {
@@ -33,54 +33,54 @@ impl MetaSize {
         Self(size)
     }
 
-    /// The size of this number, as [`number`](Self::number) tells it.
+    /// The size of this [`number`](Self::number).
     pub(super) const fn of_number(number: usize) -> Self {
         Self(number)
     }
 
-    /// Which of the sizes it is, from 0.
+    /// Its number, from 0.
     pub(super) const fn number(self) -> usize {
         self.0
     }
 
-    /// Bytes of a piece.
+    /// Bytes of this size.
     pub(super) const fn bytes(self) -> usize {
         GRANULE << self.0
     }
 
-    /// Bytes of the largest pieces.
+    /// Bytes of the largest size.
     pub(super) const LARGEST: usize = GRANULE << (SIZES - 1);
 }
 
-/// Pieces, all of them within one stretch of zeroed memory.
+/// Metadata of any number, in one range of zeroed memory.
 #[derive(Debug)]
 pub(super) struct Meta {
     base: NonNull<u8>,
     granules: u32,
-    /// Those that were never used.
+    /// The next granule that was never used.
     watermark: Watermark,
     links: Links,
-    /// How many granules there is memory for.
     commit: Commit,
+    /// Free blocks of each size.
     free: [CachePadded<FreeStack>; SIZES],
 }
 
 // SAFETY: it owns its memory as a box does.
 unsafe impl Send for Meta {}
-// SAFETY: as above; all that changes is atomic.
+// SAFETY: as above; everything that changes is atomic.
 unsafe impl Sync for Meta {}
 
 impl Meta {
-    /// Bytes that tables for so many bytes take in an area.
+    /// Bytes of an area that the tables for `bytes` bytes take.
     pub(super) const fn room(bytes: usize) -> usize {
         Links::room(bytes / GRANULE)
     }
 
-    /// Pieces of the `bytes` bytes from `base` on.
+    /// Metadata in the `bytes` bytes from `base` on.
     ///
     /// # Safety
     ///
-    /// They lie in the reservation that `source` has its area in; if it has none, they are memory. Nobody else uses them.
+    /// They lie in the reservation of `source`'s area; if it has none, they are memory. Nobody else uses them.
     pub(super) unsafe fn new(base: NonNull<u8>, bytes: usize, source: &mut Source) -> Result<Self, Unavailable> {
         let granules = u32::try_from(bytes / GRANULE).unwrap_or(u32::MAX - 1);
         let links = Links::of(granules, source)?;
@@ -96,21 +96,21 @@ impl Meta {
         })
     }
 
-    /// Bytes of all pieces there ever were.
+    /// Bytes that were ever used.
     pub(super) fn bytes(&self) -> usize {
         self.watermark.next() as usize * GRANULE
     }
 
-    /// A piece; zeroed, or as the last owner left it. `None`: there are no more. Lock-free.
+    /// A block of this size, zeroed, or as its last owner left it. `None`: there is none. Lock-free.
     pub(super) fn alloc(&self, size: MetaSize) -> Option<NonNull<u8>> {
         let granule = match self.free[size.0].pop(&self.links).or_else(|| self.split(size)) {
-            Some(piece) => piece.get(),
+            Some(block) => block.get(),
             None => self.take_watermark(1 << size.0)?,
         };
         Some(self.place(granule))
     }
 
-    /// Zeroed memory of at least so many bytes, which is never freed.
+    /// At least `bytes` bytes, zeroed, which are never freed.
     pub(super) fn alloc_for_ever(&self, bytes: usize) -> Option<NonNull<u8>> {
         let granules = u32::try_from(bytes.div_ceil(GRANULE)).ok()?;
         Some(self.place(self.take_watermark(granules)?))
@@ -120,43 +120,43 @@ impl Meta {
         self.watermark.take(granules, self.granules, |end| self.commit.reach(end))
     }
 
-    /// The lower part of the smallest free piece that is larger; the rest of it is free, as one piece of each size in between.
+    /// Splits the smallest larger block that is free: returns its lowest part, and frees one block of each size in
+    /// between.
     fn split(&self, size: MetaSize) -> Option<BlockIndex> {
-        let (larger, piece) =
+        let (larger, block) =
             (size.0 + 1..SIZES).find_map(|larger| Some((larger, self.free[larger].pop(&self.links)?)))?;
         for part in size.0..larger {
-            self.free[part].push(&self.links, Chain::new(BlockIndex::new(piece.get() + (1 << part))));
+            self.free[part].push(&self.links, Chain::new(BlockIndex::new(block.get() + (1 << part))));
         }
-        Some(piece)
+        Some(block)
     }
 
     fn place(&self, granule: u32) -> NonNull<u8> {
-        // SAFETY: a granule of the meta.
+        // SAFETY: one of the granules.
         unsafe { self.base.add(granule as usize * GRANULE) }
     }
 
-    fn node(&self, piece: NonNull<u8>) -> BlockIndex {
-        BlockIndex::new((piece.addr().get().wrapping_sub(self.base.addr().get()) / GRANULE) as u32)
+    fn node(&self, block: NonNull<u8>) -> BlockIndex {
+        BlockIndex::new((block.addr().get().wrapping_sub(self.base.addr().get()) / GRANULE) as u32)
     }
 
-    /// Frees a piece of this meta, which had this size.
-    pub(super) fn free(&self, piece: NonNull<u8>, size: MetaSize) {
-        self.free[size.0].push(&self.links, Chain::new(self.node(piece)));
+    /// Frees a block of this size.
+    pub(super) fn free(&self, block: NonNull<u8>, size: MetaSize) {
+        self.push(&self.free[size.0], block);
     }
 
-    /// Puts a piece that nobody else has into a stack of the caller's own.
-    pub(super) fn push(&self, stack: &FreeStack, piece: NonNull<u8>) {
-        stack.push(&self.links, Chain::new(self.node(piece)));
+    /// Pushes a block of the caller onto a stack. The stack may be the caller's own.
+    pub(super) fn push(&self, stack: &FreeStack, block: NonNull<u8>) {
+        stack.push(&self.links, Chain::new(self.node(block)));
     }
 
-    /// Has a stack of the caller's own nothing, as far as one can tell?
+    /// Is a stack of the caller empty? A hint.
     pub(super) fn is_empty(&self, stack: &FreeStack) -> bool {
         stack.is_empty(&self.links)
     }
 
-    /// Takes the top of a stack that only [`push`](Self::push) puts pieces into.
+    /// Takes the top of a stack that has only blocks from [`push`](Self::push).
     pub(super) fn pop(&self, stack: &FreeStack) -> Option<NonNull<u8>> {
-        let piece = stack.pop(&self.links)?;
-        Some(self.place(piece.get()))
+        Some(self.place(stack.pop(&self.links)?.get()))
     }
 }

@@ -1,20 +1,4 @@
-//! `PoolAllocator`: a pool of pages behind Rust's allocator traits.
-//!
-//! | file | what |
-//! |---|---|
-//! | `class` | size classes, and how slabs are cut |
-//! | `region` | spans of pages and slabs of slots; uses `raw/buddy`, `raw/spans` and `raw/bitmaps` |
-//! | `meta` | memory for what the allocator needs itself |
-//! | `depot` | magazines that go from cache to cache |
-//! | `crowd` | how many threads allocate |
-//! | `cache` | a thread's blocks |
-//! | `backend` | all of that, in one mapping |
-//! | `slow` | allocations that no cache serves |
-//! | `round` | what a sweeper does |
-//! | `release` | the ways back, and what is checked there |
-//! | `builder` | what users set |
-//! | `unload` | what becomes of an allocator of a library that is unloaded |
-//! | `global`, `api` | Rust's allocator traits |
+//! `PoolAllocator`: a pool of pages behind Rust's allocator traits. README.md has the files in order.
 //!
 //! Nothing in here reaches another allocator, a lock, a panic or a log: it may be the global allocator of a program.
 
@@ -28,7 +12,9 @@ mod crowd;
 mod cycle;
 mod depot;
 mod global;
+mod instance;
 mod meta;
+mod options;
 mod page_heap;
 #[cfg(test)]
 mod refused;
@@ -43,17 +29,17 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-use crate::cache::{number, remember, remembered, thread_registry};
+use crate::cache::{number, remember, remembered};
 use crate::error::AllocatorBuildError;
 use crate::stats::AllocatorStats;
 use crate::sync::{AtomicPtr, AtomicU64, Ordering};
 use crate::units::Bytes;
 use crate::wakers::Wakers;
 
-use self::backend::Backend;
-use self::builder::Options;
 use self::cache::Cache;
 use self::class::PAGE;
+use self::instance::Instance;
+use self::options::Options;
 use crate::raw::slabs::Found;
 
 /// An allocator of its own pages, shared by all threads: a global allocator, or one for some collections.
@@ -120,16 +106,18 @@ use crate::raw::slabs::Found;
 /// assert!(large.try_reserve(1 << 20).is_ok());
 /// ```
 pub struct PoolAllocator {
-    /// What the fast paths know caches by: the name of what is backend. 0 until there is that, and for ever if releases are checked: no
-    /// cache has that name, so that all calls take the slow paths, where the checks are, and nobody else pays for them.
+    /// The name by which the fast paths know caches: the instance's. It is 0 until there is one, and for ever if
+    /// releases are checked. No cache has the name 0, so all calls of a checked allocator take the slow paths, where
+    /// the checks are.
     name: AtomicU64,
-    backend: AtomicPtr<Backend>,
+    instance: AtomicPtr<Instance>,
     options: Options,
-    /// Releases that were refused.
+    /// Number of releases that were refused.
     refused: AtomicU64,
-    /// Sweepers. Their places are memory of the program's allocator, which is this one or not; an allocation only looks at them.
+    /// The sweepers. Their places are memory of the program's allocator, which may be this one; an allocation only
+    /// reads them.
     pub(crate) wakers: Wakers,
-    owns: PhantomData<Backend>,
+    owns: PhantomData<Instance>,
 }
 
 impl PoolAllocator {
@@ -175,20 +163,20 @@ impl PoolAllocator {
     }
 
     const fn with(options: Options) -> Self {
-        let (backend, refused) = (AtomicPtr::new(core::ptr::null_mut()), AtomicU64::new(0));
-        Self { name: AtomicU64::new(0), backend, options, refused, wakers: Wakers::new(), owns: PhantomData }
+        let (instance, refused) = (AtomicPtr::new(core::ptr::null_mut()), AtomicU64::new(0));
+        Self { name: AtomicU64::new(0), instance, options, refused, wakers: Wakers::new(), owns: PhantomData }
     }
 
-    fn started(backend: NonNull<Backend>, options: Options) -> Self {
+    fn of_instance(instance: NonNull<Instance>, options: Options) -> Self {
         let mut new = Self::with(options);
         // SAFETY: it was mapped just now.
-        new.name = AtomicU64::new(new.fast_name(unsafe { backend.as_ref() }));
-        new.backend = AtomicPtr::new(backend.as_ptr());
+        new.name = AtomicU64::new(new.fast_name(unsafe { instance.as_ref() }));
+        new.instance = AtomicPtr::new(instance.as_ptr());
         new
     }
 
-    fn fast_name(&self, backend: &Backend) -> u64 {
-        if self.options.checked { 0 } else { backend.name }
+    fn fast_name(&self, instance: &Instance) -> u64 {
+        if self.options.checked { 0 } else { instance.name }
     }
 
     /// What it has now.
@@ -203,8 +191,8 @@ impl PoolAllocator {
     pub fn stats(&self) -> AllocatorStats {
         // Relaxed: a number.
         let refused_releases = self.refused.load(Ordering::Relaxed);
-        match self.started_backend() {
-            Some(backend) => AllocatorStats { refused_releases, ..backend.stats() },
+        match self.started() {
+            Some(instance) => AllocatorStats { refused_releases, ..instance.stats() },
             None => AllocatorStats { limit: self.options.limit, refused_releases, ..AllocatorStats::default() },
         }
     }
@@ -220,13 +208,14 @@ impl PoolAllocator {
     ///
     /// O(pages).
     pub fn sweep(&self) {
-        if let Some(backend) = self.started_backend() {
-            backend.reclaim(Self::cache_or_attach(backend), thread_registry());
+        if let Some(instance) = self.started() {
+            instance.reclaim(Self::cache_or_attach(instance));
         }
     }
 
-    /// Gives the memory behind free pages back to the operating system, after a [`sweep`](Self::sweep); returns how many bytes of it were
-    /// resident, or where the operating system doesn't tell, how many it took. It comes back by itself, zeroed, when they are used again. Of a region of the caller's nothing is given back.
+    /// Gives the memory behind free pages back to the operating system, after a [`sweep`](Self::sweep); returns how
+    /// many bytes of it were resident, or where the operating system doesn't tell, how many it took. It comes back by
+    /// itself, zeroed, when they are used again. Of a region of the caller's nothing is given back.
     ///
     /// # Progress
     ///
@@ -255,34 +244,35 @@ impl PoolAllocator {
     /// ```
     pub fn trim(&self) -> usize {
         self.sweep();
-        self.started_backend().map_or(0, |backend| backend.heap.trim())
+        self.started().map_or(0, |instance| instance.backend.heap.trim())
     }
 
-    fn started_backend(&self) -> Option<&Backend> {
-        // Acquire: as in `backend`.
-        // SAFETY: as in `backend`.
-        unsafe { self.backend.load(Ordering::Acquire).as_ref() }
+    fn started(&self) -> Option<&Instance> {
+        // Acquire: as in `instance`.
+        // SAFETY: as in `instance`.
+        unsafe { self.instance.load(Ordering::Acquire).as_ref() }
     }
 
     #[inline]
-    fn backend(&self) -> Option<&Backend> {
-        // Acquire: pairs with the Release in `start`; makes visible what is there.
-        // SAFETY: null, or what `start` stored, which lives as long as `self`.
-        match unsafe { self.backend.load(Ordering::Acquire).as_ref() } {
-            Some(backend) => Some(backend),
+    fn instance(&self) -> Option<&Instance> {
+        // Acquire: pairs with the Release in `start`; makes the instance visible.
+        // SAFETY: null, or an instance that lives as long as `self`.
+        match unsafe { self.instance.load(Ordering::Acquire).as_ref() } {
+            Some(instance) => Some(instance),
             None => self.start(),
         }
     }
 
     #[cold]
-    fn start(&self) -> Option<&Backend> {
-        let new = Backend::map_growing(&self.options)?;
-        // AcqRel: the Release pairs with the Acquire in `backend`, the Acquire with itself: another thread was faster.
+    fn start(&self) -> Option<&Instance> {
+        let new = Instance::map_growing(&self.options)?;
+        // AcqRel: the Release pairs with the Acquire in `instance`. Acquire on failure: pairs with that Release, of a
+        // faster thread.
         let stored =
-            self.backend.compare_exchange(core::ptr::null_mut(), new.as_ptr(), Ordering::AcqRel, Ordering::Acquire);
-        let backend = match stored {
+            self.instance.compare_exchange(core::ptr::null_mut(), new.as_ptr(), Ordering::AcqRel, Ordering::Acquire);
+        let instance = match stored {
             Ok(_) => {
-                // Relaxed: compared by each thread with what it has remembered itself.
+                // Relaxed: each thread compares it with a name that it has remembered itself.
                 // SAFETY: it lives as long as `self`.
                 self.name.store(self.fast_name(unsafe { new.as_ref() }), Ordering::Relaxed);
                 #[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
@@ -290,48 +280,50 @@ impl PoolAllocator {
                 new
             }
             Err(first) => {
-                // SAFETY: it was not stored, so nobody knows it.
-                unsafe { Backend::unmap(new) };
+                // SAFETY: it was not stored, so nobody else has it.
+                unsafe { Instance::unmap(new) };
                 NonNull::new(first)?
             }
         };
         // SAFETY: it lives as long as `self`.
-        Some(unsafe { backend.as_ref() })
+        Some(unsafe { instance.as_ref() })
     }
 
     /// The cache of the calling thread, if it used this allocator last, and releases are not checked.
     #[inline(always)]
     fn cache(&self) -> Option<&Cache> {
-        // Relaxed: compared with what this thread stored in its own memory.
+        // Relaxed: compared with a name in this thread's own memory.
         let cache = remembered(self.name.load(Ordering::Relaxed))?;
-        // SAFETY: `attach` stored the cache with the name, which no other allocator ever has; so it lives as long as `self`.
+        // SAFETY: `attach` stored the cache with the name, which no other allocator ever has, so the cache lives as
+        // long as `self`.
         Some(unsafe { cache.cast::<Cache>().as_ref() })
     }
 
     /// The cache of the calling thread, if it can have one now.
-    fn attach(backend: &Backend) -> Option<&Cache> {
+    fn attach(instance: &Instance) -> Option<&Cache> {
         let (index, registry) = number()?;
-        let cache = backend.cache(index)?;
+        let cache = instance.cache(index)?;
         if !cache.lease.enter(registry.generation(index)) {
             return None;
         }
-        remember(backend.name, NonNull::from(cache).cast());
+        remember(instance.name, NonNull::from(cache).cast());
         Some(cache)
     }
 
-    /// The same, which is faster if it used this allocator last.
-    fn cache_or_attach(backend: &Backend) -> Option<&Cache> {
-        match remembered(backend.name) {
+    /// The same, faster if the thread used this allocator last.
+    fn cache_or_attach(instance: &Instance) -> Option<&Cache> {
+        match remembered(instance.name) {
             // SAFETY: as in `cache`.
             Some(cache) => Some(unsafe { cache.cast::<Cache>().as_ref() }),
-            None => Self::attach(backend),
+            None => Self::attach(instance),
         }
     }
 
     #[cold]
     fn resize_large(&self, block: *mut u8, bytes: usize) -> bool {
         let pages = u32::try_from(bytes / PAGE);
-        pages.is_ok_and(|pages| self.started_backend().is_some_and(|backend| backend.resize_span(block.addr(), pages)))
+        pages
+            .is_ok_and(|pages| self.started().is_some_and(|instance| instance.backend.resize_span(block.addr(), pages)))
     }
 
     /// Bytes of the block that begins at `block`: as many as were requested, or more.
@@ -364,7 +356,7 @@ impl PoolAllocator {
     /// }
     /// ```
     pub unsafe fn usable_size(&self, block: NonNull<u8>) -> usize {
-        match self.backend().map(|backend| backend.heap.find(block.addr().get())) {
+        match self.instance().map(|instance| instance.backend.heap.find(block.addr().get())) {
             Some(Found::Slab { class, .. }) => class::size_of_class(class),
             Some(Found::Span { pages }) => pages as usize * PAGE,
             _ => 0,
@@ -391,9 +383,10 @@ impl Drop for PoolAllocator {
         #[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
         unload::forget(self);
         // Relaxed: `&mut self`, nobody else is there.
-        if let Some(backend) = NonNull::new(self.backend.load(Ordering::Relaxed)) {
-            // SAFETY: it came from `Backend::map`. Blocks borrow the allocator, or their users vouched for its life.
-            unsafe { Backend::unmap(backend) };
+        if let Some(instance) = NonNull::new(self.instance.load(Ordering::Relaxed)) {
+            // SAFETY: it came from `Instance::map`. Blocks borrow the allocator, or their users vouched that it
+            // outlives them.
+            unsafe { Instance::unmap(instance) };
         }
     }
 }
@@ -402,7 +395,7 @@ impl Drop for PoolAllocator {
 /// [`stats`](PoolAllocator::stats) has all figures.
 impl fmt::Debug for PoolAllocator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let heap = Bytes(self.started_backend().map_or(0, |backend| backend.heap.bytes()) as u64);
+        let heap = Bytes(self.started().map_or(0, |instance| instance.backend.heap.bytes()) as u64);
         write!(f, "PoolAllocator {{ heap: {heap}, checked: {} }}", self.options.checked)
     }
 }

@@ -1,4 +1,4 @@
-//! A region of memory: the pages of `raw/slabs` as addresses.
+//! The heap as addresses: the pages and slabs of `raw/slabs`, and the live blocks, if releases are checked.
 
 #[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
 use core::ptr::NonNull;
@@ -14,30 +14,30 @@ use crate::sys::{self, discard};
 
 use super::class::{COUNT, PAGE, SHAPES, SLOTS, size_of_class};
 
-/// Bytes between two places where a block may begin: the smallest class.
+/// Bytes between two places where a block may begin: the smallest size.
 const GRANULE: usize = PAGE / PLACES as usize;
 const _: () = assert!(GRANULE == size_of_class(0) && COUNT < u8::MAX as usize);
 
-/// Free blocks from this order on are worth a call of the operating system.
+/// Free blocks from this order on are worth a call of the operating system to discard them.
 const DISCARDED: Order = match Order::covering(8) {
     Some(order) => order,
     None => Order::ZERO,
 };
 
-/// Where so many pages are to be zero, the memory behind them is given back instead of being written to. That takes longer, but what
-/// is not used then is not resident.
+/// From this many dirty pages on, a span is zeroed by discarding them instead of writing to them. That takes longer,
+/// but pages that the user does not touch are not resident then.
 const ZEROED_BY_DISCARD: u32 = (32 << 20) / PAGE as u32;
 
-/// The memory of a region.
+/// The memory of a heap.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Backing {
-    /// What nobody has used is zero.
+    /// It is the system's, so unused pages are zero. Else it is the caller's region.
     pub(super) is_zero: bool,
-    /// It is given back only when somebody asks for that.
+    /// It is discarded only on request.
     pub(super) stays: bool,
 }
 
-/// Pages that blocks come from. Everything here is backend, lock-free, and without caches.
+/// The pages of an allocator. All threads use it at once, without caches; everything is lock-free.
 #[derive(Debug)]
 pub(super) struct PageHeap {
     base: *mut u8,
@@ -47,7 +47,7 @@ pub(super) struct PageHeap {
     live: Option<Live>,
 }
 
-/// Where a block lies.
+/// The place of a block.
 #[derive(Clone, Copy, Debug)]
 enum Located {
     Slot { class: usize, id: BitmapId, slots: Slots },
@@ -63,37 +63,38 @@ impl Located {
 
 // SAFETY: it owns its pages as a box does; `base` is for arithmetic.
 unsafe impl Send for PageHeap {}
-// SAFETY: as above; all that changes is atomic.
+// SAFETY: as above; everything that changes is atomic.
 unsafe impl Sync for PageHeap {}
 
 impl PageHeap {
-    /// Bytes that tables for so many pages take in an area.
+    /// Bytes of an area that the tables for `pages` pages take.
     pub(super) const fn room(pages: usize, checked: bool) -> usize {
         Slabs::room(pages, &SHAPES) + if checked { Live::room(pages) } else { 0 }
     }
 
-    /// Bytes of tables that are in use by now.
+    /// Bytes of the tables that are in use.
     pub(super) fn table_bytes(&self) -> usize {
         let live = if self.is_checked() { Live::bytes(self.slabs.grown() as usize) } else { 0 };
         self.slabs.table_bytes() + live
     }
 
-    /// Of these, bytes that are not in memory, as far as the operating system says.
+    /// Bytes of these that are not in memory, as far as the operating system tells.
     pub(super) fn absent_table_bytes(&self) -> usize {
         self.slabs.absent_table_bytes()
     }
 
-    /// Bytes of the heap that are in memory; where the operating system doesn't say, those that were used, and not given back.
+    /// Bytes of the heap that are in memory; where the operating system does not tell, those that were used and not
+    /// discarded.
     pub(super) fn resident_bytes(&self) -> usize {
-        // A huge page may reach behind the pages that there are.
+        // A huge page may reach behind the end of the heap.
         let committed = self.slabs.committed() as usize * PAGE;
         // SAFETY: they are committed, or the caller's.
         let known = unsafe { sys::resident(self.base, committed) };
         known.unwrap_or(self.slabs.resident() as usize * PAGE)
     }
 
-    /// A region of at most `pages` pages from `base` on, which is the beginning of a page; `commit` says how many of them there is memory for.
-    /// `checked`: it knows which blocks are live.
+    /// A heap of at most `pages` pages from `base` on, the beginning of a page, that `commit` puts memory behind.
+    /// `checked`: the heap knows which blocks are live.
     pub(super) fn new(
         base: *mut u8,
         pages: u32,
@@ -102,7 +103,7 @@ impl PageHeap {
         commit: Commit,
         source: &mut Source,
     ) -> Result<Self, Unavailable> {
-        // First, so that it is one of the tables that have memory as far as the heap has grown.
+        // First, so that it is one of the tables that are committed as far as the heap has grown.
         let live = if checked { Some(Live::in_source(pages, source)?) } else { None };
         let slabs = Slabs::in_source(pages, (base.addr() / PAGE) as u64, &SHAPES, commit, source)?;
         Ok(Self { base, backing, slabs, live })
@@ -113,7 +114,7 @@ impl PageHeap {
         self.live.is_some()
     }
 
-    /// Bytes that it has.
+    /// Bytes that it has grown to.
     pub(super) fn bytes(&self) -> usize {
         self.slabs.grown() as usize * PAGE
     }
@@ -123,18 +124,18 @@ impl PageHeap {
         self.slabs.pages() as usize * PAGE
     }
 
-    /// How far behind an address the heap ends, as far as it has grown, if it is the system's.
+    /// Bytes from an address to the end of the heap, as far as it has grown, if its memory is the system's.
     #[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
     pub(super) fn end_offset(&self, start: NonNull<u8>) -> Option<usize> {
         self.backing.is_zero.then(|| self.base.addr() + self.bytes() - start.addr().get())
     }
 
-    /// How often it needed more memory than ever before.
+    /// See [`Slabs::rises`].
     pub(super) fn rises(&self) -> u32 {
         self.slabs.rises()
     }
 
-    /// It needs more memory than it may have, which counts as a rise: caches shed what they don't need.
+    /// Counts as a rise that the heap needs more memory than it may have: caches shed the blocks that they don't need.
     pub(super) fn note_want(&self) {
         self.slabs.note_want();
     }
@@ -154,7 +155,8 @@ impl PageHeap {
         self.slabs.free() as usize * PAGE
     }
 
-    /// Gives the memory behind free pages back to the operating system; returns how many bytes. Not of a region of the caller's.
+    /// Gives the memory behind free pages back to the operating system; returns how many bytes. A region of the
+    /// caller's stays.
     pub(super) fn trim(&self) -> usize {
         self.slabs.sweep();
         self.discard(Order::ZERO, true)
@@ -168,7 +170,7 @@ impl PageHeap {
         self.slabs.discard(order, all, |page, pages| {
             let mut discarded = 0;
             let (start, len) = (self.pointer(page), pages as usize * PAGE);
-            // SAFETY: pages of the region.
+            // SAFETY: pages of the heap.
             let resident = if all { unsafe { sys::resident(start, len) } } else { None };
             // SAFETY: free pages, which are this thread's until this returns.
             let are_all = unsafe { self.discard_pages(page, pages, &mut discarded) };
@@ -178,7 +180,7 @@ impl PageHeap {
         bytes
     }
 
-    /// Discards some pages, and counts the bytes; false, if not all were.
+    /// Discards pages, and adds their bytes to `bytes`; false, if not all were discarded.
     ///
     /// # Safety
     ///
@@ -190,14 +192,14 @@ impl PageHeap {
         *bytes += discarded;
         if let Some(live) = &self.live {
             let slots = live.slots_of(page, pages);
-            // SAFETY: a part of a table in a reservation. It is all zeroes, and stays so while the pages are the caller's: what is not live is
-            // claimed by nobody, and whoever tries sees a zero.
+            // SAFETY: a part of a table in a reservation. It is all zeroes, and stays so while the pages are the
+            // caller's: nothing is live there, so a claim sees a zero and changes nothing.
             unsafe { discard(slots.as_ptr().cast_mut().cast(), size_of_val(slots)) };
         }
         discarded == len
     }
 
-    /// The next step of a sweeper's cycle, and how many bytes it discarded. Of a region of the caller's, none are.
+    /// The next step of a sweeper's cycle, and how many bytes it discarded. A region of the caller's stays.
     pub(super) fn sweep_step(&self, cycle: &mut Cycle, pages: u32) -> (Step, usize) {
         let mut bytes = 0;
         let step = self.slabs.sweep_step(cycle, pages, |page, pages| {
@@ -207,12 +209,12 @@ impl PageHeap {
         (step, bytes)
     }
 
-    /// An attempt to allocate; see [`Slabs::attempt`].
+    /// See [`Slabs::attempt`].
     pub(super) fn attempt<R>(&self, attempt: impl FnOnce() -> Option<R>) -> Option<Option<R>> {
         self.slabs.attempt(attempt)
     }
 
-    /// What the other threads have come to; see [`Slabs::progress`].
+    /// See [`Slabs::progress`].
     pub(super) fn progress(&self) -> u64 {
         self.slabs.progress()
     }
@@ -227,12 +229,12 @@ impl PageHeap {
         self.slabs.has_waited()
     }
 
-    /// Does what has slots in its hand for long; see [`Slabs::withholding`].
+    /// See [`Slabs::withholding`].
     pub(super) fn withholding<R>(&self, work: impl FnOnce() -> R) -> R {
         self.slabs.withholding(work)
     }
 
-    /// Where a program's memory moves on, the one that it leaves goes back to the operating system.
+    /// Discards dirty pages, if there are too many of them.
     #[inline]
     fn balance(&self) {
         if self.backing.is_zero && !self.backing.stays && self.slabs.is_excessive() {
@@ -240,7 +242,7 @@ impl PageHeap {
         }
     }
 
-    /// Resizes a span where it is, to so many pages.
+    /// Resizes a span in place to `pages` pages.
     pub(super) fn resize_span(&self, address: usize, pages: u32, limit: u32) -> bool {
         self.page_at(address).is_some_and(|page| self.slabs.resize_span(page, pages, limit))
     }
@@ -255,17 +257,17 @@ impl PageHeap {
         (page < self.slabs.grown() as usize).then_some(page as u32)
     }
 
-    /// The shard that a block of a class is at home in: that of who opened its slab.
+    /// The shard of a block's slab.
     pub(super) fn shard_of(&self, block: *mut u8) -> Shard {
         self.page_at(block.addr()).map_or_else(Shard::here, |page| self.slabs.shard_of(page))
     }
 
-    /// What begins, or lies, at an address.
+    /// The meaning of the page at an address.
     pub(super) fn find(&self, address: usize) -> Found {
         self.page_at(address).map_or(Found::Nothing, |page| self.slabs.find(page))
     }
 
-    /// A block that is the caller's is live from now on, as one of this kind.
+    /// Makes a block of the caller live, as this kind.
     #[inline]
     pub(super) fn hand_out(&self, block: *mut u8, kind: Kind) {
         if let Some(live) = &self.live
@@ -275,12 +277,12 @@ impl PageHeap {
         }
     }
 
-    /// Takes the block that begins at an address out of the hands of its user, if it is live, and of this kind, where one is said; only of a
-    /// region in which releases are checked. Returns what it lies in.
+    /// Claims the block that begins at an address, if it is live, and of `kind`, if one is said. Returns its slab or
+    /// span. Only for heaps in which releases are checked.
     ///
     /// # Errors
     ///
-    /// When it is not. Nothing has changed.
+    /// When no such block is live there. Nothing has changed.
     pub(super) fn claim(&self, address: usize, kind: Option<Kind>) -> Result<Found, ReleaseError> {
         let claimed = self.live.as_ref().zip(self.place_at(address)).filter(|(live, place)| match kind {
             Some(kind) => live.claim(*place, kind),
@@ -290,7 +292,7 @@ impl PageHeap {
         claimed.map(|(_, place)| self.slabs.find(place.page)).ok_or_else(|| self.why_not_live(address))
     }
 
-    /// Why no live block begins at an address, or not the one that was meant.
+    /// Why no live block begins at an address, or none of the kind that was said.
     #[cold]
     fn why_not_live(&self, address: usize) -> ReleaseError {
         let Some(page) = self.page_at(address) else {
@@ -315,14 +317,14 @@ impl PageHeap {
         if within.is_some_and(is_live) { ReleaseError::Interior } else { ReleaseError::NotLive }
     }
 
-    /// Where in the heap a block may begin, if the address is one where it may.
+    /// The place of an address, if a block may begin there.
     fn place_at(&self, address: usize) -> Option<LivePlace> {
         let offset = address.wrapping_sub(self.base.addr());
         let number = (offset % PAGE / GRANULE) as u32;
         self.page_at(address).filter(|_| offset.is_multiple_of(GRANULE)).map(|page| LivePlace { page, number })
     }
 
-    /// What seems to begin at an address, in a region that does not know what is live.
+    /// The slab or span at an address, in a heap that does not know which blocks are live.
     pub(super) fn find_block(&self, address: usize) -> Result<Found, ReleaseError> {
         match self.find(address) {
             Found::Nothing => Err(self.why_not_live(address)),
@@ -332,16 +334,16 @@ impl PageHeap {
 
     /// Allocates a span of `pages` pages, aligned to 2^`align` of them. The second value: it is known to be zero.
     pub(super) fn alloc_span(&self, pages: u32, align: Order, limit: u32) -> Option<(*mut u8, bool)> {
-        let (head, fresh) = self.slabs.alloc_span(pages, align, limit)?;
+        let (head, is_clean) = self.slabs.alloc_span(pages, align, limit)?;
         self.balance();
-        Some((self.pointer(head), self.backing.is_zero && fresh))
+        Some((self.pointer(head), self.backing.is_zero && is_clean))
     }
 
-    /// Makes the first `len` bytes of a span zero that was allocated just now. Pages that are clean stay as they are.
+    /// Zeroes the first `len` bytes of a span that was allocated just now. Clean pages stay as they are.
     ///
     /// # Safety
     ///
-    /// The span is the caller's, and has so many bytes.
+    /// The span is the caller's, and has `len` bytes.
     #[cold]
     pub(super) unsafe fn zero_span(&self, span: *mut u8, len: usize) {
         let pages = len.div_ceil(PAGE) as u32;
@@ -355,7 +357,7 @@ impl PageHeap {
         self.slabs.visit_dirty(head, pages, |page, pages| {
             let (start, offset) = (self.pointer(page), (page - head) as usize * PAGE);
             let bytes = (pages as usize * PAGE).min(len - offset);
-            // SAFETY: both: a part of the caller's bytes.
+            // SAFETY: both: some of the caller's bytes.
             unsafe { if discards { sys::zero(start, bytes) } else { start.write_bytes(0, bytes) } };
         });
     }
@@ -365,7 +367,7 @@ impl PageHeap {
         self.page_at(address).is_some_and(|page| self.slabs.release_span(page))
     }
 
-    /// Takes slots of a class, and returns how many. `grows`: the heap may, for them.
+    /// Takes slots of a class, and returns how many. `grows`: opens a new slab, for which the heap may grow.
     pub(super) fn take_slots(&self, class: usize, limit: u32, grows: bool, out: &mut [*mut u8]) -> usize {
         let size = size_of_class(class);
         let most = out.len() as u32;
@@ -387,7 +389,8 @@ impl PageHeap {
         taken as usize
     }
 
-    /// Gives blocks back that caches had. Whatever class they were cached as, they are slots of their own slabs; what was a span stays one.
+    /// Gives back blocks that caches had. Whatever class they were cached as, each goes back to its own slab, or as a
+    /// span.
     pub(super) fn give_slots(&self, blocks: &[*mut u8]) {
         let mut rest = blocks.iter().map(|block| self.locate(block.addr())).peekable();
         while let Some(block) = rest.next() {
@@ -399,13 +402,13 @@ impl PageHeap {
                     let twice = self.slabs.give(class, id, slots);
                     check!(twice.is_empty(), "a block was released twice");
                 }
-                // What a cache had is a span then, so that this does not fail.
+                // This does not fail: a cached block that is no slot is a span.
                 Located::Page(page) => _ = self.slabs.release_span(page),
             }
         }
     }
 
-    /// The slot at an address, or the page, if that is not one of a slab.
+    /// The slot at an address, or the page, if it is not in a slab.
     fn locate(&self, address: usize) -> Located {
         let offset = address.wrapping_sub(self.base.addr());
         let page = (offset / PAGE) as u32;
@@ -414,7 +417,7 @@ impl PageHeap {
         Located::Slot { class, id: BitmapId { head, nth: slot / STRIDE }, slots: Slots::one(slot % STRIDE) }
     }
 
-    /// Closes slabs that are open for nothing, and merges what is free.
+    /// See [`Slabs::sweep`].
     pub(super) fn sweep(&self) {
         self.slabs.sweep();
     }

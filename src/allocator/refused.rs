@@ -1,4 +1,4 @@
-//! What the operating system refuses is an allocation that fails, and nothing else.
+//! A call that the operating system refuses makes an allocation fail, and does no other harm.
 
 use alloc::vec::Vec;
 use core::alloc::{GlobalAlloc, Layout};
@@ -9,7 +9,7 @@ use crate::sys::refuse_after;
 /// Sizes of small blocks, of slabs with extra bitmaps, and of large ones.
 const SIZES: [usize; 7] = [16, 48, 700, 5000, 60_000, 300_000, 3 << 20];
 
-/// Allocates some of each size, and writes to them; returns those that were to be had.
+/// Allocates some blocks of each size, and writes to them; returns the ones that it got.
 fn allocate(allocator: &PoolAllocator) -> Vec<(*mut u8, Layout)> {
     let layouts = SIZES.into_iter().map(|size| Layout::from_size_align(size, 16).expect("a layout"));
     let layouts = layouts.flat_map(|layout| core::iter::repeat_n(layout, 1 + (40_000 / layout.size()).min(300)));
@@ -30,7 +30,7 @@ fn release(allocator: &PoolAllocator, blocks: Vec<(*mut u8, Layout)>) {
     assert_eq!(stats.free, stats.heap, "nothing is live");
 }
 
-/// Has each call of the system refused in turn, alone or with all that follow, and looks what becomes of an allocator.
+/// Has each call of the system refused in turn, alone or with all that follow, and looks at the allocator.
 fn with_refusals(make: impl Fn() -> PoolAllocator) {
     let (all, calls) = refuse_after(u32::MAX, 0, || {
         let allocator = make();
@@ -45,7 +45,7 @@ fn with_refusals(make: impl Fn() -> PoolAllocator) {
             let allocator = make();
             let (blocks, _) = refuse_after(call, count, || allocate(&allocator));
             assert!(blocks.len() <= all);
-            // What was refused once may be had later.
+            // All blocks can be had later.
             let more = allocate(&allocator);
             assert_eq!(more.len(), all, "call {call} was refused, {count} in a row");
             release(&allocator, blocks.into_iter().chain(more).collect());
@@ -61,12 +61,12 @@ fn an_allocator_on_demand_lives_with_each_refusal() {
 }
 
 #[test]
-fn what_can_t_be_mapped_is_an_error() {
+fn a_mapping_that_is_refused_is_an_error() {
     let build = || PoolAllocator::builder().checked(true).prefault(true).build(64 << 20);
     let (built, calls) = refuse_after(u32::MAX, 0, || build().is_ok());
     assert!(built);
     let outcomes: Vec<_> = (0..calls).map(|call| refuse_after(call, 1, || build().is_ok()).0).collect();
-    // Where it begins, and that there is memory for it; only the wishes may be refused.
+    // The addresses and the memory behind them are needed; only wishes may be refused.
     assert!(outcomes.iter().filter(|built| !**built).count() >= 2, "{outcomes:?}");
     assert!(outcomes.iter().any(|built| *built));
 }

@@ -1,8 +1,8 @@
-//! The ways back: releases, and what moves a block. The fast path is in a thread's cache; the slow ones check what they are told, if
-//! the allocator is a checked one.
+//! Releases and resizes. The fast path is a push to a thread's cache; the slow paths check, if the allocator is a
+//! checked one.
 //!
-//! To check a release is to *claim* the block: of all who want it back one has it (`raw/live`). Who resizes a block has claimed it
-//! meanwhile.
+//! A checked release *claims* the block (`raw/slabs/live`): of all releases of a block, one has it. A resize has
+//! claimed the block for as long as it lasts.
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -13,16 +13,16 @@ use crate::raw::slabs::live::Kind;
 use crate::sync::Ordering;
 
 use super::PoolAllocator;
-use super::backend::Backend;
 use super::class;
+use super::instance::Instance;
 
-/// A span of so many bytes.
+/// A span of `bytes` bytes.
 fn span_of(bytes: usize) -> Kind {
-    // No span has more pages than that, or so many.
+    // No span has `u32::MAX` pages or more.
     Kind::Span(u32::try_from(class::pages(bytes)).unwrap_or(u32::MAX))
 }
 
-/// What a block of this layout is.
+/// The kind of a block of this layout.
 fn kind_of(layout: Layout) -> Kind {
     match class::of(layout) {
         class if class < class::COUNT => Kind::Slot(class),
@@ -30,10 +30,10 @@ fn kind_of(layout: Layout) -> Kind {
     }
 }
 
-/// A block that is being resized. In a checked allocator it is live no more until that is over.
+/// A block that is being resized. In a checked allocator it is not live meanwhile.
 #[derive(Debug)]
-#[must_use = "a block that was claimed is to be handed out again, or to be given back"]
-pub(super) struct Resizing<'a>(Option<(&'a Backend, Found)>);
+#[must_use = "hand a claimed block out again, or give it back"]
+pub(super) struct Resizing<'a>(Option<(&'a Instance, Found)>);
 
 impl PoolAllocator {
     /// Releases a block without its layout, as C's `free`.
@@ -67,11 +67,11 @@ impl PoolAllocator {
     /// ```
     pub unsafe fn release(&self, block: NonNull<u8>) {
         if self.is_checked() {
-            // Whoever wants to know why it is refused calls `try_release`.
+            // `try_release` tells why a release is refused.
             _ = self.release_checked(block.as_ptr(), None);
             return;
         }
-        match self.started_backend().map(|backend| backend.heap.find(block.addr().get())) {
+        match self.started().map(|instance| instance.backend.heap.find(block.addr().get())) {
             Some(Found::Slab { class, .. }) => self.release_small(class, block.as_ptr()),
             Some(Found::Span { .. }) => self.release_span(block.as_ptr()),
             _ => self.count_refused(),
@@ -119,7 +119,7 @@ impl PoolAllocator {
         if self.is_checked() {
             return self.release_checked(block.as_ptr(), None);
         }
-        let found = self.started_backend().map(|backend| backend.heap.find_block(block.addr().get()));
+        let found = self.started().map(|instance| instance.backend.heap.find_block(block.addr().get()));
         match found.unwrap_or(Err(ReleaseError::Foreign)) {
             Ok(_) => {
                 // SAFETY: the caller vouches for the block.
@@ -144,22 +144,22 @@ impl PoolAllocator {
     fn release_small_slow(&self, class: usize, block: *mut u8) {
         if self.is_checked() {
             _ = self.release_checked(block, Some(Kind::Slot(class)));
-        } else if let Some(backend) = self.backend() {
-            // There is something backend, since it handed out the block.
-            Self::give_slot(backend, class, block);
+        } else if let Some(instance) = self.instance() {
+            // There is an instance: it handed out the block.
+            Self::give_slot(instance, class, block);
         }
     }
 
-    /// Gives a slot back that is the caller's.
-    fn give_slot(backend: &Backend, class: usize, block: *mut u8) {
-        match Self::cache_or_attach(backend) {
+    /// Gives back a slot of the caller.
+    fn give_slot(instance: &Instance, class: usize, block: *mut u8) {
+        match Self::cache_or_attach(instance) {
             Some(cache) if cache.push(class, block) => {}
-            Some(cache) => cache.push_slow(class, block, backend),
-            None => backend.heap.give_slots(&[block]),
+            Some(cache) => cache.push_slow(class, block, &instance.backend, || instance.collect_gone()),
+            None => instance.backend.heap.give_slots(&[block]),
         }
     }
 
-    /// Releases a block of so many bytes that is too large for a class.
+    /// Releases a block of `bytes` bytes, which is too large for a class.
     #[cold]
     pub(super) fn release_large(&self, block: *mut u8, bytes: usize) {
         if self.is_checked() {
@@ -170,36 +170,36 @@ impl PoolAllocator {
     }
 
     fn release_span(&self, block: *mut u8) {
-        if !self.started_backend().is_some_and(|backend| backend.heap.release_span(block.addr())) {
+        if !self.started().is_some_and(|instance| instance.backend.heap.release_span(block.addr())) {
             self.count_refused();
         }
     }
 
-    /// Null is fine, and does nothing.
+    /// Releases a block that is to be of `kind`, if one is said. Null does nothing.
     #[cold]
     fn release_checked(&self, block: *mut u8, kind: Option<Kind>) -> Result<(), ReleaseError> {
         if !block.is_null() {
-            let (backend, found) = self.claim(block, kind)?;
-            Self::give_back(backend, found, block);
+            let (instance, found) = self.claim(block, kind)?;
+            Self::give_back(instance, found, block);
         }
         Ok(())
     }
 
-    /// Takes a block out of the hands of its user, or counts that it is none, or not of the kind that is said.
-    fn claim(&self, block: *mut u8, kind: Option<Kind>) -> Result<(&Backend, Found), ReleaseError> {
-        let claimed = match self.started_backend() {
-            Some(backend) => backend.heap.claim(block.addr(), kind).map(|found| (backend, found)),
+    /// Claims a live block; if none is live there, or of another kind, counts that as refused.
+    fn claim(&self, block: *mut u8, kind: Option<Kind>) -> Result<(&Instance, Found), ReleaseError> {
+        let claimed = match self.started() {
+            Some(instance) => instance.backend.heap.claim(block.addr(), kind).map(|found| (instance, found)),
             None => Err(ReleaseError::Foreign),
         };
         claimed.inspect_err(|_| self.count_refused())
     }
 
-    /// Gives a block back that was claimed.
-    fn give_back(backend: &Backend, found: Found, block: *mut u8) {
+    /// Gives back a claimed block.
+    fn give_back(instance: &Instance, found: Found, block: *mut u8) {
         match found {
-            Found::Slab { class, .. } => Self::give_slot(backend, class, block),
-            // What was claimed is a span, so that this does not fail.
-            Found::Span { .. } | Found::Nothing => _ = backend.heap.release_span(block.addr()),
+            Found::Slab { class, .. } => Self::give_slot(instance, class, block),
+            // This does not fail: the claimed block is a span.
+            Found::Span { .. } | Found::Nothing => _ = instance.backend.heap.release_span(block.addr()),
         }
     }
 
@@ -214,7 +214,7 @@ impl PoolAllocator {
         self.options.checked
     }
 
-    /// A block is about to be resized. `None`: it is none, or not of this layout, and that was counted.
+    /// Begins to resize a block. `None`: no block of this layout is live there, which was counted as refused.
     #[inline(always)]
     pub(super) fn begin_resize(&self, block: *mut u8, layout: Layout) -> Option<Resizing<'_>> {
         if self.is_checked() { self.begin_resize_checked(block, layout) } else { Some(Resizing(None)) }
@@ -226,25 +226,25 @@ impl PoolAllocator {
         Some(Resizing(Some(claimed.ok()?)))
     }
 
-    /// The block stays where it is, and has this layout from now on.
+    /// Ends a resize in place: the block has this layout from now on.
     #[inline(always)]
     pub(super) fn end_resize(resizing: Resizing<'_>, block: *mut u8, layout: Layout) {
-        if let Resizing(Some((backend, _))) = resizing {
-            backend.heap.hand_out(block, kind_of(layout));
+        if let Resizing(Some((instance, _))) = resizing {
+            instance.backend.heap.hand_out(block, kind_of(layout));
         }
     }
 
-    /// What was in the block has moved, and nobody uses it any more.
+    /// Ends a resize whose contents were moved to another block: gives this one back.
     ///
     /// # Safety
     ///
-    /// It has this layout.
+    /// The block has this layout, and nobody uses it any more.
     #[inline(always)]
     pub(super) unsafe fn end_resize_elsewhere(&self, resizing: Resizing<'_>, block: *mut u8, layout: Layout) {
         match resizing {
             // SAFETY: the caller vouches for it.
             Resizing(None) => unsafe { core::alloc::GlobalAlloc::dealloc(self, block, layout) },
-            Resizing(Some((backend, found))) => Self::give_back(backend, found, block),
+            Resizing(Some((instance, found))) => Self::give_back(instance, found, block),
         }
     }
 }

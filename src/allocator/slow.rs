@@ -1,47 +1,48 @@
-//! Allocations that no cache serves: from slabs, as spans, and what is tried before one fails.
+//! Allocations that no cache serves: from slabs, as spans, and the last attempts before one fails. README.md has their
+//! order.
 
 use core::ptr::NonNull;
 
-use crate::cache::thread_registry;
 use crate::raw::Order;
 use crate::raw::slabs::live::Kind;
 use crate::sys::WAKES;
 
 use super::PoolAllocator;
-use super::backend::Backend;
 use super::cache::Cache;
 use super::class::{self, PAGE};
+use super::instance::Instance;
 
 impl PoolAllocator {
-    /// A block of a class, when the cache had none, or there is no cache.
+    /// A block of a class, if the cache had none, or the thread has no cache.
     #[cold]
     pub(super) fn alloc_small_slow(&self, class: usize) -> Option<NonNull<u8>> {
-        let backend = self.backend()?;
-        let cache = Self::cache_or_attach(backend);
+        let instance = self.instance()?;
+        let backend = &instance.backend;
+        let cache = Self::cache_or_attach(instance);
         let first = match cache {
-            Some(cache) => cache.pop(class).or_else(|| cache.pop_slow(class, backend)),
+            Some(cache) => cache.pop(class).or_else(|| cache.pop_slow(class, backend, || instance.collect_gone())),
             None => backend.take_one(class),
         };
         let block = first.or_else(|| {
-            self.make_room(backend, cache);
+            self.make_room(instance, cache);
             backend.insist(|| backend.take_one(class))
         });
-        self.note_sweeps(backend);
+        self.note_sweeps(instance);
         let block = block?;
         backend.heap.hand_out(block.as_ptr(), Kind::Slot(class));
         Some(block)
     }
 
-    /// For an allocation that would fail.
-    fn make_room(&self, backend: &Backend, own: Option<&Cache>) {
-        backend.heap.note_want();
-        backend.reclaim(own, thread_registry());
+    /// Before an allocation fails: gives back all blocks within reach, and sweeps.
+    fn make_room(&self, instance: &Instance, own: Option<&Cache>) {
+        instance.backend.heap.note_want();
+        instance.reclaim(own);
         self.wake_sweepers();
     }
 
-    /// After an allocation, which may have had to sweep before the heap grows.
-    fn note_sweeps(&self, backend: &Backend) {
-        if backend.heap.take_has_swept() {
+    /// After an allocation, which may have swept before the heap grew.
+    fn note_sweeps(&self, instance: &Instance) {
+        if instance.backend.heap.take_has_swept() {
             self.wake_sweepers();
         }
     }
@@ -53,20 +54,21 @@ impl PoolAllocator {
         }
     }
 
-    /// A span of at least so many bytes, and whether it is known to be zero.
+    /// A span of at least `size` bytes, and whether it is known to be zero.
     #[cold]
     pub(super) fn alloc_large(&self, size: usize, align: usize) -> Option<(NonNull<u8>, bool)> {
-        let backend = self.backend()?;
+        let instance = self.instance()?;
+        let backend = &instance.backend;
         let pages = u32::try_from(class::pages(size)).ok()?;
         let align = Order::covering(align.div_ceil(PAGE))?;
         let span = backend.alloc_span(pages, align).or_else(|| {
-            self.make_room(backend, Self::cache_or_attach(backend));
+            self.make_room(instance, Self::cache_or_attach(instance));
             backend.insist(|| backend.alloc_span(pages, align))
         });
-        self.note_sweeps(backend);
-        let (span, fresh) = span?;
+        self.note_sweeps(instance);
+        let (span, is_zero) = span?;
         backend.heap.hand_out(span, Kind::Span(pages));
-        Some((NonNull::new(span)?, fresh))
+        Some((NonNull::new(span)?, is_zero))
     }
 
     /// The same, and it is zero.
@@ -74,8 +76,8 @@ impl PoolAllocator {
     pub(super) fn alloc_large_zeroed(&self, size: usize, align: usize) -> Option<NonNull<u8>> {
         let (block, is_zero) = self.alloc_large(size, align)?;
         if !is_zero {
-            // SAFETY: it has so many bytes, and is the caller's.
-            unsafe { self.started_backend()?.heap.zero_span(block.as_ptr(), size) };
+            // SAFETY: the span has `size` bytes, and is the caller's.
+            unsafe { self.started()?.backend.heap.zero_span(block.as_ptr(), size) };
         }
         Some(block)
     }

@@ -1,12 +1,14 @@
-//! A library that is unloaded gives back what its allocators have.
+//! A library that is unloaded gives back the memory of its static allocators.
 //!
-//! What the loader calls when it unloads a library, it calls when the program ends, too; and then other threads may go on, so that nothing may be
-//! unmapped. Which of both it is, is seen by what was registered for the end of the program when the library was loaded: at the end that comes
-//! before, where a library is unloaded, after. That is so for libraries that the program loads as it runs. What others are linked with, or what was loaded
-//! before all others, may have been registered before the loader itself was; for these nothing is done.
+//! The loader calls the same function when it unloads a library and when the program ends. At the end other threads may
+//! go on, so nothing may be unmapped then. A second function, registered with `atexit` when the library was loaded,
+//! tells the two apart: at the end of the program it is called before, at an unload after. That holds for libraries
+//! that the program loads as it runs. A library that others are linked with, or that was loaded before all others, may
+//! have been registered before the loader itself; it keeps everything.
 //!
-//! By then nobody else may be in the library, so that the caches of all threads can be emptied. An allocator that has nothing live is unmapped. One
-//! that has something keeps it, and gives back the memory of free pages and the addresses that it never used.
+//! At an unload nobody else may be in the library, so the caches of all threads can be emptied. An allocator without
+//! live blocks is unmapped. One with live blocks gives back the memory of free pages, and the addresses that it never
+//! used.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ops::Range;
@@ -15,16 +17,16 @@ use core::ptr::{self, NonNull};
 use crate::sync::{AtomicPtr, AtomicU32, Ordering};
 
 use super::PoolAllocator;
-use super::backend::Backend;
+use super::instance::Instance;
 
-/// Allocators that were started, and may be static ones. What finds no place stays mapped.
+/// Allocators that were started, and may be static ones. An allocator that finds no place stays mapped.
 static STARTED: [AtomicPtr<PoolAllocator>; 64] = [const { AtomicPtr::new(ptr::null_mut()) }; 64];
 
-/// Whether the end of the program would be known.
+/// [`REGISTERED`], [`ENDS`], or 0: the end of the program would not be noticed.
 static STATE: AtomicU32 = AtomicU32::new(0);
-/// It would,
+/// The end of the program would be noticed.
 const REGISTERED: u32 = 1;
-/// or has come.
+/// The program ends, or the library was unloaded.
 const ENDS: u32 = 2;
 
 #[used]
@@ -32,7 +34,7 @@ const ENDS: u32 = 2;
 #[unsafe(link_section = ".init_array")]
 static LOADED: extern "C" fn() = {
     extern "C" fn loaded() {
-        // SAFETY: the function is there until it is called: it is called when the library goes, at the latest.
+        // SAFETY: the function is there until it is called, which is when the library goes, at the latest.
         if unsafe { libc::atexit(ends) } == 0 {
             // Relaxed, here and below: one thread loads and unloads a library.
             STATE.store(REGISTERED, Ordering::Relaxed);
@@ -56,16 +58,16 @@ extern "C" fn unloaded() {
     }
     let Some(data) = Image::own().and_then(Image::data_if_unloaded) else { return };
     for place in &STARTED {
-        // Acquire: pairs with the Release in `note`; the allocator is seen as it was started.
+        // Acquire: pairs with the Release in `note`; makes visible the allocator as it was started.
         let allocator = place.swap(ptr::null_mut(), Ordering::Acquire);
         if !allocator.is_null() && data.contains(&allocator.addr()) {
-            // SAFETY: a static one, as it lies in the data of this library.
+            // SAFETY: it lies in the data of this library, so it is a static one.
             give_back(unsafe { &*allocator });
         }
     }
 }
 
-/// An allocator was started; if it is a static one, it is known when this library is unloaded. Lock-free.
+/// Notes an allocator that was started, for when this library is unloaded. Lock-free.
 pub(super) fn note(allocator: &PoolAllocator) {
     let allocator = ptr::from_ref(allocator).cast_mut();
     for place in &STARTED {
@@ -76,7 +78,7 @@ pub(super) fn note(allocator: &PoolAllocator) {
     }
 }
 
-/// An allocator is dropped.
+/// Forgets an allocator that is dropped.
 pub(super) fn forget(allocator: &PoolAllocator) {
     let allocator = ptr::from_ref(allocator).cast_mut();
     for place in &STARTED {
@@ -85,47 +87,47 @@ pub(super) fn forget(allocator: &PoolAllocator) {
     }
 }
 
-/// For an allocator of a library that goes, in which nobody is any more.
+/// Gives back the memory of an allocator of a library that goes, and that nobody uses any more.
 fn give_back(allocator: &PoolAllocator) {
-    // Acquire: as in `shared`.
-    let Some(mut shared) = NonNull::new(allocator.backend.load(Ordering::Acquire)) else { return };
-    // SAFETY: it lives until it is unmapped below, and is nobody else's by now.
-    if unsafe { shared.as_mut() }.give_back_all() {
-        // Relaxed, both: nobody else is there. What the library does after this begins anew.
+    // Acquire: as in `PoolAllocator::instance`.
+    let Some(mut instance) = NonNull::new(allocator.instance.load(Ordering::Acquire)) else { return };
+    // SAFETY: it lives until it is unmapped below, and nobody else uses it.
+    if unsafe { instance.as_mut() }.give_back_all() {
+        // Relaxed, both: nobody else is there. If the library allocates after this, it starts anew.
         allocator.name.store(0, Ordering::Relaxed);
-        allocator.backend.store(ptr::null_mut(), Ordering::Relaxed);
-        // SAFETY: nothing is live in it, and nobody knows it any more.
-        unsafe { Backend::unmap(shared) };
+        allocator.instance.store(ptr::null_mut(), Ordering::Relaxed);
+        // SAFETY: nothing is live in it, and no pointer to it is left.
+        unsafe { Instance::unmap(instance) };
     }
 }
 
-/// A library or a program, as the loader tells of it. What it points to stays as it is until that is gone.
+/// A library or a program, as the loader describes it. Everything that it points to stays until it is unloaded.
 #[derive(Clone, Copy)]
 struct Image(libc::dl_phdr_info);
 
 impl Image {
-    /// Goes through all that are loaded, in the order in which they were, until `visit` has found something.
+    /// Visits all images in the order in which they were loaded, until `visit` has found something.
     fn find<R>(mut visit: impl FnMut(Image) -> Option<R>) -> Option<R> {
         struct Search<'s, R>(&'s mut dyn FnMut(Image) -> Option<R>, Option<R>);
         unsafe extern "C" fn next<R>(info: *mut libc::dl_phdr_info, _: usize, search: *mut c_void) -> c_int {
-            // SAFETY: the loader's, for the time of the call; and what is given below.
+            // SAFETY: the first is the loader's, for the time of the call; the second is given below.
             let (info, search) = unsafe { (&*info, &mut *search.cast::<Search<'_, R>>()) };
             search.1 = (search.0)(Image(*info));
             search.1.is_some().into()
         }
         let mut search = Search(&mut visit, None);
-        // SAFETY: the function is called with what it expects.
+        // SAFETY: the function is called with the search that it expects.
         unsafe { libc::dl_iterate_phdr(Some(next::<R>), (&raw mut search).cast()) };
         search.1
     }
 
-    /// The one that this is in.
+    /// The image that this code is in.
     fn own() -> Option<Self> {
         Self::find(|image| image.range()?.contains(&(&raw const STATE).addr()).then_some(image))
     }
 
     fn headers(self) -> &'static [libc::Elf64_Phdr] {
-        // SAFETY: the loader tells where they are, and how many.
+        // SAFETY: the loader tells where they are, and how many there are.
         unsafe { core::slice::from_raw_parts(self.0.dlpi_phdr.cast(), self.0.dlpi_phnum.into()) }
     }
 
@@ -138,22 +140,22 @@ impl Image {
         Some(base.wrapping_add(start)..base.wrapping_add(end))
     }
 
-    /// What it says of itself to the loader.
+    /// The values of a tag in its dynamic section.
     fn dynamic(self, tag: i64) -> impl Iterator<Item = usize> {
         const END: i64 = 0;
         let headers = self.headers().iter().find(|header| header.p_type == libc::PT_DYNAMIC);
         let first = headers.map(|header| (self.0.dlpi_addr as usize).wrapping_add(header.p_vaddr as usize));
         let first = first.map(ptr::with_exposed_provenance::<[i64; 2]>);
-        // SAFETY: an array of pairs, up to one of this tag.
+        // SAFETY: an array of pairs, up to one with the tag `END`.
         let entries = (0..).map_while(move |number| Some(unsafe { *first?.add(number) }));
         entries.take_while(|[now, _]| *now != END).filter(move |[now, _]| *now == tag).map(|[_, value]| value as usize)
     }
 
-    /// Texts of this tag.
+    /// The texts of a tag in its dynamic section.
     fn texts(self, tag: i64) -> impl Iterator<Item = &'static [u8]> {
         const TABLE: i64 = 5;
         let base = self.0.dlpi_addr as usize;
-        // On some processors the loader leaves it as it is in the file.
+        // On some processors the loader leaves the offset as it is in the file.
         let table = self.dynamic(TABLE).next().map(|table| if table < base { table + base } else { table });
         self.dynamic(tag).filter_map(move |offset| {
             let text = ptr::with_exposed_provenance::<c_char>(table? + offset);
@@ -172,11 +174,11 @@ impl Image {
         path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
     }
 
-    /// Where its data may be, if it can only have been loaded as the program ran.
+    /// Its addresses, if it was certainly loaded while the program ran.
     fn data_if_unloaded(self) -> Option<Range<usize>> {
         const NEEDED: i64 = 1;
         const OWN_NAME: i64 = 14;
-        // SAFETY: a question.
+        // SAFETY: it only asks.
         let loader = unsafe { libc::getauxval(libc::AT_BASE) } as usize;
         let mut is_loader_before = false;
         let is_of_start = Self::find(|image| {

@@ -8,8 +8,8 @@ use core::ptr;
 use std::sync::Barrier;
 use std::thread;
 
-use super::Backend;
 use crate::allocator::PoolAllocator;
+use crate::allocator::backend::Backend;
 use crate::raw::Shard;
 
 const LAYOUT: Layout = Layout::new::<[u64; 8]>();
@@ -50,7 +50,7 @@ fn only_magazines_of_others_go_to_depots() {
         let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(alloc)).collect();
         threads.into_iter().map(|thread| thread.join().expect("it does not panic")).collect::<Vec<_>>()
     });
-    let Backend { depots, meta, .. } = allocator.started_backend().expect("it was used");
+    let Backend { depots, meta, .. } = &allocator.started().expect("it was used").backend;
     release(allocator, mine);
     assert_eq!(depots.count(CLASS), 0);
     let here = Shard::here();
@@ -72,7 +72,7 @@ fn bursts_settle_into_a_bin() {
     // Each begins with another number of blocks in the bin.
     for (before, length) in (0..40).map(|step| 997 + 50 * step).flat_map(|before| [(before, 500), (before, 1000)]) {
         let allocator = PoolAllocator::builder().checked(false).on_demand(usize::MAX);
-        let misses = || allocator.cache().map(|cache| cache.turn.get());
+        let misses = || allocator.cache().map(|cache| cache.misses.get());
         burst(&allocator, before);
         for _ in 0..10 {
             burst(&allocator, length);
@@ -93,7 +93,7 @@ fn slow_paths(allocator: &PoolAllocator) -> usize {
     let mut before = 0;
     for round in 0..40 {
         if round == 30 {
-            before = allocator.cache().map_or(0, |cache| cache.turn.get());
+            before = allocator.cache().map_or(0, |cache| cache.misses.get());
         }
         for _ in 0..5000 {
             let layout = Layout::from_size_align(16 + random(2000), 8).expect("a small one");
@@ -111,10 +111,11 @@ fn slow_paths(allocator: &PoolAllocator) -> usize {
         // SAFETY: allocated above.
         unsafe { allocator.dealloc(block, layout) };
     }
-    (allocator.cache().expect("it was used").turn.get() - before) * 1000 / (10 * 5500)
+    (allocator.cache().expect("it was used").misses.get() - before) * 1000 / (10 * 5500)
 }
 
-/// A thread has what it would have alone, after many came and went, whether they had little or much, and beside ones that sleep.
+/// A thread has what it would have alone, after many came and went, whether they had little or much, and beside ones
+/// that sleep.
 #[test]
 fn caches_of_threads_that_allocate_no_more_are_no_loss() {
     let alone = slow_paths(&PoolAllocator::builder().checked(false).on_demand(usize::MAX));
