@@ -93,7 +93,7 @@ impl Heap {
 
     /// Takes a block of `size` by a sweep, as a search does: its node stays where it is.
     pub fn sweep_for(&self, size: u32) -> Option<BlockIndex> {
-        let block = self.raw.sweep(Some(order(size))).taken?;
+        let block = self.raw.sweep(Some(order(size)), Shard::FIRST).taken?;
         self.own(block, size);
         Some(block)
     }
@@ -104,7 +104,7 @@ impl Heap {
     ///
     /// A failure, certified or not.
     pub fn search(&self, size: u32) -> Result<BlockIndex, Failure> {
-        let outcome = search(std::iter::once(&self.raw), || self.raw.version(), order(size), &self.last);
+        let outcome = search(std::iter::once(&self.raw), || self.raw.version(), order(size), &self.last, Shard::FIRST);
         let failure = if outcome.is_certain { Failure::Certified } else { Failure::GaveUp };
         let (_, block) = outcome.found.map_err(|_| failure)?;
         self.own(block, size);
@@ -198,7 +198,7 @@ impl Heap {
         self.end_of_nodes();
 
         live.iter().for_each(|(block, size)| self.release(*block, size.get()));
-        let sweep = heap.sweep(None);
+        let sweep = heap.sweep(None, Shard::FIRST);
         assert!(sweep.is_settled(), "nobody else is there");
         let free: Vec<_> = heap.scan().map(|(block, seen)| (block, seen.kind(), seen.order())).collect();
         let whole: Vec<_> = geometry.blocks(0..geometry.units()).map(|(at, order)| (at, Kind::Free, order)).collect();
@@ -210,7 +210,7 @@ impl Heap {
         if let Some(found) = self.sweep_for(0) {
             self.release(found, 0);
         }
-        heap.sweep(None);
+        heap.sweep(None, Shard::FIRST);
         let mut orders: Vec<_> = whole.iter().map(|(.., order)| *order).collect();
         orders.sort_unstable();
         for order in orders.into_iter().rev() {

@@ -176,7 +176,7 @@ impl Pages {
 
     /// Owns each free block for a moment.
     pub fn visit_free(&self) {
-        let _ = self.raw.buddy().visit_free(0..self.raw.grown(), Order::ZERO, |block, order| {
+        let _ = self.raw.buddy().visit_free(0..self.raw.grown(), Order::ZERO, Shard::FIRST, |block, order| {
             let span = Span { head: block.get(), pages: order.units() };
             self.write_span(span, true, false);
             self.write_span(span, false, false);
@@ -278,7 +278,7 @@ impl Pages {
         }
 
         // As in a heap of blocks: whoever finds a block without its node makes the next sweep move that.
-        if let Some(found) = heap.sweep(Some(Order::ZERO)).taken {
+        if let Some(found) = heap.sweep(Some(Order::ZERO), Shard::FIRST).taken {
             heap.release(found, Shard::FIRST).expect("it is live");
         }
         self.raw.sweep();

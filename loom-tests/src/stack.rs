@@ -6,7 +6,6 @@ use std::sync::Arc;
 use loom::cell::UnsafeCell;
 use mempool::raw::stack::{Chain, FreeStack, Links};
 use mempool::raw::sweep::marks::Marks;
-use mempool::raw::sweep::stop::Stop;
 use mempool::raw::sweep::walk::{Paths, TOPS, Ways};
 use mempool::raw::{BlockIndex, Geometry, Order};
 
@@ -79,15 +78,6 @@ impl Stack {
         nodes.map(BlockIndex::get).inspect(|node| self.move_to(*node, true)).collect()
     }
 
-    /// Empties the stack, takes its top, and puts the others back.
-    pub fn detach_and_put_below(&self) -> Option<u32> {
-        let mut nodes = self.stack.detach(&self.links);
-        let top = nodes.next().map(BlockIndex::get);
-        top.into_iter().for_each(|top| self.move_to(top, true));
-        self.stack.put_below(&self.links, nodes);
-        top
-    }
-
     /// Empties the stack but for its top, and walks along the rest on as many paths as there can be. One thread at a time.
     pub fn walk(&self) -> Vec<u32> {
         let Some(top) = self.stack.pop(&self.links) else { return Vec::new() };
@@ -99,7 +89,7 @@ impl Stack {
         let units = self.in_hand.len() as u32;
         let ways = Ways { links: &self.links, end: self.links.end(), units, tops };
         let begin = |from: u32, _: u32| (from < units).then(|| BlockIndex::new(from));
-        assert!(self.paths.walk(&ways, &self.found, &mut Stop::never(), begin));
+        self.paths.walk(&ways, &self.found, begin);
         self.found.drain().map(BlockIndex::get).inspect(|node| self.move_to(*node, true)).collect()
     }
 

@@ -2,7 +2,7 @@
 #![cfg(loom)]
 
 use loom_tests::{Heap, join, model, start};
-use mempool::raw::sweep::stop::Stop;
+use mempool::raw::Shard;
 
 /// Split against merge: allocations that cut a block in two and a release that makes it whole, against a sweep.
 ///
@@ -11,7 +11,7 @@ use mempool::raw::sweep::stop::Stop;
 fn split_merge() {
     model("split_merge", Some(3), || {
         let heap = Heap::new(2, 0, 1);
-        let other = start(&heap, |heap| heap.raw.sweep(None));
+        let other = start(&heap, |heap| heap.raw.sweep(None, Shard::FIRST));
         // The sweep may merge the two halves before the lower one is taken, and have their nodes in hand then.
         if let Some(first) = heap.alloc(0) {
             heap.release(first, 0);
@@ -29,7 +29,7 @@ fn split_merge() {
 fn merge_alloc_lower() {
     model("merge_alloc_lower", Some(3), || {
         let heap = Heap::in_units(1);
-        let other = start(&heap, |heap| heap.raw.sweep(None));
+        let other = start(&heap, |heap| heap.raw.sweep(None, Shard::FIRST));
         let mine = heap.alloc(0);
         join(other);
         heap.end(&Vec::from_iter(mine.map(|block| (block, 0))));
@@ -47,7 +47,7 @@ fn merge_alloc_upper() {
         let upper = heap.alloc(0).expect("free");
         heap.release(lower, 0);
         heap.release(upper, 0);
-        let other = start(&heap, |heap| heap.raw.sweep(None));
+        let other = start(&heap, |heap| heap.raw.sweep(None, Shard::FIRST));
         let mine = heap.alloc(0);
         join(other);
         heap.end(&Vec::from_iter(mine.map(|block| (block, 0))));
@@ -61,7 +61,7 @@ fn merge_alloc_upper() {
 fn merge_take_whole() {
     model("merge_take_whole", None, || {
         let heap = Heap::in_units(1);
-        let other = start(&heap, |heap| heap.raw.sweep(None));
+        let other = start(&heap, |heap| heap.raw.sweep(None, Shard::FIRST));
         let mine = heap.alloc(1);
         join(other);
         heap.end(&Vec::from_iter(mine.map(|block| (block, 1))));
@@ -78,7 +78,7 @@ fn two_buddies_released() {
         let (lower, upper) = (heap.alloc(0).expect("free"), heap.alloc(0).expect("free"));
         let other = start(&heap, move |heap| {
             heap.release(upper, 0);
-            heap.raw.sweep(None)
+            heap.raw.sweep(None, Shard::FIRST)
         });
         heap.release(lower, 0);
         join(other);
@@ -93,8 +93,8 @@ fn two_buddies_released() {
 fn two_sweeps() {
     model("two_sweeps", Some(3), || {
         let heap = Heap::in_units(1);
-        let other = start(&heap, |heap| heap.raw.sweep(None).merges);
-        let merges = heap.raw.sweep(None).merges;
+        let other = start(&heap, |heap| heap.raw.sweep(None, Shard::FIRST).merges);
+        let merges = heap.raw.sweep(None, Shard::FIRST).merges;
         assert!(merges + join(other) <= 1);
         heap.end(&[]);
     });
@@ -139,7 +139,7 @@ fn merge_twice_alloc() {
         let heap = Heap::new(4, 0, 2);
         let blocks = [1, 0, 0].map(|size| (heap.alloc(size).expect("free"), size));
         blocks.into_iter().for_each(|(block, size)| heap.release(block, size));
-        let other = start(&heap, |heap| heap.raw.sweep(None));
+        let other = start(&heap, |heap| heap.raw.sweep(None, Shard::FIRST));
         let mine = heap.alloc(0);
         join(other);
         heap.end(&Vec::from_iter(mine.map(|block| (block, 0))));
@@ -154,7 +154,7 @@ fn merge_twice_alloc() {
 fn merge_run_alloc() {
     model("merge_run_alloc", Some(3), || {
         let heap = Heap::in_units(2);
-        let other = start(&heap, |heap| heap.raw.sweep(None));
+        let other = start(&heap, |heap| heap.raw.sweep(None, Shard::FIRST));
         let mine = heap.alloc(0);
         join(other);
         heap.end(&Vec::from_iter(mine.map(|block| (block, 0))));
@@ -170,7 +170,7 @@ fn merge_run_alloc_inside() {
         let heap = Heap::in_units(2);
         let units = [0, 1, 2].map(|_| heap.alloc(0).expect("free"));
         units.into_iter().for_each(|unit| heap.release(unit, 0));
-        let other = start(&heap, |heap| heap.raw.sweep(None));
+        let other = start(&heap, |heap| heap.raw.sweep(None, Shard::FIRST));
         let mine = heap.alloc(0);
         join(other);
         heap.end(&Vec::from_iter(mine.map(|block| (block, 0))));
@@ -185,8 +185,8 @@ fn merge_run_alloc_inside() {
 fn merge_run_two_sweeps() {
     model("merge_run_two_sweeps", Some(1), || {
         let heap = Heap::in_units(2);
-        let other = start(&heap, |heap| heap.raw.sweep(None).merges);
-        let merges = heap.raw.sweep(None).merges;
+        let other = start(&heap, |heap| heap.raw.sweep(None, Shard::FIRST).merges);
+        let merges = heap.raw.sweep(None, Shard::FIRST).merges;
         assert!(merges + join(other) <= 3);
         heap.end(&[]);
     });
@@ -203,46 +203,9 @@ fn merge_pair_two_sweeps() {
         let live = heap.alloc(1).expect("free");
         heap.release(upper, 0);
         heap.release(lower, 0);
-        let other = start(&heap, |heap| heap.raw.sweep(None).merges);
-        let merges = heap.raw.sweep(None).merges;
+        let other = start(&heap, |heap| heap.raw.sweep(None, Shard::FIRST).merges);
+        let merges = heap.raw.sweep(None, Shard::FIRST).merges;
         assert!(merges + join(other) <= 1);
         heap.end(&[(live, 1)]);
-    });
-}
-
-/// A sweep that stops in the middle of tidying and leaves what it has in hand, against one that does not.
-///
-/// Seeded bugs: what was left is forgotten, or counts as put back, or nobody looks for it; the stacks count as tidied though it
-/// stopped.
-#[test]
-fn stopped_sweep_sweep() {
-    model("stopped_sweep_sweep", Some(2), || {
-        let heap = Heap::new(4, 0, 2);
-        let [lower, upper] = [0, 0].map(|size| heap.alloc(size).expect("free"));
-        let live = heap.alloc(1).expect("free");
-        heap.release(upper, 0);
-        heap.release(lower, 0);
-        let other = start(&heap, |heap| heap.raw.sweep_and_stop(&mut Stop::when(&|| true)).merges);
-        let merges = heap.raw.sweep(None).merges;
-        assert!(merges + join(other) <= 1);
-        // The next sweep puts back what was left.
-        heap.raw.sweep(None);
-        heap.end(&[(live, 1)]);
-    });
-}
-
-/// The same against a thread that takes what it finds meanwhile, and puts it back.
-///
-/// Seeded bug: what is left in hand counts as put back.
-#[test]
-fn stopped_sweep_alloc_release() {
-    model("stopped_sweep_alloc_release", Some(2), || {
-        let heap = Heap::in_units(2);
-        let other = start(&heap, |heap| heap.raw.sweep_and_stop(&mut Stop::when(&|| true)));
-        let mine = heap.alloc(0);
-        mine.into_iter().for_each(|block| heap.release(block, 0));
-        join(other);
-        heap.raw.sweep(None);
-        heap.end(&[]);
     });
 }

@@ -88,7 +88,7 @@ fn grow_merge() {
         let held = heap.alloc(1).expect("free");
         let pieces = [0; 2].map(|size| heap.alloc(size).expect("free"));
         pieces.iter().for_each(|piece| heap.release(*piece, 0));
-        let other = start(&heap, |heap| heap.raw.sweep(None));
+        let other = start(&heap, |heap| heap.raw.sweep(None, Shard::FIRST));
         let grown = heap.raw.resize(held, order(2), Shard::FIRST).is_ok();
         if grown {
             heap.own(block(2), 1);

@@ -126,7 +126,7 @@ fn sweep_release_in_shards() {
             first.iter().for_each(|unit| heap.release_in(SECOND, *unit, 0));
             let last = *last;
             let other = start(&heap, move |heap| heap.release_in(SECOND, last, 0));
-            heap.raw.sweep(None);
+            heap.raw.sweep(None, Shard::FIRST);
             join(other);
             heap.end(&[]);
         });
@@ -143,7 +143,7 @@ fn sweep_of_the_other_shard() {
             let heap = Heap::in_shards(1 << max_order, 0, max_order);
             let units = Vec::from_iter((0..1 << max_order).map(|_| heap.alloc(0).expect("free")));
             units.into_iter().for_each(|unit| heap.release_in(SECOND, unit, 0));
-            heap.raw.sweep(None);
+            heap.raw.sweep(None, Shard::FIRST);
             let whole = heap.alloc(max_order).expect("it stands where it belongs");
             heap.end(&[(whole, max_order)]);
         });

@@ -84,7 +84,7 @@ fn release_sweep() {
             heap.release(*unit, Shard::FIRST).expect("it is live");
         });
         pages.release(second);
-        let other = start(&pages, |pages| pages.raw.buddy().sweep(None).merges);
+        let other = start(&pages, |pages| pages.raw.buddy().sweep(None, Shard::FIRST).merges);
         pages.release(first);
         join(other);
         pages.end(&[], &[]);

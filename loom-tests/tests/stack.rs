@@ -95,24 +95,6 @@ fn detach_push_pop() {
     });
 }
 
-/// Some of what was detached is put back, against a thread that pushes meanwhile, and pops what it finds.
-///
-/// Seeded bug: what was pushed meanwhile is lost.
-#[test]
-fn put_below_push_pop() {
-    model("put_below_push_pop", Some(3), || {
-        let stack = Stack::of(3);
-        let node = stack.pop().expect("three are there");
-        let other = start(&stack, move |stack| {
-            stack.push(&[node]);
-            Vec::from_iter([stack.pop(), stack.pop()].into_iter().flatten())
-        });
-        let mut hand = Vec::from_iter(stack.detach_and_put_below());
-        hand.extend(join(other));
-        stack.end(hand);
-    });
-}
-
 /// A sweep takes all but the top in hand, on several paths, against a thread that has the node in its own hand that one of them
 /// begins at, or has put it back: what is read along that path is worth nothing.
 ///

@@ -5,6 +5,7 @@ use core::ptr::{self, NonNull};
 use crate::raw::search::is_enough;
 use crate::raw::{Order, Shard};
 use crate::sync::{AtomicU32, AtomicU64, MAX_WAITS, Ordering, wait};
+use crate::thread;
 
 use super::class::PAGE;
 use super::crowd::Crowd;
@@ -93,8 +94,8 @@ impl Backend {
     /// Leaves a magazine of a few blocks in the depot of their shard, the first block's, if all depots have at most
     /// `most` bytes then. False for blocks of the caller's shard: they go to their slabs, where it finds them.
     pub(super) fn send_to_depot(&self, class: usize, magazine: &[*mut u8], most: usize) -> bool {
-        let shard = magazine.first().map_or_else(Shard::here, |first| self.heap.shard_of(*first));
-        shard != Shard::here() && self.depots.put(class, shard, magazine, most, &self.meta)
+        let shard = magazine.first().map_or_else(thread::shard, |first| self.heap.shard_of(*first));
+        shard != thread::shard() && self.depots.put(class, shard, magazine, most, &self.meta)
     }
 
     /// Takes blocks of a class past the caches; returns how many. Takes magazines of all shards before the heap grows.

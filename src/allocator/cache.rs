@@ -8,7 +8,7 @@ use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
 use crate::cache::Lease;
-use crate::raw::Shard;
+use crate::thread;
 
 use super::backend::Backend;
 use super::class::{COUNT, size_of_class};
@@ -163,7 +163,7 @@ impl Cache {
     #[cold]
     pub(super) fn pop_slow(&self, class: usize, backend: &Backend, collect_gone: impl FnOnce()) -> Option<NonNull<u8>> {
         // Where other threads leave magazines for this shard, blocks go round: the bin has to hold more.
-        let shard = Shard::here();
+        let shard = thread::shard();
         let goes_round = !backend.depots.is_empty(class, shard, &backend.meta);
         self.grow(class, if goes_round { EMPTY | FULL } else { EMPTY }, backend, collect_gone);
         let bin = self.bin(class);
@@ -194,7 +194,7 @@ impl Cache {
         // Blocks go round if others took the half that this bin gave away: the bin has to hold more. The same goes if
         // that half went to its slabs, as blocks of the own shard do: the bin is full again before it was ever empty.
         let bin = self.bin(class);
-        let is_gone = backend.depots.count(class) == 0 || backend.heap.shard_of(block) == Shard::here();
+        let is_gone = backend.depots.count(class) == 0 || backend.heap.shard_of(block) == thread::shard();
         let goes_round = bin.bounds.missed.get() & SHED != 0 && is_gone;
         self.grow(class, if goes_round { EMPTY | FULL } else { FULL }, backend, collect_gone);
         if self.push(class, block) {

@@ -11,6 +11,7 @@ use crate::raw::slabs::live::{Kind, Live, LivePlace, PLACES};
 use crate::raw::slabs::{BitmapId, Cycle, Found, STRIDE, Slabs, Step};
 use crate::raw::{Order, Shard, Slots};
 use crate::sys::{self, discard};
+use crate::thread;
 
 use super::class::{COUNT, PAGE, SHAPES, SLOTS, size_of_class};
 
@@ -259,7 +260,7 @@ impl PageHeap {
 
     /// The shard of a block's slab.
     pub(super) fn shard_of(&self, block: *mut u8) -> Shard {
-        self.page_at(block.addr()).map_or_else(Shard::here, |page| self.slabs.shard_of(page))
+        self.page_at(block.addr()).map_or_else(thread::shard, |page| self.slabs.shard_of(page))
     }
 
     /// The meaning of the page at an address.
@@ -380,7 +381,7 @@ impl PageHeap {
                 }
             }
         };
-        let shard = Shard::here();
+        let shard = thread::shard();
         let taken = match grows {
             false => self.slabs.take(class, most, limit, shard, put),
             true => self.slabs.take_new(class, most, limit, shard, put),

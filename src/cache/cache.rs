@@ -12,6 +12,7 @@ use super::budget::{BinBudget, Limit, OUTBOXES};
 use super::depot::{Depot, MAGAZINE};
 use super::overflow::Outbox;
 use super::window::{Aside, HeapCopy, Window};
+use crate::thread;
 use crate::thread::lease::Lease;
 use crate::thread::registry::ThreadIndex;
 
@@ -268,7 +269,7 @@ impl<'a> OwnCache<'a> {
 
     /// The shard in which it looks first, and others leave its blocks.
     pub fn shard(self) -> Shard {
-        Shard::of_owner(self.owner())
+        thread::shard_of(self.owner())
     }
 
     /// Is a block in this state one that this cache may keep: its own, or one without a owner?

@@ -7,6 +7,7 @@ use crate::error::{AddHeapError, ReleaseError};
 use crate::metadata::Table;
 use crate::raw::{BlockIndex, Buddy, Geometry, LastFailure, Listing, NotLive, Order, Owner, Shard};
 use crate::sync::{Alive, AtomicU8, Ordering, model_or};
+use crate::thread;
 
 /// The name of a heap within its pool, given in the order in which heaps were added, from 0; never used again: 2^64 of them
 /// last for centuries.
@@ -215,7 +216,7 @@ impl Heap {
 
     /// The shard in which its owner looks first.
     pub(crate) fn shard(&self, block: BlockIndex) -> Shard {
-        Shard::of_owner(self.tile_owner(block))
+        thread::shard_of(self.tile_owner(block))
     }
 
     /// A cache refilled with this block.

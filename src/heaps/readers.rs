@@ -179,7 +179,7 @@ fn place() -> usize {
     #[cfg(modelled)]
     return crate::sync::thread_of_model();
     #[cfg(not(modelled))]
-    crate::thread::index().unwrap_or_else(|| crate::raw::Shard::here().number())
+    crate::thread::index().unwrap_or_else(|| crate::thread::shard().number())
 }
 
 impl Eras {

@@ -11,6 +11,7 @@ use crate::heaps::{Heap, HeapId};
 use crate::raw::search::{SearchEnd, is_enough};
 use crate::raw::{self, BlockIndex, Exhausted, LastFailure, Order, Shard, State};
 use crate::sync::{model_or, yield_now};
+use crate::thread;
 
 /// Blocks of a batch that are in hand at once.
 const BATCH: usize = 64;
@@ -302,10 +303,10 @@ impl MemoryPool {
 
     #[cold]
     fn search_slow(&self, scope: &Scope<'_>, want: Order, last: &LastFailure) -> SearchEnd {
-        let heaps = scope.heaps().map(Heap::buddy);
+        let (heaps, shard) = (scope.heaps().map(Heap::buddy), thread::sweep_shard());
         let outcome = match *scope {
-            Scope::All(view) => raw::search(heaps, || view.news(), want, last),
-            Scope::One(heap) => raw::search(heaps, || heap.buddy().version(), want, last),
+            Scope::All(view) => raw::search(heaps, || view.news(), want, last, shard),
+            Scope::One(heap) => raw::search(heaps, || heap.buddy().version(), want, last, shard),
         };
         count(&self.counters.sweeps, u64::from(outcome.rounds));
         count(&self.counters.merges, outcome.merges);

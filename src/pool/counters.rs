@@ -9,6 +9,8 @@ use crossbeam_utils::CachePadded;
 use crate::raw::Shard;
 use crate::stats::PoolStats;
 use crate::sync::{AtomicU64, Ordering, const_unless_loom};
+#[cfg(all(feature = "std", not(modelled)))]
+use crate::thread;
 
 /// The counts of a pool. 64 bits each: at one count a nanosecond they wrap after 584 years.
 pub(super) struct Counters {
@@ -52,7 +54,7 @@ impl Counters {
     /// Counts operations of the calling thread, which has no cache.
     #[cfg(all(feature = "std", not(modelled)))]
     pub(super) fn count_uncached(&self, allocations: usize, releases: usize) {
-        let uncached = &self.uncached[Shard::here().number()];
+        let uncached = &self.uncached[thread::shard().number()];
         for (counter, more) in [(&uncached.allocations, allocations), (&uncached.releases, releases)] {
             if more > 0 {
                 count(counter, more as u64);

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::{MemoryPool, count};
 use crate::heaps::HeapId;
-use crate::raw::sweep::stop::Stop;
+use crate::thread;
 
 /// A sweeper's place in a pool. It remembers heaps by their ids, so that they may come and go meanwhile.
 #[derive(Debug)]
@@ -36,14 +36,15 @@ pub(crate) struct Step {
 
 impl MemoryPool {
     /// Merges the next step, of so many units at most, of the heaps that are not at rest. With the last step of a heap goes
-    /// the tidying of its stacks, O(entries), which ends soon after `stop` says so; with the first of a cycle, what threads left that are gone or is on its way
+    /// the tidying of its stacks, O(entries); with the first of a cycle, what threads left that are gone or is on its way
     /// between threads goes back to the heaps. Lock-free; abandoned anywhere, it harms nothing, as a sweep.
     ///
     /// Other threads are not asked to flush their caches: that would cost them something in each cycle.
-    pub(crate) fn sweep_step(&self, cycle: &mut Cycle, units: u32, stop: &dyn Fn() -> bool) -> Step {
+    pub(crate) fn sweep_step(&self, cycle: &mut Cycle, units: u32) -> Step {
         if cycle.is_new() {
             self.collect();
         }
+        let shard = thread::sweep_shard();
         let pinned = self.heaps.pin();
         let view = pinned.view();
         if cycle.is_new() {
@@ -62,12 +63,11 @@ impl MemoryPool {
                 }
             }
             cycle.begun = true;
-            let (sweep, next) = buddy.merge_step(from, units);
+            let (sweep, next) = buddy.merge_step(from, units, shard);
             cycle.changed |= sweep.merges > 0 || !sweep.is_settled();
             cycle.blocks += sweep.blocks;
             if next >= buddy.geometry().units() {
-                let mut stop = Stop::when(stop);
-                cycle.changed |= buddy.finish_steps(cycle.blocks, &mut stop) > 0 || stop.is_stopped();
+                cycle.changed |= buddy.finish_steps(cycle.blocks, shard) > 0;
                 cycle.note_rest();
                 cycle.go_on();
             } else {

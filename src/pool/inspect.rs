@@ -7,6 +7,7 @@ use crate::heaps::HeapId;
 use crate::map::HeapMap;
 use crate::raw::{Order, Sweep};
 use crate::stats::{HeapStats, PoolStats, SweepReport};
+use crate::thread;
 
 impl MemoryPool {
     /// Merges all free buddies, and drops stale entries from the free stacks.
@@ -45,7 +46,7 @@ impl MemoryPool {
         reach.ask_others(own);
         let mut total = Sweep::default();
         for heap in pinned.view().by_age() {
-            total.add(&heap.buddy().sweep(None));
+            total.add(&heap.buddy().sweep(None, thread::sweep_shard()));
         }
         self.swept(&total)
     }

@@ -27,6 +27,7 @@ use crate::heaps::{HeapId, Region};
 use crate::heaps::{Heaps, Pinned};
 use crate::raw::{Order, Shard};
 use crate::sync::const_unless_loom;
+use crate::thread;
 use crate::units::Bytes;
 #[cfg(all(feature = "std", not(modelled)))]
 use crate::wakers::Wakers;
@@ -243,7 +244,7 @@ impl MemoryPool {
 
     /// Where the calling thread looks first in the heaps.
     fn shard(&self) -> Shard {
-        self.cache().map_or_else(Shard::here, OwnCache::shard)
+        self.cache().map_or_else(thread::shard, OwnCache::shard)
     }
 
     /// Counts operations of the calling thread that went past its cache, on the books of that; which is made, where there can

@@ -9,9 +9,9 @@ use rayon::prelude::*;
 
 use super::MemoryPool;
 use crate::heaps::HeapId;
-use crate::raw::sweep::stop::Stop;
 use crate::raw::{Buddy, Order, Sweep};
 use crate::stats::SweepReport;
+use crate::thread;
 
 /// What one task merges: 65 536 units, a few hundred microseconds where all is in single units.
 const PIECE: Option<Order> = Order::new(16);
@@ -69,13 +69,16 @@ impl MemoryPool {
         let order = PIECE.unwrap_or(Order::MAX);
         let steps = self.heaps.pin().view().get(heap).map(|heap| heap.buddy().steps(order).collect::<Vec<_>>());
         let steps = steps.unwrap_or_default().into_par_iter();
-        let mut total = sum(steps.map(|step| with(&|buddy| buddy.merge_step(step.start, step.end - step.start).0)));
-        let seams = with(&|buddy| buddy.merge_seams(order));
+        let mut total = sum(steps
+            .map(|step| with(&|buddy| buddy.merge_step(step.start, step.end - step.start, thread::sweep_shard()).0)));
+        let seams = with(&|buddy| buddy.merge_seams(order, thread::sweep_shard()));
         // These blocks were visited before.
         total.add(&Sweep { blocks: 0, free_units: 0, largest_found: None, ..seams });
         let blocks = total.blocks;
-        total
-            .add(&with(&|buddy| Sweep { dropped: buddy.finish_steps(blocks, &mut Stop::never()), ..Sweep::default() }));
+        total.add(&with(&|buddy| Sweep {
+            dropped: buddy.finish_steps(blocks, thread::sweep_shard()),
+            ..Sweep::default()
+        }));
         total
     }
 }

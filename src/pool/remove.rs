@@ -6,6 +6,7 @@ use crate::heaps::Pinned;
 use crate::heaps::{Heap, HeapId};
 use crate::raw::Kind;
 use crate::sync::{model_or, yield_now};
+use crate::thread;
 
 /// How often a heap that is not in the user's hands is tried: what others have in the middle of something comes back.
 /// Under loom few: each costs executions.
@@ -70,7 +71,7 @@ impl MemoryPool {
         }
         let removed = self.take_all(&pinned, heap).and_then(|()| {
             self.heaps.remove(heap).map_err(|unavailable| {
-                heap.buddy().give_back();
+                heap.buddy().give_back(thread::sweep_shard());
                 RemoveHeapError::MetadataUnavailable { bytes: unavailable.bytes }
             })
         });
@@ -86,8 +87,8 @@ impl MemoryPool {
         let mut tries = 0;
         loop {
             reach.reclaim(own);
-            heap.buddy().sweep(None);
-            if heap.buddy().take_all() {
+            heap.buddy().sweep(None, thread::sweep_shard());
+            if heap.buddy().take_all(thread::sweep_shard()) {
                 return Ok(());
             }
             tries += 1;

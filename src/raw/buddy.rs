@@ -7,7 +7,7 @@ use super::shards::{Shard, Shards};
 use super::stack::{Chain, FreeStack, Links};
 use super::state::{Kind, Node, State};
 use super::states::States;
-use super::sweep::walk::GatherTables;
+use super::sweep::tables::GatherTables;
 use crate::board::Board;
 use crate::commit::Commit;
 use crate::metadata::{Shared, Source, Unavailable};
@@ -39,8 +39,8 @@ pub struct Buddy {
     displaced: AtomicU64,
     /// `displaced` as of the last time that the stacks were tidied.
     tidied: AtomicU64,
-    /// For a sweep that takes nodes in hand.
-    pub(super) hand: GatherTables,
+    /// For a sweep that gathers nodes.
+    pub(super) gather_tables: GatherTables,
     /// How many units there is memory for, in all of these tables.
     tables: Commit,
     /// 1 while nobody shall allocate here, because somebody wants all of it.
@@ -88,7 +88,7 @@ impl Buddy {
             shards: Shards::for_units(geometry.units()),
             displaced: AtomicU64::new(0),
             tidied: AtomicU64::new(0),
-            hand: GatherTables::new(&geometry, source)?,
+            gather_tables: GatherTables::new(&geometry, source)?,
             tables: Commit::given(),
             closed: AtomicU32::new(0),
             listing: None,
@@ -351,20 +351,6 @@ impl Buddy {
     pub fn live_order(&self, block: BlockIndex) -> Result<Order, NotLive> {
         let seen = self.states.at(block).read();
         if seen.kind() == Kind::Live { Ok(seen.order()) } else { Err(self.why_not_live_slow(block)) }
-    }
-
-    /// Why no `Live` block begins at `unit`: is there one around it? O(orders). Exact while nobody changes the block
-    /// around it.
-    #[cold]
-    pub fn why_not_live_slow(&self, unit: BlockIndex) -> NotLive {
-        for order in Order::ZERO.through(self.geometry.max_order()).skip(1) {
-            let Some(head) = self.geometry.enclosing(unit, order) else { break };
-            let seen = self.states.at(head).read();
-            if head != unit && seen.kind() != Kind::Inner && head.end(seen.order()) > u64::from(unit.get()) {
-                return if seen.kind() == Kind::Live { NotLive::Interior } else { NotLive::Vacant };
-            }
-        }
-        NotLive::Vacant
     }
 
     /// A number that grows with every publication: while two readings are equal, nothing was published between them.

@@ -199,6 +199,14 @@ impl Geometry {
         upper.0.checked_sub(order.units()).map(BlockIndex)
     }
 
+    /// The buddy of a block, and the order of both together, if the heap has them.
+    #[cfg(any(feature = "allocator", modelled))]
+    pub fn buddy_of(&self, block: BlockIndex, order: Order) -> Option<(BlockIndex, Order)> {
+        let up = order.up().filter(|up| *up <= self.max_order)?;
+        let buddy = if self.is_upper(block, order) { self.lower_buddy(block, order)? } else { block.after(1, order) };
+        self.fits(block.min(buddy), up).then_some((buddy, up))
+    }
+
     /// Where a block of `order` that contains `unit` would begin, unless that is before the heap.
     #[inline]
     pub fn enclosing(&self, unit: BlockIndex, order: Order) -> Option<BlockIndex> {

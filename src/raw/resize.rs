@@ -32,7 +32,7 @@ impl Buddy {
         match to.cmp(&from) {
             cmp::Ordering::Equal => Ok(from),
             cmp::Ordering::Less => self.shrink(block, to, shard),
-            cmp::Ordering::Greater => self.grow(block, from, to),
+            cmp::Ordering::Greater => self.grow(block, from, to, shard),
         }
     }
 
@@ -61,15 +61,15 @@ impl Buddy {
     }
 
     #[cold]
-    fn grow(&self, block: BlockIndex, from: Order, to: Order) -> Result<Order, CantResize> {
+    fn grow(&self, block: BlockIndex, from: Order, to: Order, shard: Shard) -> Result<Order, CantResize> {
         let geometry = &self.geometry;
         if to > geometry.max_order() || !geometry.is_aligned(block, to) || !geometry.fits(block, to) {
             return Err(CantResize::NoRoom);
         }
         // The buddies first, while the block is still the small one: a release that wins now releases just that.
         for order in from.until(to) {
-            if !self.absorb_buddy(block.after(1, order), order) {
-                self.publish_absorbed(block, from, order);
+            if !self.absorb_buddy(block.after(1, order), order, shard) {
+                self.publish_absorbed(block, from, order, shard);
                 return Err(CantResize::NoRoom);
             }
         }
@@ -81,15 +81,15 @@ impl Buddy {
                 Err(now) => seen = now,
             }
         }
-        self.publish_absorbed(block, from, to);
+        self.publish_absorbed(block, from, to, shard);
         Err(CantResize::NotLive(self.why_not_live_slow(block)))
     }
 
     /// Takes the free buddy at `buddy` into transit, after merging it, if it lies in pieces.
-    fn absorb_buddy(&self, buddy: BlockIndex, order: Order) -> bool {
+    fn absorb_buddy(&self, buddy: BlockIndex, order: Order, shard: Shard) -> bool {
         self.absorb_free(buddy, order) || {
             let range = buddy.get()..buddy.after(1, order).get();
-            self.merge(range, None).merges > 0 && self.absorb_free(buddy, order)
+            self.merge(range, None, shard).merges > 0 && self.absorb_free(buddy, order)
         }
     }
 
@@ -102,9 +102,9 @@ impl Buddy {
     }
 
     /// Publishes what a growth that failed had taken: the buddies of the orders from `from` up to and without `to`.
-    fn publish_absorbed(&self, block: BlockIndex, from: Order, to: Order) {
+    fn publish_absorbed(&self, block: BlockIndex, from: Order, to: Order, shard: Shard) {
         for order in from.until(to) {
-            self.publish(block.after(1, order), order, Shard::FIRST);
+            self.publish(block.after(1, order), order, shard);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Looking at the blocks of a heap without touching them.
 
-use super::buddy::Buddy;
+use super::buddy::{Buddy, NotLive};
 use super::order::{BlockIndex, Geometry, Order};
 use super::state::{Kind, State};
 
@@ -23,21 +23,33 @@ impl Buddy {
         Scan { heap: self, next: unit }
     }
 
-    /// Where the block ends that `unit` is in without being its head; `unit` itself, if it is a head or there is no block, but
-    /// one in transit. O(orders).
+    /// The block that covers `unit` and begins before it, as it was seen. O(orders). Exact while nobody changes that block.
+    fn block_around(&self, unit: BlockIndex) -> Option<(BlockIndex, State)> {
+        let orders = Order::ZERO.through(self.geometry.max_order()).skip(1);
+        let mut heads = orders.map_while(|order| self.geometry.enclosing(unit, order));
+        heads.find_map(|head| {
+            let seen = self.states.at(head).read();
+            let covers = head != unit && seen.kind() != Kind::Inner && head.end(seen.order()) > u64::from(unit.get());
+            covers.then_some((head, seen))
+        })
+    }
+
+    /// Why no `Live` block begins at `unit`. O(orders). Exact while nobody changes the block around it.
+    #[cold]
+    pub fn why_not_live_slow(&self, unit: BlockIndex) -> NotLive {
+        match self.block_around(unit) {
+            Some((_, seen)) if seen.kind() == Kind::Live => NotLive::Interior,
+            _ => NotLive::Vacant,
+        }
+    }
+
+    /// Where the block ends that covers `unit` and begins before it; `unit` itself, if it is a head or in transit. O(orders).
     pub(super) fn next_head(&self, unit: BlockIndex) -> u32 {
         if self.states.at(unit).read().kind() != Kind::Inner {
             return unit.get();
         }
-        let enclosing = Order::ZERO.through(self.geometry.max_order()).skip(1);
-        let mut heads = enclosing.map_while(|order| self.geometry.enclosing(unit, order));
-        let end = heads.find_map(|head| {
-            let seen = self.states.at(head).read();
-            let end = head.end(seen.order());
-            (head != unit && seen.kind() != Kind::Inner && end > u64::from(unit.get())).then_some(end)
-        });
         // A block ends inside the heap.
-        end.map_or(unit.get(), |end| end as u32)
+        self.block_around(unit).map_or(unit.get(), |(head, seen)| head.end(seen.order()) as u32)
     }
 
     /// Is this unit in transit: no block begins there, and none covers it? O(orders).
@@ -62,8 +74,7 @@ impl Iterator for Scan<'_> {
         }
         let block = BlockIndex::new(self.next as u32);
         let seen = self.heap.states.at(block).read();
-        let order = if seen.kind() == Kind::Inner { Order::ZERO } else { seen.order() };
-        self.next = block.end(order);
+        self.next = block.end(seen.extent());
         Some((block, seen))
     }
 }

@@ -20,6 +20,7 @@
 
 use super::buddy::Buddy;
 use super::order::{BlockIndex, Order};
+use super::shards::Shard;
 use super::sweep::merge::Sweep;
 use crate::sync::{AtomicU64, MAX_WAITS, Ordering, const_unless_loom, model_or, wait, yield_now};
 
@@ -200,7 +201,7 @@ pub fn is_enough(rounds: u32, steps: u64) -> bool {
 /// published something; or when one had something in transit for as long as a search waits. Closed heaps are passed over.
 /// `version` is a number that is the same twice only if nothing was published in between, in closed heaps either.
 #[cold]
-pub fn search<'a, H>(heaps: H, version: impl Fn() -> u64, want: Order, last: &LastFailure) -> SearchEnd
+pub fn search<'a, H>(heaps: H, version: impl Fn() -> u64, want: Order, last: &LastFailure, shard: Shard) -> SearchEnd
 where
     H: Iterator<Item = &'a Buddy> + Clone,
 {
@@ -219,7 +220,7 @@ where
         outcome.rounds += 1;
         let (mut seen, mut stall) = (Sweep::default(), None);
         for (place, heap) in heaps.clone().enumerate().filter(|(_, heap)| !heap.is_closed()) {
-            let sweep = heap.sweep(Some(want));
+            let sweep = heap.sweep(Some(want), shard);
             stall = stall.or_else(|| Stall::of(place, &sweep));
             seen.add(&sweep);
             if let Some(block) = sweep.taken {
@@ -256,7 +257,6 @@ where
 
 #[cfg(all(test, not(modelled)))]
 mod tests {
-    use super::super::shards::Shard;
     use super::super::{Geometry, State};
     use super::*;
 
@@ -277,7 +277,7 @@ mod tests {
     }
 
     fn search_for(heap: &Buddy, want: Order, last: &LastFailure) -> SearchEnd {
-        search(core::iter::once(heap), || heap.version(), want, last)
+        search(core::iter::once(heap), || heap.version(), want, last, Shard::FIRST)
     }
 
     #[test]
@@ -320,7 +320,7 @@ mod tests {
         let (heap, upper, half) = half_in_transit();
         heap.publish(upper, half, Shard::FIRST);
         // What it finds to tidy would cost another round.
-        heap.sweep(None);
+        heap.sweep(None, Shard::FIRST);
         let (last, whole) = (LastFailure::new(), order(UNITS.ilog2()));
         for rounds in [1, 0] {
             let failed = search_for(&heap, whole, &last);

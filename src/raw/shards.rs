@@ -9,8 +9,6 @@ use crate::sync::model_or;
 use crossbeam_utils::CachePadded;
 
 use super::stack::FreeStack;
-use super::state::Owner;
-use crate::thread;
 
 /// Most shards of a heap, a power of two.
 /// Under loom as many as threads may meet in; in turns none meet, and the stacks of loom's threads are small.
@@ -32,49 +30,18 @@ impl Shard {
         Self(number % MOST)
     }
 
-    /// The shard of a cache: of the first [`MOST`] ones, each has its own. What is at owner nowhere is at owner with the calling thread.
-    #[inline]
-    pub fn of_owner(owner: Owner) -> Self {
-        owner.cache().map_or_else(Self::here, Self::of)
-    }
-
     /// Its number, from 0.
     pub const fn number(self) -> usize {
         self.0
     }
-
-    /// Where the calling thread leaves what it sweeps: in the shard of its number, so that it finds it again itself; in the first one, if it has
-    /// no number, as the thread of a sweeper, so that where blocks are does not depend on where its stack lies.
-    pub fn of_sweep() -> Self {
-        thread::index().map_or(Self::FIRST, Self::of)
-    }
-
-    /// The shard of the calling thread: that of its number, which is the one of its caches, too. Of a thread without a number its stack tells, by
-    /// where it lies: a guess. The stacks of threads lie side by side, so that Fibonacci hashing spreads them (Knuth, The art of
-    /// computer programming 3, 6.4).
-    #[inline]
-    pub fn here() -> Self {
-        if cfg!(modelled) {
-            return Self::FIRST;
-        }
-        if let Some(number) = thread::index() {
-            return Self::of(number);
-        }
-        /// Marks within which a stack lies as a rule, or what of it is in use.
-        const STACK_BITS: u32 = 20;
-        let local = 0_u8;
-        let place = (&raw const local).addr() as u64 >> STACK_BITS;
-        Self((place.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (u64::BITS - MOST.trailing_zeros())) as usize)
-    }
 }
 
 /// Shards by number, for what is kept for each of them elsewhere.
-#[cfg(any(feature = "std", modelled))]
 impl Shard {
     /// How many there are, a power of two.
+    #[cfg(any(feature = "std", modelled))]
     pub const COUNT: usize = MOST;
-    /// Marks of a number.
-    #[cfg(any(feature = "allocator", modelled))]
+    /// Bits of a number.
     pub const BITS: u32 = MOST.trailing_zeros();
 
     /// All shards.
@@ -143,23 +110,6 @@ mod tests {
     fn shards_for_the_size() {
         let shards = |units| Shards::<1>::for_units(units).mask + 1;
         assert_eq!([1, 4095, 4096, 8191, 16384, 1 << 24].map(shards), [1, 1, 2, 2, 8, 8]);
-    }
-
-    #[test]
-    fn a_thread_stays_in_its_shard_and_threads_spread() {
-        let barrier = std::sync::Barrier::new(MOST);
-        let shard = || {
-            let shard = Shard::here();
-            assert_eq!(shard, Shard::here());
-            barrier.wait();
-            shard.0
-        };
-        let shards: std::collections::HashSet<usize> = std::thread::scope(|scope| {
-            let threads: std::vec::Vec<_> = (0..MOST).map(|_| scope.spawn(shard)).collect();
-            threads.into_iter().map(|thread| thread.join().expect("it does not panic")).collect()
-        });
-        assert!(shards.len() > MOST / 4, "{MOST} threads are in shards {shards:?}");
-        assert!(shards.iter().all(|shard| *shard < MOST));
     }
 
     #[test]

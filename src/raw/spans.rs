@@ -15,17 +15,16 @@ use crate::check::check;
 impl Buddy {
     /// Takes `units` units in a row from the stacks, the first aligned to a block of `align`, and publishes what is too much.
     /// `None` says only that the stacks did not have a block that large. Lock-free.
-    pub fn alloc_span(&self, units: u32, align: Order) -> Option<BlockIndex> {
+    pub fn alloc_span(&self, units: u32, align: Order, shard: Shard) -> Option<BlockIndex> {
         let order = Order::covering(units as usize)?.max(align);
-        let shard = Shard::here();
         let (block, from) = self.take_near(order, State::live(order), shard)?;
         self.split(block, from, order, shard);
-        self.cut(block, order, units);
+        self.cut(block, order, units, shard);
         Some(block)
     }
 
     /// Cuts a `Live` block of `order`, which the caller owns, down to `units` units.
-    fn cut(&self, block: BlockIndex, order: Order, units: u32) {
+    fn cut(&self, block: BlockIndex, order: Order, units: u32, shard: Shard) {
         if units == order.units() {
             return;
         }
@@ -42,35 +41,35 @@ impl Buddy {
                 let (Node::Idle | Node::Elsewhere) = word.claim(State::live(size));
             }
         }
-        self.publish_range(block.get() + units..block.after(1, order).get(), Shard::here());
+        self.publish_range(block.get() + units..block.after(1, order).get(), shard);
     }
 
     /// Releases a span that the caller owns, and merges it with what is free around it. Lock-free.
-    pub fn release_span(&self, block: BlockIndex, units: u32) {
+    pub fn release_span(&self, block: BlockIndex, units: u32, shard: Shard) {
         for (part, order) in self.geometry.blocks(Self::span(block, units)) {
             check!(matches!(self.states.at(part).read(), seen if seen.kind() == Kind::Live && seen.order() == order));
-            self.release_merging(part, order);
+            self.release_merging(part, order, shard);
         }
     }
 
     /// Releases the end of a span that the caller owns, and keeps the first `to` of its `from` units.
-    pub fn shrink_span(&self, block: BlockIndex, from: u32, to: u32) {
+    pub fn shrink_span(&self, block: BlockIndex, from: u32, to: u32, shard: Shard) {
         let keeps = block.get() + to;
         for (part, order) in self.geometry.blocks(Self::span(block, from)) {
             if part.get() >= keeps {
-                self.release_merging(part, order);
+                self.release_merging(part, order, shard);
             } else if part.end(order) > u64::from(keeps) {
-                self.cut(part, order, keeps - part.get());
+                self.cut(part, order, keeps - part.get(), shard);
             }
         }
     }
 
     /// Makes a span that the caller owns longer, if the units behind it are free; false, if not, and then it is as it was.
     /// Lock-free; O(blocks behind it).
-    pub fn grow_span(&self, block: BlockIndex, from: u32, to: u32) -> bool {
+    pub fn grow_span(&self, block: BlockIndex, from: u32, to: u32, shard: Shard) -> bool {
         let (behind, end) = (block.get() + from, block.get() + to);
-        let Some(taken) = self.absorb_stretch(behind, end) else { return false };
-        self.publish_range(end..taken, Shard::here());
+        let Some(taken) = self.absorb_row(behind, end, shard) else { return false };
+        self.publish_range(end..taken, shard);
         for (part, _) in self.geometry.blocks(Self::span(block, from)) {
             self.states.at(part).withdraw();
         }
@@ -80,33 +79,40 @@ impl Buddy {
 
     /// Takes the first span of free blocks that lie one behind the other within `within`: a single one need not be large enough. Looks at
     /// `most` blocks. O(blocks). Lock-free.
-    pub fn find_span(&self, within: Range<u32>, units: u32, align: Order, most: u32) -> Option<BlockIndex> {
-        let (mut stretch, mut at) = (within.start, within.start);
+    pub fn find_span(
+        &self,
+        within: Range<u32>,
+        units: u32,
+        align: Order,
+        most: u32,
+        shard: Shard,
+    ) -> Option<BlockIndex> {
+        let (mut first, mut at) = (within.start, within.start);
         for _ in 0..most {
             if at >= within.end {
                 break;
             }
             let next = BlockIndex::new(at);
             let seen = self.states.at(next).read();
-            at = next.after(1, if seen.kind() == Kind::Inner { Order::ZERO } else { seen.order() }).get();
+            at = next.after(1, seen.extent()).get();
             if seen.kind() != Kind::Free {
-                stretch = at;
+                first = at;
                 continue;
             }
-            let start = u64::from(stretch) + u64::from(self.geometry.gap(BlockIndex::new(stretch), align));
+            let start = u64::from(first) + u64::from(self.geometry.gap(BlockIndex::new(first), align));
             if u64::from(at) < start + u64::from(units) {
                 continue;
             }
             // It ends before `at`, which is a unit.
             let (block, end) = (BlockIndex::new(start as u32), start as u32 + units);
-            match self.absorb_stretch(stretch, end) {
+            match self.absorb_row(first, end, shard) {
                 Some(taken) => {
-                    self.publish_range(stretch..block.get(), Shard::here());
-                    self.publish_range(end..taken, Shard::here());
+                    self.publish_range(first..block.get(), shard);
+                    self.publish_range(end..taken, shard);
                     self.claim_span(block, units);
                     return Some(block);
                 }
-                None => stretch = at,
+                None => first = at,
             }
         }
         None
@@ -114,12 +120,12 @@ impl Buddy {
 
     /// Takes free blocks in a row, from the one that begins at `start` on, until there are all units before `end`; returns where the
     /// last one ends. `None`: they are not all free, and none was taken.
-    fn absorb_stretch(&self, start: u32, end: u32) -> Option<u32> {
+    fn absorb_row(&self, start: u32, end: u32, shard: Shard) -> Option<u32> {
         let mut at = start;
         while at < end {
             let next = BlockIndex::new(at);
-            let Some(size) = self.absorb_units(next, end - at) else {
-                self.publish_range(start..at, Shard::here());
+            let Some(size) = self.absorb_units(next, end - at, shard) else {
+                self.publish_range(start..at, shard);
                 return None;
             };
             // Not past the last unit: the whole block is in the heap.
@@ -130,11 +136,11 @@ impl Buddy {
 
     /// Takes a free block into transit, or its lower half, if that has `units` units, when the upper one is there for others; returns the
     /// order of what it took.
-    fn absorb_units(&self, block: BlockIndex, units: u32) -> Option<Order> {
+    fn absorb_units(&self, block: BlockIndex, units: u32, shard: Shard) -> Option<Order> {
         let seen = self.states.at(block).read();
         let from = (seen.kind() == Kind::Free).then_some(seen.order())?;
         let is_larger = Order::covering(units as usize).is_some_and(|needed| from > needed);
-        let size = if is_larger { self.halve(block, from, Shard::here()) } else { from };
+        let size = if is_larger { self.halve(block, from, shard) } else { from };
         let is_absorbed = self.states.at(block).absorb(size).is_ok();
         if is_absorbed || size < from {
             // Its node stays behind in a stack.
@@ -157,16 +163,17 @@ impl Buddy {
         &self,
         units: Range<u32>,
         order: Order,
+        shard: Shard,
         mut with: impl FnMut(BlockIndex, Order) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         let mut at = units.start;
         while at < units.end {
             let block = BlockIndex::new(at);
             let seen = self.states.at(block).read();
-            let size = if seen.kind() == Kind::Inner { Order::ZERO } else { seen.order() };
+            let size = seen.extent();
             if seen.kind() == Kind::Free && size >= order && self.states.at(block).absorb(size).is_ok() {
                 let next = with(block, size);
-                self.publish(block, size, Shard::here());
+                self.publish(block, size, shard);
                 next?;
             }
             at = block.after(1, size).get();
@@ -183,10 +190,8 @@ impl Buddy {
     /// Where the free blocks begin that lie one behind the other up to the end of the first `units` units. O(blocks).
     pub fn free_tail(&self, units: u32) -> u32 {
         let blocks = self.scan().take_while(|(block, _)| block.get() < units);
-        let ends = blocks.filter(|(_, state)| state.kind() != Kind::Free).map(|(block, state)| {
-            let order = if state.kind() == Kind::Inner { Order::ZERO } else { state.order() };
-            block.after(1, order).get()
-        });
+        let taken = blocks.filter(|(_, state)| state.kind() != Kind::Free);
+        let ends = taken.map(|(block, state)| block.after(1, state.extent()).get());
         ends.last().unwrap_or(0).min(units)
     }
 
@@ -194,10 +199,10 @@ impl Buddy {
         block.get()..block.get() + units
     }
 
-    fn release_merging(&self, block: BlockIndex, order: Order) {
+    fn release_merging(&self, block: BlockIndex, order: Order, shard: Shard) {
         let (mut head, mut size) = (block, order);
         self.states.at(block).withdraw();
-        while let Some((buddy, up)) = self.buddy_of(head, size) {
+        while let Some((buddy, up)) = self.geometry.buddy_of(head, size) {
             let word = self.states.at(buddy);
             if !word.read().is_free(size) || word.absorb(size).is_err() {
                 break;
@@ -206,22 +211,11 @@ impl Buddy {
             self.note_displaced();
             (head, size) = (head.min(buddy), up);
         }
-        self.publish(head, size, Shard::here());
-    }
-
-    /// The buddy of a block, and the order of both together, if the heap has them.
-    fn buddy_of(&self, block: BlockIndex, order: Order) -> Option<(BlockIndex, Order)> {
-        let up = order.up().filter(|up| *up <= self.geometry.max_order())?;
-        let buddy = if self.geometry.is_upper(block, order) {
-            self.geometry.lower_buddy(block, order)?
-        } else {
-            block.after(1, order)
-        };
-        (self.geometry.fits(block.min(buddy), up)).then_some((buddy, up))
+        self.publish(head, size, shard);
     }
 
     /// Publishes units that no block was in so far.
-    pub fn extend(&self, units: Range<u32>) {
-        self.publish_range(units, Shard::here());
+    pub fn extend(&self, units: Range<u32>, shard: Shard) {
+        self.publish_range(units, shard);
     }
 }

@@ -150,12 +150,7 @@ pub struct Detached<'a> {
     next: Option<BlockIndex>,
 }
 
-impl<'a> Detached<'a> {
-    /// The ones from this one on.
-    pub(super) fn from(links: &'a Links, top: Option<BlockIndex>) -> Self {
-        Self { links, next: top }
-    }
-
+impl Detached<'_> {
     /// The first of them, from which the links lead to the others.
     pub fn top(&self) -> Option<BlockIndex> {
         self.next
@@ -236,38 +231,26 @@ impl FreeStack {
     /// Empties the stack with one compare-exchange, and returns its nodes, all in the caller's hand then, from the
     /// top. Lock-free.
     pub fn detach<'a>(&self, links: &'a Links) -> Detached<'a> {
-        Detached::from(links, self.swing(links, |_| links.end()))
+        Detached { links, next: self.swing(links, |_| links.end()) }
     }
 
     /// Pushes a chain of nodes that are in the caller's hand, and takes out all that was there before, with one compare-exchange, so
     /// that others never find the stack empty. Returns those. Lock-free.
     pub fn replace<'a>(&self, links: &'a Links, chain: Chain) -> Detached<'a> {
         links.set(chain.last, links.end());
-        Detached::from(links, self.exchange(links, chain.first))
-    }
-
-    /// Puts nodes back that were detached, below the ones that others have pushed since. O(those). Lock-free.
-    pub fn put_below(&self, links: &Links, nodes: Detached<'_>) {
-        let Some(top) = nodes.top() else { return };
-        let above = Detached::from(links, self.exchange(links, top));
-        let Some(first) = above.top() else { return };
-        self.push(links, Chain { first, last: above.last().unwrap_or(first) });
-    }
-
-    /// Makes `first` the top, with what its links lead to, all in the caller's hand, and takes out all that was there before. Returns the
-    /// old top.
-    fn exchange(&self, links: &Links, first: BlockIndex) -> Option<BlockIndex> {
         // Acquire: as in `swing`.
         let mut old = self.0.load(Ordering::Acquire);
         loop {
-            let new = links.head(old, true, first.get());
+            let new = links.head(old, true, chain.first.get());
             // Release: as in `push`. Acquire on failure: as in `swing`; as there, what was acquired is the value that was
             // replaced.
             match self.0.compare_exchange_weak(old, new, Ordering::Release, Ordering::Acquire) {
-                Ok(_) => return Some(links.top(old)).filter(|top| *top != links.end()).map(BlockIndex::new),
+                Ok(_) => break,
                 Err(now) => old = now,
             }
         }
+        let top = Some(links.top(old)).filter(|top| *top != links.end());
+        Detached { links, next: top.map(BlockIndex::new) }
     }
 
     /// Has it nothing, as far as one can tell?

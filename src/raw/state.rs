@@ -169,6 +169,11 @@ impl State {
         }
     }
 
+    /// How far it is from here to the next state in a scan: the order of the block, or one unit where none begins.
+    pub(super) const fn extent(self) -> Order {
+        if matches!(self.kind(), Kind::Inner) { Order::ZERO } else { self.order() }
+    }
+
     /// Is this a `Free` block of exactly `order`?
     #[inline]
     pub fn is_free(self, order: Order) -> bool {

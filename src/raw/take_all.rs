@@ -29,10 +29,10 @@ impl Buddy {
 
     /// Takes all of the heap, if all of it is free and merged: every block is in transit then, for ever, unless
     /// [`give_back`](Self::give_back) comes. O(blocks of the merged heap). Lock-free.
-    pub fn take_all(&self) -> bool {
+    pub fn take_all(&self, shard: Shard) -> bool {
         for (block, order) in self.geometry.blocks(0..self.geometry.units()) {
             if self.states.at(block).absorb(order).is_err() {
-                self.publish_range(0..block.get(), Shard::FIRST);
+                self.publish_range(0..block.get(), shard);
                 return false;
             }
         }
@@ -40,7 +40,7 @@ impl Buddy {
     }
 
     /// Publishes all of a heap that was seized.
-    pub fn give_back(&self) {
-        self.publish_range(0..self.geometry.units(), Shard::FIRST);
+    pub fn give_back(&self, shard: Shard) {
+        self.publish_range(0..self.geometry.units(), shard);
     }
 }

@@ -255,7 +255,7 @@ fn resize<const SIZE: usize>(pool: &Pool, mut blocks: Vec<Block>) -> Vec<Block> 
 
 fn sweep_steps(pool: &Pool, blocks: Vec<Block>) -> Vec<Block> {
     let mut round = Cycle::default();
-    while !pool.pool.sweep_step(&mut round, 1 << 10, &|| false).is_last {}
+    while !pool.pool.sweep_step(&mut round, 1 << 10).is_last {}
     blocks
 }
 

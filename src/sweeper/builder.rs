@@ -27,7 +27,7 @@ use crate::sync::ThreadBuilder;
 /// A pass ends after a step of at most 16 384 smallest blocks, so it may take a few tenths of a millisecond more than
 /// its budget. To tidy the free stacks of a heap is one step, however large: 10 ns for each entry, up to 20 where
 /// millions of blocks were released in random order. It comes once for each way through the heap if anything was
-/// merged. Only to drop the sweeper ends it early.
+/// merged.
 ///
 /// # Examples
 ///

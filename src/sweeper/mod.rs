@@ -44,9 +44,9 @@ use crate::sync::{JoinHandle, current};
 ///
 /// # Dropping it
 ///
-/// To drop the sweeper stops it, also in the middle of a pass, and waits until its thread is gone: a few tenths of a
-/// millisecond. If it was tidying the free stacks of a pool, it leaves the rest to the next sweep; until then an
-/// allocation may have to search. The stacks of an allocator, which are short, it tidies to the end.
+/// To drop the sweeper stops it, also in the middle of a pass, and waits for the end of its step. A step of merging
+/// takes a few tenths of a millisecond. To tidy the free stacks of a heap is one step: 10 to 20 ns for each entry, so
+/// 0.2 s in a heap of 16 million entries.
 ///
 /// # Fork
 ///

@@ -30,9 +30,8 @@ pub(super) trait Target: Send {
     /// A pass begins here. `None`: the target is gone.
     fn begin_pass(&mut self, settings: &Settings) -> Option<()>;
 
-    /// The next step of the target's cycle, over `units` units at most. It ends soon after `stop` says so. `None`: the target is
-    /// gone.
-    fn sweep_step(&mut self, units: u32, stop: &dyn Fn() -> bool) -> Option<Step>;
+    /// The next step of the target's cycle, over `units` units at most. `None`: the target is gone.
+    fn sweep_step(&mut self, units: u32) -> Option<Step>;
 }
 
 /// The result of a step.
@@ -127,8 +126,8 @@ impl Target for OfPool {
         Some(())
     }
 
-    fn sweep_step(&mut self, units: u32, stop: &dyn Fn() -> bool) -> Option<Step> {
-        let step = self.source.with(|pool| pool.sweep_step(&mut self.cycle.cycle, units, stop))?;
+    fn sweep_step(&mut self, units: u32) -> Option<Step> {
+        let step = self.source.with(|pool| pool.sweep_step(&mut self.cycle.cycle, units))?;
         Some(Step { units: step.units, merges: step.merges, trimmed: 0, is_last: step.is_last })
     }
 }
@@ -203,7 +202,7 @@ mod of_allocator {
             Some(())
         }
 
-        fn sweep_step(&mut self, units: u32, _: &dyn Fn() -> bool) -> Option<Step> {
+        fn sweep_step(&mut self, units: u32) -> Option<Step> {
             let Self { source, cycle, trim_after, looked, looks, .. } = self;
             let (step, trimmed) = source.sweep_step(&mut cycle.cycle, units, || {
                 let discards = discards(*trim_after, *looked);

@@ -97,7 +97,7 @@ impl Work {
                 return Some(false);
             }
             let units = left.units.min(STEP as usize) as u32;
-            let step = target.sweep_step(units, &|| self.control.is_stopped())?;
+            let step = target.sweep_step(units)?;
             left.spend(step.units);
             // Relaxed, both: statistics.
             self.control.merges.fetch_add(step.merges, Ordering::Relaxed);

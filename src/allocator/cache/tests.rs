@@ -45,7 +45,7 @@ fn only_magazines_of_others_go_to_depots() {
         let alloc = || {
             let blocks = alloc(allocator, BLOCKS);
             gate.wait();
-            (Shard::here(), blocks)
+            (crate::thread::shard(), blocks)
         };
         let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(alloc)).collect();
         threads.into_iter().map(|thread| thread.join().expect("it does not panic")).collect::<Vec<_>>()
@@ -53,7 +53,7 @@ fn only_magazines_of_others_go_to_depots() {
     let Backend { depots, meta, .. } = &allocator.started().expect("it was used").backend;
     release(allocator, mine);
     assert_eq!(depots.count(CLASS), 0);
-    let here = Shard::here();
+    let here = crate::thread::shard();
     let (shard, theirs) = blocks_of_others.into_iter().find(|(shard, _)| *shard != here).expect("another shard");
     release(allocator, theirs);
     assert!(!depots.is_empty(CLASS, shard, meta));

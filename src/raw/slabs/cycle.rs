@@ -3,7 +3,7 @@
 
 use super::Slabs;
 use crate::raw::order::BlockIndex;
-use crate::raw::sweep::stop::Stop;
+use crate::thread;
 
 /// Which free pages are discarded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,7 +94,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
                 Step::default()
             }
             Phase::Merge if from < end => {
-                let (sweep, next) = self.buddy.merge_step(from, end - from);
+                let (sweep, next) = self.buddy.merge_step(from, end - from, thread::sweep_shard());
                 cycle.changed |= sweep.merges > 0 || !sweep.is_settled();
                 cycle.blocks += sweep.blocks;
                 cycle.at = next;
@@ -102,7 +102,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
                 Step { merges: sweep.merges, ..passed(next.min(end)) }
             }
             Phase::Merge => {
-                cycle.changed |= self.buddy.finish_steps(cycle.blocks, &mut Stop::never()) > 0;
+                cycle.changed |= self.buddy.finish_steps(cycle.blocks, thread::sweep_shard()) > 0;
                 cycle.rest = (!cycle.changed).then_some(cycle.version);
                 (cycle.phase, cycle.at) = (Phase::Discard(BlockIndex::new(0)), 0);
                 Step::default()

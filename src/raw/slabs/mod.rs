@@ -25,10 +25,11 @@ use crate::raw::shards::Shard;
 #[cfg(not(modelled))]
 use crate::raw::stack::Links;
 #[cfg(not(modelled))]
-use crate::raw::sweep::walk::GatherTables;
+use crate::raw::sweep::tables::GatherTables;
 #[cfg(not(modelled))]
 use crate::sync::{AtomicU16, AtomicU64};
 use crate::sync::{AtomicU32, Ordering, model_or};
+use crate::thread;
 pub use bitmap::Slots;
 use lists::{BitmapLists, Class, Whose};
 
@@ -257,7 +258,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
 
     /// The shard that the slab of a page is at home in: certain for who has a slot of it. Of what is no slab it is the calling thread's.
     pub fn shard_of(&self, page: u32) -> Shard {
-        self.slab(page).map_or_else(Shard::here, |slab| slab.shard)
+        self.slab(page).map_or_else(thread::shard, |slab| slab.shard)
     }
 
     #[inline]
@@ -477,7 +478,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
         self.withholding(|| {
             let grown = self.grown();
             self.close_idle(0..grown);
-            self.buddy.sweep_first(grown, None);
+            self.buddy.sweep_first(grown, None, thread::sweep_shard());
         });
     }
 }

@@ -8,6 +8,7 @@ use core::ops::ControlFlow;
 use super::{Entry, Slabs};
 use crate::raw::order::{BlockIndex, Order};
 use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
+use crate::thread;
 
 /// Parts of the most pages that were in use, of which [`Resident::slack`] counts dirty ones.
 const PARTS: u32 = 256;
@@ -312,7 +313,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
             let (mut end, stretch) = (self.grown(), (self.grown() / STRETCHES).max(1));
             while end > 0 {
                 let start = end.saturating_sub(stretch);
-                if self.buddy.visit_free(start..end, order, &mut visit).is_break() {
+                if self.buddy.visit_free(start..end, order, thread::shard(), &mut visit).is_break() {
                     break;
                 }
                 end = start;
@@ -363,7 +364,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
             ControlFlow::Continue(())
         };
         let (grown, end) = (self.grown(), first.get().max(from).saturating_add(pages));
-        if self.buddy.visit_free(first.get()..end.min(grown), Order::ZERO, visit).is_continue() {
+        if self.buddy.visit_free(first.get()..end.min(grown), Order::ZERO, thread::shard(), visit).is_continue() {
             // Not inside of a block, which was visited to its end.
             let end = if end < grown { self.buddy.next_head(BlockIndex::new(end)) } else { grown };
             next = (end < grown).then_some((BlockIndex::new(end), end, pages));

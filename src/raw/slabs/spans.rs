@@ -4,8 +4,8 @@ use super::{Entry, Found, Slabs};
 #[cfg(not(modelled))]
 use crate::raw::buddy::NotLive;
 use crate::raw::order::{BlockIndex, Order};
-use crate::raw::sweep::stop::Stop;
 use crate::sync::{Ordering, model_or};
+use crate::thread;
 
 /// Pages by which a heap grows at least.
 /// Under loom one: no model has 64.
@@ -42,12 +42,12 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
         let is_odd = !pages.is_power_of_two() && self.grown() >= limit.min(self.pages) / SCARCE_PART;
         // Relaxed: a hint.
         let hint = if is_odd { self.hint.load(Ordering::Relaxed) } else { 0 };
-        let find_from = |start, most| self.buddy.find_span(start..self.grown(), pages, align, most);
+        let find_from = |start, most| self.buddy.find_span(start..self.grown(), pages, align, most, thread::shard());
         let find = || {
             let first = if pages >= LARGE { find_from(0, pages.saturating_mul(LOOKS)) } else { None };
             first
                 .or_else(|| if hint > 0 { find_from(hint, pages) } else { None })
-                .or_else(|| self.buddy.alloc_span(pages, align))
+                .or_else(|| self.buddy.alloc_span(pages, align, thread::shard()))
         };
         let found = find().or_else(|| if grows && self.tidy_stacks(0) { find() } else { None });
         let head = match found {
@@ -77,7 +77,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
     fn tidy_stacks(&self, few: u32) -> bool {
         let wanted = TIDIES && self.buddy.displaced() > u64::from(few) && self.buddy.start_to_tidy();
         if wanted {
-            self.buddy.tidy_singly(&mut Stop::never());
+            self.buddy.tidy_singly(thread::sweep_shard());
         }
         wanted
     }
@@ -110,7 +110,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
             // Relaxed, both: the pages are published below, by their states.
             match self.grown.compare_exchange_weak(grown, end, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => {
-                    self.buddy.extend(grown..end);
+                    self.buddy.extend(grown..end, thread::shard());
                     return true;
                 }
                 Err(now) => grown = now,
@@ -143,7 +143,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
     /// Releases pages, which are the caller's.
     pub(super) fn release_pages(&self, head: u32, pages: u32) {
         self.count_free(head, pages);
-        self.buddy.release_span(BlockIndex::new(head), pages);
+        self.buddy.release_span(BlockIndex::new(head), pages, thread::shard());
     }
 
     /// Resizes a span, which is the caller's, where it is, within the first `limit` pages; false, if none begins there or there is
@@ -153,13 +153,14 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
         let block = BlockIndex::new(head);
         if pages < from {
             self.count_free(head + pages, from - pages);
-            self.buddy.shrink_span(block, from, pages);
+            self.buddy.shrink_span(block, from, pages, thread::shard());
         } else if pages > from {
             let end = u64::from(head) + u64::from(pages);
             // The last one of a heap may be longer than that is.
             let is_there = end <= u64::from(self.grown())
                 || self.grow(end.saturating_sub(u64::from(self.grown())) as u32, Order::ZERO, limit);
-            if !is_there || end > u64::from(self.grown()) || !self.buddy.grow_span(block, from, pages) {
+            if !is_there || end > u64::from(self.grown()) || !self.buddy.grow_span(block, from, pages, thread::shard())
+            {
                 return false;
             }
             self.count_out(head + from, pages - from);

@@ -5,7 +5,6 @@ use core::ops::Range;
 
 use super::gather::Gathered;
 use super::skip::Skipped;
-use super::stop::Stop;
 use crate::raw::buddy::Buddy;
 use crate::raw::order::{BlockIndex, Order};
 use crate::raw::shards::Shard;
@@ -79,37 +78,27 @@ impl Sweep {
 impl Buddy {
     /// Merges all free buddies and tidies the stacks. With `want`, takes the first block of that order that it finds
     /// or forms, so that a failing caller can't lose what its own sweep made. O(blocks). Lock-free; any number may run
-    /// at once; abandoned anywhere, it hides at most the blocks whose nodes it has in hand from all but scans, and those that it merges.
-    pub fn sweep(&self, want: Want) -> Sweep {
-        self.sweep_first(self.geometry.units(), want)
+    /// at once; abandoned anywhere, it hides at most the blocks whose nodes it has in gathered from all but scans, and those that it merges.
+    pub fn sweep(&self, want: Want, shard: Shard) -> Sweep {
+        self.sweep_first(self.geometry.units(), want, shard)
     }
 
     /// The same for a heap of which only the first `units` units were ever published.
-    pub(crate) fn sweep_first(&self, units: u32, want: Want) -> Sweep {
-        self.sweep_until(units, want, &mut Stop::never())
-    }
-
-    /// A sweep whose tidying stops when `stop` says so. For models.
-    #[cfg(modelled)]
-    pub fn sweep_and_stop(&self, stop: &mut Stop<'_>) -> Sweep {
-        self.sweep_until(self.geometry.units(), None, stop)
-    }
-
-    fn sweep_until(&self, units: u32, want: Want, stop: &mut Stop<'_>) -> Sweep {
-        let mut pass = Pass { gathers: true, ..Pass::new(self, want) };
+    pub(crate) fn sweep_first(&self, units: u32, want: Want, shard: Shard) -> Sweep {
+        let mut pass = Pass { gathers: true, ..Pass::new(self, want, shard) };
         pass.run(0..units);
-        let Pass { mut sweep, hand, .. } = pass;
+        let Pass { mut sweep, gathered, .. } = pass;
         // Not with `||`: it is noted that they are tidied.
-        if self.start_to_tidy() | hand.is_some() {
-            sweep.dropped += self.tidy(hand, sweep.blocks, stop);
+        if self.start_to_tidy() | gathered.is_some() {
+            sweep.dropped += self.tidy(gathered, sweep.blocks, shard);
         }
         sweep
     }
 
     /// The pass: ascending, block by block. Whatever can be merged with what lies left of it is, as far up as it
     /// goes; what lies right of it is merged when the pass gets there. The stacks are left as they are.
-    pub(in crate::raw) fn merge(&self, range: Range<u32>, want: Want) -> Sweep {
-        let mut pass = Pass::new(self, want);
+    pub(in crate::raw) fn merge(&self, range: Range<u32>, want: Want, shard: Shard) -> Sweep {
+        let mut pass = Pass::new(self, want, shard);
         pass.run(range);
         pass.sweep
     }
@@ -119,17 +108,18 @@ impl Buddy {
 struct Pass<'a> {
     heap: &'a Buddy,
     want: Want,
+    shard: Shard,
     sweep: Sweep,
-    /// Shall it take the nodes in hand before it merges?
+    /// Shall it take the nodes in gathered before it merges?
     gathers: bool,
-    hand: Option<Gathered<'a>>,
+    gathered: Option<Gathered<'a>>,
     /// The unit at which it last looked whether the others have large blocks left.
     offered: u32,
 }
 
 impl<'a> Pass<'a> {
-    fn new(heap: &'a Buddy, want: Want) -> Self {
-        Self { heap, want, sweep: Sweep::default(), gathers: false, hand: None, offered: 0 }
+    fn new(heap: &'a Buddy, want: Want, shard: Shard) -> Self {
+        Self { heap, want, shard, sweep: Sweep::default(), gathers: false, gathered: None, offered: 0 }
     }
 
     fn run(&mut self, range: Range<u32>) {
@@ -150,7 +140,7 @@ impl<'a> Pass<'a> {
                     block.after(1, seen.order()).get()
                 }
             };
-            if self.want != wanted && self.hand.is_none() && self.heap.is_gathered() {
+            if self.want != wanted && self.gathered.is_none() && self.heap.is_gathered() {
                 // It has what it wants, and there is another sweep that merges the rest.
                 end = end.min(at.saturating_add(OFFER));
             }
@@ -191,17 +181,17 @@ impl<'a> Pass<'a> {
 
     /// Takes a free block that the pass came upon, and publishes what of it is too much.
     fn take_found(&mut self, block: BlockIndex, order: Order, want: Order) -> u32 {
-        let size = if order > want { self.heap.halve(block, order, Shard::FIRST) } else { order };
+        let size = if order > want { self.heap.halve(block, order, self.shard) } else { order };
         let is_taken = self.heap.states.at(block).take(State::free(size), want).is_ok();
         if is_taken || size < order {
-            // Its node stays behind in a stack, or in hand.
+            // Its node stays behind in a stack, or in gathered.
             self.heap.note_displaced();
         }
         if !is_taken {
             self.sweep.raced = true;
             return block.after(1, size).get();
         }
-        self.heap.split(block, size, want, Shard::FIRST);
+        self.heap.split(block, size, want, self.shard);
         self.has_taken(block);
         block.after(1, want).get()
     }
@@ -211,14 +201,14 @@ impl<'a> Pass<'a> {
         self.want = None;
     }
 
-    /// Free → in transit; the node becomes idle, if it is in hand.
+    /// Free → in transit; the node becomes idle, if it is in gathered.
     fn absorb(&mut self, block: BlockIndex, order: Order) -> bool {
         let word = self.heap.states.at(block);
-        match &mut self.hand {
-            Some(hand) if hand.has(block) => {
+        match &mut self.gathered {
+            Some(gathered) if gathered.has(block) => {
                 let absorbed = word.absorb_with_node(order).is_ok();
                 if absorbed {
-                    hand.let_go(block);
+                    gathered.let_go(block);
                     self.sweep.dropped += 1;
                 }
                 absorbed
@@ -231,7 +221,7 @@ impl<'a> Pass<'a> {
     fn begin_to_merge(&mut self) {
         if self.gathers && self.heap.is_worth_gathering(self.sweep.blocks, true) {
             self.gathers = false;
-            self.hand = self.heap.gather(&mut Stop::never());
+            self.gathered = self.heap.gather();
         }
     }
 
@@ -266,7 +256,7 @@ impl<'a> Pass<'a> {
         let merged = if is_raised { 1 << orders } else { 1 };
         let rest = head.after(merged, order).get()..head.after(1 + absorbed, order).get();
         let published = heap.geometry.blocks(rest.clone()).count();
-        heap.publish_range(rest, Shard::FIRST);
+        heap.publish_range(rest, self.shard);
         self.sweep.raced |= !is_raised || 1 + absorbed < count;
         self.sweep.merges += u64::from(absorbed) - published as u64;
         if !is_raised {
@@ -300,7 +290,7 @@ impl<'a> Pass<'a> {
         let keep = self.want == Some(up);
         let raised = if keep { word.raise_and_take(order, up) } else { word.raise(order, up) };
         if raised.is_err() {
-            heap.publish(upper, order, Shard::FIRST);
+            heap.publish(upper, order, self.shard);
             self.sweep.raced = true;
             return None;
         }
@@ -313,16 +303,16 @@ impl<'a> Pass<'a> {
         Some((lower, up))
     }
 
-    /// Gives a block to the others that the sweep has the node of in hand, if they have none as large: else the next allocation that
+    /// Gives a block to the others that the sweep has the node of in gathered, if they have none as large: else the next allocation that
     /// finds the stacks empty would begin a sweep of its own.
     fn offer(&mut self, block: BlockIndex, order: Order) {
-        let Some(hand) = self.hand.as_mut().filter(|hand| hand.has(block)) else { return };
+        let Some(gathered) = self.gathered.as_mut().filter(|gathered| gathered.has(block)) else { return };
         let heap = self.heap;
         let mut larger =
-            order.through(heap.geometry.max_order()).flat_map(|order| heap.shards.all(Shard::FIRST, order.slot()));
+            order.through(heap.geometry.max_order()).flat_map(|order| heap.shards.all(self.shard, order.slot()));
         if larger.all(|stack| stack.is_empty(&heap.links)) {
-            hand.let_go(block);
-            heap.push(Chain::new(block), order, Shard::FIRST);
+            gathered.let_go(block);
+            heap.push(Chain::new(block), order, self.shard);
         }
     }
 }

@@ -10,7 +10,7 @@ pub mod merge;
 mod skip;
 #[cfg(any(feature = "std", modelled))]
 pub mod steps;
-pub mod stop;
+pub(in crate::raw) mod tables;
 pub mod walk;
 
 pub use merge::Sweep;

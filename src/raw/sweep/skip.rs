@@ -210,7 +210,7 @@ mod tests {
             for (block, _) in free {
                 _ = heap.release(*block, Shard::FIRST).expect("it is live");
             }
-            heap.sweep(None);
+            heap.sweep(None, Shard::FIRST);
             let blocks: alloc::vec::Vec<_> = heap.scan().collect();
             let free = || blocks.iter().filter(|(_, seen)| seen.kind() == Kind::Free);
             let largest = free().map(|(_, seen)| seen.order()).max();

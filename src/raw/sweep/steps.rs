@@ -3,9 +3,9 @@
 use core::ops::Range;
 
 use super::merge::Sweep;
-use super::stop::Stop;
 use crate::raw::buddy::Buddy;
 use crate::raw::order::{BlockIndex, Order};
+use crate::raw::shards::Shard;
 use crate::raw::state::Kind;
 
 impl Buddy {
@@ -13,20 +13,20 @@ impl Buddy {
     /// is in. Also returns where the next step begins: the number of units, once the heap is done, or `from`, if the heap has no
     /// such unit. Pieces that follow each other merge what one pass does, if nobody changes anything.
     /// O(orders + blocks of the step). Lock-free.
-    pub fn merge_step(&self, from: u32, units: u32) -> (Sweep, u32) {
+    pub fn merge_step(&self, from: u32, units: u32, shard: Shard) -> (Sweep, u32) {
         if from >= self.geometry.units() {
             return (Sweep::default(), from);
         }
         let end = from.saturating_add(units).min(self.geometry.units());
         // A step may begin inside a block, which was visited with the step before.
         let begin = self.next_head(BlockIndex::new(from));
-        (self.merge(begin..end, None), end.max(begin))
+        (self.merge(begin..end, None, shard), end.max(begin))
     }
 
     /// Tidies the stacks, if they want it: what is left to do once all steps were merged, in which so many blocks were visited.
-    /// Returns how many entries it dropped. O(entries). Lock-free. If it stops, there is something left to do.
-    pub fn finish_steps(&self, blocks: u64, stop: &mut Stop<'_>) -> u64 {
-        if self.start_to_tidy() { self.tidy(None, blocks, stop) } else { 0 }
+    /// Returns how many entries it dropped. O(entries). Lock-free.
+    pub fn finish_steps(&self, blocks: u64, shard: Shard) -> u64 {
+        if self.start_to_tidy() { self.tidy(None, blocks, shard) } else { 0 }
     }
 
     /// Cuts the heap where blocks of `order` begin, whoever has them. The steps can be merged in any order, by several
@@ -47,12 +47,12 @@ impl Buddy {
     /// Merges the blocks that begin where a step begins with what lies left of them. All pairs smaller than a step lie
     /// inside one, so that these are all that are left when the steps are done. O(steps). Lock-free.
     #[cfg_attr(not(feature = "rayon"), allow(dead_code, reason = "only several threads need it"))]
-    pub fn merge_seams(&self, order: Order) -> Sweep {
+    pub fn merge_seams(&self, order: Order, shard: Shard) -> Sweep {
         let mut total = Sweep::default();
         // Where no block begins there is nothing to merge; `merge` would take it for one in transit.
         let heads = self.steps(order).skip(1).map(|step| BlockIndex::new(step.start));
         for head in heads.filter(|head| self.states.at(*head).read().kind() == Kind::Free) {
-            total.add(&self.merge(head.get()..head.get() + 1, None));
+            total.add(&self.merge(head.get()..head.get() + 1, None, shard));
         }
         total
     }
@@ -61,7 +61,6 @@ impl Buddy {
 #[cfg(all(test, not(modelled)))]
 mod tests {
     use super::*;
-    use crate::raw::shards::Shard;
     use crate::raw::{Geometry, State};
 
     /// A heap of single units, all of them free but for the ones that `keep` says.
@@ -85,17 +84,17 @@ mod tests {
         {
             let heap = || in_units(units, skew, |unit| unit % every == every - 1);
             let whole = heap();
-            let all = whole.sweep(None);
+            let all = whole.sweep(None, Shard::FIRST);
             for step in [1, 2, 3, 7, 16, 64, 1000, u32::MAX] {
                 let heap = heap();
                 let (mut total, mut next) = (Sweep::default(), 0);
                 while next < units {
-                    let (sweep, end) = heap.merge_step(next, step);
+                    let (sweep, end) = heap.merge_step(next, step, Shard::FIRST);
                     assert!(end > next);
                     total.add(&sweep);
                     next = end;
                 }
-                assert_eq!(heap.finish_steps(total.blocks, &mut Stop::never()) > 0, total.merges > 0);
+                assert_eq!(heap.finish_steps(total.blocks, Shard::FIRST) > 0, total.merges > 0);
                 assert_eq!(blocks(&heap), blocks(&whole), "{units} units in steps of {step}");
                 assert_eq!((total.blocks, total.merges, total.is_settled()), (all.blocks, all.merges, true));
                 assert_eq!((total.largest, total.largest_found), (all.largest, all.largest_found));
@@ -109,7 +108,7 @@ mod tests {
         {
             let heap = || in_units(units, skew, |unit| unit % every == every - 1);
             let whole = heap();
-            let all = whole.sweep(None);
+            let all = whole.sweep(None, Shard::FIRST);
             for order in [0, 1, 3, 6, 31].map(|order| Order::new(order).expect("an order")) {
                 let heap = heap();
                 let mut steps: alloc::vec::Vec<_> = heap.steps(order).collect();
@@ -118,11 +117,11 @@ mod tests {
                 steps.reverse();
                 let mut total = Sweep::default();
                 for step in steps {
-                    total.add(&heap.merge_step(step.start, step.end - step.start).0);
+                    total.add(&heap.merge_step(step.start, step.end - step.start, Shard::FIRST).0);
                 }
                 assert_eq!(total.blocks, all.blocks);
-                total.add(&heap.merge_seams(order));
-                heap.finish_steps(total.blocks, &mut Stop::never());
+                total.add(&heap.merge_seams(order, Shard::FIRST));
+                heap.finish_steps(total.blocks, Shard::FIRST);
                 assert_eq!(blocks(&heap), blocks(&whole), "{units} units in steps of order {}", order.get());
                 assert_eq!((total.merges, total.largest), (all.merges, all.largest));
             }
@@ -140,7 +139,7 @@ mod tests {
                 heap.release(BlockIndex::new(unit), Shard::FIRST).expect("it is live");
             }
         }
-        let sweep = heap.merge(0..units, None);
+        let sweep = heap.merge(0..units, None, Shard::FIRST);
         assert!(sweep.merges > 0 && sweep.is_settled());
         (heap, if tables { sweep.blocks } else { 0 })
     }
@@ -154,66 +153,15 @@ mod tests {
     }
 
     #[test]
-    fn tidying_stops_wherever_it_is_and_loses_nothing() {
+    fn tidying_leaves_all_free_blocks_in_the_stacks_of_their_orders() {
         let units = 3 * 40_961;
         for tables in [true, false] {
-            let looks = core::cell::Cell::new(0);
-            let count = || {
-                looks.set(looks.get() + 1);
-                false
-            };
             let (heap, visited) = merged(units, tables);
-            let dropped = heap.finish_steps(visited, &mut Stop::when(&count));
-            let all = looks.get();
-            // It looks after each 4 096 nodes: along all of them with tables twice, on the way into the hand and out of it.
-            let entries = u64::from(units - units.div_ceil(100));
-            assert!(all >= entries / 4096 * if tables { 2 } else { 1 }, "{all} looks");
-            let free = blocks(&heap).iter().filter(|(_, state)| state.kind() == Kind::Free).count();
-            assert_eq!(heap.finish_steps(visited, &mut Stop::never()), 0);
+            let free = || blocks(&heap).iter().filter(|(_, state)| state.kind() == Kind::Free).count();
+            let (entries, free) = (u64::from(units - units.div_ceil(100)), free());
+            assert_eq!(heap.finish_steps(visited, Shard::FIRST), entries - free as u64);
+            assert_eq!(heap.finish_steps(visited, Shard::FIRST), 0);
             assert_eq!(in_stacks(&heap), free);
-            for last in 1..=all {
-                let (heap, visited) = merged(units, tables);
-                let (before, version) = (blocks(&heap), heap.version());
-                looks.set(0);
-                let stops = || {
-                    count();
-                    looks.get() >= last
-                };
-                let mut stop = Stop::when(&stops);
-                let first = heap.finish_steps(visited, &mut stop);
-                assert!(stop.is_stopped());
-                assert_eq!(looks.get(), last, "it stops, and looks no more");
-                assert_ne!(heap.version(), version, "whoever is at rest looks again");
-                // The next sweep does the rest, whatever it thinks that it is worth.
-                let rest = heap.sweep(None);
-                assert_eq!((rest.merges, first + rest.dropped), (0, dropped), "stopped at look {last} of {all}");
-                assert_eq!(blocks(&heap), before);
-                assert_eq!(heap.finish_steps(visited, &mut Stop::never()), 0);
-                assert_eq!(in_stacks(&heap), free, "stopped at look {last} of {all}");
-            }
         }
-    }
-
-    #[test]
-    fn stopped_again_and_again_it_is_done_in_the_end() {
-        let units = 3 * 40_961;
-        let (heap, visited) = merged(units, true);
-        let free = blocks(&heap).iter().filter(|(_, state)| state.kind() == Kind::Free).count();
-        let mut times = 0;
-        loop {
-            let looks = core::cell::Cell::new(0);
-            let stops = || {
-                looks.set(looks.get() + 1);
-                looks.get() > 40
-            };
-            let mut stop = Stop::when(&stops);
-            heap.finish_steps(visited, &mut stop);
-            times += 1;
-            if !stop.is_stopped() {
-                break;
-            }
-        }
-        assert!(times > 1, "it was stopped");
-        assert_eq!(in_stacks(&heap), free);
     }
 }

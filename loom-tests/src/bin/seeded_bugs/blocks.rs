@@ -4,7 +4,7 @@ use crate::bug::Bug;
 
 const BUDDY: &str = "raw/buddy.rs";
 const BATCH: &str = "raw/batch.rs";
-const HAND: &str = "raw/sweep/gather.rs";
+const GATHER: &str = "raw/sweep/gather.rs";
 const MERGE: &str = "raw/sweep/merge.rs";
 const QUIET: &str = "raw/sweep/skip.rs";
 const RESIZE: &str = "raw/resize.rs";
@@ -119,7 +119,7 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a merge keeps the upper half when it can't raise the lower",
         source: MERGE,
-        find: "            heap.publish(upper, order, Shard::FIRST);\n",
+        find: "            heap.publish(upper, order, self.shard);\n",
         replace: "",
         models: &["merge::merge_alloc_lower", "merge::split_merge"],
     },
@@ -132,14 +132,14 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "a sweep drops the nodes that it should move",
-        source: HAND,
+        source: GATHER,
         find: "Some(chain) => chain.prepend(&self.heap.links, block),\n            none => *none = Some(Chain::new(block)),",
         replace: "Some(chain) => chain.prepend(&self.heap.links, block),\n            none => *none = None,",
         models: &["merge::two_sweeps"],
     },
     Bug {
         name: "a sweep moves nodes to the stack of the smallest blocks",
-        source: HAND,
+        source: GATHER,
         find: "let Some(order) = self.heap.put_away_slow(block) else {",
         replace: "let Some(order) = self.heap.put_away_slow(block).map(|_| Order::ZERO) else {",
         models: &["merge::merge_take_whole"],
@@ -175,22 +175,22 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a run that was absorbed is not published again",
         source: MERGE,
-        find: "        heap.publish_range(rest, Shard::FIRST);\n",
+        find: "        heap.publish_range(rest, self.shard);\n",
         replace: "        drop(rest);\n",
         models: &["merge::merge_run_alloc"],
     },
     Bug {
         name: "a sweep keeps the node of what it absorbs",
         source: MERGE,
-        find: "                    hand.let_go(block);\n                    self.sweep.dropped += 1;",
+        find: "                    gathered.let_go(block);\n                    self.sweep.dropped += 1;",
         replace: "                    self.sweep.dropped += 1;",
         models: &["merge::merge_run_alloc"],
     },
     Bug {
         name: "a sweep takes nodes for its own that are not",
         source: MERGE,
-        find: "Some(hand) if hand.has(block) => {",
-        replace: "Some(hand) if hand.has(block) || !hand.has(block) => {",
+        find: "Some(gathered) if gathered.has(block) => {",
+        replace: "Some(gathered) if gathered.has(block) || !gathered.has(block) => {",
         models: &["merge::merge_run_alloc"],
     },
     Bug {
@@ -201,46 +201,18 @@ pub(crate) const BUGS: &[Bug] = &[
         models: &["merge::merge_run_alloc_inside"],
     },
     Bug {
-        name: "two sweeps have nodes in hand at the same time",
-        source: HAND,
-        find: "if before == TAKEN {",
-        replace: "if before > UNCLEAR {",
+        name: "two sweeps have gathered nodes at the same time",
+        source: GATHER,
+        find: "if taken.swap(1, Ordering::Acquire) != 0 {",
+        replace: "if taken.swap(1, Ordering::Acquire) > 1 {",
         models: &["merge::merge_run_two_sweeps", "merge::merge_pair_two_sweeps"],
     },
     Bug {
-        name: "the tables are handed over Relaxed",
-        source: HAND,
-        find: "self.heap.hand.taken.store(to, Ordering::Release);",
-        replace: "self.heap.hand.taken.store(to, Ordering::Relaxed);",
+        name: "the tables are given back Relaxed",
+        source: GATHER,
+        find: "heap.gather_tables.taken.store(0, Ordering::Release);",
+        replace: "heap.gather_tables.taken.store(0, Ordering::Relaxed);",
         models: &["merge::merge_run_two_sweeps", "merge::merge_pair_two_sweeps"],
-    },
-    Bug {
-        name: "what a sweep that stopped has left is forgotten",
-        source: HAND,
-        find: "            LEFT if !hand.put_all(stop) => {\n",
-        replace: "            LEFT if stop.is_stopped() => {\n",
-        models: &["merge::stopped_sweep_sweep"],
-    },
-    Bug {
-        name: "a sweep that stops leaves the tables as one that is done",
-        source: HAND,
-        find: "{ IDLE } else { LEFT };",
-        replace: "{ IDLE } else { IDLE };",
-        models: &["merge::stopped_sweep_sweep", "merge::stopped_sweep_alloc_release"],
-    },
-    Bug {
-        name: "the stacks count as tidied though the tidying stopped",
-        source: HAND,
-        find: "        if stop.is_stopped() {\n            // Last,",
-        replace: "        if false {\n            // Last,",
-        models: &["merge::stopped_sweep_sweep"],
-    },
-    Bug {
-        name: "a sweep that has nothing to merge does not look for what was left",
-        source: HAND,
-        find: "self.is_worth_gathering(blocks, false) || self.is_left()",
-        replace: "self.is_worth_gathering(blocks, false)",
-        models: &["merge::stopped_sweep_sweep"],
     },
     Bug {
         name: "grow: the exchange before the buddies",
@@ -252,14 +224,14 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "grow: keeps the buddies when the block was released",
         source: RESIZE,
-        find: "        self.publish_absorbed(block, from, to);\n",
+        find: "        self.publish_absorbed(block, from, to, shard);\n",
         replace: "",
         models: &["resize::grow_release"],
     },
     Bug {
         name: "grow: keeps the buddies when there is no room",
         source: RESIZE,
-        find: "                self.publish_absorbed(block, from, order);\n",
+        find: "                self.publish_absorbed(block, from, order, shard);\n",
         replace: "",
         models: &["resize::grow_twice_release"],
     },
@@ -328,14 +300,14 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "shards: tidying passes over the others",
-        source: HAND,
+        source: GATHER,
         find: "for stack in self.shards.all(Shard::FIRST, order.slot()) {",
         replace: "for stack in self.shards.all(Shard::FIRST, order.slot()).take(1) {",
         models: &["shards::sweep_release_in_shards"],
     },
     Bug {
         name: "shards: a sweep takes nodes of the first one in hand",
-        source: HAND,
+        source: GATHER,
         find: "self.shards.through(self.geometry.max_order().slot())",
         replace: "self.shards.through(self.geometry.max_order().slot()).take(self.geometry.max_order().slot() + 1)",
         models: &["shards::sweep_of_the_other_shard"],

@@ -2,7 +2,7 @@
 
 use crate::bug::Bug;
 
-const SEIZE: &str = "raw/take_all.rs";
+const TAKE_ALL: &str = "raw/take_all.rs";
 const HEAPS: &str = "heaps/mod.rs";
 const RETIRED: &str = "heaps/retired.rs";
 const SNAPSHOT: &str = "heaps/snapshot.rs";
@@ -14,21 +14,21 @@ const WINDOW: &str = "cache/window.rs";
 pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "take_all: a block that is not free is passed over",
-        source: SEIZE,
-        find: "self.publish_range(0..block.get(), Shard::FIRST);\n                return false;",
+        source: TAKE_ALL,
+        find: "self.publish_range(0..block.get(), shard);\n                return false;",
         replace: "continue;",
         models: &["remove::remove_alloc_release"],
     },
     Bug {
         name: "take_all: what was taken in vain is not given back",
-        source: SEIZE,
-        find: "self.publish_range(0..block.get(), Shard::FIRST);",
+        source: TAKE_ALL,
+        find: "self.publish_range(0..block.get(), shard);",
         replace: "",
         models: &["remove::remove_alloc_release"],
     },
     Bug {
         name: "open: no publication",
-        source: SEIZE,
+        source: TAKE_ALL,
         find: "self.note_displaced();",
         replace: "",
         models: &["search::failure_closed"],

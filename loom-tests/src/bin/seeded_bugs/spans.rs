@@ -46,14 +46,14 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a release forgets what it has absorbed",
         source: SPANS,
-        find: "        self.publish(head, size, Shard::here());\n    }\n\n    /// The buddy",
-        replace: "        self.publish(block, order, Shard::here());\n        _ = head;\n    }\n\n    /// The buddy",
+        find: "        self.publish(head, size, shard);\n    }\n\n    /// Publishes",
+        replace: "        self.publish(block, order, shard);\n        _ = head;\n    }\n\n    /// Publishes",
         models: &["spans::release_release"],
     },
     Bug {
         name: "the rest of a block that was cut is lost",
         source: SPANS,
-        find: "        self.publish_range(block.get() + units..block.after(1, order).get(), Shard::here());\n",
+        find: "        self.publish_range(block.get() + units..block.after(1, order).get(), shard);\n",
         replace: "",
         models: &["spans::cut_alloc"],
     },
@@ -67,28 +67,28 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a span behind another one keeps what is too much",
         source: SPANS,
-        find: "self.publish_range(end..taken, Shard::here());\n                    self.claim_span(block, units);",
+        find: "self.publish_range(end..taken, shard);\n                    self.claim_span(block, units);",
         replace: "self.claim_span(block, units);",
         models: &["spans::at_alloc"],
     },
     Bug {
         name: "a span from several blocks keeps what is too much",
         source: SPANS,
-        find: "                    self.publish_range(end..taken, Shard::here());\n",
+        find: "                    self.publish_range(end..taken, shard);\n",
         replace: "                    let _ = taken;\n",
         models: &["spans::slow_alloc"],
     },
     Bug {
         name: "a span that can't grow keeps what it has absorbed",
         source: SPANS,
-        find: "                self.publish_range(start..at, Shard::here());\n",
+        find: "                self.publish_range(start..at, shard);\n",
         replace: "",
         models: &["spans::grow_alloc"],
     },
     Bug {
         name: "a span that grows keeps what is too much",
         source: SPANS,
-        find: "        self.publish_range(end..taken, Shard::here());\n        for (part, _)",
+        find: "        self.publish_range(end..taken, shard);\n        for (part, _)",
         replace: "        for (part, _)",
         models: &["spans::grow_by_a_part"],
     },
@@ -102,8 +102,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a span is released before the map says that it is dirty",
         source: PAGES,
-        find: "self.count_free(head, pages);\n        self.buddy.release_span(BlockIndex::new(head), pages);",
-        replace: "self.buddy.release_span(BlockIndex::new(head), pages);\n        self.count_free(head, pages);",
+        find: "self.count_free(head, pages);\n        self.buddy.release_span(BlockIndex::new(head), pages, thread::shard());",
+        replace: "self.buddy.release_span(BlockIndex::new(head), pages, thread::shard());\n        self.count_free(head, pages);",
         models: &["spans::release_alloc_upper", "spans::fresh"],
     },
     Bug {
@@ -116,8 +116,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "what a heap has grown by is published more than once",
         source: PAGES,
-        find: "self.buddy.extend(grown..end);",
-        replace: "self.buddy.extend(0..end);",
+        find: "self.buddy.extend(grown..end, thread::shard());",
+        replace: "self.buddy.extend(0..end, thread::shard());",
         models: &["spans::grow_grow"],
     },
     Bug {

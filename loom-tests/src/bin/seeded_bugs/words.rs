@@ -86,13 +86,6 @@ pub(crate) const BUGS: &[Bug] = &[
         models: &["stack::walk_pop_push"],
     },
     Bug {
-        name: "put_below: what was pushed meanwhile is lost",
-        source: STACK,
-        find: "        self.push(links, Chain { first, last: above.last().unwrap_or(first) });",
-        replace: "        let _ = (first, above.last());",
-        models: &["stack::put_below_push_pop"],
-    },
-    Bug {
         name: "a walk counts paths that are not proven",
         source: WALK,
         find: "            if self.keep_proven(ways) {",
