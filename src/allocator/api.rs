@@ -4,8 +4,8 @@
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
 
-use super::PoolAllocator;
 use super::global::capacity;
+use super::pool_allocator::PoolAllocator;
 
 /// An aligned address for a layout of size 0.
 fn dangling(layout: Layout) -> NonNull<u8> {

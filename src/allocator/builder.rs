@@ -1,10 +1,11 @@
-//! The options that users set.
+//! How allocators are made.
 
 use crate::error::AllocatorBuildError;
 
-use super::PoolAllocator;
 use super::instance::{Instance, Memory};
 use super::options::Options;
+use super::pool_allocator::PoolAllocator;
+use super::root::Root;
 
 /// Builds a [`PoolAllocator`] that is not the default one.
 ///
@@ -103,7 +104,7 @@ impl AllocatorBuilder {
     /// As the operating system's calls.
     pub fn build(mut self, bytes: usize) -> Result<PoolAllocator, AllocatorBuildError> {
         self.options.limit = bytes;
-        Ok(PoolAllocator::of_instance(Instance::map(Memory::Reserved(bytes), &self.options)?, self.options))
+        self.started(Memory::Reserved(bytes))
     }
 
     /// An allocator of memory that the caller has, as [`PoolAllocator::from_region`], with these options.
@@ -118,7 +119,7 @@ impl AllocatorBuilder {
     /// As [`PoolAllocator::from_region`].
     pub unsafe fn build_in(mut self, base: *mut u8, len: usize) -> Result<PoolAllocator, AllocatorBuildError> {
         self.options.limit = usize::MAX;
-        Ok(PoolAllocator::of_instance(Instance::map(Memory::Given(base, len), &self.options)?, self.options))
+        self.started(Memory::Given(base, len))
     }
 
     /// An allocator that grows on demand, up to `limit` bytes of heap. Fit for a `static`. It reserves its addresses
@@ -128,6 +129,60 @@ impl AllocatorBuilder {
         self.options.limit = limit;
         self.options.prefault = false;
         self.options.lock = false;
-        PoolAllocator::with(self.options)
+        PoolAllocator::with(Root::new(), self.options)
+    }
+
+    fn started(self, memory: Memory) -> Result<PoolAllocator, AllocatorBuildError> {
+        let instance = Instance::map(memory, &self.options)?;
+        Ok(PoolAllocator::with(Root::of(instance, &self.options), self.options))
+    }
+}
+
+impl PoolAllocator {
+    /// An allocator that grows as long as the operating system has memory.
+    pub const fn new() -> Self {
+        Self::with_limit(usize::MAX)
+    }
+
+    /// An allocator that never has more than `bytes` bytes of heap. Its own metadata is not counted. With a limit of
+    /// less than a page of 4 KiB, 0 among them, each allocation fails.
+    pub const fn with_limit(bytes: usize) -> Self {
+        Self::builder().on_demand(bytes)
+    }
+
+    /// An allocator of `bytes` bytes of heap, mapped now. It does not grow.
+    ///
+    /// # Errors
+    ///
+    /// As [`AllocatorBuilder::build`].
+    pub fn with_capacity(bytes: usize) -> Result<Self, AllocatorBuildError> {
+        Self::builder().build(bytes)
+    }
+
+    /// An allocator of memory that the caller has. Its metadata comes from the operating system.
+    ///
+    /// # Errors
+    ///
+    /// As [`AllocatorBuilder::build`]. Where the region does not begin or end at a page, up to a page at either end
+    /// is not used.
+    ///
+    /// # Safety
+    ///
+    /// The `len` bytes from `base` on are readable and writable, and nobody else uses them for as long as the
+    /// allocator or one of its blocks is used.
+    pub unsafe fn from_region(base: *mut u8, len: usize) -> Result<Self, AllocatorBuildError> {
+        // SAFETY: the caller vouches for the heap.
+        unsafe { Self::builder().build_in(base, len) }
+    }
+
+    /// A builder, for other options.
+    pub const fn builder() -> AllocatorBuilder {
+        AllocatorBuilder::new()
+    }
+}
+
+impl Default for PoolAllocator {
+    fn default() -> Self {
+        Self::new()
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::raw::slabs::{Cycle, Discards, Step};
 
-use super::PoolAllocator;
+use super::pool_allocator::PoolAllocator;
 
 impl PoolAllocator {
     /// The next step, of at most `pages` pages, and how many bytes it gave back to the operating system. The first step

@@ -4,8 +4,8 @@
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};
 
-use super::PoolAllocator;
 use super::class::{self, PAGE};
+use super::pool_allocator::PoolAllocator;
 
 #[inline(always)]
 fn pointer(block: Option<NonNull<u8>>) -> *mut u8 {

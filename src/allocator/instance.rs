@@ -2,7 +2,7 @@
 
 use core::ptr::{self, NonNull};
 
-use crate::cache::{ThreadIndex, next_name, thread_registry};
+use crate::cache::{ThreadIndex, next_name, number, remember, remembered, thread_registry};
 use crate::commit::{Commit, Parts};
 use crate::error::AllocatorBuildError;
 use crate::metadata::{Source, Table, room};
@@ -215,7 +215,7 @@ impl Instance {
     }
 
     /// The cache of the thread with this index, made if there is memory for it.
-    pub(super) fn cache(&self, index: ThreadIndex) -> Option<&Cache> {
+    fn cache(&self, index: ThreadIndex) -> Option<&Cache> {
         let place = self.caches.get(index.slot())?;
         // Acquire: pairs with the Release below, for threads that drain the cache. The thread of this index made it, or
         // the claim of the index made it visible.
@@ -230,6 +230,21 @@ impl Instance {
         place.store(cache.as_ptr(), Ordering::Release);
         // SAFETY: as above.
         Some(unsafe { cache.as_ref() })
+    }
+
+    /// The cache of the calling thread, if it can have one now.
+    pub(super) fn own_cache(&self) -> Option<&Cache> {
+        if let Some(cache) = remembered(self.name) {
+            // SAFETY: stored below with the name, which no other allocator ever has, so the cache lives as long as `self`.
+            return Some(unsafe { cache.cast::<Cache>().as_ref() });
+        }
+        let (index, registry) = number()?;
+        let cache = self.cache(index)?;
+        if !cache.lease.enter(registry.generation(index)) {
+            return None;
+        }
+        remember(self.name, NonNull::from(cache).cast());
+        Some(cache)
     }
 
     fn caches(&self) -> impl Iterator<Item = (ThreadIndex, &Cache)> {

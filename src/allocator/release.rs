@@ -12,9 +12,9 @@ use crate::raw::slabs::Found;
 use crate::raw::slabs::live::Kind;
 use crate::sync::Ordering;
 
-use super::PoolAllocator;
 use super::class;
 use super::instance::Instance;
+use super::pool_allocator::PoolAllocator;
 
 /// A span of `bytes` bytes.
 fn span_of(bytes: usize) -> Kind {
@@ -152,7 +152,7 @@ impl PoolAllocator {
 
     /// Gives back a slot of the caller.
     fn give_slot(instance: &Instance, class: usize, block: *mut u8) {
-        match Self::cache_or_attach(instance) {
+        match instance.own_cache() {
             Some(cache) if cache.push(class, block) => {}
             Some(cache) => cache.push_slow(class, block, &instance.backend, || instance.collect_gone()),
             None => instance.backend.heap.give_slots(&[block]),

@@ -7,10 +7,10 @@ use crate::raw::Order;
 use crate::raw::slabs::live::Kind;
 use crate::sys::WAKES;
 
-use super::PoolAllocator;
 use super::cache::Cache;
 use super::class::{self, PAGE};
 use super::instance::Instance;
+use super::pool_allocator::PoolAllocator;
 
 impl PoolAllocator {
     /// A block of a class, if the cache had none, or the thread has no cache.
@@ -18,7 +18,7 @@ impl PoolAllocator {
     pub(super) fn alloc_small_slow(&self, class: usize) -> Option<NonNull<u8>> {
         let instance = self.instance()?;
         let backend = &instance.backend;
-        let cache = Self::cache_or_attach(instance);
+        let cache = instance.own_cache();
         let first = match cache {
             Some(cache) => cache.pop(class).or_else(|| cache.pop_slow(class, backend, || instance.collect_gone())),
             None => backend.take_one(class),
@@ -62,7 +62,7 @@ impl PoolAllocator {
         let pages = u32::try_from(class::pages(size)).ok()?;
         let align = Order::covering(align.div_ceil(PAGE))?;
         let span = backend.alloc_span(pages, align).or_else(|| {
-            self.make_room(instance, Self::cache_or_attach(instance));
+            self.make_room(instance, instance.own_cache());
             backend.insist(|| backend.alloc_span(pages, align))
         });
         self.note_sweeps(instance);

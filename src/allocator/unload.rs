@@ -12,15 +12,14 @@
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ops::Range;
-use core::ptr::{self, NonNull};
+use core::ptr;
 
 use crate::sync::{AtomicPtr, AtomicU32, Ordering};
 
-use super::PoolAllocator;
-use super::instance::Instance;
+use super::root::Root;
 
-/// Allocators that were started, and may be static ones. An allocator that finds no place stays mapped.
-static STARTED: [AtomicPtr<PoolAllocator>; 64] = [const { AtomicPtr::new(ptr::null_mut()) }; 64];
+/// The roots of allocators that were started, and may be static ones. An allocator without a place stays mapped.
+static STARTED: [AtomicPtr<Root>; 64] = [const { AtomicPtr::new(ptr::null_mut()) }; 64];
 
 /// [`REGISTERED`], [`ENDS`], or 0: the end of the program would not be noticed.
 static STATE: AtomicU32 = AtomicU32::new(0);
@@ -59,45 +58,31 @@ extern "C" fn unloaded() {
     let Some(data) = Image::own().and_then(Image::data_if_unloaded) else { return };
     for place in &STARTED {
         // Acquire: pairs with the Release in `note`; makes visible the allocator as it was started.
-        let allocator = place.swap(ptr::null_mut(), Ordering::Acquire);
-        if !allocator.is_null() && data.contains(&allocator.addr()) {
+        let root = place.swap(ptr::null_mut(), Ordering::Acquire);
+        if !root.is_null() && data.contains(&root.addr()) {
             // SAFETY: it lies in the data of this library, so it is a static one.
-            give_back(unsafe { &*allocator });
+            unsafe { &*root }.give_back();
         }
     }
 }
 
-/// Notes an allocator that was started, for when this library is unloaded. Lock-free.
-pub(super) fn note(allocator: &PoolAllocator) {
-    let allocator = ptr::from_ref(allocator).cast_mut();
+/// Notes the root of an allocator that was started, for when this library is unloaded. Lock-free.
+pub(super) fn note(root: &Root) {
+    let root = ptr::from_ref(root).cast_mut();
     for place in &STARTED {
         // Release: pairs with the Acquire in `unloaded`. Relaxed on failure: the next place is tried.
-        if place.compare_exchange(ptr::null_mut(), allocator, Ordering::Release, Ordering::Relaxed).is_ok() {
+        if place.compare_exchange(ptr::null_mut(), root, Ordering::Release, Ordering::Relaxed).is_ok() {
             return;
         }
     }
 }
 
 /// Forgets an allocator that is dropped.
-pub(super) fn forget(allocator: &PoolAllocator) {
-    let allocator = ptr::from_ref(allocator).cast_mut();
+pub(super) fn forget(root: &Root) {
+    let root = ptr::from_ref(root).cast_mut();
     for place in &STARTED {
         // Relaxed, both: nothing is read because of it.
-        _ = place.compare_exchange(allocator, ptr::null_mut(), Ordering::Relaxed, Ordering::Relaxed);
-    }
-}
-
-/// Gives back the memory of an allocator of a library that goes, and that nobody uses any more.
-fn give_back(allocator: &PoolAllocator) {
-    // Acquire: as in `PoolAllocator::instance`.
-    let Some(mut instance) = NonNull::new(allocator.instance.load(Ordering::Acquire)) else { return };
-    // SAFETY: it lives until it is unmapped below, and nobody else uses it.
-    if unsafe { instance.as_mut() }.give_back_all() {
-        // Relaxed, both: nobody else is there. If the library allocates after this, it starts anew.
-        allocator.name.store(0, Ordering::Relaxed);
-        allocator.instance.store(ptr::null_mut(), Ordering::Relaxed);
-        // SAFETY: nothing is live in it, and no pointer to it is left.
-        unsafe { Instance::unmap(instance) };
+        _ = place.compare_exchange(root, ptr::null_mut(), Ordering::Relaxed, Ordering::Relaxed);
     }
 }
 
