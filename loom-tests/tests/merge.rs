@@ -151,8 +151,8 @@ fn merge_twice_alloc() {
 /// Seeded bugs: what was absorbed is not published again when the first one is gone; the sweep keeps the node of what it absorbs, or
 /// takes nodes for its own that are not.
 #[test]
-fn merge_run_alloc() {
-    model("merge_run_alloc", Some(3), || {
+fn merge_batch_alloc() {
+    model("merge_batch_alloc", Some(3), || {
         let heap = Heap::in_units(2);
         let other = start(&heap, |heap| heap.raw.sweep(None, Shard::FIRST));
         let mine = heap.alloc(0);
@@ -165,8 +165,8 @@ fn merge_run_alloc() {
 ///
 /// Seeded bug: a run is merged whether or not all of it was there.
 #[test]
-fn merge_run_alloc_inside() {
-    model("merge_run_alloc_inside", Some(3), || {
+fn merge_batch_alloc_inside() {
+    model("merge_batch_alloc_inside", Some(3), || {
         let heap = Heap::in_units(2);
         let units = [0, 1, 2].map(|_| heap.alloc(0).expect("free"));
         units.into_iter().for_each(|unit| heap.release(unit, 0));
@@ -182,8 +182,8 @@ fn merge_run_alloc_inside() {
 ///
 /// Seeded bugs: both take nodes in hand at the same time; the tables are handed over Relaxed.
 #[test]
-fn merge_run_two_sweeps() {
-    model("merge_run_two_sweeps", Some(1), || {
+fn merge_batch_two_sweeps() {
+    model("merge_batch_two_sweeps", Some(1), || {
         let heap = Heap::in_units(2);
         let other = start(&heap, |heap| heap.raw.sweep(None, Shard::FIRST).merges);
         let merges = heap.raw.sweep(None, Shard::FIRST).merges;

@@ -125,8 +125,8 @@ fn search_merge() {
 ///
 /// Seeded bug: the pass disregards transit.
 #[test]
-fn search_merge_run() {
-    model("search_merge_run", Some(1), || {
+fn search_merge_batch() {
+    model("search_merge_batch", Some(1), || {
         let heap = Heap::in_units(2);
         let other = start(&heap, |heap| heap.raw.merge_step(0, 4, Shard::FIRST));
         let before = heap.raw.version();

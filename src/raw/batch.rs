@@ -8,19 +8,20 @@ use super::shards::Shard;
 use super::stack::Chain;
 use super::state::{Node, State};
 
-/// A batch of so many units is cut from one block, whatever that leaves: the states of so many lie in two cache lines, which one thread is to have.
+/// A batch of so many units is cut from one block, whatever that leaves: the states of so many lie in two cache lines,
+/// which one thread is to have.
 const FEW_UNITS: usize = 64;
 /// Tries to fill a batch from one stack: each drops at most a batch of stale entries.
 const POPS: usize = 8;
-/// A block may be larger by so many orders than what is cut off it, so that what a thread gets in this way lies in a row: if its own shard has
-/// one, it is cut rather than one of another shard that fits better; and another shard gives up the largest of these, the rest of
-/// which is in the own shard then. Where the memory of several threads alternates, processors that look ahead take lines from each
-/// other.
+/// A block may be larger by so many orders than what is cut off it, so that what a thread gets in this way lies in a
+/// row: if its own shard has one, it is cut rather than one of another shard that fits better; and another shard gives
+/// up the largest of these, the rest of which is in the own shard then. Where the memory of several threads alternates,
+/// processors that look ahead take lines from each other.
 const NEAR: u32 = 4;
 
 impl Buddy {
-    /// Takes up to `out.len()` blocks from the stacks, to be what `to` says, and returns how many. Blocks of that order are
-    /// popped together; for the rest, a larger block is carved, so that they are neighbours. Lock-free.
+    /// Takes up to `out.len()` blocks from the stacks, to be what `to` says, and returns how many. Blocks of that order
+    /// are popped together; for the rest, a larger block is carved, so that they are neighbours. Lock-free.
     pub fn alloc_batch(&self, to: State, shard: Shard, out: &mut [BlockIndex]) -> usize {
         let mut filled = self.pop_take_batch(to, shard, out);
         while filled < out.len() {
@@ -57,12 +58,14 @@ impl Buddy {
         filled
     }
 
-    /// The second half: takes one larger block and cuts as much of it as is wanted into blocks like `to`; returns how many.
+    /// The second half: takes one larger block and cuts as much of it as is wanted into blocks like `to`; returns how
+    /// many.
     pub fn carve(&self, to: State, shard: Shard, out: &mut [BlockIndex]) -> usize {
         let (want, max) = (to.order(), self.geometry.max_order());
         let Some(above) = want.up().filter(|above| *above <= max) else { return 0 };
-        // As large as all of them together, if they are few units: they are to be neighbours. Else as many as are a whole block, and the
-        // caller asks again for the others: a rest would be a hole that no later batch of this size would fill.
+        // As large as all of them together, if they are few units: they are to be neighbours. Else as many as are a
+        // whole block, and the caller asks again for the others: a rest would be a hole that no later batch of this
+        // size would fill.
         let units = out.len().saturating_mul(want.units() as usize);
         let ideal = if units <= FEW_UNITS { Order::covering(units) } else { Order::new(units.ilog2()) };
         let ideal = ideal.unwrap_or(max);
@@ -90,8 +93,8 @@ impl Buddy {
         filled
     }
 
-    /// Takes a block of at least `least` from a stack, with its order, to be what `to` says: near to what the shard gave before. The
-    /// caller publishes the rest of it.
+    /// Takes a block of at least `least` from a stack, with its order, to be what `to` says: near to what the shard
+    /// gave before. The caller publishes the rest of it.
     pub(super) fn take_near(&self, least: Order, to: State, shard: Shard) -> Option<(BlockIndex, Order)> {
         let max = self.geometry.max_order();
         if least > max {

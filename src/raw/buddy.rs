@@ -151,8 +151,9 @@ impl Buddy {
         })
     }
 
-    /// Takes a block from a stack of `from`, to be what `to` says; where half of it is enough for a block of `least`, takes the lower half,
-    /// when the upper one is there for others. Returns the order of what it took, of which the caller publishes what is too much.
+    /// Takes a block from a stack of `from`, to be what `to` says; where half of it is enough for a block of `least`,
+    /// takes the lower half, when the upper one is there for others. Returns the order of what it took, of which the
+    /// caller publishes what is too much.
     #[inline]
     pub(super) fn pop_take(&self, from: Order, least: Order, to: State, shard: Shard) -> Option<(BlockIndex, Order)> {
         self.pop_take_own(from, least, to, shard).or_else(|| self.pop_take_others(from, least, to, shard))
@@ -202,9 +203,9 @@ impl Buddy {
         None
     }
 
-    /// Makes a free block of `from` its lower half, which stays free, and publishes the upper one. So of a block that is split half is
-    /// there for others at each moment, should this thread be stopped: the lower one until the upper one is published, then that one. Returns
-    /// the order of what is left; `from` again, where no such block is.
+    /// Makes a free block of `from` its lower half, which stays free, and publishes the upper one. So of a block that
+    /// is split half is there for others at each moment, should this thread be stopped: the lower one until the upper
+    /// one is published, then that one. Returns the order of what is left; `from` again, where no such block is.
     #[cold]
     pub(super) fn halve(&self, block: BlockIndex, from: Order, shard: Shard) -> Order {
         match from.down() {
@@ -216,8 +217,8 @@ impl Buddy {
         }
     }
 
-    /// Decides what becomes of a node that the caller took off a stack of `from`. True: the block was `Free` of
-    /// that order and is the caller's now, and what `to` says. False: the entry was stale, and the node is idle or in the
+    /// Decides what becomes of a node that the caller took off a stack of `from`. True: the block was `Free` of that
+    /// order and is the caller's now, and what `to` says. False: the entry was stale, and the node is idle or in the
     /// stack where it belongs.
     #[inline]
     pub(super) fn settle(&self, block: BlockIndex, from: Order, to: State, shard: Shard) -> bool {
@@ -284,7 +285,8 @@ impl Buddy {
         self.tell(order);
     }
 
-    /// Something was published just now, by a read-modify-write of this thread; in a stack of this order, if it is in one.
+    /// Something was published just now, by a read-modify-write of this thread; in a stack of this order, if it is in
+    /// one.
     #[inline]
     fn tell(&self, order: Order) {
         if let Some(Listing { board, slot }) = &self.listing {
@@ -292,7 +294,8 @@ impl Buddy {
         }
     }
 
-    /// Blocks are in stacks that were free all the time: their nodes were not there for a while, or nobody knew of them.
+    /// Blocks are in stacks that were free all the time: their nodes were not there for a while, or nobody knew of
+    /// them.
     pub(crate) fn tell_of_stacks(&self) {
         if let Some(Listing { board, slot }) = &self.listing {
             board.raise(*slot);
@@ -355,11 +358,11 @@ impl Buddy {
 
     /// A number that grows with every publication: while two readings are equal, nothing was published between them.
     ///
-    /// The sum of counters that only grow: a later reading finds each as large or larger, so that equal sums mean
-    /// equal counters. Until one wraps: the tag of a stack does after 2^39 pushes in a heap of 2^24 units, half an hour of nothing else, and
-    /// after 2^32 in the largest, 12 s (`stack`). Then two readings are equal if just as much was pushed in between as makes the sum come
-    /// round, and an allocation may fail, or a sweeper leave a heap at rest, though a block was published. What is free stays so, and the next
-    /// publication makes the readings differ again.
+    /// The sum of counters that only grow: a later reading finds each as large or larger, so that equal sums mean equal
+    /// counters. Until one wraps: the tag of a stack does after 2^39 pushes in a heap of 2^24 units, half an hour of
+    /// nothing else, and after 2^32 in the largest, 12 s (`stack`). Then two readings are equal if just as much was
+    /// pushed in between as makes the sum come round, and an allocation may fail, or a sweeper leave a heap at rest,
+    /// though a block was published. What is free stays so, and the next publication makes the readings differ again.
     pub fn version(&self) -> u64 {
         let pushes = self.shards.through(self.geometry.max_order().slot()).map(|stack| stack.pushes(&self.links));
         // Acquire: pairs with the Release in `note_displaced`; as with `pushes`.

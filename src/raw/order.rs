@@ -142,7 +142,8 @@ impl Geometry {
         geometry
     }
 
-    /// Units by which the heap begins behind a boundary of the largest blocks; of its low bits only is something to be had.
+    /// Units by which the heap begins behind a boundary of the largest blocks; of its low bits only is something to be
+    /// had.
     #[inline]
     pub const fn lead(&self) -> u32 {
         self.skew

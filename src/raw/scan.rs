@@ -23,7 +23,8 @@ impl Buddy {
         Scan { heap: self, next: unit }
     }
 
-    /// The block that covers `unit` and begins before it, as it was seen. O(orders). Exact while nobody changes that block.
+    /// The block that covers `unit` and begins before it, as it was seen. O(orders). Exact while nobody changes that
+    /// block.
     fn block_around(&self, unit: BlockIndex) -> Option<(BlockIndex, State)> {
         let orders = Order::ZERO.through(self.geometry.max_order()).skip(1);
         let mut heads = orders.map_while(|order| self.geometry.enclosing(unit, order));
@@ -43,7 +44,8 @@ impl Buddy {
         }
     }
 
-    /// Where the block ends that covers `unit` and begins before it; `unit` itself, if it is a head or in transit. O(orders).
+    /// Where the block ends that covers `unit` and begins before it; `unit` itself, if it is a head or in transit.
+    /// O(orders).
     pub(super) fn next_head(&self, unit: BlockIndex) -> u32 {
         if self.states.at(unit).read().kind() != Kind::Inner {
             return unit.get();

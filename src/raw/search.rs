@@ -10,13 +10,15 @@
 //!   can't hide one of N blocks from each other.
 //! - A block that was being split, merged or resized shows as transit, and the search goes on. Two free buddies that
 //!   nobody has merged are merged by the search itself, or it loses a race for them and goes on.
-//! - Another sweep that merges keeps the version until its pass ends. It hides nothing: a pass that finds an upper buddy
-//!   free and the lower one not looks at the upper one again, and if that was taken meanwhile, the search goes on.
+//! - Another sweep that merges keeps the version until its pass ends. It hides nothing: a pass that finds an upper
+//!   buddy free and the lower one not looks at the upper one again, and if that was taken meanwhile, the search goes
+//!   on.
 //!
-//! A thread may be stopped with something in transit, for ever. Where that is all that is missing for a certificate, the search
-//! *waits*: another pass would find the same until somebody publishes something or the unit that it found first is in transit no
-//! more. Waits are bounded, and so are rounds; bounds count steps, whatever is found at them. Then the allocation fails without a certificate.
-//! That failure is remembered, too, with the unit: while that is in transit and nothing is published, failures as hard are immediate.
+//! A thread may be stopped with something in transit, for ever. Where that is all that is missing for a certificate,
+//! the search *waits*: another pass would find the same until somebody publishes something or the unit that it found
+//! first is in transit no more. Waits are bounded, and so are rounds; bounds count steps, whatever is found at them.
+//! Then the allocation fails without a certificate. That failure is remembered, too, with the unit: while that is in
+//! transit and nothing is published, failures as hard are immediate.
 
 use super::buddy::Buddy;
 use super::order::{BlockIndex, Order};
@@ -74,7 +76,8 @@ impl Stall {
 pub struct LastFailure {
     /// The version; whether it was for want of what was in transit; and, in the low bits, the order.
     certificate: AtomicU64,
-    /// What was in transit, if that is why. Whoever else wrote it last has seen that in transit after a version at most as large.
+    /// What was in transit, if that is why. Whoever else wrote it last has seen that in transit after a version at most
+    /// as large.
     stall: AtomicU64,
     /// The version, and the drains that an allocation has waited for in vain.
     waited: AtomicU64,
@@ -139,7 +142,8 @@ impl LastFailure {
         Exhausted { largest, free_units: figures >> ORDER_BITS }
     }
 
-    /// An allocation has waited in vain, as long as one may, for others that give back what was cached, at this version.
+    /// An allocation has waited in vain, as long as one may, for others that give back what was cached, at this
+    /// version.
     pub fn note_waited(&self, version: u64, drains: u64) {
         // Relaxed: only equality with what is seen again matters.
         self.waited.store(Self::wait(version, drains), Ordering::Relaxed);
@@ -198,8 +202,8 @@ pub fn is_enough(rounds: u32, steps: u64) -> bool {
 /// or have blocks in transit, and not for ever. O(blocks) a round; units in transit count as blocks.
 ///
 /// It fails when the block was certainly not there; after a bounded number of rounds in each of which another thread
-/// published something; or when one had something in transit for as long as a search waits. Closed heaps are passed over.
-/// `version` is a number that is the same twice only if nothing was published in between, in closed heaps either.
+/// published something; or when one had something in transit for as long as a search waits. Closed heaps are passed
+/// over. `version` is a number that is the same twice only if nothing was published in between, in closed heaps either.
 #[cold]
 pub fn search<'a, H>(heaps: H, version: impl Fn() -> u64, want: Order, last: &LastFailure, shard: Shard) -> SearchEnd
 where
@@ -266,7 +270,8 @@ mod tests {
         Order::new(order).expect("an order")
     }
 
-    /// A heap that is one block, the upper half of which somebody has taken into transit, as a split or a merge does; the lower one is live.
+    /// A heap that is one block, the upper half of which somebody has taken into transit, as a split or a merge does;
+    /// the lower one is live.
     fn half_in_transit() -> (Buddy, BlockIndex, Order) {
         let heap = Buddy::new(Geometry::new(UNITS, 0, Order::MAX)).expect("some memory");
         let half = order(UNITS.ilog2() - 1);
@@ -336,25 +341,5 @@ mod tests {
         last.note_waited(7, 5);
         assert!(last.has_waited(7, 5));
         assert!(!last.has_waited(8, 5) && !last.has_waited(7, 4) && !last.has_waited(5, 7));
-    }
-
-    #[test]
-    fn states_without_a_head_are_passed_over_exactly() {
-        let heap = Buddy::new(Geometry::new(1000, 0, Order::ZERO)).expect("a few bytes");
-        let words = heap.states.words();
-        words.iter().for_each(|word| word.store(0, Ordering::Relaxed));
-        for head in [0, 1, 3, 63, 64, 65, 500, 999] {
-            for state in [State::live(Order::ZERO), State::cached(Order::ZERO), State::free(Order::ZERO)] {
-                words[head].store(state.bits(), Ordering::Relaxed);
-                for from in [0, 1, 2, 63, 64, 400, head as u32].into_iter().filter(|from| *from <= head as u32) {
-                    assert_eq!(heap.states.skip_inner(from, 1000), head as u32, "from {from}");
-                    assert_eq!(heap.states.skip_inner(from, from), from);
-                }
-                // In transit, with its node in use.
-                words[head].store(0x80, Ordering::Relaxed);
-                assert_eq!(heap.states.skip_inner(0, 1000), 1000);
-            }
-            words[head].store(0, Ordering::Relaxed);
-        }
     }
 }

@@ -1,9 +1,10 @@
 //! Shards: a heap has its free stacks several times, so that threads seldom meet at one.
 //!
-//! A thread takes from the stacks of its own shard first; then, before it cuts a larger block up, from those of the others, so that
-//! a heap gets no more fragmented by that. It pushes to its own, too, but for what is another one's: so what a thread releases it gets
-//! back, and with it the cache lines that it has; as a processor has its own queue before it steals (Blumofe and Leiserson, Scheduling
-//! multithreaded computations by work stealing, 1999). Who finds nothing has looked into all of them; the states tell what was there, as ever.
+//! A thread takes from the stacks of its own shard first; then, before it cuts a larger block up, from those of the
+//! others, so that a heap gets no more fragmented by that. It pushes to its own, too, but for what is another one's: so
+//! what a thread releases it gets back, and with it the cache lines that it has; as a processor has its own queue
+//! before it steals (Blumofe and Leiserson, Scheduling multithreaded computations by work stealing, 1999). Who finds
+//! nothing has looked into all of them; the states tell what was there, as ever.
 
 use crate::sync::model_or;
 use crossbeam_utils::CachePadded;

@@ -1,8 +1,8 @@
 //! Spans: any number of units in a row, as the blocks that they consist of; what a power of two has too much goes back.
 //!
-//! A span is released block by block, and each is merged with its free buddies at once, as far as they go: spans are large and
-//! few, so that this costs little, and the heap needs no sweep to have large blocks again. Two buddies that are released at
-//! the same moment may miss each other; then a sweep merges them.
+//! A span is released block by block, and each is merged with its free buddies at once, as far as they go: spans are
+//! large and few, so that this costs little, and the heap needs no sweep to have large blocks again. Two buddies that
+//! are released at the same moment may miss each other; then a sweep merges them.
 
 use core::ops::{ControlFlow, Range};
 
@@ -13,8 +13,8 @@ use super::state::{Kind, Node, State};
 use crate::check::check;
 
 impl Buddy {
-    /// Takes `units` units in a row from the stacks, the first aligned to a block of `align`, and publishes what is too much.
-    /// `None` says only that the stacks did not have a block that large. Lock-free.
+    /// Takes `units` units in a row from the stacks, the first aligned to a block of `align`, and publishes what is too
+    /// much. `None` says only that the stacks did not have a block that large. Lock-free.
     pub fn alloc_span(&self, units: u32, align: Order, shard: Shard) -> Option<BlockIndex> {
         let order = Order::covering(units as usize)?.max(align);
         let (block, from) = self.take_near(order, State::live(order), shard)?;
@@ -64,8 +64,8 @@ impl Buddy {
         }
     }
 
-    /// Makes a span that the caller owns longer, if the units behind it are free; false, if not, and then it is as it was.
-    /// Lock-free; O(blocks behind it).
+    /// Makes a span that the caller owns longer, if the units behind it are free; false, if not, and then it is as it
+    /// was. Lock-free; O(blocks behind it).
     pub fn grow_span(&self, block: BlockIndex, from: u32, to: u32, shard: Shard) -> bool {
         let (behind, end) = (block.get() + from, block.get() + to);
         let Some(taken) = self.absorb_row(behind, end, shard) else { return false };
@@ -77,8 +77,8 @@ impl Buddy {
         true
     }
 
-    /// Takes the first span of free blocks that lie one behind the other within `within`: a single one need not be large enough. Looks at
-    /// `most` blocks. O(blocks). Lock-free.
+    /// Takes the first span of free blocks that lie one behind the other within `within`: a single one need not be
+    /// large enough. Looks at `most` blocks. O(blocks). Lock-free.
     pub fn find_span(
         &self,
         within: Range<u32>,
@@ -118,8 +118,8 @@ impl Buddy {
         None
     }
 
-    /// Takes free blocks in a row, from the one that begins at `start` on, until there are all units before `end`; returns where the
-    /// last one ends. `None`: they are not all free, and none was taken.
+    /// Takes free blocks in a row, from the one that begins at `start` on, until there are all units before `end`;
+    /// returns where the last one ends. `None`: they are not all free, and none was taken.
     fn absorb_row(&self, start: u32, end: u32, shard: Shard) -> Option<u32> {
         let mut at = start;
         while at < end {
@@ -134,8 +134,8 @@ impl Buddy {
         Some(at)
     }
 
-    /// Takes a free block into transit, or its lower half, if that has `units` units, when the upper one is there for others; returns the
-    /// order of what it took.
+    /// Takes a free block into transit, or its lower half, if that has `units` units, when the upper one is there for
+    /// others; returns the order of what it took.
     fn absorb_units(&self, block: BlockIndex, units: u32, shard: Shard) -> Option<Order> {
         let seen = self.states.at(block).read();
         let from = (seen.kind() == Kind::Free).then_some(seen.order())?;
@@ -157,8 +157,8 @@ impl Buddy {
         }
     }
 
-    /// Takes each free block of at least `order` that begins within `units`, hands it to `with`, and publishes it again, until `with` wants no
-    /// more. O(blocks). Lock-free.
+    /// Takes each free block of at least `order` that begins within `units`, hands it to `with`, and publishes it
+    /// again, until `with` wants no more. O(blocks). Lock-free.
     pub fn visit_free(
         &self,
         units: Range<u32>,

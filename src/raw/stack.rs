@@ -10,11 +10,12 @@
 //! | b to 63 | tag: how many times something was pushed |
 //!
 //! The tag makes a pop fail whose top was popped and pushed again since (ABA). At 3 ns a push, the 39 bits that 2^24
-//! units leave wrap in half an hour, the 32 bits of the largest heap in 12 s, within which a thread would have to
-//! stand still between the two instructions of one pop and go on at the very tag. If it does, the pop succeeds with a link of long ago: the stack
-//! loses what lies between, or leads to what is not free. Where states or words tell what an index is worth, that costs time, as above. In the
-//! stacks of an allocator's own pieces and of further groups nothing else tells: two would have one piece. There a push is a
-//! magazine of up to 64 blocks, or a run that was closed, so that 32 bits of tag last for minutes at least.
+//! units leave wrap in half an hour, the 32 bits of the largest heap in 12 s, within which a thread would have to stand
+//! still between the two instructions of one pop and go on at the very tag. If it does, the pop succeeds with a link of
+//! long ago: the stack loses what lies between, or leads to what is not free. Where states or words tell what an index
+//! is worth, that costs time, as above. In the stacks of an allocator's own pieces and of further groups nothing else
+//! tells: two would have one piece. There a push is a magazine of up to 64 blocks, or a run that was closed, so that 32
+//! bits of tag last for minutes at least.
 
 use super::order::BlockIndex;
 #[cfg(modelled)]
@@ -234,16 +235,16 @@ impl FreeStack {
         Detached { links, next: self.swing(links, |_| links.end()) }
     }
 
-    /// Pushes a chain of nodes that are in the caller's hand, and takes out all that was there before, with one compare-exchange, so
-    /// that others never find the stack empty. Returns those. Lock-free.
+    /// Pushes a chain of nodes that are in the caller's hand, and takes out all that was there before, with one
+    /// compare-exchange, so that others never find the stack empty. Returns those. Lock-free.
     pub fn replace<'a>(&self, links: &'a Links, chain: Chain) -> Detached<'a> {
         links.set(chain.last, links.end());
         // Acquire: as in `swing`.
         let mut old = self.0.load(Ordering::Acquire);
         loop {
             let new = links.head(old, true, chain.first.get());
-            // Release: as in `push`. Acquire on failure: as in `swing`; as there, what was acquired is the value that was
-            // replaced.
+            // Release: as in `push`. Acquire on failure: as in `swing`; as there, what was acquired is the value that
+            // was replaced.
             match self.0.compare_exchange_weak(old, new, Ordering::Release, Ordering::Acquire) {
                 Ok(_) => break,
                 Err(now) => old = now,

@@ -18,18 +18,18 @@
 //! is in the hand of the one thread that took it off. Only a publication or a release sets it, and only while the
 //! block is that thread's; only the thread with the node in hand clears it. `Free` implies `Listed`.
 //!
-//! Every change goes by compare-exchange or swap, because the node's holder may clear `Listed` at any time; but for a block
-//! that is `Cached` or in transit with its node idle, which nobody but its owner may change.
+//! Every change goes by compare-exchange or swap, because the node's holder may clear `Listed` at any time; but for a
+//! block that is `Cached` or in transit with its node idle, which nobody but its owner may change.
 //!
-//! The owner is a hint: it tells a release whose block it has in the very word that it must read anyway. So the state of
-//! a thread's own block is one value that is known beforehand but for the order.
+//! The owner is a hint: it tells a release whose block it has in the very word that it must read anyway. So the state
+//! of a thread's own block is one value that is known beforehand but for the order.
 
 use super::order::Order;
 use crate::check::check;
 use crate::sync::{AtomicU16, Ordering};
 
-pub(super) const ORDER: u16 = 0b0001_1111;
-pub(super) const KIND: u16 = 0b0110_0000;
+pub(in crate::raw) const ORDER: u16 = 0b0001_1111;
+pub(in crate::raw) const KIND: u16 = 0b0110_0000;
 const KIND_SHIFT: u32 = KIND.trailing_zeros();
 const LISTED: u16 = 0b1000_0000;
 const OWNER: u16 = 0xff00;
@@ -192,8 +192,8 @@ impl State {
         Owner((self.0 >> OWNER_SHIFT) as u8)
     }
 
-    /// Is this, where the lower buddy of a free block of `order` begins, a reason to look at the two more closely? Not if a
-    /// block begins here that is not free, or is smaller.
+    /// Is this, where the lower buddy of a free block of `order` begins, a reason to look at the two more closely? Not
+    /// if a block begins here that is not free, or is smaller.
     #[inline]
     pub(super) const fn may_have_an_upper_buddy(self, order: Order) -> bool {
         const FREE: u16 = (Kind::Free as u16) << KIND_SHIFT;
@@ -233,14 +233,14 @@ impl StateWord<'_> {
     /// In transit or `Cached` → `Free(order)`. The caller owns the block.
     #[inline]
     pub fn publish(self, order: Order) -> Node {
-        // Acquire: pairs with the Release in `unlist`; whoever pushes the node writes its link after the one that had it has
-        // read it. Only the owner sets `Listed`.
+        // Acquire: pairs with the Release in `unlist`; whoever pushes the node writes its link after the one that had
+        // it has read it. Only the owner sets `Listed`.
         let seen = State(self.0.load(Ordering::Acquire));
         check!(matches!(seen.kind(), Kind::Inner | Kind::Cached), "only its owner publishes a block");
         let free = State::free(order);
         if !seen.is_listed() {
-            // Release: pairs with the Acquire in `take`; makes what the last owner wrote to the block visible to the next one.
-            // A plain store: nobody else writes here while `Listed` is clear.
+            // Release: pairs with the Acquire in `take`; makes what the last owner wrote to the block visible to the
+            // next one. A plain store: nobody else writes here while `Listed` is clear.
             self.0.store(free.0, Ordering::Release);
             return Node::Idle;
         }
@@ -250,8 +250,8 @@ impl StateWord<'_> {
         if old.is_listed() { Node::Elsewhere } else { Node::Idle }
     }
 
-    /// `Free` → `to`, `Live` or `Cached`, by the thread that has the node in hand, which becomes idle. The winner owns the
-    /// block.
+    /// `Free` → `to`, `Live` or `Cached`, by the thread that has the node in hand, which becomes idle. The winner owns
+    /// the block.
     ///
     /// # Errors
     ///
@@ -294,8 +294,8 @@ impl StateWord<'_> {
         Ok(if seen.is_listed() { Node::Elsewhere } else { Node::Idle })
     }
 
-    /// `Live` → `Cached`, both of `order`: a release into a cache. Only for a block whose node is idle, so that its owner is the
-    /// only one who may change it from now on.
+    /// `Live` → `Cached`, both of `order`: a release into a cache. Only for a block whose node is idle, so that its
+    /// owner is the only one who may change it from now on.
     ///
     /// # Errors
     ///
@@ -309,16 +309,16 @@ impl StateWord<'_> {
     /// `Cached` → `live`, by the cache that has it, its node idle.
     #[inline]
     pub fn hand_out(self, live: State) {
-        // Release: pairs with the Acquire in `read` and in `change`; whoever sees the block live sees what came before it.
-        // A plain store: nobody else writes here while the block is `Cached` and its node idle.
+        // Release: pairs with the Acquire in `read` and in `change`; whoever sees the block live sees what came before
+        // it. A plain store: nobody else writes here while the block is `Cached` and its node idle.
         self.0.store(live.0, Ordering::Release);
     }
 
     /// `Live` → `Inner`, by the owner of the block, who has it in transit then. Its node stays where it is.
     #[cfg(any(feature = "allocator", modelled))]
     pub fn withdraw(self) {
-        // Release: pairs with the Acquire in `read`; whoever sees the block gone sees what came before. The node's holder may clear
-        // `Listed` meanwhile, so this must keep what is there.
+        // Release: pairs with the Acquire in `read`; whoever sees the block gone sees what came before. The node's
+        // holder may clear `Listed` meanwhile, so this must keep what is there.
         let old = State(self.0.fetch_and(LISTED, Ordering::Release));
         check!(old.kind() == Kind::Live);
     }
@@ -384,8 +384,8 @@ impl StateWord<'_> {
         self.change(seen, seen.resized(order))
     }
 
-    /// In transit → `to`, `Live` or `Cached`. The caller owns the block, as a part of one that it took. Tells whether its
-    /// node is idle.
+    /// In transit → `to`, `Live` or `Cached`. The caller owns the block, as a part of one that it took. Tells whether
+    /// its node is idle.
     #[inline]
     pub fn claim(self, to: State) -> Node {
         // Relaxed: only the owner sets `Listed`, and it is asked whether it is clear.

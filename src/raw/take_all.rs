@@ -15,8 +15,8 @@ impl Buddy {
     pub fn open(&self) {
         // Relaxed: published by the next line.
         self.closed.store(0, Ordering::Relaxed);
-        // Something was published, as it were: a search that passed over the heap must look again, and a failure that was
-        // remembered is void. Whoever counts this sees that the heap is open.
+        // Something was published, as it were: a search that passed over the heap must look again, and a failure that
+        // was remembered is void. Whoever counts this sees that the heap is open.
         self.note_displaced();
     }
 

@@ -13,8 +13,8 @@ impl Watermark {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// The first of `count` numbers in a row, all of them below `end`, if so many are left, and if `is_ready` says that what they stand for is
-    /// there, all of it below the number that it is given. Lock-free, if that is.
+    /// The first of `count` numbers in a row, all of them below `end`, if so many are left, and if `is_ready` says that
+    /// what they stand for is there, all of it below the number that it is given. Lock-free, if that is.
     pub fn take(&self, count: u32, end: u32, is_ready: impl Fn(u32) -> bool) -> Option<u32> {
         let mut next = self.next();
         loop {

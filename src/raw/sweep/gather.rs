@@ -1,5 +1,5 @@
-//! Gathering: a sweep takes the nodes off the stacks before it merges, so that it can tell the node of each block that disappears.
-//! When it is done it puts the nodes back, each onto the stack of its block.
+//! Gathering: a sweep takes the nodes off the stacks before it merges, so that it can tell the node of each block that
+//! disappears. When it is done it puts the nodes back, each onto the stack of its block.
 
 use super::marks::Marks;
 use super::tables::GatherTables;
@@ -15,22 +15,24 @@ use crate::sync::{Ordering, model_or};
 /// Nodes that a sweep pushes back at once. Few, so that others don't miss them for long.
 const TIDY_BATCH: usize = 256;
 
-/// What a sweep leaves in each stack while it has the other nodes: (units of the heap for each node left, most nodes left).
+/// What a sweep leaves in each stack while it has the other nodes: (units of the heap for each node left, most nodes
+/// left).
 /// Under loom one node.
 const RESERVE: (u32, u32) = model_or((4, 1), (64, 4096));
 
-/// What a sweep leaves when it detaches the stacks a second time: it looks at (this many of the first blocks of the heap) for
-/// (at most this many nodes).
+/// What a sweep leaves when it detaches the stacks a second time: it looks at (this many of the first blocks of the
+/// heap) for (at most this many nodes).
 /// Under loom one.
 const AHEAD: (u32, usize) = model_or((1, 1), (4096, TIDY_BATCH));
 
-/// Units of the smallest heap in which a sweep gathers nodes: [before it merges, only to tidy]. A smaller heap is swept as fast without.
-/// A sweep that only tidies gains no more than the walk on many paths.
-/// Under loom there are heaps on both sides of the first limit. The second case is made of the same parts, and would make each model
-/// larger.
+/// Units of the smallest heap in which a sweep gathers nodes: [before it merges, only to tidy]. A smaller heap is swept
+/// as fast without. A sweep that only tidies gains no more than the walk on many paths.
+/// Under loom there are heaps on both sides of the first limit. The second case is made of the same parts, and would
+/// make each model larger.
 const LEAST_UNITS: [u32; 2] = model_or([4, u32::MAX], [1024, 8192]);
 
-/// A sweep gathers only if it has visited one block for this many units or more: to go through the tables takes as long.
+/// A sweep gathers only if it has visited one block for this many units or more: to go through the tables takes as
+/// long.
 const UNITS_FOR_A_BLOCK: u64 = 256;
 
 /// Units in which a sweep looks for the first node of a path, from a place in a region on.
@@ -50,7 +52,8 @@ impl Buddy {
         units >= if will_merge { to_merge } else { to_tidy } && blocks >= u64::from(units) / UNITS_FOR_A_BLOCK
     }
 
-    /// Takes the stacks' nodes, but for a reserve. `None`: another sweep has the tables. O(entries + units / 4 096). Lock-free.
+    /// Takes the stacks' nodes, but for a reserve. `None`: another sweep has the tables. O(entries + units / 4 096).
+    /// Lock-free.
     pub(in crate::raw) fn gather(&self) -> Option<Gathered<'_>> {
         let GatherTables { taken, nodes, paths } = &self.gather_tables;
         // Acquire: pairs with the Release in `put_back`; the tables are as the last sweep left them.
@@ -63,7 +66,8 @@ impl Buddy {
         for (stack, top) in self.used_stacks().zip(&mut ways.tops) {
             *top = self.detach_but(stack, reserve, nodes);
         }
-        // Read after the nodes were taken: a thread that takes a node off a stack sees that there were tables for its unit.
+        // Read after the nodes were taken: a thread that takes a node off a stack sees that there were tables for its
+        // unit.
         ways.units = self.reached();
         if ways.tops.iter().all(Option::is_none) {
             nodes.clear_all(ways.units);
@@ -72,7 +76,8 @@ impl Buddy {
         let units = ways.units;
         let is_listed = |unit: &BlockIndex| self.states.at(*unit).glance().is_listed();
         let begin = |from: u32, to: u32| {
-            // Paths don't begin at equal distances: the lines that are read along them would share a few sets of the processor's cache.
+            // Paths don't begin at equal distances: the lines that are read along them would share a few sets of the
+            // processor's cache.
             let from = from.saturating_add((from >> 6).wrapping_mul(0x9E37_79B9) >> 20 & (to - from - 1) & !(NEAR - 1));
             let near = from..to.min(from.saturating_add(NEAR)).min(units);
             near.map(BlockIndex::new).find(is_listed)
@@ -85,7 +90,8 @@ impl Buddy {
         self.shards.through(self.geometry.max_order().slot())
     }
 
-    /// Takes all nodes but `reserve` out of a stack, and marks the ones that stay. Returns the first of the others, which the caller owns.
+    /// Takes all nodes but `reserve` out of a stack, and marks the ones that stay. Returns the first of the others,
+    /// which the caller owns.
     fn detach_but(&self, stack: &FreeStack, reserve: u32, marks: &Marks) -> Option<BlockIndex> {
         if reserve == 0 {
             return stack.detach(&self.links).top();
@@ -108,8 +114,8 @@ impl Buddy {
         self.gather_tables.taken.load(Ordering::Relaxed) != 0
     }
 
-    /// Goes through the stacks, drops the stale entries and moves the ones that are in the wrong stack. The sweep has visited `blocks`
-    /// blocks, and may have gathered nodes already. Returns how many entries it dropped. O(entries).
+    /// Goes through the stacks, drops the stale entries and moves the ones that are in the wrong stack. The sweep has
+    /// visited `blocks` blocks, and may have gathered nodes already. Returns how many entries it dropped. O(entries).
     #[cold]
     pub(in crate::raw) fn tidy<'a>(&'a self, gathered: Option<Gathered<'a>>, blocks: u64, shard: Shard) -> u64 {
         let gather = || self.is_worth_gathering(blocks, false).then(|| self.gather()).flatten();
@@ -151,8 +157,8 @@ impl Gathered<'_> {
         self.nodes.clear(block);
     }
 
-    /// Takes what was pushed meanwhile, and leaves nodes of the first blocks of the heap in its stead, so that others find something until
-    /// the rest is put back.
+    /// Takes what was pushed meanwhile, and leaves nodes of the first blocks of the heap in its stead, so that others
+    /// find something until the rest is put back.
     fn gather_rest(&mut self) {
         let heap = self.heap;
         // Into the first shard: a chain for each order.
@@ -187,8 +193,8 @@ impl Gathered<'_> {
         chains
     }
 
-    /// Pushes the nodes of free blocks onto the stacks of their orders, so that the first blocks of the heap are at the tops, drops the
-    /// others, and gives the tables back. Returns how many it dropped.
+    /// Pushes the nodes of free blocks onto the stacks of their orders, so that the first blocks of the heap are at the
+    /// tops, drops the others, and gives the tables back. Returns how many it dropped.
     fn put_back(self, shard: Shard) -> u64 {
         let Self { heap, nodes } = self;
         let mut chains = Chains::new(heap, shard);

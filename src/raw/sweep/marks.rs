@@ -1,4 +1,4 @@
-//! A bit for each unit of a heap: the nodes that a sweep has in hand.
+//! A bit for each unit of a heap: the nodes that a sweep has gathered.
 
 #[cfg(all(feature = "allocator", not(modelled)))]
 use crate::metadata::room;
@@ -26,13 +26,13 @@ impl Marks {
         source.table(geometry.units().div_ceil(u64::BITS) as usize).map(Self)
     }
 
-    /// Bytes that it takes in an area, for so many units.
+    /// Bytes that it takes in an area, for `units` units.
     #[cfg(all(feature = "allocator", not(modelled)))]
     pub(in crate::raw) const fn room(units: usize) -> usize {
         room::<AtomicU64>(units.div_ceil(u64::BITS as usize))
     }
 
-    // Relaxed, in all of these: there is one thread.
+    // Relaxed, all: only the thread that has the tables uses them. `gather` hands them over.
 
     /// Is the bit of this unit set? False, if there is no such unit.
     #[inline]
@@ -61,18 +61,18 @@ impl Marks {
         self.0.get(block.slot() / u64::BITS as usize)
     }
 
-    /// Takes out the units of which the bit is set, the last ones first.
+    /// Clears all, and returns the units whose bit was set, the last ones first.
     #[cfg(modelled)]
     pub fn drain(&self) -> impl Iterator<Item = BlockIndex> + '_ {
         (0..self.words(u32::MAX)).rev().flat_map(|place| self.drain_word(place))
     }
 
-    /// In how many words those of the first `units` units are.
+    /// Words that have the bits of the first `units` units.
     pub(in crate::raw) fn words(&self, units: u32) -> usize {
         self.0.len().min(units.div_ceil(u64::BITS) as usize)
     }
 
-    /// Takes out the units whose bit is set in one word, the last ones first.
+    /// Clears one word, and returns the units whose bit was set, the last ones first.
     #[inline]
     pub(in crate::raw) fn drain_word(&self, place: usize) -> impl Iterator<Item = BlockIndex> + use<> {
         let word = &self.0[place];
@@ -88,7 +88,7 @@ impl Marks {
         })
     }
 
-    /// Clears all of the first `units` units, behind which none is set.
+    /// Clears the bits of the first `units` units. No other one is set.
     pub(in crate::raw) fn clear_all(&self, units: u32) {
         self.0[..self.words(units)]
             .iter()

@@ -1,4 +1,4 @@
-//! Merging, deferred to sweeps: a pass over the state words that joins free buddies.
+//! Merging: one pass over the state words that joins free buddies.
 
 use crate::sync::model_or;
 use core::ops::Range;
@@ -11,16 +11,17 @@ use crate::raw::shards::Shard;
 use crate::raw::stack::Chain;
 use crate::raw::state::{Kind, State};
 
-/// Blocks of one order that are merged at once, as a number of orders: their states, if they are single units, fill eight cache
-/// lines.
+/// Orders by which a batch merge may enlarge a block: 2^8 blocks are merged at once. If they are single units, their
+/// states fill eight cache lines.
 /// Under loom four blocks, the least that are not merged pair by pair.
-const RUN_ORDERS: u32 = model_or(2, 8);
-/// But no more at once than this part of the heap, so that others find enough of it, should the sweep be stopped then.
+const BATCH_ORDERS: u32 = model_or(2, 8);
+/// The part of the heap that a batch merge may take into transit, 1 / `BATCH_PART`: others find the rest, should the
+/// sweep be stopped then.
 /// Under loom all of it: no model has so many units.
-const RUN_PART: u32 = model_or(1, 16);
+const BATCH_PART: u32 = model_or(1, 16);
 
-/// Units after which a sweep looks whether the others have large blocks left; and that a search goes on for at least when it has
-/// found its block.
+/// Units after which a sweep looks whether the others have large blocks left. A search that has found its block goes on
+/// for as many.
 const OFFER: u32 = 1 << 16;
 
 /// What a sweep did and saw.
@@ -34,24 +35,25 @@ pub struct Sweep {
     pub dropped: u64,
     /// Units that it saw free, but for the ones that it took.
     pub free_units: u64,
-    /// The order of the largest free block that it came upon, before it merged that with others.
+    /// The order of the largest free block that it found, before it merged that with others.
     pub largest_found: Option<Order>,
     /// The order of the largest free block that it left.
     pub largest: Option<Order>,
     /// It lost a race: what it saw is not the whole truth.
     pub raced: bool,
-    /// The first unit that it found in transit, which it can't see what becomes of, and how many there were.
+    /// The first unit that it found in transit.
     pub transit: Option<BlockIndex>,
+    /// Units that it found in transit.
     pub in_transit: u64,
     /// The block that it took, `Live` now, if it was asked for one.
     pub taken: Option<BlockIndex>,
 }
 
-/// What a pass may take for the caller: a block of this order.
+/// The order of the block that a pass is to take for the caller, if any.
 pub type Want = Option<Order>;
 
 impl Sweep {
-    /// Adds what the sweep of another heap did and saw.
+    /// Adds the results of the sweep of another heap.
     pub fn add(&mut self, other: &Self) {
         self.blocks += other.blocks;
         self.merges += other.merges;
@@ -64,21 +66,22 @@ impl Sweep {
         self.in_transit += other.in_transit;
     }
 
-    /// What it saw is the whole truth, if nothing was published meanwhile.
+    /// Is what it saw the whole truth, if nothing was published meanwhile?
     pub fn is_settled(&self) -> bool {
         !self.raced && self.transit.is_none()
     }
 
-    /// How much work it was, whatever it found: states that it had to look at.
+    /// Its work: the states that it had to look at.
     pub fn steps(&self) -> u64 {
         self.blocks + self.in_transit
     }
 }
 
 impl Buddy {
-    /// Merges all free buddies and tidies the stacks. With `want`, takes the first block of that order that it finds
-    /// or forms, so that a failing caller can't lose what its own sweep made. O(blocks). Lock-free; any number may run
-    /// at once; abandoned anywhere, it hides at most the blocks whose nodes it has in gathered from all but scans, and those that it merges.
+    /// Merges all free buddies and tidies the stacks. With `want`, takes the first block of that order that it finds or
+    /// forms, so that a failing caller can't lose what its own sweep made. It leaves blocks in the stacks of `shard`.
+    /// O(blocks). Lock-free; any number may run at once. A sweep that is abandoned anywhere hides at most the blocks
+    /// whose nodes it has gathered, from all but scans, and those that it merges.
     pub fn sweep(&self, want: Want, shard: Shard) -> Sweep {
         self.sweep_first(self.geometry.units(), want, shard)
     }
@@ -88,15 +91,15 @@ impl Buddy {
         let mut pass = Pass { gathers: true, ..Pass::new(self, want, shard) };
         pass.run(0..units);
         let Pass { mut sweep, gathered, .. } = pass;
-        // Not with `||`: it is noted that they are tidied.
+        // Not with `||`: `start_to_tidy` notes that the stacks are tidied.
         if self.start_to_tidy() | gathered.is_some() {
             sweep.dropped += self.tidy(gathered, sweep.blocks, shard);
         }
         sweep
     }
 
-    /// The pass: ascending, block by block. Whatever can be merged with what lies left of it is, as far up as it
-    /// goes; what lies right of it is merged when the pass gets there. The stacks are left as they are.
+    /// One pass, ascending, block by block. It merges each free block with what lies left of it, as far up as that
+    /// goes. It merges what lies right of it when it gets there. The stacks are left as they are.
     pub(in crate::raw) fn merge(&self, range: Range<u32>, want: Want, shard: Shard) -> Sweep {
         let mut pass = Pass::new(self, want, shard);
         pass.run(range);
@@ -110,7 +113,7 @@ struct Pass<'a> {
     want: Want,
     shard: Shard,
     sweep: Sweep,
-    /// Shall it take the nodes in gathered before it merges?
+    /// Shall it gather the nodes before it merges?
     gathers: bool,
     gathered: Option<Gathered<'a>>,
     /// The unit at which it last looked whether the others have large blocks left.
@@ -150,9 +153,9 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Passes over what there is nothing to do about.
+    /// Skips the blocks that the sweep leaves alone.
     fn skip(&mut self, from: u32, end: u32) -> Option<(BlockIndex, State)> {
-        let Skipped { blocks, free_units, largest, found } = self.heap.skip_quiet(from, end, self.want);
+        let Skipped { blocks, free_units, largest, found } = self.heap.skip(from, end, self.want);
         self.sweep.add(&Sweep { blocks, free_units, largest, largest_found: largest, ..Sweep::default() });
         found
     }
@@ -165,9 +168,9 @@ impl<'a> Pass<'a> {
         }
         self.sweep.free_units += u64::from(order.units());
         self.sweep.largest_found = self.sweep.largest_found.max(Some(order));
-        let run = self.merge_run(block, order, end);
-        let (mut head, mut size) = run.unwrap_or((block, order));
-        let next = if run.is_some() { head.after(1, size) } else { block.after(1, order) };
+        let merged = self.merge_batch(block, order, end);
+        let (mut head, mut size) = merged.unwrap_or((block, order));
+        let next = if merged.is_some() { head.after(1, size) } else { block.after(1, order) };
         while let Some((lower, up)) = self.merge_left(head, size) {
             (head, size) = (lower, up);
         }
@@ -179,12 +182,12 @@ impl<'a> Pass<'a> {
         next.get()
     }
 
-    /// Takes a free block that the pass came upon, and publishes what of it is too much.
+    /// Takes a free block that the pass found, and publishes the part of it that is too much.
     fn take_found(&mut self, block: BlockIndex, order: Order, want: Order) -> u32 {
         let size = if order > want { self.heap.halve(block, order, self.shard) } else { order };
         let is_taken = self.heap.states.at(block).take(State::free(size), want).is_ok();
         if is_taken || size < order {
-            // Its node stays behind in a stack, or in gathered.
+            // Its node stays behind in a stack, or gathered.
             self.heap.note_displaced();
         }
         if !is_taken {
@@ -201,7 +204,7 @@ impl<'a> Pass<'a> {
         self.want = None;
     }
 
-    /// Free → in transit; the node becomes idle, if it is in gathered.
+    /// Free → in transit. Its node becomes idle, if it is gathered.
     fn absorb(&mut self, block: BlockIndex, order: Order) -> bool {
         let word = self.heap.states.at(block);
         match &mut self.gathered {
@@ -217,7 +220,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Before it merges.
+    /// Gathers the nodes before the first merge.
     fn begin_to_merge(&mut self) {
         if self.gathers && self.heap.is_worth_gathering(self.sweep.blocks, true) {
             self.gathers = false;
@@ -225,18 +228,18 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Merges an upper buddy with its lower one and with what follows, if these are four free blocks of one order or more, in one
-    /// step: all of them but the first are in transit for so long. Returns the merged block; `None`: there was nothing of the
-    /// kind, or somebody was faster.
+    /// A batch merge: four or more free blocks of one order that follow each other become one block at once. All of
+    /// them but the first are in transit for so long. `upper` is the second of them. Returns the merged block; `None`:
+    /// there was no batch, or another thread was faster.
     ///
-    /// It goes on to no larger block than there is to be in one of the pass, and to none that is wanted.
-    fn merge_run(&mut self, upper: BlockIndex, order: Order, end: u32) -> Option<(BlockIndex, Order)> {
+    /// It makes no larger block than `end` and `BATCH_PART` allow, and none as large as the wanted one.
+    fn merge_batch(&mut self, upper: BlockIndex, order: Order, end: u32) -> Option<(BlockIndex, Order)> {
         let heap = self.heap;
         let head = heap.geometry.lower_buddy(upper, order)?;
         let is_free = |place: &u32| heap.states.at(head.after(*place, order)).read().is_free(order);
-        let largest = order.until(Order::MAX).skip(1).take(RUN_ORDERS as usize).take_while(|up| {
+        let largest = order.until(Order::MAX).skip(1).take(BATCH_ORDERS as usize).take_while(|up| {
             *up <= heap.geometry.max_order()
-                && up.units() <= heap.geometry.units() / RUN_PART
+                && up.units() <= heap.geometry.units() / BATCH_PART
                 && self.want.is_none_or(|want| *up < want)
                 && heap.geometry.is_aligned(head, *up)
                 && head.end(*up) <= u64::from(end)
@@ -249,7 +252,7 @@ impl<'a> Pass<'a> {
         self.begin_to_merge();
         let count = 1 << count.ilog2();
         let absorbed = (1..count).take_while(|place| self.absorb(head.after(*place, order), order)).count() as u32;
-        // As many as there are up to a power of two are merged; the others are published again.
+        // A power of two of them is merged; the others are published again.
         let orders = (1 + absorbed).ilog2();
         let up = Order::new(order.get() + orders)?;
         let is_raised = absorbed > 0 && heap.states.at(head).raise(order, up).is_ok();
@@ -268,17 +271,18 @@ impl<'a> Pass<'a> {
         Some((head, up))
     }
 
-    /// Merges an upper buddy with its lower one, if both are free; returns the merged block, if it is still free.
+    /// Merges an upper buddy with its lower one, if both are free. Returns the merged block, if it is still free.
     ///
-    /// The lower half never disappears from scans: it is raised in one step, or else the upper half, which was taken
-    /// first, is published again.
+    /// The lower half never disappears from scans: it is raised in one step. If that fails, the upper half, which was
+    /// taken first, is published again.
     fn merge_left(&mut self, upper: BlockIndex, order: Order) -> Option<(BlockIndex, Order)> {
         let heap = self.heap;
         let lower = heap.geometry.lower_buddy(upper, order)?;
         let up = order.up()?;
         let word = heap.states.at(lower);
         if !word.read().is_free(order) {
-            // Or another sweep has merged the two since the upper one was seen; then the lower one is free, but larger.
+            // Another sweep may have merged the two since the upper one was seen. Then the lower one is free, but
+            // larger.
             self.sweep.raced |= !heap.states.at(upper).read().is_free(order);
             return None;
         }
@@ -303,8 +307,8 @@ impl<'a> Pass<'a> {
         Some((lower, up))
     }
 
-    /// Gives a block to the others that the sweep has the node of in gathered, if they have none as large: else the next allocation that
-    /// finds the stacks empty would begin a sweep of its own.
+    /// Pushes the gathered node of a block, if no stack has a block as large: else the next allocation that finds the
+    /// stacks empty would begin a sweep of its own.
     fn offer(&mut self, block: BlockIndex, order: Order) {
         let Some(gathered) = self.gathered.as_mut().filter(|gathered| gathered.has(block)) else { return };
         let heap = self.heap;

@@ -1,4 +1,4 @@
-//! Merging step by step: for sweeps that stop in between, and for several threads at one heap.
+//! Merging in bounded steps: for sweeps that pause in between, and for several threads at one heap.
 
 use core::ops::Range;
 
@@ -9,28 +9,29 @@ use crate::raw::shards::Shard;
 use crate::raw::state::Kind;
 
 impl Buddy {
-    /// Merges the blocks that begin in the `units` units from `from` on with what lies left of them, whatever the step that
-    /// is in. Also returns where the next step begins: the number of units, once the heap is done, or `from`, if the heap has no
-    /// such unit. Pieces that follow each other merge what one pass does, if nobody changes anything.
+    /// One step: merges the blocks that begin in the `units` units from `from` on with what lies left of them, also
+    /// left of `from`. Also returns where the next step begins: the number of units, once the heap is done, or `from`,
+    /// if the heap has no such unit. Steps that follow each other merge what one pass does, if nobody changes anything.
     /// O(orders + blocks of the step). Lock-free.
     pub fn merge_step(&self, from: u32, units: u32, shard: Shard) -> (Sweep, u32) {
         if from >= self.geometry.units() {
             return (Sweep::default(), from);
         }
         let end = from.saturating_add(units).min(self.geometry.units());
-        // A step may begin inside a block, which was visited with the step before.
+        // The step may begin inside a block, which the step before has visited.
         let begin = self.next_head(BlockIndex::new(from));
         (self.merge(begin..end, None, shard), end.max(begin))
     }
 
-    /// Tidies the stacks, if they want it: what is left to do once all steps were merged, in which so many blocks were visited.
-    /// Returns how many entries it dropped. O(entries). Lock-free.
+    /// Tidies the stacks, if they want it, after all steps, which have visited `blocks` blocks. Returns how many
+    /// entries it dropped. O(entries). Lock-free.
     pub fn finish_steps(&self, blocks: u64, shard: Shard) -> u64 {
         if self.start_to_tidy() { self.tidy(None, blocks, shard) } else { 0 }
     }
 
-    /// Cuts the heap where blocks of `order` begin, whoever has them. The steps can be merged in any order, by several
-    /// threads at once; then [`merge_seams`](Self::merge_seams) merges what is larger than a step.
+    /// Cuts the heap into steps where blocks of `order` may begin. Several threads may merge the steps at once, in any
+    /// order. Then
+    /// [`merge_seams`](Self::merge_seams) merges what is larger than a step.
     #[cfg_attr(not(feature = "rayon"), allow(dead_code, reason = "only several threads need it"))]
     pub fn steps(&self, order: Order) -> impl Iterator<Item = Range<u32>> + use<> {
         let geometry = self.geometry;
@@ -44,12 +45,12 @@ impl Buddy {
         })
     }
 
-    /// Merges the blocks that begin where a step begins with what lies left of them. All pairs smaller than a step lie
-    /// inside one, so that these are all that are left when the steps are done. O(steps). Lock-free.
+    /// Merges the blocks that begin where a step begins with what lies left of them. All smaller pairs lie inside a
+    /// step, so that these are all that are left when the steps are done. O(steps). Lock-free.
     #[cfg_attr(not(feature = "rayon"), allow(dead_code, reason = "only several threads need it"))]
     pub fn merge_seams(&self, order: Order, shard: Shard) -> Sweep {
         let mut total = Sweep::default();
-        // Where no block begins there is nothing to merge; `merge` would take it for one in transit.
+        // Where no block begins there is nothing to merge. `merge` would take such a unit for one in transit.
         let heads = self.steps(order).skip(1).map(|step| BlockIndex::new(step.start));
         for head in heads.filter(|head| self.states.at(*head).read().kind() == Kind::Free) {
             total.add(&self.merge(head.get()..head.get() + 1, None, shard));
@@ -128,8 +129,8 @@ mod tests {
         }
     }
 
-    /// A heap that is large enough for all that tidying may do: every unit but each 100th was released in an order that leaves
-    /// neighbours far from each other, and merged, so that most entries are stale and the others in the wrong stack.
+    /// A large heap whose stacks want tidying: all units but each 100th were released, neighbours far from each other
+    /// in time, and merged. So most entries are stale, and the others are in the wrong stack.
     fn merged(units: u32, tables: bool) -> (Buddy, u64) {
         let heap = Buddy::new(Geometry::new(units, 3, Order::MAX)).expect("some memory");
         while heap.alloc(Order::ZERO, Shard::FIRST).is_some() {}

@@ -1,17 +1,20 @@
 //! A walk along the links of detached stacks, on many paths at once.
 //!
-//! Where blocks were released in random order, each step along the links is a cache miss that waits for the one before. So more paths begin
-//! at units in between. Nobody knows beforehand whether their nodes were detached: they may stand in a stack again, or another thread
-//! may own them. Then the links that are read along such a path mean nothing. So a path counts only when it is *proven*:
+//! Where blocks were released in random order, each step along the links is a cache miss that waits for the one before.
+//! So more paths begin at units in between. Nobody knows beforehand whether their nodes were detached: they may stand
+//! in a stack again, or another thread may own them. Then the links that are read along such a path mean nothing. So a
+//! path counts only when it is *proven*:
 //!
-//! - A path that begins at the top of a detached stack is proven: the caller owns that node. The caller also owns the node to which the
-//!   link of an owned node leads: nobody else writes to that link.
-//! - A path ends where another one begins, or with its chain. If it is proven, so is that other one: the caller owns its first node, and
-//!   has owned it since the stacks were detached, which was before anything was read along that path.
+//! - A path that begins at the top of a detached stack is proven: the caller owns that node. The caller also owns the
+//!   node to which the link of an owned node leads: nobody else writes to that link.
+//! - A path ends where another one begins, or with its chain. If it is proven, so is that other one: the caller owns
+//!   its first node, and has owned it since the stacks were detached, which was before anything was read along that
+//!   path.
 //!
-//! The proof goes from the tops on, path by path, until each chain has come to its end. It is not enough that a path ends where a proven one
-//! begins: a node of another thread may lead there. If some path turns out not to be proven, all is walked once more without it. That
-//! happens when a block changed its owner just then, among the thousands at which paths begin.
+//! The proof goes from the tops on, path by path, until each chain has come to its end. It is not enough that a path
+//! ends where a proven one begins: a node of another thread may lead there. If some path turns out not to be proven,
+//! all is walked once more without it. That happens when a block changed its owner just then, among the thousands at
+//! which paths begin.
 
 use super::marks::Marks;
 #[cfg(all(feature = "allocator", not(modelled)))]
@@ -108,8 +111,8 @@ impl Paths {
         room::<AtomicU8>(paths) + 2 * room::<AtomicU32>(paths)
     }
 
-    /// Marks all nodes in the chains of `ways`, which the caller owns. No path begins at a node that is marked before; those marks are
-    /// cleared. `begin` says where a path may begin between two units. O(nodes + regions).
+    /// Marks all nodes in the chains of `ways`, which the caller owns. No path begins at a node that is marked before;
+    /// those marks are cleared. `begin` says where a path may begin between two units. O(nodes + regions).
     pub fn walk(&self, ways: &Ways<'_>, found: &Marks, begin: impl Fn(u32, u32) -> Option<BlockIndex>) {
         for region in 0..self.regions {
             let first = (region as u32) << REGION_SHIFT;
@@ -133,7 +136,8 @@ impl Paths {
         }
     }
 
-    /// Walks along one chain, whose nodes the caller owns, for a while, or until another path begins there. Returns where it stands then.
+    /// Walks along one chain, whose nodes the caller owns, for a while, or until another path begins there. Returns
+    /// where it stands then.
     #[cfg_attr(modelled, allow(clippy::reversed_empty_ranges, reason = "no step is one of these"))]
     fn walk_singly(&self, top: u32, ways: &Ways<'_>, found: &Marks) -> u32 {
         let mut at = top;

@@ -6,7 +6,7 @@ const BUDDY: &str = "raw/buddy.rs";
 const BATCH: &str = "raw/batch.rs";
 const GATHER: &str = "raw/sweep/gather.rs";
 const MERGE: &str = "raw/sweep/merge.rs";
-const QUIET: &str = "raw/sweep/skip.rs";
+const SKIP: &str = "raw/sweep/skip.rs";
 const RESIZE: &str = "raw/resize.rs";
 const SEARCH: &str = "raw/search.rs";
 
@@ -160,59 +160,59 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "a pass disregards transit",
-        source: QUIET,
+        source: SKIP,
         find: " | (seen.kind() == Kind::Inner)",
         replace: "",
-        models: &["search::search_merge", "search::search_merge_run"],
+        models: &["search::search_merge", "search::search_merge_batch"],
     },
     Bug {
         name: "a pass looks without a fence",
-        source: QUIET,
+        source: SKIP,
         find: "        fence(Ordering::Acquire);\n",
         replace: "        fence(Ordering::Release);\n",
         models: &["search::search_overtaken"],
     },
     Bug {
-        name: "a run that was absorbed is not published again",
+        name: "a batch that was absorbed is not published again",
         source: MERGE,
         find: "        heap.publish_range(rest, self.shard);\n",
         replace: "        drop(rest);\n",
-        models: &["merge::merge_run_alloc"],
+        models: &["merge::merge_batch_alloc"],
     },
     Bug {
         name: "a sweep keeps the node of what it absorbs",
         source: MERGE,
         find: "                    gathered.let_go(block);\n                    self.sweep.dropped += 1;",
         replace: "                    self.sweep.dropped += 1;",
-        models: &["merge::merge_run_alloc"],
+        models: &["merge::merge_batch_alloc"],
     },
     Bug {
         name: "a sweep takes nodes for its own that are not",
         source: MERGE,
         find: "Some(gathered) if gathered.has(block) => {",
         replace: "Some(gathered) if gathered.has(block) || !gathered.has(block) => {",
-        models: &["merge::merge_run_alloc"],
+        models: &["merge::merge_batch_alloc"],
     },
     Bug {
-        name: "a run is merged whether or not all of it was there",
+        name: "a batch is merged whether or not all of it was there",
         source: MERGE,
         find: "let orders = (1 + absorbed).ilog2();",
         replace: "let orders = (count as u32).ilog2();",
-        models: &["merge::merge_run_alloc_inside"],
+        models: &["merge::merge_batch_alloc_inside"],
     },
     Bug {
         name: "two sweeps have gathered nodes at the same time",
         source: GATHER,
         find: "if taken.swap(1, Ordering::Acquire) != 0 {",
         replace: "if taken.swap(1, Ordering::Acquire) > 1 {",
-        models: &["merge::merge_run_two_sweeps", "merge::merge_pair_two_sweeps"],
+        models: &["merge::merge_batch_two_sweeps", "merge::merge_pair_two_sweeps"],
     },
     Bug {
         name: "the tables are given back Relaxed",
         source: GATHER,
         find: "heap.gather_tables.taken.store(0, Ordering::Release);",
         replace: "heap.gather_tables.taken.store(0, Ordering::Relaxed);",
-        models: &["merge::merge_run_two_sweeps", "merge::merge_pair_two_sweeps"],
+        models: &["merge::merge_batch_two_sweeps", "merge::merge_pair_two_sweeps"],
     },
     Bug {
         name: "grow: the exchange before the buddies",
