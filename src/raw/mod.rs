@@ -1,15 +1,5 @@
-//! The lock-free buddy core of one heap, in indices only: no pointer, no unsafe code.
-//!
-//! A file uses only the ones before it: [`order`] (sizes and buddy arithmetic), [`state`] (the state word), [`states`]
-//! (the table of them), [`stack`] (the free stacks), [`shards`] (how many of them there are), [`stop`] (stopping in the
-//! middle), [`bits`] (one for each node in hand), [`walk`] (walking along them on many paths), [`buddy`] (publish,
-//! take, split, release), `quiet` (passing over what there is nothing to do about), `hand` (the nodes that a sweep has
-//! in hand), [`merge`] (the pass of a sweep), [`pieces`] (the same piece by piece), [`resize`] (grow and shrink in
-//! place), [`batch`] (many blocks for few atomic operations), [`scan`] (looking at the blocks), [`search`] (when an
-//! allocation may fail), [`take_all`] (taking a heap out of use), [`spans`] (any number of units), [`fresh`] (numbers
-//! that nobody had), [`group`] and [`groups`] (slots that are smaller than a unit), [`runs`] (pages, and spans of them
-//! that are cut into slots), [`live`] (where live blocks begin). The protocol as a whole is on the design page,
-//! `src/DESIGN.md`.
+//! The lock-free buddy core of one heap, in indices only: no pointer, no unsafe code. `README.md` has the files in
+//! order, the protocol of the states, and the rules.
 #![forbid(unsafe_code)]
 
 pub mod batch;
