@@ -78,3 +78,39 @@ chapters! {
 /// ```
 #[cfg(all(doctest, feature = "allocator"))]
 mod messages {}
+
+/// The tests that the pages name are there.
+///
+/// ```
+/// use std::fs;
+/// use std::path::{Path, PathBuf};
+///
+/// fn read(place: &Path, source: &mut String) {
+///     let mut places: Vec<PathBuf> =
+///         fs::read_dir(place).map(|entries| entries.flatten().map(|entry| entry.path()).collect()).unwrap_or_default();
+///     places.sort();
+///     for place in places {
+///         if place.is_dir() {
+///             source.push_str(&format!("fn {}(", place.file_name().unwrap_or_default().display()));
+///             read(&place, source);
+///         } else if place.extension().is_some_and(|end| end == "rs") {
+///             source.push_str(&fs::read_to_string(&place).expect("a source is text"));
+///         }
+///     }
+/// }
+///
+/// let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+/// // What is published lacks the models.
+/// if root.join("loom-tests").exists() {
+///     let mut source = String::new();
+///     ["src", "tests", "loom-tests"].map(|folder| read(&root.join(folder), &mut source));
+///     let pages = ["src/guide/guarantees.md", "benches/README.md"];
+///     let pages = pages.map(|page| fs::read_to_string(root.join(page)).expect("it is there"));
+///     let names = pages.iter().flat_map(|page| page.split('`').skip(1).step_by(2));
+///     let is_test = |name: &&str| name.len() > 13 && name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+///     let missing: Vec<&str> = names.filter(is_test).filter(|name| !source.contains(&format!("fn {name}("))).collect();
+///     assert!(missing.is_empty(), "{missing:?}");
+/// }
+/// ```
+#[cfg(doctest)]
+mod tests_by_name {}
