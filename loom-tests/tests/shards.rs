@@ -46,8 +46,8 @@ fn slots_of_two_shards() {
 ///
 /// Seeded bug: the shard gets into the class.
 #[test]
-fn groups_of_two_shards() {
-    model("groups_of_two_shards", Some(2), || {
+fn bitmaps_of_two_shards() {
+    model("bitmaps_of_two_shards", Some(2), || {
         let pages = Pages::in_shards(1);
         let mut live = pages.take_in(SECOND, LONG, 64);
         let mine = live.pop().expect("of each group");

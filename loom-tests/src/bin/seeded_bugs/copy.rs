@@ -15,6 +15,13 @@ pub(crate) fn original(source: &str) -> PathBuf {
     root().join("src").join(source)
 }
 
+/// Whether there is a model of this name, `FILE::TEST`.
+pub(crate) fn has_model(model: &str) -> bool {
+    let Some((file, test)) = model.split_once("::") else { return false };
+    let models = fs::read_to_string(root().join("loom-tests/tests").join(file).with_extension("rs"));
+    models.is_ok_and(|models| models.contains(&format!("fn {test}()")))
+}
+
 /// Where cargo builds.
 pub(crate) fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)

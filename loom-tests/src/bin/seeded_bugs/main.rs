@@ -78,7 +78,7 @@ fn main() -> io::Result<ExitCode> {
     Ok(if failures == 0 && !bugs.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Looks whether each patch applies to its source exactly once.
+/// Looks whether each patch applies to its source exactly once, and whether its models are there.
 fn check(bugs: &[&Bug]) -> io::Result<ExitCode> {
     let mut failures = 0;
     for bug in bugs {
@@ -86,7 +86,11 @@ fn check(bugs: &[&Bug]) -> io::Result<ExitCode> {
             println!("{}, {}: {}", bug.name, bug.source, run::Verdict::DoesNotApply);
             failures += 1;
         }
+        for model in bug.models.iter().filter(|model| !copy::has_model(model)) {
+            println!("{}: there is no model {model}", bug.name);
+            failures += 1;
+        }
     }
-    println!("{} patches, {failures} of them do not apply", bugs.len());
+    println!("{} patches, {failures} faults", bugs.len());
     Ok(if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

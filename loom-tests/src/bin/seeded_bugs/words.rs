@@ -139,7 +139,7 @@ pub(crate) const BUGS: &[Bug] = &[
         source: STATE,
         find: "self.change(seen, State::free(seen.order()))?;",
         replace: "self.0.store(State::free(seen.order()).0, Ordering::Release);",
-        models: &["block::release_release", "resize::shrink_release", "held::release_release_past_caches"],
+        models: &["block::release_release", "resize::shrink_release", "cached::release_release_past_caches"],
     },
     Bug {
         name: "unlist: a store",
