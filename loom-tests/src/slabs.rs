@@ -189,10 +189,10 @@ impl Pages {
         self.raw.discard(Order::ZERO, true, |head, pages| self.discard_span(Span { head, pages }));
     }
 
-    /// The pieces of one round, each of so many pages.
-    pub fn round(&self, round: &mut Cycle, pages: u32, discards: Discards) {
-        round.set_discards(discards);
-        while !self.raw.sweep_step(round, pages, |head, pages| self.discard_span(Span { head, pages })).is_last {}
+    /// The steps of one cycle, each of `pages` pages.
+    pub fn cycle(&self, cycle: &mut Cycle, pages: u32, discards: Discards) {
+        cycle.set_discards(discards);
+        while !self.raw.sweep_step(cycle, pages, |head, pages| self.discard_span(Span { head, pages })).is_last {}
     }
 
     fn discard_span(&self, span: Span) -> bool {

@@ -8,17 +8,17 @@ use mempool::raw::Kind;
 use mempool::raw::Shard;
 use mempool::raw::slabs::{Cycle, Discards, Found};
 
-/// A round that discards all that is free, against an allocation of that and its release: the allocation has the page, or is told that
+/// A cycle that discards all that is free, against an allocation of that and its release: the allocation has the page, or is told that
 /// another thread had pages in its hand; what it gets as a clean one is clean, and nobody else has it while it is discarded.
 ///
 /// Seeded bugs: a piece does not count as having pages in its hand; pages are discarded that are not taken.
 #[test]
-fn round_alloc() {
-    model("round_alloc", Some(2), || {
+fn cycle_alloc() {
+    model("cycle_alloc", Some(2), || {
         let pages = Pages::new(1);
         let span = pages.alloc(1).expect("the heap may grow");
         pages.release(span);
-        let other = start(&pages, |pages| pages.round(&mut Cycle::default(), 1, Discards::All));
+        let other = start(&pages, |pages| pages.cycle(&mut Cycle::default(), 1, Discards::All));
         let result = (0..2).find_map(|_| pages.raw.attempt(|| pages.alloc(1)));
         assert_ne!(result, Some(None), "the page is always free, or in a hand");
         result.flatten().into_iter().for_each(|span| pages.release(span));
@@ -36,14 +36,14 @@ fn old_alloc() {
         let pages = Pages::new(2);
         let span = pages.alloc(2).expect("the heap may grow");
         pages.release(span);
-        let mut round = Cycle::default();
-        pages.round(&mut round, 1, Discards::Old);
-        let other = start(&pages, move |pages| pages.round(&mut round, 1, Discards::Old));
+        let mut cycle = Cycle::default();
+        pages.cycle(&mut cycle, 1, Discards::Old);
+        let other = start(&pages, move |pages| pages.cycle(&mut cycle, 1, Discards::Old));
         let mine = pages.alloc(1);
         join(other);
         let both = mine.into_iter().chain(pages.alloc(1));
         both.for_each(|span| pages.release(span));
-        pages.round(&mut Cycle::default(), 1, Discards::All);
+        pages.cycle(&mut Cycle::default(), 1, Discards::All);
         assert_eq!(pages.raw.dirty(), 0, "all that is free is clean");
         pages.end(&[], &[]);
     });
@@ -53,26 +53,26 @@ fn old_alloc() {
 ///
 /// Seeded bug: pages are discarded that are not taken.
 #[test]
-fn round_round() {
-    model("round_round", Some(2), || {
+fn cycle_cycle() {
+    model("cycle_cycle", Some(2), || {
         let pages = Pages::new(1);
         let span = pages.alloc(1).expect("the heap may grow");
         pages.release(span);
-        let other = start(&pages, |pages| pages.round(&mut Cycle::default(), 1, Discards::All));
-        pages.round(&mut Cycle::default(), 1, Discards::All);
+        let other = start(&pages, |pages| pages.cycle(&mut Cycle::default(), 1, Discards::All));
+        pages.cycle(&mut Cycle::default(), 1, Discards::All);
         join(other);
         assert_eq!(pages.raw.dirty(), 0, "all that is free is clean");
         pages.end(&[], &[]);
     });
 }
 
-/// A round over a heap of two pages, against the release of one of them, whose buddy is free. The next round finds it, though it passes over
+/// A cycle over a heap of two pages, against the release of one of them, whose buddy is free. The next cycle finds it, though it passes over
 /// heaps in which nothing was released since the last.
 ///
-/// Seeded bug: what was released in the middle of a round counts as seen by it.
+/// Seeded bug: what was released in the middle of a cycle counts as seen by it.
 #[test]
-fn round_release() {
-    model("round_release", Some(3), || {
+fn cycle_release() {
+    model("cycle_release", Some(3), || {
         let pages = Pages::new(2);
         let all = pages.alloc(2).expect("the heap may grow");
         pages.release(all);
@@ -83,30 +83,30 @@ fn round_release() {
         let other = start(&pages, move |pages| {
             pages.raw.buddy().release(upper, Shard::FIRST).expect("it is live");
         });
-        let mut round = Cycle::default();
-        pages.round(&mut round, 1, Discards::Nothing);
+        let mut cycle = Cycle::default();
+        pages.cycle(&mut cycle, 1, Discards::Nothing);
         join(other);
-        (0..2).for_each(|_| pages.round(&mut round, 1, Discards::Nothing));
+        (0..2).for_each(|_| pages.cycle(&mut cycle, 1, Discards::Nothing));
         whole(&pages);
         pages.end(&[], &[]);
     });
 }
 
-/// A round that closes idle slabs, against a take from one.
+/// A cycle that closes idle slabs, against a take from one.
 ///
 /// Seeded bug: it closes none.
 #[test]
-fn round_take() {
-    model("round_take", Some(1), || {
+fn cycle_take() {
+    model("cycle_take", Some(1), || {
         let pages = Pages::new(8);
         let rest = pages.alloc(7).expect("the heap may grow");
         let pair = pages.take_in_one(PAIR, 2);
         pages.give(pair);
         assert_eq!(pages.raw.idle(), 1);
         let other = start(&pages, |pages| pages.take(PAIR, 1));
-        pages.round(&mut Cycle::default(), 8, Discards::Nothing);
+        pages.cycle(&mut Cycle::default(), 8, Discards::Nothing);
         join(other).into_iter().for_each(|hold| pages.give(hold));
-        pages.round(&mut Cycle::default(), 8, Discards::Nothing);
+        pages.cycle(&mut Cycle::default(), 8, Discards::Nothing);
         assert_eq!(pages.raw.find(7), Found::Nothing, "the slab is closed");
         pages.end(&[], &[rest]);
     });

@@ -1,18 +1,18 @@
-//! Bugs in a sweeper's rounds over the pages of an allocator.
+//! Bugs in a sweeper's cycles over the pages of an allocator.
 
 use crate::bug::Bug;
 
-const ROUND: &str = "raw/slabs/cycle.rs";
+const CYCLE: &str = "raw/slabs/cycle.rs";
 const RESIDENT: &str = "raw/slabs/resident.rs";
 const SPANS: &str = "raw/spans.rs";
 
 pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a piece does not count as having pages in its hand",
-        source: ROUND,
+        source: CYCLE,
         find: "self.withholding(|| self.step(cycle, pages, discard))",
         replace: "self.step(cycle, pages, discard)",
-        models: &["cycles::round_alloc"],
+        models: &["cycles::cycle_alloc"],
     },
     Bug {
         name: "what is old counts as clean",
@@ -26,7 +26,7 @@ pub(crate) const BUGS: &[Bug] = &[
         source: SPANS,
         find: "size >= order && self.states.at(block).absorb(size).is_ok()",
         replace: "size >= order && { _ = self.states.at(block).absorb(size); true }",
-        models: &["cycles::round_alloc", "cycles::old_alloc", "cycles::round_round"],
+        models: &["cycles::cycle_alloc", "cycles::old_alloc", "cycles::cycle_cycle"],
     },
     Bug {
         name: "discarded pages count as dirty",
@@ -36,17 +36,17 @@ pub(crate) const BUGS: &[Bug] = &[
         models: &["cycles::old_alloc"],
     },
     Bug {
-        name: "what is released in the middle of a round counts as seen by it",
-        source: ROUND,
+        name: "what is released in the middle of a cycle counts as seen by it",
+        source: CYCLE,
         find: "(!cycle.changed).then_some(cycle.version)",
         replace: "(!cycle.changed).then_some(self.buddy.version())",
-        models: &["cycles::round_release"],
+        models: &["cycles::cycle_release"],
     },
     Bug {
-        name: "a round does not close idle runs",
-        source: ROUND,
+        name: "a cycle does not close idle slabs",
+        source: CYCLE,
         find: "self.close_idle(from..end);",
         replace: "",
-        models: &["cycles::round_take"],
+        models: &["cycles::cycle_take"],
     },
 ];
