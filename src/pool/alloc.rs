@@ -265,7 +265,7 @@ impl MemoryPool {
         // Only now is the thread's cache of use.
         let now = self.pin();
         let (own, reach) = (self.cache(), self.reach(&now));
-        let (mut waits, mut rounds, mut steps) = (0, 0, 0);
+        let (mut waits, mut attempts, mut steps) = (0, 0, 0);
         loop {
             let reclaimed = reach.reclaim(own);
             if reclaimed.blocks > 0
@@ -285,9 +285,9 @@ impl MemoryPool {
                 }
                 Err(exhausted) => exhausted,
             };
-            (rounds, steps) = (rounds + outcome.rounds, steps + outcome.steps);
+            (attempts, steps) = (attempts + outcome.attempts, steps + outcome.steps);
             let asked = waits == 0 && reach.ask_others(own);
-            let is_enough = waits == MAX_WAITS || is_enough(rounds, steps);
+            let is_enough = waits == MAX_WAITS || is_enough(attempts, steps);
             if is_enough && let Some(drains) = reclaimed.under_way {
                 last.note_waited(outcome.version, drains);
             }
@@ -308,10 +308,10 @@ impl MemoryPool {
             Scope::All(view) => raw::search(heaps, || view.news(), want, last, shard),
             Scope::One(heap) => raw::search(heaps, || heap.buddy().version(), want, last, shard),
         };
-        count(&self.counters.sweeps, u64::from(outcome.rounds));
+        count(&self.counters.sweeps, u64::from(outcome.attempts));
         count(&self.counters.merges, outcome.merges);
         #[cfg(all(feature = "std", not(modelled)))]
-        if outcome.rounds > 0 {
+        if outcome.attempts > 0 {
             self.wakers.wake();
         }
         outcome

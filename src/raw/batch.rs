@@ -8,20 +8,20 @@ use super::shards::Shard;
 use super::stack::Chain;
 use super::state::{Node, State};
 
-/// A batch of so many units is cut from one block, whatever that leaves: the states of so many lie in two cache lines,
+/// A batch of at most as many units is cut from one block, whatever that leaves: their states lie in two cache lines,
 /// which one thread is to have.
 const FEW_UNITS: usize = 64;
-/// Tries to fill a batch from one stack: each drops at most a batch of stale entries.
+/// Tries to fill a batch from one stack. Each drops at most a batch of stale entries.
 const POPS: usize = 8;
-/// A block may be larger by so many orders than what is cut off it, so that what a thread gets in this way lies in a
-/// row: if its own shard has one, it is cut rather than one of another shard that fits better; and another shard gives
-/// up the largest of these, the rest of which is in the own shard then. Where the memory of several threads alternates,
-/// processors that look ahead take lines from each other.
+/// Orders by which a block may be larger than what is cut off it, so that a thread gets blocks in a row. A block of the
+/// own shard is cut rather than one of another shard that fits better. Another shard gives up the largest of these
+/// blocks, the rest of which is in the own shard then. Where the memory of several threads alternates, processors that
+/// prefetch take lines from each other.
 const NEAR: u32 = 4;
 
 impl Buddy {
-    /// Takes up to `out.len()` blocks from the stacks, to be what `to` says, and returns how many. Blocks of that order
-    /// are popped together; for the rest, a larger block is carved, so that they are neighbours. Lock-free.
+    /// Takes up to `out.len()` blocks from the stacks, which get the state `to`, and returns how many. Blocks of that
+    /// order are popped together. For the others a larger block is carved, so that they are neighbours. Lock-free.
     pub fn alloc_batch(&self, to: State, shard: Shard, out: &mut [BlockIndex]) -> usize {
         let mut filled = self.pop_take_batch(to, shard, out);
         while filled < out.len() {
@@ -33,7 +33,7 @@ impl Buddy {
         filled
     }
 
-    /// The first half of that: only blocks that are of this order.
+    /// The first half: pops blocks of this order only.
     pub fn pop_take_batch(&self, to: State, shard: Shard, out: &mut [BlockIndex]) -> usize {
         let want = to.order();
         let mut filled = 0;
@@ -58,19 +58,17 @@ impl Buddy {
         filled
     }
 
-    /// The second half: takes one larger block and cuts as much of it as is wanted into blocks like `to`; returns how
-    /// many.
+    /// The second half: takes one larger block, and cuts it into blocks with the state `to`. Returns how many.
     pub fn carve(&self, to: State, shard: Shard, out: &mut [BlockIndex]) -> usize {
         let (want, max) = (to.order(), self.geometry.max_order());
         let Some(above) = want.up().filter(|above| *above <= max) else { return 0 };
-        // As large as all of them together, if they are few units: they are to be neighbours. Else as many as are a
-        // whole block, and the caller asks again for the others: a rest would be a hole that no later batch of this
-        // size would fill.
+        // A few units: one block for all of them, so that they are neighbours. More: as many as fill a whole block, and
+        // the caller asks again for the others. A rest would be a hole that no later batch of this size fills.
         let units = out.len().saturating_mul(want.units() as usize);
         let ideal = if units <= FEW_UNITS { Order::covering(units) } else { Order::new(units.ilog2()) };
         let ideal = ideal.unwrap_or(max);
         let ideal = ideal.max(above).min(max);
-        // One that is large enough; else the largest of the ones that are not.
+        // A block that is large enough; else the largest one that is not.
         let mut smaller = above.until(ideal).rev();
         let found =
             self.take_near(ideal, to, shard).or_else(|| smaller.find_map(|from| self.pop_take(from, from, to, shard)));
@@ -82,7 +80,7 @@ impl Buddy {
         for part in 0..count {
             let place = block.after(part, want);
             if part > 0 && self.states.at(place).claim(to) == Node::Elsewhere && to == State::cached(want) {
-                // A cache holds only blocks whose nodes are idle.
+                // A cache has only blocks whose nodes are idle.
                 self.publish(place, want, shard);
                 continue;
             }
@@ -93,8 +91,8 @@ impl Buddy {
         filled
     }
 
-    /// Takes a block of at least `least` from a stack, with its order, to be what `to` says: near to what the shard
-    /// gave before. The caller publishes the rest of it.
+    /// Takes a block of at least `least` from a stack, which gets the state `to`, near to the blocks that the shard
+    /// gave before. Returns its order, too. The caller publishes the rest of it.
     pub(super) fn take_near(&self, least: Order, to: State, shard: Shard) -> Option<(BlockIndex, Order)> {
         let max = self.geometry.max_order();
         if least > max {
@@ -114,9 +112,10 @@ impl Buddy {
     }
 }
 
-/// Releases that share their pushes: runs of blocks of one order and shard go onto the stack with one compare-exchange.
+/// Releases that share their pushes: blocks in succession of one order and shard go onto the stack with one
+/// compare-exchange.
 ///
-/// A block of an unfinished batch is free already; until the batch ends, only scans find it.
+/// A block of an unfinished batch is free already. Until the batch ends, only scans find it.
 #[derive(Debug)]
 pub struct Batch<'a> {
     heap: &'a Buddy,
@@ -136,7 +135,7 @@ impl Batch<'_> {
         Ok(order)
     }
 
-    /// Publishes a `Cached` block, which is the caller's.
+    /// Publishes a `Cached` block of the caller's.
     pub fn flush(&mut self, block: BlockIndex, order: Order, shard: Shard) {
         self.add(block, order, shard, self.heap.states.at(block).publish(order));
     }

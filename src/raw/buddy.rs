@@ -23,7 +23,7 @@ const STALE_LIMIT: usize = model_or(3, 64);
 pub enum NotLive {
     /// It lies inside a `Live` block.
     Interior,
-    /// It lies in, or is the head of, a block that is not `Live`, or is in transit.
+    /// It lies in a block that is not `Live`, also as its head, or is in transit.
     Vacant,
 }
 
@@ -34,22 +34,22 @@ pub struct Buddy {
     pub(super) states: States,
     pub(super) links: Links,
     pub(super) shards: Shards<{ Order::COUNT }>,
-    /// Counts what left a node in a stack that its state does not fit, or may have hidden a block in one. A sweep
-    /// tidies the stacks where this has grown, and a failing allocation counts it as publications.
+    /// Counts operations that left a node in a stack that its state does not fit, or may have hidden a block in one. A
+    /// sweep tidies the stacks if this has grown. A failing allocation counts it as publications.
     displaced: AtomicU64,
     /// `displaced` as of the last time that the stacks were tidied.
     tidied: AtomicU64,
     /// For a sweep that gathers nodes.
     pub(super) gather_tables: GatherTables,
-    /// How many units there is memory for, in all of these tables.
+    /// The units for which there is memory, in all of these tables.
     tables: Commit,
-    /// 1 while nobody shall allocate here, because somebody wants all of it.
+    /// 1 while a thread wants all of the heap, so that nobody shall allocate here.
     pub(super) closed: AtomicU32,
-    /// Where it tells what it has. An allocator's heap is the only one, and nobody asks for it.
+    /// The place on the board where it tells of its blocks. `None` in an allocator, which has one heap.
     listing: Option<Listing>,
 }
 
-/// Which heap of a pool it is, and the board of that.
+/// The board of a pool, and the heap's place on it.
 #[derive(Clone, Debug)]
 pub(crate) struct Listing {
     pub(crate) board: Shared<Board>,
@@ -61,14 +61,14 @@ impl Buddy {
     ///
     /// # Errors
     ///
-    /// When the tables, 6 bytes and a bit for each unit, were not to be had.
+    /// When there is no memory for the tables: 49 bits for each unit.
     pub fn new(geometry: Geometry) -> Result<Self, Unavailable> {
         let heap = Self::empty(geometry, &mut Source::Global)?;
         heap.publish_range(0..geometry.units(), Shard::FIRST);
         Ok(heap)
     }
 
-    /// The same with so many shards, however small it is. For models.
+    /// The same with `shards` shards, however small the heap is. For models.
     ///
     /// # Errors
     ///
@@ -96,25 +96,25 @@ impl Buddy {
         })
     }
 
-    /// The same heap, of which units come into use as far as there is memory for its tables.
+    /// The same heap, whose tables get their memory as far as units come into use.
     #[cfg(any(feature = "allocator", modelled))]
     pub(super) fn with_tables(self, tables: Commit) -> Self {
         Self { tables, ..self }
     }
 
-    /// What its tables are in.
+    /// The memory of its tables.
     #[cfg(all(feature = "allocator", not(modelled)))]
     pub(super) fn tables(&self) -> &Commit {
         &self.tables
     }
 
-    /// Is there memory for the tables of so many units, and to look at the one behind them, or can there be?
+    /// Gets memory for the tables of `units` units, and of the one behind them; false, if there is none.
     #[cfg(any(feature = "allocator", modelled))]
     pub(super) fn has_tables(&self, units: u32) -> bool {
         self.tables.reach(units.saturating_add(1))
     }
 
-    /// How many units there are tables for: no other ones were ever published.
+    /// The units for which there are tables. No other ones were ever published.
     pub(super) fn reached(&self) -> u32 {
         self.tables.reached().min(self.geometry.units())
     }
@@ -131,8 +131,8 @@ impl Buddy {
         &self.geometry
     }
 
-    /// Allocates a block of `want` from the stacks, best fit first. `None` says only that the stacks did not have
-    /// it. Lock-free; at most one split for each order above.
+    /// Allocates a block of `want` from the stacks, best fit first. `None` says only that the stacks did not have it.
+    /// Lock-free: at most one split for each order above.
     #[inline]
     pub fn alloc(&self, want: Order, shard: Shard) -> Option<BlockIndex> {
         match self.pop_take(want, want, State::live(want), shard) {
@@ -151,9 +151,9 @@ impl Buddy {
         })
     }
 
-    /// Takes a block from a stack of `from`, to be what `to` says; where half of it is enough for a block of `least`,
-    /// takes the lower half, when the upper one is there for others. Returns the order of what it took, of which the
-    /// caller publishes what is too much.
+    /// Takes a block from a stack of `from`, which gets the state `to`. If `from` is larger than `least`, it publishes
+    /// the upper half first, and takes the lower one. Returns the order of what it took. The caller publishes the part
+    /// that is too much.
     #[inline]
     pub(super) fn pop_take(&self, from: Order, least: Order, to: State, shard: Shard) -> Option<(BlockIndex, Order)> {
         self.pop_take_own(from, least, to, shard).or_else(|| self.pop_take_others(from, least, to, shard))
@@ -203,9 +203,9 @@ impl Buddy {
         None
     }
 
-    /// Makes a free block of `from` its lower half, which stays free, and publishes the upper one. So of a block that
-    /// is split half is there for others at each moment, should this thread be stopped: the lower one until the upper
-    /// one is published, then that one. Returns the order of what is left; `from` again, where no such block is.
+    /// Halves a free block of `from`: the lower half stays free, the upper one is published. So half of a block that is
+    /// split is there for others at each moment, should this thread be stopped: first the lower half, then the upper
+    /// one. Returns the order of the block at `block`; `from`, if there is no such block.
     #[cold]
     pub(super) fn halve(&self, block: BlockIndex, from: Order, shard: Shard) -> Order {
         match from.down() {
@@ -217,9 +217,9 @@ impl Buddy {
         }
     }
 
-    /// Decides what becomes of a node that the caller took off a stack of `from`. True: the block was `Free` of that
-    /// order and is the caller's now, and what `to` says. False: the entry was stale, and the node is idle or in the
-    /// stack where it belongs.
+    /// Settles a node that the caller took off a stack of `from`. True: the block was `Free` of that order, is the
+    /// caller's now, and has the state `to`. False: the entry was stale, and the node is idle or in the stack where it
+    /// belongs.
     #[inline]
     pub(super) fn settle(&self, block: BlockIndex, from: Order, to: State, shard: Shard) -> bool {
         let word = self.states.at(block);
@@ -231,14 +231,14 @@ impl Buddy {
             }
         }
         if let Some(order) = self.put_away_slow(block) {
-            // It was merged or split since. Its state may change again before the push; then this is a stale entry
-            // once more.
+            // The block was merged or split since. Its state may change again before the push. Then this is a stale
+            // entry once more.
             self.push(Chain::new(block), order, shard);
         }
         false
     }
 
-    /// What to do with a node in hand: the order of the stack that it belongs into; or `None`, and it is idle now.
+    /// For a node that the caller owns: the order of the stack where it belongs. `None`: it is idle now.
     #[cold]
     pub(super) fn put_away_slow(&self, block: BlockIndex) -> Option<Order> {
         let word = self.states.at(block);
@@ -254,7 +254,7 @@ impl Buddy {
         }
     }
 
-    /// Publishes the upper halves of a block of `from`, down to `to`. The caller owns the whole, and keeps the rest.
+    /// Publishes the upper halves of a block of `from`, down to `to`. The caller has the whole, and keeps the rest.
     #[inline]
     pub(super) fn split(&self, block: BlockIndex, from: Order, to: Order, shard: Shard) {
         for order in to.until(from).rev() {
@@ -262,7 +262,7 @@ impl Buddy {
         }
     }
 
-    /// In transit → `Free(order)`: makes a block that the caller owns available to all.
+    /// In transit → `Free(order)`: makes a block of the caller's available to all.
     #[inline]
     pub(super) fn publish(&self, block: BlockIndex, order: Order, shard: Shard) {
         match self.states.at(block).publish(order) {
@@ -271,22 +271,22 @@ impl Buddy {
         }
     }
 
-    /// Publishes a range of units that the caller owns, as the fewest blocks.
+    /// Publishes a range of units that the caller has, as the fewest blocks.
     pub(super) fn publish_range(&self, range: Range<u32>, shard: Shard) {
         for (block, order) in self.geometry.blocks(range) {
             self.publish(block, order, shard);
         }
     }
 
-    /// Pushes nodes that are in the caller's hand, where blocks of this order belong.
+    /// Pushes nodes that the caller owns onto a stack of `order`.
     #[inline]
     pub(super) fn push(&self, chain: Chain, order: Order, shard: Shard) {
         self.shards.own(shard, order.slot()).push(&self.links, chain);
         self.tell(order);
     }
 
-    /// Something was published just now, by a read-modify-write of this thread; in a stack of this order, if it is in
-    /// one.
+    /// Tells the board that this thread has just published something by a read-modify-write, in a stack of `order`, if
+    /// it is in one.
     #[inline]
     fn tell(&self, order: Order) {
         if let Some(Listing { board, slot }) = &self.listing {
@@ -294,20 +294,20 @@ impl Buddy {
         }
     }
 
-    /// Blocks are in stacks that were free all the time: their nodes were not there for a while, or nobody knew of
-    /// them.
+    /// Tells the board of blocks that were free all the time: their nodes were in no stack for a while, or nobody knew
+    /// of them.
     pub(crate) fn tell_of_stacks(&self) {
         if let Some(Listing { board, slot }) = &self.listing {
             board.raise(*slot);
         }
     }
 
-    /// From now on it tells what it has there. Before others see the heap.
+    /// Sets where it tells of its blocks. Before others see the heap.
     pub(crate) fn list(&mut self, listing: Listing) {
         self.listing = Some(listing);
     }
 
-    /// Where it tells what it has.
+    /// Where it tells of its blocks.
     pub(crate) fn listing(&self) -> Option<&Listing> {
         self.listing.as_ref()
     }
@@ -316,7 +316,7 @@ impl Buddy {
     ///
     /// # Errors
     ///
-    /// When no `Live` block begins there; then nothing changed. Exactly one of several racing releases of a block
+    /// When no `Live` block begins there. Then nothing changed. Exactly one of several racing releases of a block
     /// succeeds.
     #[inline]
     pub fn release(&self, block: BlockIndex, shard: Shard) -> Result<Order, NotLive> {
@@ -339,7 +339,7 @@ impl Buddy {
             }
             match word.release(seen) {
                 Ok(node) => return Ok((seen.order(), node)),
-                // Another release was faster, a resize, or the node's holder cleared `Listed`.
+                // Another release was faster, or a resize, or the owner of the node cleared `Listed`.
                 Err(now) => seen = now,
             }
         }
@@ -356,22 +356,23 @@ impl Buddy {
         if seen.kind() == Kind::Live { Ok(seen.order()) } else { Err(self.why_not_live_slow(block)) }
     }
 
-    /// A number that grows with every publication: while two readings are equal, nothing was published between them.
+    /// A number that grows with every publication. If two readings are equal, nothing was published between them.
     ///
-    /// The sum of counters that only grow: a later reading finds each as large or larger, so that equal sums mean equal
-    /// counters. Until one wraps: the tag of a stack does after 2^39 pushes in a heap of 2^24 units, half an hour of
-    /// nothing else, and after 2^32 in the largest, 12 s (`stack`). Then two readings are equal if just as much was
-    /// pushed in between as makes the sum come round, and an allocation may fail, or a sweeper leave a heap at rest,
-    /// though a block was published. What is free stays so, and the next publication makes the readings differ again.
+    /// It is the sum of counters that only grow. A later reading finds each as large or larger, so that equal sums mean
+    /// equal counters, until one wraps: the tag of a stack does after 2^39 pushes in a heap of 2^24 units, half an hour
+    /// of nothing else, and after 2^32 in the largest heap, 12 s (`stack`). If just as much was pushed in between as
+    /// makes the sum come round, an allocation may fail, or a sweeper leave a heap at rest, though a block was
+    /// published. That block stays free, and the next publication makes the readings differ again.
     pub fn version(&self) -> u64 {
         let pushes = self.shards.through(self.geometry.max_order().slot()).map(|stack| stack.pushes(&self.links));
         // Acquire: pairs with the Release in `note_displaced`; as with `pushes`.
         pushes.fold(self.displaced.load(Ordering::Acquire), u64::wrapping_add)
     }
 
-    /// A node was left where its state does not fit, or a block published whose node stands in an unknown place.
+    /// Counts a node that was left where its state does not fit, or a block that was published while its node stands in
+    /// an unknown place.
     pub(super) fn note_displaced(&self) {
-        // Release: pairs with the Acquire in `version`; makes the publication visible to whoever counts it.
+        // Release: pairs with the Acquire in `version`; makes the publication visible to a thread that counts it.
         self.displaced.fetch_add(1, Ordering::Release);
         self.tell(Order::ZERO);
     }
@@ -385,9 +386,9 @@ impl Buddy {
 
     /// Do the stacks want tidying? If so, they count as tidied from now on.
     pub(super) fn start_to_tidy(&self) -> bool {
-        // Acquire: pairs with the Release in `note_displaced`; what is counted as tidied is also seen by the tidying.
+        // Acquire: pairs with the Release in `note_displaced`; the tidying sees the nodes that count as tidied.
         let displaced = self.displaced.load(Ordering::Acquire);
-        // Relaxed, both: a hint. What is displaced meanwhile counts for the next time.
+        // Relaxed, both: a hint. Nodes that are displaced meanwhile count for the next time.
         let wanted = displaced != self.tidied.load(Ordering::Relaxed);
         if wanted {
             self.tidied.store(displaced, Ordering::Relaxed);
@@ -395,7 +396,7 @@ impl Buddy {
         wanted
     }
 
-    /// The nodes in the stacks of `order`, from the tops. For a model to look at when its threads are done.
+    /// The nodes in the stacks of `order`, from the tops. For models whose threads are done.
     #[cfg(modelled)]
     pub fn nodes(&self, order: Order) -> impl Iterator<Item = BlockIndex> {
         self.shards.all(Shard::FIRST, order.slot()).flat_map(|stack| stack.nodes(&self.links))

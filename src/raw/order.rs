@@ -1,7 +1,7 @@
-//! Orders, block indices, and the geometry of one heap: sizes ↔ orders, and where the buddy of a block is.
+//! Orders, block indices, and the geometry of one heap: sizes ↔ orders, and the buddy of a block.
 //!
-//! The buddy system is Knowlton's (A fast storage allocator, 1965); the buddy of a block is found by flipping one bit
-//! of its *absolute* unit number, so that every block is aligned to its own size as an address, whatever the base of
+//! The buddy system is Knowlton's (A fast storage allocator, 1965). The buddy of a block differs in one bit of the
+//! *absolute* number of its first unit. So every block is aligned to its own size as an address, whatever the base of
 //! the heap.
 
 use crate::sync::model_or;
@@ -12,7 +12,7 @@ use core::ops::Range;
 pub struct Order(u8);
 
 impl Order {
-    /// How many orders there are. ThreadRegistry have 32 bits, so that 2^31 units is the largest block.
+    /// How many orders there are. Indices have 32 bits, so that 2^31 units is the largest block.
     /// Under loom few: each free stack is a tracked object, and no model has more than 8 units.
     pub const COUNT: usize = model_or(4, 32);
 
@@ -47,7 +47,7 @@ impl Order {
     /// The order as an index into a table with an entry for each order.
     #[inline]
     pub const fn slot(self) -> usize {
-        // Without effect, as there are no others; it spares a check.
+        // The mask changes nothing; it spares a bounds check.
         self.0 as usize & (Self::COUNT - 1)
     }
 
@@ -111,15 +111,15 @@ impl BlockIndex {
         Self(self.0 + (blocks << order.get()))
     }
 
-    /// The unit after the last one of this block, if it has `order`. Wider than an index, for a heap that uses all.
+    /// The unit after the last one of this block, if it has `order`. Wider than an index: a heap may use all indices.
     #[inline]
     pub const fn end(self, order: Order) -> u64 {
         self.0 as u64 + order.units() as u64
     }
 }
 
-/// The shape of a heap: how many units, how its first unit lies between the boundaries of blocks, and the largest
-/// order that it uses.
+/// The shape of a heap: its units, where its first unit lies between the boundaries of blocks, and the largest order
+/// that it uses.
 #[derive(Clone, Copy, Debug)]
 pub struct Geometry {
     units: u32,
@@ -129,21 +129,20 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// Most units of a heap: an index has 32 bits, and a free stack needs one value that is no index.
+    /// Most units of a heap. An index has 32 bits, and a free stack needs one value that is no index.
     pub const MAX_UNITS: u32 = u32::MAX;
 
-    /// The geometry of `units` units, the first of which has the absolute number `first_unit` (its address in units),
-    /// with no block above `max_order`.
+    /// The geometry of `units` units with no block above `max_order`. `first_unit` is the absolute number of the first
+    /// one: its address in units.
     pub fn new(units: u32, first_unit: u64, max_order: Order) -> Self {
         let max_order_if_aligned = units.checked_ilog2().map_or(Order::ZERO, |order| Order(order as u8)).min(max_order);
-        // No order needs more than the low 31 bits of a unit's number, so the rest of it may go.
+        // No order needs more than the low 31 bits of a unit's number.
         let mut geometry = Self { units, skew: first_unit as u32, max_order, max_order_if_aligned };
         geometry.max_order = geometry.blocks(0..units).map(|(_, order)| order).max().unwrap_or(Order::ZERO);
         geometry
     }
 
-    /// Units by which the heap begins behind a boundary of the largest blocks; of its low bits only is something to be
-    /// had.
+    /// The low bits of the absolute number of the first unit: how far behind a boundary of blocks the heap begins.
     #[inline]
     pub const fn lead(&self) -> u32 {
         self.skew
@@ -161,7 +160,7 @@ impl Geometry {
         self.max_order
     }
 
-    /// The order of the largest block that so many units can ever form, wherever they begin.
+    /// The order of the largest block that these units could form if the heap began at a boundary.
     pub const fn max_order_if_aligned(&self) -> Order {
         self.max_order_if_aligned
     }
@@ -190,8 +189,8 @@ impl Geometry {
         block.end(order) <= self.units as u64
     }
 
-    /// The lower buddy of a block that is an upper one, unless it would begin before the heap or the pair would be
-    /// larger than the largest block.
+    /// The lower buddy of an upper block, unless it would begin before the heap, or the pair would be larger than the
+    /// largest block.
     #[inline]
     pub fn lower_buddy(&self, upper: BlockIndex, order: Order) -> Option<BlockIndex> {
         if order >= self.max_order || !self.is_upper(upper, order) {

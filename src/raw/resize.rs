@@ -1,4 +1,4 @@
-//! Growing and shrinking a `Live` block where it is.
+//! Grows and shrinks a `Live` block where it is.
 
 use core::cmp;
 
@@ -7,26 +7,25 @@ use super::order::{BlockIndex, Order};
 use super::shards::Shard;
 use super::state::Kind;
 
-/// Why a block was not resized in place. It is as it was.
+/// Why a block was not resized in place. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CantResize {
     /// No `Live` block begins there.
     NotLive(NotLive),
-    /// The block is an upper half, or what lies behind it is not all free.
+    /// The block is an upper half, or the units behind it are not all free.
     NoRoom,
 }
 
 impl Buddy {
-    /// Makes the `Live` block at `block` one of order `to`, which begins at the same unit: a shrink publishes the
-    /// halves behind it, a growth takes the free buddies. Returns the order that it had. Lock-free; a growth is
-    /// O(units gained) where those lie in unmerged pieces.
+    /// Gives the `Live` block at `block` the order `to`. A shrink publishes the halves behind it, a growth takes the
+    /// free buddies. Returns the order that it had. Lock-free. A growth is O(units gained), if those are not merged
+    /// yet.
     ///
-    /// A release that races with it releases the whole block, as it was or as it will be, and makes this fail or
-    /// come first.
+    /// A release that races with it releases the whole block: as it was, and the resize fails; or as it will be.
     ///
     /// # Errors
     ///
-    /// When there is no such block, or no room; then nothing changed.
+    /// When there is no such block, or no room. Then nothing changed.
     pub fn resize(&self, block: BlockIndex, to: Order, shard: Shard) -> Result<Order, CantResize> {
         let from = self.live_order(block).map_err(CantResize::NotLive)?;
         match to.cmp(&from) {
@@ -45,7 +44,7 @@ impl Buddy {
             }
             let from = seen.order();
             if from <= to {
-                // Somebody else resized the same block meanwhile: that is a misuse, but there is a block.
+                // Another thread resized the same block meanwhile: a misuse, but there is a block.
                 return Err(CantResize::NoRoom);
             }
             // The exchange first: a release that comes after it finds the small block, and the halves are still
@@ -85,7 +84,7 @@ impl Buddy {
         Err(CantResize::NotLive(self.why_not_live_slow(block)))
     }
 
-    /// Takes the free buddy at `buddy` into transit, after merging it, if it lies in pieces.
+    /// Takes the free buddy at `buddy` into transit. Merges it before, if it is several blocks.
     fn absorb_buddy(&self, buddy: BlockIndex, order: Order, shard: Shard) -> bool {
         self.absorb_free(buddy, order) || {
             let range = buddy.get()..buddy.after(1, order).get();
@@ -101,7 +100,7 @@ impl Buddy {
         absorbed
     }
 
-    /// Publishes what a growth that failed had taken: the buddies of the orders from `from` up to and without `to`.
+    /// Publishes the buddies that a failed growth had taken: one for each order from `from` up to and without `to`.
     fn publish_absorbed(&self, block: BlockIndex, from: Order, to: Order, shard: Shard) {
         for order in from.until(to) {
             self.publish(block.after(1, order), order, shard);

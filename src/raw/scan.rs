@@ -1,11 +1,11 @@
-//! Looking at the blocks of a heap without touching them.
+//! Iterates the blocks of a heap, without touching them.
 
 use super::buddy::{Buddy, NotLive};
 use super::order::{BlockIndex, Geometry, Order};
 use super::state::{Kind, State};
 
-/// The blocks of a heap, ascending. Each state is one that the block had; the whole is a snapshot only while nobody
-/// changes anything. A unit in transit comes as an `Inner` one of order 0.
+/// The blocks of a heap, ascending. Each block had the state that is told, but all together are a snapshot only while
+/// nobody changes anything. Each unit in transit comes as an `Inner` block of order 0.
 #[derive(Clone, Debug)]
 pub struct Scan<'a> {
     heap: &'a Buddy,
@@ -18,7 +18,7 @@ impl Buddy {
         self.scan_from(0)
     }
 
-    /// The blocks of the heap from the one on that begins at the unit of this number.
+    /// The blocks of the heap, from the one that begins at `unit` on.
     pub fn scan_from(&self, unit: u64) -> Scan<'_> {
         Scan { heap: self, next: unit }
     }
@@ -96,7 +96,7 @@ impl Coalescer {
         Self { geometry: *geometry, lower: [None; Order::COUNT], largest: None }
     }
 
-    /// The scan came upon this free block.
+    /// The scan found this free block.
     pub fn free(&mut self, block: BlockIndex, order: Order) {
         let (mut head, mut size) = (block, order);
         while let (Some(lower), Some(up)) = (self.geometry.lower_buddy(head, size), size.up()) {

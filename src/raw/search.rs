@@ -1,24 +1,23 @@
 //! When an allocation may fail: only with a certificate that the block was not there.
 //!
-//! A failing allocation reads the version, sweeps, and looks at every block. It may fail if it saw nothing unsettled
-//! and the version did not move: then what it saw at different times it could have seen at one. Why that is enough:
+//! A failing allocation reads the version, sweeps, and looks at every block. It may fail if it saw nothing unsettled,
+//! and the version did not move. Then what it saw at different times it could have seen at one. Why that is enough:
 //!
 //! - A block that was free all the time would have been seen, and taken.
-//! - A block that became free meanwhile was published. Its publisher's version bump is either counted, and the search
-//!   goes on, or has not come yet: then that release has not returned, and may be said to come after this failure.
-//!   A thread with such a release pending holds nothing else back, so that N threads that have at most one block each
-//!   can't hide one of N blocks from each other.
+//! - A block that became free meanwhile was published. Either its publisher's bump of the version is counted, and the
+//!   search goes on. Or that has not come yet: then the release has not returned, and may be said to come after this
+//!   failure. A thread with such a release under way withholds nothing else, so that N threads that have at most one
+//!   block each can't hide one of N blocks from each other.
 //! - A block that was being split, merged or resized shows as transit, and the search goes on. Two free buddies that
 //!   nobody has merged are merged by the search itself, or it loses a race for them and goes on.
 //! - Another sweep that merges keeps the version until its pass ends. It hides nothing: a pass that finds an upper
-//!   buddy free and the lower one not looks at the upper one again, and if that was taken meanwhile, the search goes
-//!   on.
+//!   buddy free and the lower one not looks at the upper one again. If that was taken meanwhile, the search goes on.
 //!
-//! A thread may be stopped with something in transit, for ever. Where that is all that is missing for a certificate,
-//! the search *waits*: another pass would find the same until somebody publishes something or the unit that it found
-//! first is in transit no more. Waits are bounded, and so are rounds; bounds count steps, whatever is found at them.
-//! Then the allocation fails without a certificate. That failure is remembered, too, with the unit: while that is in
-//! transit and nothing is published, failures as hard are immediate.
+//! A thread may be stopped with something in transit, for ever. If a certificate is missing only for that, the search
+//! *waits*: another pass would find the same, until something is published, or the unit that was found first is in
+//! transit no more. Waits are bounded, and so are attempts: bounds count steps, whatever is found at them. Then the
+//! allocation fails without a certificate. That failure is remembered, too, with the unit: while that is in transit and
+//! nothing is published, failures as hard are immediate.
 
 use super::buddy::Buddy;
 use super::order::{BlockIndex, Order};
@@ -26,17 +25,17 @@ use super::shards::Shard;
 use super::sweep::merge::Sweep;
 use crate::sync::{AtomicU64, MAX_WAITS, Ordering, const_unless_loom, model_or, wait, yield_now};
 
-/// Most rounds of one search. Four threads on four blocks had 2 failures in 10 million with 16 rounds, none with
-/// 1 000.
-/// Under loom few: a round costs an execution for every interleaving.
-const MAX_ROUNDS: u32 = model_or(3, 1000);
+/// Most attempts of one search. Four threads on four blocks had 2 failures in 10 million with 16 attempts, none with 1
+/// 000.
+/// Under loom few: an attempt costs an execution for every interleaving.
+const MAX_ATTEMPTS: u32 = model_or(3, 1000);
 
-/// Rounds that every search gets, and steps beyond which it gets no more: in a heap of millions of blocks that
+/// Attempts that every search gets. Beyond `MAX_STEPS` steps it gets no more: in a heap of millions of blocks that
 /// others keep busy, an allocation shall fail within a second, not after a thousand passes.
-const MIN_ROUNDS: u32 = 8;
+const MIN_ATTEMPTS: u32 = 8;
 const MAX_STEPS: u64 = 1 << 24;
 
-/// No block: what there was instead.
+/// What there was instead of the block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Exhausted {
     /// The order of the largest free block.
@@ -45,7 +44,7 @@ pub struct Exhausted {
     pub free_units: u64,
 }
 
-/// A unit that was in transit: of the heap in this place among those that were searched.
+/// A unit that was in transit, and the place of its heap among those that were searched.
 #[derive(Clone, Copy, Debug)]
 struct Stall {
     heap: u32,
@@ -65,21 +64,21 @@ impl Stall {
         Self { heap: (bits >> u32::BITS) as u32, unit: BlockIndex::new(bits as u32) }
     }
 
-    /// Is it still?
+    /// Is it still in transit?
     fn lasts<'a>(self, mut heaps: impl Iterator<Item = &'a Buddy>) -> bool {
         heaps.nth(self.heap as usize).is_some_and(|heap| heap.is_in_transit(self.unit))
     }
 }
 
-/// The last failure: while nothing is published, failures as hard as that one are immediate.
+/// The last failure. While nothing is published, failures as hard as that one are immediate.
 #[derive(Debug)]
 pub struct LastFailure {
-    /// The version; whether it was for want of what was in transit; and, in the low bits, the order.
+    /// The version; whether it failed for a unit in transit; in the low bits, the order.
     certificate: AtomicU64,
-    /// What was in transit, if that is why. Whoever else wrote it last has seen that in transit after a version at most
-    /// as large.
+    /// The unit in transit, if it failed for one. If another thread wrote it last, that one has seen the unit in
+    /// transit after a version at most as large.
     stall: AtomicU64,
-    /// The version, and the drains that an allocation has waited for in vain.
+    /// The version, and the drains for which an allocation has waited in vain.
     waited: AtomicU64,
     /// Free units and, in the low bits, one more than the largest order, 0 for none.
     figures: AtomicU64,
@@ -106,8 +105,8 @@ impl LastFailure {
     }
 
     fn read(&self) -> u64 {
-        // Acquire: pairs with the Release in `note`; orders the readings behind the certificate before the reader's
-        // own reading of the version, which is then as large in every counter, so that equal sums mean equal counters.
+        // Acquire: pairs with the Release in `note`; orders the readings behind the certificate before the reader's own
+        // reading of the version. That is then as large in every counter, so that equal sums mean equal counters.
         self.certificate.load(Ordering::Acquire)
     }
 
@@ -116,7 +115,7 @@ impl LastFailure {
             && certificate & ORDER_MASK <= u64::from(want.get())
     }
 
-    /// What was in transit when this failure was noted.
+    /// The unit that was in transit when this failure was noted.
     fn stall(&self, certificate: u64) -> Option<Stall> {
         // Relaxed: made visible by the Acquire in `read`.
         (certificate & STALLED != 0).then(|| Stall::from_bits(self.stall.load(Ordering::Relaxed)))
@@ -124,7 +123,7 @@ impl LastFailure {
 
     fn note(&self, version: u64, want: Order, exhausted: Exhausted, stall: Option<Stall>) {
         let largest = exhausted.largest.map_or(0, |order| u64::from(order.get()) + 1);
-        // Relaxed: for a person to read; nothing depends on their agreement with the certificate.
+        // Relaxed: for people to read; nothing depends on their agreement with the certificate.
         self.figures.store(exhausted.free_units << ORDER_BITS | largest, Ordering::Relaxed);
         if let Some(stall) = stall {
             // Relaxed: published by the next line.
@@ -142,20 +141,20 @@ impl LastFailure {
         Exhausted { largest, free_units: figures >> ORDER_BITS }
     }
 
-    /// An allocation has waited in vain, as long as one may, for others that give back what was cached, at this
-    /// version.
+    /// Notes that an allocation has waited in vain, as long as one may, at this version, for the threads of these
+    /// drains.
     pub fn note_waited(&self, version: u64, drains: u64) {
-        // Relaxed: only equality with what is seen again matters.
+        // Relaxed: only equality with a later value matters.
         self.waited.store(Self::wait(version, drains), Ordering::Relaxed);
     }
 
-    /// Has one, for the very same ones, since when nothing was published?
+    /// Has one, for the same drains, and was nothing published since?
     pub fn has_waited(&self, version: u64, drains: u64) -> bool {
         // Relaxed: as above.
         self.waited.load(Ordering::Relaxed) == Self::wait(version, drains)
     }
 
-    /// Both in one number; no two of them that come together by chance are the same.
+    /// Both in one number. Pairs that differ by chance have different ones.
     const fn wait(version: u64, drains: u64) -> u64 {
         drains.rotate_left(u32::BITS) ^ version.wrapping_mul(0x9E37_79B9_7F4A_7C15)
     }
@@ -167,7 +166,7 @@ impl Default for LastFailure {
     }
 }
 
-/// How a search ended, and what it took.
+/// The end of a search, and its work.
 #[derive(Clone, Copy, Debug)]
 pub struct SearchEnd {
     /// The place of the heap among the ones that were searched, and the block, `Live` now.
@@ -177,9 +176,9 @@ pub struct SearchEnd {
     pub is_certain: bool,
     /// The version of the heaps before the last look at them.
     pub version: u64,
-    /// Sweeps over all heaps that it took; 0 where the last failure answered.
-    pub rounds: u32,
-    /// Steps that these took, but for the last one if it found the block.
+    /// Attempts: sweeps over all heaps. 0, if the last failure answered.
+    pub attempts: u32,
+    /// Steps of these, but for the last one if that found the block.
     pub steps: u64,
     /// Pairs of buddies that it merged.
     pub merges: u64,
@@ -189,21 +188,22 @@ impl Default for SearchEnd {
     /// Nothing yet.
     fn default() -> Self {
         let found = Err(Exhausted::default());
-        Self { found, is_certain: false, version: 0, rounds: 0, steps: 0, merges: 0 }
+        Self { found, is_certain: false, version: 0, attempts: 0, steps: 0, merges: 0 }
     }
 }
 
-/// Has a search been going on for long enough, after so many rounds that took so many steps?
-pub fn is_enough(rounds: u32, steps: u64) -> bool {
-    rounds >= MAX_ROUNDS || rounds >= MIN_ROUNDS && steps > MAX_STEPS
+/// Is it enough for one search, after `attempts` attempts of `steps` steps?
+pub fn is_enough(attempts: u32, steps: u64) -> bool {
+    attempts >= MAX_ATTEMPTS || attempts >= MIN_ATTEMPTS && steps > MAX_STEPS
 }
 
-/// Searches `heaps` for a block of `want` when their stacks had none. Lock-free: it goes on only while others publish
-/// or have blocks in transit, and not for ever. O(blocks) a round; units in transit count as blocks.
+/// Searches `heaps` for a block of `want` when their stacks had none. Closed heaps are passed over. `version` is a
+/// number that is the same twice only if nothing was published in between, in closed heaps either. Lock-free: it goes
+/// on only while others publish or have blocks in transit, and not for ever. O(blocks) an attempt; units in transit
+/// count as blocks.
 ///
-/// It fails when the block was certainly not there; after a bounded number of rounds in each of which another thread
-/// published something; or when one had something in transit for as long as a search waits. Closed heaps are passed
-/// over. `version` is a number that is the same twice only if nothing was published in between, in closed heaps either.
+/// It fails if the block was certainly not there; after a bounded number of attempts, if another thread published
+/// something in each of them; or if a thread had something in transit for as long as a search waits.
 #[cold]
 pub fn search<'a, H>(heaps: H, version: impl Fn() -> u64, want: Order, last: &LastFailure, shard: Shard) -> SearchEnd
 where
@@ -221,7 +221,7 @@ where
                 return SearchEnd { found: Err(last.figures()), is_certain: stall.is_none(), ..outcome };
             }
         }
-        outcome.rounds += 1;
+        outcome.attempts += 1;
         let (mut seen, mut stall) = (Sweep::default(), None);
         for (place, heap) in heaps.clone().enumerate().filter(|(_, heap)| !heap.is_closed()) {
             let sweep = heap.sweep(Some(want), shard);
@@ -253,7 +253,7 @@ where
                 return outcome;
             }
         }
-        if is_enough(outcome.rounds, outcome.steps) {
+        if is_enough(outcome.attempts, outcome.steps) {
             return outcome;
         }
     }
@@ -270,8 +270,7 @@ mod tests {
         Order::new(order).expect("an order")
     }
 
-    /// A heap that is one block, the upper half of which somebody has taken into transit, as a split or a merge does;
-    /// the lower one is live.
+    /// A heap of one block. Its upper half is in transit, as in a split or a merge. The lower one is live.
     fn half_in_transit() -> (Buddy, BlockIndex, Order) {
         let heap = Buddy::new(Geometry::new(UNITS, 0, Order::MAX)).expect("some memory");
         let half = order(UNITS.ilog2() - 1);
@@ -292,13 +291,13 @@ mod tests {
         let first = search_for(&heap, order(6), &last);
         assert!(first.found.is_err() && !first.is_certain);
         // The live block, and each unit in transit once.
-        assert_eq!((first.rounds, first.steps), (1, 1 + u64::from(UNITS / 2)));
+        assert_eq!((first.attempts, first.steps), (1, 1 + u64::from(UNITS / 2)));
         for want in [6, 7, 19] {
             let again = search_for(&heap, order(want), &last);
             assert!(again.found.is_err() && !again.is_certain);
-            assert_eq!((again.rounds, again.steps), (0, 0), "order {want}");
+            assert_eq!((again.attempts, again.steps), (0, 0), "order {want}");
         }
-        assert_eq!(search_for(&heap, order(5), &last).rounds, 1, "a smaller one might have been there");
+        assert_eq!(search_for(&heap, order(5), &last).attempts, 1, "a smaller one might have been there");
         heap.publish(upper, half, Shard::FIRST);
         assert_eq!(search_for(&heap, half, &last).found, Ok((0, upper)));
     }
@@ -309,10 +308,10 @@ mod tests {
         let lower = BlockIndex::new(0);
         heap.release(lower, Shard::FIRST).expect("it is live");
         let (last, whole) = (LastFailure::new(), order(UNITS.ilog2()));
-        for rounds in [1, 0] {
+        for attempts in [1, 0] {
             let failed = search_for(&heap, whole, &last);
             assert!(failed.found.is_err() && !failed.is_certain);
-            assert_eq!(failed.rounds, rounds);
+            assert_eq!(failed.attempts, attempts);
         }
         let version = heap.version();
         heap.states.at(lower).raise(half, whole).expect("free");
@@ -324,13 +323,13 @@ mod tests {
     fn a_failure_is_certain_when_nothing_is_in_transit() {
         let (heap, upper, half) = half_in_transit();
         heap.publish(upper, half, Shard::FIRST);
-        // What it finds to tidy would cost another round.
+        // Nodes that it had to tidy would cost another attempt.
         heap.sweep(None, Shard::FIRST);
         let (last, whole) = (LastFailure::new(), order(UNITS.ilog2()));
-        for rounds in [1, 0] {
+        for attempts in [1, 0] {
             let failed = search_for(&heap, whole, &last);
             assert!(failed.found.is_err() && failed.is_certain);
-            assert_eq!(failed.rounds, rounds);
+            assert_eq!(failed.attempts, attempts);
         }
     }
 

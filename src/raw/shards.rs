@@ -1,10 +1,10 @@
-//! Shards: a heap has its free stacks several times, so that threads seldom meet at one.
+//! Shards: a heap has several sets of free stacks, so that threads seldom meet at one.
 //!
-//! A thread takes from the stacks of its own shard first; then, before it cuts a larger block up, from those of the
-//! others, so that a heap gets no more fragmented by that. It pushes to its own, too, but for what is another one's: so
-//! what a thread releases it gets back, and with it the cache lines that it has; as a processor has its own queue
-//! before it steals (Blumofe and Leiserson, Scheduling multithreaded computations by work stealing, 1999). Who finds
-//! nothing has looked into all of them; the states tell what was there, as ever.
+//! A thread takes from the stacks of its own shard first. Then it takes from those of the others, before it cuts up a
+//! larger block: so a heap is no more fragmented than with one set. It pushes to its own shard, but for blocks of other
+//! owners. So a thread gets back what it released, and with it the cache lines that it has, as a processor has its own
+//! queue before it steals (Blumofe and Leiserson, Scheduling multithreaded computations by work stealing, 1999). A
+//! thread that finds nothing has looked into all shards.
 
 use crate::sync::model_or;
 use crossbeam_utils::CachePadded;
@@ -15,18 +15,18 @@ use super::stack::FreeStack;
 /// Under loom as many as threads may meet in; in turns none meet, and the stacks of loom's threads are small.
 const MOST: usize = if cfg!(in_turns) { 2 } else { model_or(2, 8) };
 
-/// Units of a heap for each shard, at least: in a small heap there is little to be had of one's own.
+/// Least units of a heap for each shard: a thread's share of a small heap would be of little use.
 const LEAST_UNITS: u32 = 2048;
 
-/// Which of the shards: a number below [`MOST`]. A heap that has fewer of them counts on from the first one again.
+/// A number below [`MOST`]. In a heap with fewer shards it counts on from the first one again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard(usize);
 
 impl Shard {
-    /// The one of sweeps, and of who has no reason to choose.
+    /// The first one, for callers that have no reason to choose.
     pub const FIRST: Self = Self(0);
 
-    /// The one of this number. Beyond the last one they begin again.
+    /// The shard of this number, modulo [`MOST`].
     pub const fn of(number: usize) -> Self {
         Self(number % MOST)
     }
@@ -37,7 +37,7 @@ impl Shard {
     }
 }
 
-/// Shards by number, for what is kept for each of them elsewhere.
+/// Shards by number, for tables elsewhere that have an entry for each.
 impl Shard {
     /// How many there are, a power of two.
     #[cfg(any(feature = "std", modelled))]
@@ -52,24 +52,24 @@ impl Shard {
     }
 }
 
-/// In each shard `STACKS` free stacks.
+/// `STACKS` free stacks in each shard.
 #[derive(Debug)]
 pub(super) struct Shards<const STACKS: usize> {
-    /// One less than there are.
+    /// The number of shards less one.
     mask: usize,
     stacks: [CachePadded<[FreeStack; STACKS]>; MOST],
 }
 
 impl<const STACKS: usize> Shards<STACKS> {
-    /// How many stacks there may be.
+    /// Most stacks of all shards.
     pub(super) const ALL: usize = MOST * STACKS;
 
-    /// Empty stacks, in so many shards as a heap of so many units is worth.
+    /// Empty stacks, in as many shards as a heap of `units` units deserves.
     pub(super) fn for_units(units: u32) -> Self {
         Self::of((units / LEAST_UNITS) as usize)
     }
 
-    /// In so many, as far as that is a power of two between one and the most.
+    /// Empty stacks in `count` shards, rounded down to a power of two, at least one and at most [`MOST`].
     pub(super) fn of(count: usize) -> Self {
         let count = 1 << count.clamp(1, MOST).ilog2();
         Self {

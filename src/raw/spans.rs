@@ -1,8 +1,9 @@
-//! Spans: any number of units in a row, as the blocks that they consist of; what a power of two has too much goes back.
+//! Spans: any number of units in a row, as the blocks that they consist of. The units that a power of two has too many
+//! go back.
 //!
-//! A span is released block by block, and each is merged with its free buddies at once, as far as they go: spans are
-//! large and few, so that this costs little, and the heap needs no sweep to have large blocks again. Two buddies that
-//! are released at the same moment may miss each other; then a sweep merges them.
+//! A span is released block by block, and each is merged with its free buddies at once, as far up as that goes. Spans
+//! are large and few, so that this costs little, and the heap needs no sweep to have large blocks again. Two buddies
+//! that are released at the same moment may miss each other. Then a sweep merges them.
 
 use core::ops::{ControlFlow, Range};
 
@@ -13,8 +14,8 @@ use super::state::{Kind, Node, State};
 use crate::check::check;
 
 impl Buddy {
-    /// Takes `units` units in a row from the stacks, the first aligned to a block of `align`, and publishes what is too
-    /// much. `None` says only that the stacks did not have a block that large. Lock-free.
+    /// Takes a block from the stacks, cuts it down to `units` units, the first aligned to a block of `align`, and
+    /// publishes the others. `None` says only that the stacks did not have a block that large. Lock-free.
     pub fn alloc_span(&self, units: u32, align: Order, shard: Shard) -> Option<BlockIndex> {
         let order = Order::covering(units as usize)?.max(align);
         let (block, from) = self.take_near(order, State::live(order), shard)?;
@@ -23,7 +24,7 @@ impl Buddy {
         Some(block)
     }
 
-    /// Cuts a `Live` block of `order`, which the caller owns, down to `units` units.
+    /// Cuts a `Live` block of `order`, which the caller has, down to `units` units.
     fn cut(&self, block: BlockIndex, order: Order, units: u32, shard: Shard) {
         if units == order.units() {
             return;
@@ -32,19 +33,19 @@ impl Buddy {
             let word = self.states.at(part);
             if part == block {
                 let mut seen = word.read();
-                // The node's holder may clear `Listed` meanwhile.
+                // The owner of the node may clear `Listed` meanwhile.
                 while let Err(now) = word.resize(seen, size) {
                     seen = now;
                 }
             } else {
-                // Wherever its node stands: who releases it sees to that.
+                // Its node may stand in a stack. The release of the block sees to that.
                 let (Node::Idle | Node::Elsewhere) = word.claim(State::live(size));
             }
         }
         self.publish_range(block.get() + units..block.after(1, order).get(), shard);
     }
 
-    /// Releases a span that the caller owns, and merges it with what is free around it. Lock-free.
+    /// Releases a span that the caller has, and merges it with the free blocks around it. Lock-free.
     pub fn release_span(&self, block: BlockIndex, units: u32, shard: Shard) {
         for (part, order) in self.geometry.blocks(Self::span(block, units)) {
             check!(matches!(self.states.at(part).read(), seen if seen.kind() == Kind::Live && seen.order() == order));
@@ -52,7 +53,7 @@ impl Buddy {
         }
     }
 
-    /// Releases the end of a span that the caller owns, and keeps the first `to` of its `from` units.
+    /// Releases the end of a span that the caller has, and keeps the first `to` of its `from` units.
     pub fn shrink_span(&self, block: BlockIndex, from: u32, to: u32, shard: Shard) {
         let keeps = block.get() + to;
         for (part, order) in self.geometry.blocks(Self::span(block, from)) {
@@ -64,8 +65,8 @@ impl Buddy {
         }
     }
 
-    /// Makes a span that the caller owns longer, if the units behind it are free; false, if not, and then it is as it
-    /// was. Lock-free; O(blocks behind it).
+    /// Makes a span that the caller has longer, if the units behind it are free. If not, it stays as it is, and the
+    /// answer is false. Lock-free. O(blocks behind it).
     pub fn grow_span(&self, block: BlockIndex, from: u32, to: u32, shard: Shard) -> bool {
         let (behind, end) = (block.get() + from, block.get() + to);
         let Some(taken) = self.absorb_row(behind, end, shard) else { return false };
@@ -77,8 +78,8 @@ impl Buddy {
         true
     }
 
-    /// Takes the first span of free blocks that lie one behind the other within `within`: a single one need not be
-    /// large enough. Looks at `most` blocks. O(blocks). Lock-free.
+    /// Takes the first span of free blocks in a row within `within`: no single one need be large enough. Looks at
+    /// `most` blocks. O(blocks). Lock-free.
     pub fn find_span(
         &self,
         within: Range<u32>,
@@ -118,8 +119,8 @@ impl Buddy {
         None
     }
 
-    /// Takes free blocks in a row, from the one that begins at `start` on, until there are all units before `end`;
-    /// returns where the last one ends. `None`: they are not all free, and none was taken.
+    /// Takes free blocks in a row, from the one at `start` on, until it has all units before `end`. Returns where the
+    /// last one ends. `None`: they are not all free, and none was taken.
     fn absorb_row(&self, start: u32, end: u32, shard: Shard) -> Option<u32> {
         let mut at = start;
         while at < end {
@@ -134,8 +135,8 @@ impl Buddy {
         Some(at)
     }
 
-    /// Takes a free block into transit, or its lower half, if that has `units` units, when the upper one is there for
-    /// others; returns the order of what it took.
+    /// Takes a free block into transit. If half of it has `units` units, it publishes the upper half first, and takes
+    /// the lower one. Returns the order of what it took.
     fn absorb_units(&self, block: BlockIndex, units: u32, shard: Shard) -> Option<Order> {
         let seen = self.states.at(block).read();
         let from = (seen.kind() == Kind::Free).then_some(seen.order())?;
@@ -152,12 +153,12 @@ impl Buddy {
     /// In transit → `Live`, all of a span.
     fn claim_span(&self, block: BlockIndex, units: u32) {
         for (part, order) in self.geometry.blocks(Self::span(block, units)) {
-            // Wherever its node stands: who releases it sees to that.
+            // Its node may stand in a stack. The release of the block sees to that.
             let (Node::Idle | Node::Elsewhere) = self.states.at(part).claim(State::live(order));
         }
     }
 
-    /// Takes each free block of at least `order` that begins within `units`, hands it to `with`, and publishes it
+    /// Takes each free block of at least `order` that begins within `units`, gives it to `with`, and publishes it
     /// again, until `with` wants no more. O(blocks). Lock-free.
     pub fn visit_free(
         &self,
@@ -187,7 +188,7 @@ impl Buddy {
         blocks.filter(|(_, state)| state.kind() == Kind::Free).for_each(|(_, state)| free(state.order()));
     }
 
-    /// Where the free blocks begin that lie one behind the other up to the end of the first `units` units. O(blocks).
+    /// Where the row of free blocks begins that ends with the first `units` units. O(blocks).
     pub fn free_tail(&self, units: u32) -> u32 {
         let blocks = self.scan().take_while(|(block, _)| block.get() < units);
         let taken = blocks.filter(|(_, state)| state.kind() != Kind::Free);
@@ -214,7 +215,7 @@ impl Buddy {
         self.publish(head, size, shard);
     }
 
-    /// Publishes units that no block was in so far.
+    /// Publishes units that were in no block so far.
     pub fn extend(&self, units: Range<u32>, shard: Shard) {
         self.publish_range(units, shard);
     }

@@ -1,28 +1,29 @@
-//! The state word: two bytes a unit, the only truth about who owns a block.
+//! The state word: two bytes a unit, the only truth about the owner of a block. `README.md` has all transitions.
 //!
 //! | bits | meaning |
 //! |---|---|
 //! | 0–4 | order of the block that begins here |
 //! | 5–6 | kind: 0 `Inner`, 1 `Free`, 2 `Cached`, 3 `Live` |
 //! | 7 | `Listed`: this unit's node is in use |
-//! | 8–15 | *owner* of a `Live` block: which cache handed it out, 0 for none |
+//! | 8–15 | *owner* of a `Live` block: the cache that handed it out, 0 for none |
 //!
-//! | kind | who may change the state |
-//! |---|---|
-//! | `Inner` | no block begins here, or one *in transit* does: only the thread that has it in hand, by publishing |
-//! | `Free` | anyone, by compare-exchange; the winner owns the block |
-//! | `Cached` | the cache that holds the block |
-//! | `Live` | whoever releases or resizes the block, by compare-exchange |
+//! | kind | meaning | changed by |
+//! |---|---|---|
+//! | `Inner` | no block begins here, or one *in transit* does | only the thread that has it: publish, claim |
+//! | `Free` | a block that any thread may take | any thread, by compare-exchange; the winner has the block |
+//! | `Cached` | a block in a cache | the cache |
+//! | `Live` | a block of the user's | any thread that releases or resizes it, by compare-exchange |
 //!
-//! `Listed` is ownership of the unit's *node* (its link): set means that the unit stands in exactly one free stack or
-//! is in the hand of the one thread that took it off. Only a publication or a release sets it, and only while the
-//! block is that thread's; only the thread with the node in hand clears it. `Free` implies `Listed`.
+//! `Listed` tells whether the unit's *node* (its link) is in use: it stands in exactly one free stack, or the one
+//! thread that took it off owns it. Only a publication or a release sets `Listed`, and only while that thread has the
+//! block. Only the owner of the node clears it. `Free` implies `Listed`.
 //!
-//! Every change goes by compare-exchange or swap, because the node's holder may clear `Listed` at any time; but for a
-//! block that is `Cached` or in transit with its node idle, which nobody but its owner may change.
+//! Every change is a compare-exchange or a swap, because the owner of the node may clear `Listed` at any time. The
+//! exception is a block that is `Cached`, or in transit with its node idle: only the thread that has it may change it,
+//! by a plain store.
 //!
-//! The owner is a hint: it tells a release whose block it has in the very word that it must read anyway. So the state
-//! of a thread's own block is one value that is known beforehand but for the order.
+//! The owner of a block is a hint: it tells a release whose block it has, in the word that the release reads anyway. So
+//! the state of a thread's own block is one value that is known beforehand, but for the order.
 
 use super::order::Order;
 use crate::check::check;
@@ -39,48 +40,48 @@ const _: () = assert!(ORDER | KIND | LISTED | OWNER == u16::MAX && ORDER & KIND 
 const _: () = assert!(LISTED & (ORDER | KIND) == 0 && OWNER & (ORDER | KIND | LISTED) == 0);
 const _: () = assert!(Order::COUNT <= ORDER as usize + 1);
 
-/// What the unit is the head of.
+/// The kind of block that begins at a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// No block begins here, or one that is in transit.
     Inner,
-    /// A block that anyone may take.
+    /// A block that any thread may take.
     Free,
     /// A block in a cache.
     Cached,
-    /// A block with the user.
+    /// A block that the user has.
     Live,
 }
 
-/// Who has the node of a unit that was just published.
+/// Where the node of a unit is that was just published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "an idle node is to be pushed, else only scans find the block"]
 pub enum Node {
-    /// Nobody had; it belongs to the publisher, who pushes it.
+    /// It was idle. The publisher owns it now, and pushes it.
     Idle,
-    /// It stands in some stack or is in the hand of some thread, which will look at the state.
+    /// It stands in some stack, or a thread owns it, which will look at the state.
     Elsewhere,
 }
 
-/// The cache that a `Live` block was handed out by, as far as eight bits can tell.
+/// The cache that handed out a `Live` block, as far as eight bits can tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Owner(u8);
 
 impl Owner {
-    /// No cache, or one that has no code.
+    /// No cache, or one without a code.
     pub const NONE: Self = Self(0);
 
-    /// The code of the cache of number `cache`: the first 255 have one.
+    /// The code of cache number `cache`. The first 255 caches have one.
     pub const fn of(cache: usize) -> Self {
         if cache < u8::MAX as usize { Self(cache as u8 + 1) } else { Self::NONE }
     }
 
-    /// The code as a number, to be kept somewhere and read by [`from_code`](Self::from_code).
+    /// The code as a number, for [`from_code`](Self::from_code).
     pub(crate) const fn code(self) -> u8 {
         self.0
     }
 
-    /// What [`code`](Self::code) was.
+    /// The owner with this [`code`](Self::code).
     pub(crate) const fn from_code(code: u8) -> Self {
         Self(code)
     }
@@ -91,7 +92,7 @@ impl Owner {
     }
 }
 
-/// A state as it was seen.
+/// The value of a state word, as it was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State(u16);
 
@@ -100,37 +101,37 @@ impl State {
         Self((kind as u16) << KIND_SHIFT | order.get() as u16)
     }
 
-    /// A `Live` block of `order` without a owner, its node idle.
+    /// A `Live` block of `order` without an owner, its node idle.
     #[inline]
     pub const fn live(order: Order) -> Self {
         Self::with(Kind::Live, order)
     }
 
-    /// A `Live` block of the smallest order that `owner` handed out, its node idle.
+    /// A `Live` block of the smallest order with this owner, its node idle.
     #[inline]
     pub const fn live_from(owner: Owner) -> Self {
         Self(Self::live(Order::ZERO).0 | (owner.0 as u16) << OWNER_SHIFT)
     }
 
-    /// The same for a block of `order`, if this one is of the smallest.
+    /// This state with `order`. It has the smallest order before.
     #[inline]
     pub const fn of_order(self, order: Order) -> Self {
         Self(self.0 | order.get() as u16)
     }
 
-    /// The state as a number, to be kept somewhere and read by [`from_bits`](Self::from_bits).
+    /// The state as a number, for [`from_bits`](Self::from_bits).
     #[inline]
     pub(crate) const fn bits(self) -> u16 {
         self.0
     }
 
-    /// What [`bits`](Self::bits) was.
+    /// The state with these [`bits`](Self::bits).
     #[inline]
     pub(crate) const fn from_bits(bits: u16) -> Self {
         Self(bits)
     }
 
-    /// The order of this block, if but for the order it is `model`, a state of the smallest order.
+    /// The order of this block, if it differs from `model`, a state of the smallest order, in the order only.
     #[inline]
     pub const fn order_if_like(self, model: Self) -> Option<Order> {
         Order::new((self.0 ^ model.0) as u32)
@@ -142,7 +143,7 @@ impl State {
         Self::with(Kind::Cached, order)
     }
 
-    /// A `Free` block of `order`, its node, by the rule, in use.
+    /// A `Free` block of `order`, its node in use, as the rule has it.
     #[inline]
     pub const fn free(order: Order) -> Self {
         Self(Self::with(Kind::Free, order).0 | LISTED)
@@ -164,7 +165,7 @@ impl State {
     pub const fn order(self) -> Order {
         match Order::new((self.0 & ORDER) as u32) {
             Some(order) => order,
-            // No transition writes an order above the largest; loom has fewer than the field could hold.
+            // No transition writes an order above the largest. Under loom there are fewer than the field could hold.
             None => Order::MAX,
         }
     }
@@ -192,8 +193,8 @@ impl State {
         Owner((self.0 >> OWNER_SHIFT) as u8)
     }
 
-    /// Is this, where the lower buddy of a free block of `order` begins, a reason to look at the two more closely? Not
-    /// if a block begins here that is not free, or is smaller.
+    /// Of the unit where the lower buddy of a free block of `order` would begin: may the two be merged? Not if a block
+    /// begins here that is not free, or is smaller.
     #[inline]
     pub(super) const fn may_have_an_upper_buddy(self, order: Order) -> bool {
         const FREE: u16 = (Kind::Free as u16) << KIND_SHIFT;
@@ -210,7 +211,7 @@ impl State {
     }
 }
 
-/// The state word of one unit. All that happens to it happens here.
+/// The state word of one unit. All of its transitions are here.
 #[derive(Clone, Copy, Debug)]
 pub struct StateWord<'a>(pub(crate) &'a AtomicU16);
 
@@ -218,44 +219,43 @@ impl StateWord<'_> {
     /// The state now.
     #[inline]
     pub fn read(self) -> State {
-        // Acquire: pairs with the Release of every transition; whoever sees a state sees what came before it, above
-        // all the pushes that a scan must know of (`search`) and the heads of the halves of a split.
+        // Acquire: pairs with the Release of every transition; a reader that sees a state sees what came before it,
+        // above all the pushes that a scan must know of (`search`), and the heads of the halves of a split.
         State(self.0.load(Ordering::Acquire))
     }
 
-    /// The state now, for who looks at many and has a fence after that.
+    /// The state now, for a reader that looks at many and has a fence after that.
     #[inline]
     pub(super) fn glance(self) -> State {
-        // Relaxed: an Acquire fence follows before anything is made of it, which pairs as the Acquire in `read`.
+        // Relaxed: an Acquire fence follows before the state is used. It pairs as the Acquire in `read`.
         State(self.0.load(Ordering::Relaxed))
     }
 
-    /// In transit or `Cached` → `Free(order)`. The caller owns the block.
+    /// In transit or `Cached` → `Free(order)`. The caller has the block.
     #[inline]
     pub fn publish(self, order: Order) -> Node {
-        // Acquire: pairs with the Release in `unlist`; whoever pushes the node writes its link after the one that had
-        // it has read it. Only the owner sets `Listed`.
+        // Acquire: pairs with the Release in `unlist`; the publisher writes the link of the node after its last owner
+        // has read it. Only the thread that has the block sets `Listed`.
         let seen = State(self.0.load(Ordering::Acquire));
         check!(matches!(seen.kind(), Kind::Inner | Kind::Cached), "only its owner publishes a block");
         let free = State::free(order);
         if !seen.is_listed() {
             // Release: pairs with the Acquire in `take`; makes what the last owner wrote to the block visible to the
-            // next one. A plain store: nobody else writes here while `Listed` is clear.
+            // next one. A plain store: no other thread writes here while `Listed` is clear.
             self.0.store(free.0, Ordering::Release);
             return Node::Idle;
         }
-        // The node's holder may clear `Listed` meanwhile.
+        // The owner of the node may clear `Listed` meanwhile.
         // AcqRel: as above, both.
         let old = State(self.0.swap(free.0, Ordering::AcqRel));
         if old.is_listed() { Node::Elsewhere } else { Node::Idle }
     }
 
-    /// `Free` → `to`, `Live` or `Cached`, by the thread that has the node in hand, which becomes idle. The winner owns
-    /// the block.
+    /// `Free` → `to`, `Live` or `Cached`, by the owner of the node, which becomes idle. The winner has the block.
     ///
     /// # Errors
     ///
-    /// The state that it has instead of `seen`; the caller still has the node.
+    /// The state that it has instead of `seen`; the caller still owns the node.
     #[inline]
     pub fn take_with_node(self, seen: State, to: State) -> Result<(), State> {
         self.change(seen, to)
@@ -271,11 +271,11 @@ impl StateWord<'_> {
         self.change(seen, State::live(order).keeping_node_of(seen))
     }
 
-    /// Clears `Listed`: the node, which the caller has in hand, becomes idle and whatever is here is left as it is.
+    /// Clears `Listed`: the node, which the caller owns, becomes idle. The rest of the state stays.
     ///
     /// # Errors
     ///
-    /// The state that it has instead of `seen`; the caller still has the node.
+    /// The state that it has instead of `seen`; the caller still owns the node.
     #[inline]
     pub fn unlist(self, seen: State) -> Result<(), State> {
         check!(seen.is_listed() && seen.kind() != Kind::Free);
@@ -294,8 +294,8 @@ impl StateWord<'_> {
         Ok(if seen.is_listed() { Node::Elsewhere } else { Node::Idle })
     }
 
-    /// `Live` → `Cached`, both of `order`: a release into a cache. Only for a block whose node is idle, so that its
-    /// owner is the only one who may change it from now on.
+    /// `Live` → `Cached`, both of `order`: a release into a cache. Only for a block whose node is idle, so that only
+    /// the cache may change it from now on.
     ///
     /// # Errors
     ///
@@ -309,21 +309,21 @@ impl StateWord<'_> {
     /// `Cached` → `live`, by the cache that has it, its node idle.
     #[inline]
     pub fn hand_out(self, live: State) {
-        // Release: pairs with the Acquire in `read` and in `change`; whoever sees the block live sees what came before
-        // it. A plain store: nobody else writes here while the block is `Cached` and its node idle.
+        // Release: pairs with the Acquire in `read` and in `change`; a thread that sees the block live sees what came
+        // before it. A plain store: no other thread writes here while the block is `Cached` and its node idle.
         self.0.store(live.0, Ordering::Release);
     }
 
-    /// `Live` → `Inner`, by the owner of the block, who has it in transit then. Its node stays where it is.
+    /// `Live` → `Inner`, by the thread that has the block, which has it in transit then. Its node stays where it is.
     #[cfg(any(feature = "allocator", modelled))]
     pub fn withdraw(self) {
-        // Release: pairs with the Acquire in `read`; whoever sees the block gone sees what came before. The node's
-        // holder may clear `Listed` meanwhile, so this must keep what is there.
+        // Release: pairs with the Acquire in `read`; a thread that sees the block gone sees what came before. Not a
+        // store: the owner of the node may clear `Listed` meanwhile.
         let old = State(self.0.fetch_and(LISTED, Ordering::Release));
         check!(old.kind() == Kind::Live);
     }
 
-    /// `Free(order)` → `Inner`: the caller owns the block, and has it in transit. Its node stays where it is.
+    /// `Free(order)` → `Inner`: the caller has the block in transit. Its node stays where it is.
     ///
     /// # Errors
     ///
@@ -333,17 +333,17 @@ impl StateWord<'_> {
         self.change(State::free(order), State(LISTED))
     }
 
-    /// The same by the thread that has the node in hand, which becomes idle.
+    /// The same by the owner of the node, which becomes idle.
     ///
     /// # Errors
     ///
-    /// The state that it has instead; the caller still has the node.
+    /// The state that it has instead; the caller still owns the node.
     #[inline]
     pub fn absorb_with_node(self, order: Order) -> Result<(), State> {
         self.change(State::free(order), State(0))
     }
 
-    /// The lower half of a pair, `Free(order)` → `Free(up)`, by the owner of the upper half.
+    /// The lower half of a pair, `Free(order)` → `Free(up)`, by the thread that has the upper half.
     ///
     /// # Errors
     ///
@@ -353,7 +353,7 @@ impl StateWord<'_> {
         self.change(State::free(order), State::free(up))
     }
 
-    /// `Free(order)` → `Free(down)`: the caller owns the upper half, and has it in transit. The lower one stays free.
+    /// `Free(order)` → `Free(down)`: the caller has the upper half in transit. The lower one stays free.
     ///
     /// # Errors
     ///
@@ -363,7 +363,7 @@ impl StateWord<'_> {
         self.change(State::free(order), State::free(down))
     }
 
-    /// The lower half of a pair, `Free(order)` → `Live(up)`, by the owner of the upper half, who then owns the whole.
+    /// The lower half of a pair, `Free(order)` → `Live(up)`, by the thread that has the upper half.
     ///
     /// # Errors
     ///
@@ -384,20 +384,21 @@ impl StateWord<'_> {
         self.change(seen, seen.resized(order))
     }
 
-    /// In transit → `to`, `Live` or `Cached`. The caller owns the block, as a part of one that it took. Tells whether
+    /// In transit → `to`, `Live` or `Cached`. The caller has the block, as a part of one that it took. Tells whether
     /// its node is idle.
     #[inline]
     pub fn claim(self, to: State) -> Node {
-        // Relaxed: only the owner sets `Listed`, and it is asked whether it is clear.
+        // Relaxed: only this thread could set `Listed`, so where it is seen clear it is clear. A stale one costs an
+        // exchange.
         let seen = State(self.0.load(Ordering::Relaxed));
         check!(seen.kind() == Kind::Inner);
         if seen.is_listed() {
-            // The node's holder may clear `Listed` meanwhile, so this must add to what is there.
-            // Release: pairs with the Acquire in `read`; whoever sees the part sees the whole gone.
+            // Not a store: the owner of the node may clear `Listed` meanwhile.
+            // Release: pairs with the Acquire in `read`; a thread that sees the part sees the whole gone.
             self.0.fetch_or(to.0, Ordering::Release);
             Node::Elsewhere
         } else {
-            // Release: as above. A plain store: nobody else writes here while `Listed` is clear.
+            // Release: as above. A plain store: no other thread writes here while `Listed` is clear.
             self.0.store(to.0, Ordering::Release);
             Node::Idle
         }
@@ -408,8 +409,8 @@ impl StateWord<'_> {
         // AcqRel: the Acquire pairs with the Release of the transition that made `seen`; the new owner sees what the
         // last one wrote to the block. The Release pairs with the Acquire in `read` and in here; the next owner sees
         // what this one wrote, a scan that sees the change sees what its maker pushed before (`search`), and after
-        // `unlist` the next publisher is ordered behind the one that had the node.
-        // Acquire on failure: the state seen instead is acted on as one that was read.
+        // `unlist` the next publisher is ordered behind the last owner of the node.
+        // Acquire on failure: the caller acts on the state that it sees instead, as on one that it read.
         match self.0.compare_exchange(seen.0, new.0, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => Ok(()),
             Err(now) => Err(State(now)),

@@ -1,4 +1,4 @@
-//! Numbers that nobody had before.
+//! Numbers that were never used.
 
 use crate::sync::{AtomicU32, Ordering};
 
@@ -7,19 +7,19 @@ use crate::sync::{AtomicU32, Ordering};
 pub struct Watermark(AtomicU32);
 
 impl Watermark {
-    /// The first number that was not handed out yet.
+    /// The next number.
     pub fn next(&self) -> u32 {
         // Relaxed: a number.
         self.0.load(Ordering::Relaxed)
     }
 
-    /// The first of `count` numbers in a row, all of them below `end`, if so many are left, and if `is_ready` says that
-    /// what they stand for is there, all of it below the number that it is given. Lock-free, if that is.
+    /// Takes `count` numbers in a row, and returns the first. `None`, if they would not be below `end`, or if
+    /// `is_ready` says that there is nothing yet for all numbers below its argument. Lock-free, if `is_ready` is.
     pub fn take(&self, count: u32, end: u32, is_ready: impl Fn(u32) -> bool) -> Option<u32> {
         let mut next = self.next();
         loop {
             let then = next.checked_add(count).filter(|then| *then <= end && is_ready(*then))?;
-            // Relaxed, both: what a number stands for was not used before.
+            // Relaxed, both: nothing is published with a number that was never used.
             match self.0.compare_exchange_weak(next, then, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return Some(next),
                 Err(now) => next = now,
