@@ -17,6 +17,7 @@ pub use pool::{Address, Pool};
 pub use slabs::{Hold, LONG, PAIR, Pages, Span, TRIPLE};
 pub use stack::Stack;
 
+use std::env;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -27,13 +28,27 @@ use loom::thread::{self, JoinHandle};
 /// Thread switches in one execution beyond which something goes round in circles.
 const MAX_BRANCHES: usize = 5_000;
 
-/// Slabs `model` in all its executions, or with `bound` in those that preempt a thread at most so many times, and
+/// In the environment: models are run with few preemptions before they are run with all that they have.
+const SHALLOW_FIRST: &str = "LOOM_TESTS_SHALLOW_FIRST";
+
+/// Runs `model` in all its executions, or with `bound` in those that preempt a thread at most so many times, and
 /// prints how many they were.
 ///
 /// # Panics
 ///
 /// When one of the executions does.
 pub fn model(name: &str, bound: Option<usize>, model: impl Fn() + Sync + Send + 'static) {
+    let model = Arc::new(model);
+    if env::var_os(SHALLOW_FIRST).is_some() {
+        // Whatever fails in one of these fails in all executions, which are more.
+        for shallow in 1..bound.unwrap_or(usize::MAX).min(3) {
+            run(name, Some(shallow), Arc::clone(&model));
+        }
+    }
+    run(name, bound, model);
+}
+
+fn run(name: &str, bound: Option<usize>, model: Arc<impl Fn() + Sync + Send + 'static>) {
     let mut builder = Builder::new();
     builder.preemption_bound = bound;
     builder.max_branches = MAX_BRANCHES;

@@ -1,6 +1,6 @@
 //! Bugs in what is done with many words: split, publish, merge, resize, search.
 
-use crate::bug::Bug;
+use super::bug::Bug;
 
 const BUDDY: &str = "raw/buddy.rs";
 const BATCH: &str = "raw/batch.rs";

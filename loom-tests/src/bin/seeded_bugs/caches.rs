@@ -1,6 +1,6 @@
 //! Bugs in the caches of threads: who has one, requests to its owner, depots, blocks that are held.
 
-use crate::bug::Bug;
+use super::bug::Bug;
 
 const ALLOC: &str = "pool/alloc.rs";
 const BATCH: &str = "raw/batch.rs";

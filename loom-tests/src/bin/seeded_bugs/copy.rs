@@ -1,12 +1,13 @@
 //! A copy of the workspace to put bugs into.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs, io};
 
 /// The root of the workspace.
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a member of the workspace")
 }
 
@@ -15,29 +16,17 @@ pub(crate) fn original(source: &str) -> PathBuf {
     root().join("src").join(source)
 }
 
-/// Whether there is a model of this name, `FILE::TEST`.
-pub(crate) fn has_model(model: &str) -> bool {
-    let Some((file, test)) = model.split_once("::") else { return false };
-    let models = fs::read_to_string(root().join("loom-tests/tests").join(file).with_extension("rs"));
-    models.is_ok_and(|models| models.contains(&format!("fn {test}()")))
-}
-
 /// Where cargo builds.
 pub(crate) fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// How copies are compiled: for each bug only what it changes, and optimised little, for models spend their time in loom, which is
-/// compiled once.
-const PROFILE: [&str; 4] = [
-    "profile.release.debug=0",
-    "profile.release.incremental=true",
-    "profile.release.opt-level=1",
-    "profile.release.package.'*'.opt-level=3",
-];
+/// How copies are compiled: for each bug only what it changes, and without what only a debugger needs. `.ci/run` compiles the models alike.
+const PROFILE: [&str; 2] = ["profile.release.debug=0", "profile.release.incremental=true"];
 
 /// A copy of the workspace, without what no model needs. Each has a target folder of its own: cargo names what it builds
-/// for a member of a workspace alike in all of them. These stay, so that loom is built once for each.
+/// for a member of a workspace alike in all of them. What was built of loom for the models themselves serves here, too, where it is in `loom` in
+/// cargo's folder; and these folders stay.
 #[derive(Debug)]
 pub(crate) struct Copy {
     folder: PathBuf,
@@ -51,6 +40,12 @@ impl Copy {
             fs::remove_dir_all(&folder)?;
         }
         copy_folder(root(), &folder)?;
+        let (built, place) = (self::target().join("loom/release"), target.join("release"));
+        if built.exists() && !place.exists() {
+            for part in ["build", "deps", ".fingerprint"] {
+                copy_built(&built.join(part), &place.join(part))?;
+            }
+        }
         Ok(Self { folder, target })
     }
 
@@ -88,6 +83,21 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
             kind if kind.is_file() && !skip => drop(fs::copy(entry.path(), place)?),
             _ => {}
         }
+    }
+    Ok(())
+}
+
+/// Copies what cargo has built, with its times, without which it would be built again.
+fn copy_built(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let (entry, place) = entry.map(|entry| (entry.path(), to.join(entry.file_name())))?;
+        if entry.is_dir() {
+            copy_built(&entry, &place)?;
+            continue;
+        }
+        fs::copy(&entry, &place)?;
+        File::options().write(true).open(&place)?.set_modified(entry.metadata()?.modified()?)?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Bugs in a sweeper's cycles over the pages of an allocator.
 
-use crate::bug::Bug;
+use super::bug::Bug;
 
 const CYCLE: &str = "raw/slabs/cycle.rs";
 const RESIDENT: &str = "raw/slabs/resident.rs";

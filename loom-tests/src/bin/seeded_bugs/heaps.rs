@@ -1,6 +1,6 @@
 //! Bugs in the set of heaps, and in how a heap is removed from it.
 
-use crate::bug::Bug;
+use super::bug::Bug;
 
 const TAKE_ALL: &str = "raw/take_all.rs";
 const HEAPS: &str = "heaps/mod.rs";

@@ -4,11 +4,11 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::process::{Command, ExitStatus};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wait_timeout::ChildExt;
 
-use crate::bug::Bug;
+use crate::all::bug::Bug;
 use crate::copy::Copy;
 
 /// No model takes as long even without a bug.
@@ -48,32 +48,59 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Puts the bug into the copy, runs its models there, and takes it out again.
-pub(crate) fn seed(copy: &Copy, bug: &Bug) -> io::Result<Vec<(&'static str, Verdict)>> {
-    let place = copy.source(bug.source);
-    let Some(patched) = bug.apply(&fs::read_to_string(&place)?) else {
-        return Ok(vec![(bug.source, Verdict::DoesNotApply)]);
-    };
-    fs::write(&place, patched)?;
-    let verdicts = bug.models.iter().map(|model| Ok((*model, run(copy, model)?))).collect();
-    copy.restore(bug.source)?;
-    verdicts
+/// A model's verdict on a bug, and what that took.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub model: &'static str,
+    pub verdict: Verdict,
+    pub compiled: Duration,
+    pub ran: Duration,
 }
 
-fn run(copy: &Copy, model: &str) -> io::Result<Verdict> {
-    let (file, test) = model.split_once("::").expect("FILE::TEST");
+/// Puts the bug into the copy, runs its models there, and takes it out again.
+pub(crate) fn seed(copy: &Copy, bug: &Bug) -> io::Result<Vec<Found>> {
+    let place = copy.source(bug.source);
+    let Some(patched) = bug.apply(&fs::read_to_string(&place)?) else {
+        let (compiled, ran) = Default::default();
+        return Ok(vec![Found { model: bug.source, verdict: Verdict::DoesNotApply, compiled, ran }]);
+    };
+    fs::write(&place, patched)?;
+    let found = bug.models.iter().map(|model| {
+        let begun = Instant::now();
+        let program = compile(copy, model)?;
+        let compiled = begun.elapsed();
+        let verdict = match program {
+            Ok(program) => run(copy, model, &program)?,
+            Err(error) => Verdict::DoesNotCompile(error),
+        };
+        Ok(Found { model, verdict, compiled, ran: begun.elapsed() - compiled })
+    });
+    let found = found.collect();
+    copy.restore(bug.source)?;
+    found
+}
+
+/// The program of a model, or the compiler's first error.
+fn compile(copy: &Copy, model: &str) -> io::Result<Result<String, String>> {
+    let (file, _) = model.split_once("::").expect("FILE::TEST");
     let output = copy.compile(file).output()?;
     let log = String::from_utf8_lossy(&output.stderr).into_owned();
     // "Executable tests/FILE.rs (PATH)" is cargo's last line.
     let program = log.lines().rev().find_map(|line| line.trim().strip_prefix("Executable ")?.split_once('('));
     let Some((_, program)) = program.filter(|_| output.status.success()) else {
         let error = log.lines().find(|line| line.starts_with("error"));
-        return Ok(Verdict::DoesNotCompile(error.unwrap_or("no message").to_owned()));
+        return Ok(Err(error.unwrap_or("no message").to_owned()));
     };
+    Ok(Ok(program.trim_end_matches(')').to_owned()))
+}
 
+fn run(copy: &Copy, model: &str, program: &str) -> io::Result<Verdict> {
+    let (_, test) = model.split_once("::").expect("FILE::TEST");
     let log = copy.source("model.log");
-    let mut command = Command::new(program.trim_end_matches(')'));
+    let mut command = Command::new(program);
     command.args([test, "--exact", "--nocapture"]).env("RUST_BACKTRACE", "0");
+    // An execution with few preemptions is one of those with more, and most bugs need few.
+    command.env("LOOM_TESTS_SHALLOW_FIRST", "1");
     let write = File::create(&log)?;
     command.stdout(write.try_clone()?).stderr(write);
     let Some(status) = within_limit(command)? else { return Ok(Verdict::Endless) };

@@ -1,6 +1,6 @@
 //! Bugs in slabs: the words of bitmaps, their stacks, how slabs are opened and closed; and where live blocks begin.
 
-use crate::bug::Bug;
+use super::bug::Bug;
 
 const BITMAP: &str = "raw/slabs/bitmap.rs";
 const BITMAPS: &str = "raw/slabs/lists.rs";

@@ -1,6 +1,6 @@
 //! Bugs in spans of pages, and in how a heap of pages grows.
 
-use crate::bug::Bug;
+use super::bug::Bug;
 
 const STATE: &str = "raw/state.rs";
 const SPANS: &str = "raw/spans.rs";

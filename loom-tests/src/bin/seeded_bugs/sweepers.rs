@@ -1,6 +1,6 @@
 //! Bugs in how the sweepers of a pool are woken.
 
-use crate::bug::Bug;
+use super::bug::Bug;
 
 const WAKERS: &str = "wakers.rs";
 

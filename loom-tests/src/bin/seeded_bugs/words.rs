@@ -1,6 +1,6 @@
 //! Bugs in what one word does: the shim, the free stack, the state word.
 
-use crate::bug::Bug;
+use super::bug::Bug;
 
 const SYNC: &str = "sync.rs";
 const STACK: &str = "raw/stack.rs";

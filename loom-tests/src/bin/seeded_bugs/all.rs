@@ -1,0 +1,29 @@
+//! All bugs. A test of the crate includes this file, so that each `cargo test` looks whether the patches apply.
+
+#[path = "blocks.rs"]
+mod blocks;
+#[path = "bug.rs"]
+pub(crate) mod bug;
+#[path = "caches.rs"]
+mod caches;
+#[path = "cycles.rs"]
+mod cycles;
+#[path = "heaps.rs"]
+mod heaps;
+#[path = "slabs.rs"]
+mod slabs;
+#[path = "spans.rs"]
+mod spans;
+#[path = "sweepers.rs"]
+mod sweepers;
+#[path = "words.rs"]
+mod words;
+
+use bug::Bug;
+
+/// All of them, table after table.
+pub(crate) fn all() -> impl Iterator<Item = &'static Bug> {
+    let tables =
+        [words::BUGS, blocks::BUGS, caches::BUGS, heaps::BUGS, sweepers::BUGS, slabs::BUGS, spans::BUGS, cycles::BUGS];
+    tables.into_iter().flatten()
+}
