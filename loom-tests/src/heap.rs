@@ -220,7 +220,7 @@ impl Heap {
         self.end_of_nodes();
     }
 
-    /// `Listed` means that the node stands in exactly one stack, when no thread has one in hand.
+    /// `Listed` means that the node stands in exactly one stack, when no thread owns one.
     fn end_of_nodes(&self) {
         let mut stands = vec![0; self.owned.len()];
         for order in Order::ZERO.through(Order::MAX) {

@@ -319,7 +319,7 @@ impl Pages {
         assert_eq!(self.raw.idle_or_below_zero(), idle as i32, "what is counted as idle is idle");
     }
 
-    /// `Listed` means that the node stands in exactly one stack, when no thread has one in hand.
+    /// `Listed` means that the node stands in exactly one stack, when no thread owns one.
     fn end_of_nodes(&self) {
         let bitmaps = self.raw.bitmaps();
         let mut stands = vec![0; bitmaps.count()];

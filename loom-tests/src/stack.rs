@@ -9,7 +9,7 @@ use mempool::raw::sweep::marks::Marks;
 use mempool::raw::sweep::walk::{Paths, TOPS, Ways};
 use mempool::raw::{BlockIndex, Geometry, Order};
 
-/// A free stack, its links, and for each node a payload that only the thread with the node in hand touches.
+/// A free stack, its links, and for each node a payload that only the owner of the node touches.
 ///
 /// In the heap a state word stands between the stack and the payload. Here the stack alone must order them, and a node
 /// that comes out twice, or never, is an error.
@@ -18,7 +18,7 @@ pub struct Stack {
     links: Links,
     paths: Paths,
     found: Marks,
-    in_hand: Vec<UnsafeCell<bool>>,
+    owned: Vec<UnsafeCell<bool>>,
 }
 
 // SAFETY: loom lets one thread run at a time, and reports accesses to a cell that no happens-before orders.
@@ -29,24 +29,24 @@ unsafe impl Send for Stack {}
 impl Stack {
     /// A stack of the nodes from 0 up to `nodes`, 0 at the top.
     pub fn of(nodes: u32) -> Arc<Self> {
-        let stack = Self::in_hand(nodes);
+        let stack = Self::owned(nodes);
         (0..nodes).rev().for_each(|node| stack.push(&[node]));
         stack
     }
 
-    /// An empty stack, with the nodes from 0 up to `nodes` in the caller's hand.
-    pub fn in_hand(nodes: u32) -> Arc<Self> {
+    /// An empty stack, with the nodes from 0 up to `nodes` that the caller owns.
+    pub fn owned(nodes: u32) -> Arc<Self> {
         let geometry = Geometry::new(nodes, 0, Order::ZERO);
         Arc::new(Self {
             stack: FreeStack::default(),
             links: Links::new(&geometry).expect("a few bytes"),
             paths: Paths::new(&geometry).expect("a few bytes"),
             found: Marks::new(&geometry).expect("a few bytes"),
-            in_hand: (0..nodes).map(|_| UnsafeCell::new(true)).collect(),
+            owned: (0..nodes).map(|_| UnsafeCell::new(true)).collect(),
         })
     }
 
-    /// Pushes nodes that are in the caller's hand, the first to be the top.
+    /// Pushes nodes that the caller owns, the first to be the top.
     pub fn push(&self, nodes: &[u32]) {
         nodes.iter().for_each(|node| self.move_to(*node, false));
         let mut nodes = nodes.iter().copied().map(BlockIndex::new);
@@ -74,7 +74,7 @@ impl Stack {
     /// Empties the stack.
     pub fn detach(&self) -> Vec<u32> {
         // More than there are would be a circle.
-        let nodes = self.stack.detach(&self.links).take(self.in_hand.len() + 1);
+        let nodes = self.stack.detach(&self.links).take(self.owned.len() + 1);
         nodes.map(BlockIndex::get).inspect(|node| self.move_to(*node, true)).collect()
     }
 
@@ -86,7 +86,7 @@ impl Stack {
         self.move_to(top.get(), false);
         let mut tops = [None; TOPS];
         tops[0] = self.stack.replace(&self.links, Chain::new(top)).top();
-        let units = self.in_hand.len() as u32;
+        let units = self.owned.len() as u32;
         let ways = Ways { links: &self.links, end: self.links.end(), units, tops };
         let begin = |from: u32, _: u32| (from < units).then(|| BlockIndex::new(from));
         self.paths.walk(&ways, &self.found, begin);
@@ -98,30 +98,30 @@ impl Stack {
         self.stack.pushes(&self.links)
     }
 
-    /// Reads the payload of a node that another thread pushed: is it in somebody's hand?
+    /// Reads the payload of a node that another thread pushed: does a thread own it?
     pub fn peek(&self, node: u32) -> bool {
         // SAFETY: loom keeps a happens-before between this and each write, else it reports the race.
-        self.in_hand[node as usize].with(|in_hand| unsafe { *in_hand })
+        self.owned[node as usize].with(|owned| unsafe { *owned })
     }
 
-    /// The end of a model: all nodes but the ones in hand stand in the stack, once.
+    /// The end of a model: all nodes but those of `owned` stand in the stack, once.
     ///
     /// # Panics
     ///
     /// When they don't.
-    pub fn end(&self, mut in_hand: Vec<u32>) {
-        in_hand.extend(self.detach());
-        in_hand.sort_unstable();
-        assert_eq!(in_hand, Vec::from_iter(0..self.in_hand.len() as u32), "each node comes out once");
+    pub fn end(&self, mut owned: Vec<u32>) {
+        owned.extend(self.detach());
+        owned.sort_unstable();
+        assert_eq!(owned, Vec::from_iter(0..self.owned.len() as u32), "each node comes out once");
         assert_eq!(self.pop(), None);
     }
 
-    fn move_to(&self, node: u32, hand: bool) {
-        self.in_hand[node as usize].with_mut(|in_hand| {
+    fn move_to(&self, node: u32, is_owned: bool) {
+        self.owned[node as usize].with_mut(|owned| {
             // SAFETY: loom keeps a happens-before between this and each other access, else it reports the race.
-            let in_hand = unsafe { &mut *in_hand };
-            assert_ne!(*in_hand, hand, "node {node} is in two hands, or comes out twice");
-            *in_hand = hand;
+            let owned = unsafe { &mut *owned };
+            assert_ne!(*owned, is_owned, "node {node} has two owners, or comes out twice");
+            *owned = is_owned;
         });
     }
 }

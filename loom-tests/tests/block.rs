@@ -129,7 +129,7 @@ fn with_moved_node() -> (Arc<Heap>, BlockIndex) {
 /// A node in the stack of another order than its block's, against a take of that block: the node is moved, though it
 /// may be stale by then.
 ///
-/// Seeded bug: a node in hand is dropped though its block is free.
+/// Seeded bug: an owned node is dropped though its block is free.
 #[test]
 fn moved_stale_entry() {
     model("moved_stale_entry", Some(3), || {

@@ -260,7 +260,7 @@ fn refill_among_neighbours() {
     });
 }
 
-/// An allocation of what a gone thread left, against a drain of that: it does not fail because the other has it in its hand.
+/// An allocation of what a gone thread left, against a drain of that: it does not fail because the other withholds it.
 ///
 /// Seeded bugs: it fails though the other has; a drain does not look whether another one has the cache; it passes over a cache
 /// that looks empty.

@@ -45,7 +45,7 @@ fn missed_by_loom() {
 #[test]
 fn found_through_the_shim() {
     let outcomes = outcomes("found_through_the_shim", None, || {
-        let stack = Stack::in_hand(1);
+        let stack = Stack::owned(1);
         let other = start(&stack, |stack| stack.push(&[0]));
         let seen = stack.pushes();
         join(other);

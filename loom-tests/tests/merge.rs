@@ -12,7 +12,7 @@ fn split_merge() {
     model("split_merge", Some(3), || {
         let heap = Heap::new(2, 0, 1);
         let other = start(&heap, |heap| heap.raw.sweep(None, Shard::FIRST));
-        // The sweep may merge the two halves before the lower one is taken, and have their nodes in hand then.
+        // The sweep may merge the two halves before the lower one is taken, and own their nodes then.
         if let Some(first) = heap.alloc(0) {
             heap.release(first, 0);
         }
@@ -146,10 +146,10 @@ fn merge_twice_alloc() {
     });
 }
 
-/// A sweep that merges four units at once, most of whose nodes it has in hand, against the allocation of one of them.
+/// A sweep that merges four units at once, and has gathered most of their nodes, against the allocation of one of them.
 ///
-/// Seeded bugs: what was absorbed is not published again when the first one is gone; the sweep keeps the node of what it absorbs, or
-/// takes nodes for its own that are not.
+/// Seeded bugs: what was absorbed is not published again when the first one is gone; the sweep keeps the node of what
+/// it absorbs, or takes nodes for its own that are not.
 #[test]
 fn merge_batch_alloc() {
     model("merge_batch_alloc", Some(3), || {
@@ -161,7 +161,7 @@ fn merge_batch_alloc() {
     });
 }
 
-/// The same against the allocation of one that is not the first: what was in hand by then is merged without it.
+/// The same against the allocation of one that is not the first: the units before it are merged without it.
 ///
 /// Seeded bug: a run is merged whether or not all of it was there.
 #[test]
@@ -177,10 +177,10 @@ fn merge_batch_alloc_inside() {
     });
 }
 
-/// Two sweeps of four units: one of them has the stacks' nodes in hand, the other merges without, and tidies beside it, or comes
-/// after it and finds the tables as that one has left them.
+/// Two sweeps of four units: one of them has gathered the stacks' nodes, the other merges without, and tidies beside
+/// it, or comes after it and finds the tables as that one has left them.
 ///
-/// Seeded bugs: both take nodes in hand at the same time; the tables are handed over Relaxed.
+/// Seeded bugs: both gather nodes at the same time; the tables are given back Relaxed.
 #[test]
 fn merge_batch_two_sweeps() {
     model("merge_batch_two_sweeps", Some(1), || {

@@ -93,7 +93,7 @@ fn search_overtaken_without_push() {
 
         let other = start(&heap, |heap| {
             heap.release(block(2), 0);
-            // Both nodes at once, so that the one of the freed block is in hand while the other block is taken.
+            // Both nodes at once, so that the one of the freed block is gathered while the other block is taken.
             heap.alloc_batch(1, 2)
         });
         let mine = heap.search(0);
@@ -105,7 +105,7 @@ fn search_overtaken_without_push() {
     });
 }
 
-/// A search against a sweep, which has half of the block in hand for a moment, or has merged both since one was seen.
+/// A search against a sweep, which has half of the block in transit for a moment, or has merged both since one was seen.
 ///
 /// Seeded bugs: the certificate disregards transit; the pass does, or does not look at the upper half again, or at the lower one
 /// without seeing what came before. With two preemptions: three take 500 000 executions.

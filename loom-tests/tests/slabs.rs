@@ -8,7 +8,7 @@ use mempool::raw::slabs::Found;
 
 /// Two threads take a slot each of the same bitmap.
 ///
-/// Seeded bugs: a node in hand is not pushed; it is said to be idle.
+/// Seeded bugs: an owned node is not pushed; it is said to be idle.
 #[test]
 fn take_take() {
     model("take_take", Some(3), || {

@@ -138,7 +138,8 @@ fn at_alloc() {
     });
 }
 
-/// A span is taken from two blocks that are no buddies, where there is no larger one, against an allocation from one of them.
+/// A span is taken from two blocks that are no buddies, where there is no larger one, against an allocation from one of
+/// them.
 ///
 /// Seeded bug: what is too much is not published.
 #[test]
@@ -251,30 +252,31 @@ fn visit_alloc() {
     });
 }
 
-/// What is in a free page is discarded, against an allocation of it: it has the page, or is told that another thread had pages in its
-/// hand. And a page that it gets as a clean one is clean.
+/// What is in a free page is discarded, against an allocation of it: it has the page, or is told that another thread
+/// withheld pages. And a page that it gets as a clean one is clean.
 ///
-/// Seeded bugs: it does not look whether one had any meanwhile; one says that it has none while it has; who sees that one has none
-/// any more does not see the page.
+/// Seeded bugs: it does not look whether one had any meanwhile; one says that it has none while it has; who sees that
+/// one has none any more does not see the page.
 #[test]
 fn discard_alloc() {
     model("discard_alloc", Some(3), || {
         let pages = Pages::new(1);
         let span = pages.alloc(1).expect("the heap may grow");
         pages.release(span);
-        // Twice: what the first one comes upon in a hand, the second one may find in a stack.
+        // Twice: a page that the first one finds withheld, the second one may find in a stack.
         let other = start(&pages, |pages| (0..2).find_map(|_| pages.raw.attempt(|| pages.alloc(1))));
         pages.discard();
         let result = join(other);
-        assert_ne!(result, Some(None), "the page is always free, or in a hand");
+        assert_ne!(result, Some(None), "the page is always free, or withheld");
         pages.end(&[], &Vec::from_iter(result.flatten()));
     });
 }
 
-/// A sweep closes an idle slab, the page of which is the only one that is free, against an allocation of that: it has the page, or is told
-/// that another thread had pages in its hand.
+/// A sweep closes an idle slab, the page of which is the only one that is free, against an allocation of that: it has
+/// the page, or is told that another thread withheld pages.
 ///
-/// Seeded bugs: a sweep does not say that it has pages in its hand; or not before it has; or says that it has none while it has.
+/// Seeded bugs: a sweep does not say that it withholds pages; or not before it does; or says that it withholds none
+/// while it does.
 #[test]
 fn sweep_alloc() {
     model("sweep_alloc", Some(1), || {
@@ -287,7 +289,7 @@ fn sweep_alloc() {
         // Twice: the first one may sweep by itself.
         let result = (0..2).find_map(|_| pages.raw.attempt(|| pages.alloc(1)));
         join(other);
-        assert_ne!(result, Some(None), "the page is free, or in a hand");
+        assert_ne!(result, Some(None), "the page is free, or withheld");
         pages.end(&[], &Vec::from_iter(result.flatten().into_iter().chain([rest])));
     });
 }

@@ -11,16 +11,16 @@ fn pop_aba() {
     model("pop_aba", None, || {
         let stack = Stack::of(2);
         let other = start(&stack, |stack| {
-            let mut hand = Vec::from_iter([stack.pop(), stack.pop()].into_iter().flatten());
-            if !hand.is_empty() {
-                let first = hand.remove(0);
+            let mut owned = Vec::from_iter([stack.pop(), stack.pop()].into_iter().flatten());
+            if !owned.is_empty() {
+                let first = owned.remove(0);
                 stack.push(&[first]);
             }
-            hand
+            owned
         });
-        let mut hand = Vec::from_iter(stack.pop());
-        hand.extend(join(other));
-        stack.end(hand);
+        let mut owned = Vec::from_iter(stack.pop());
+        owned.extend(join(other));
+        stack.end(owned);
     });
 }
 
@@ -33,16 +33,16 @@ fn batch_pop_aba() {
     model("batch_pop_aba", Some(3), || {
         let stack = Stack::of(3);
         let other = start(&stack, |stack| {
-            let mut hand = Vec::from_iter([stack.pop(), stack.pop()].into_iter().flatten());
-            if !hand.is_empty() {
-                let first = hand.remove(0);
+            let mut owned = Vec::from_iter([stack.pop(), stack.pop()].into_iter().flatten());
+            if !owned.is_empty() {
+                let first = owned.remove(0);
                 stack.push(&[first]);
             }
-            hand
+            owned
         });
-        let mut hand = stack.pop_batch(2);
-        hand.extend(join(other));
-        stack.end(hand);
+        let mut owned = stack.pop_batch(2);
+        owned.extend(join(other));
+        stack.end(owned);
     });
 }
 
@@ -52,13 +52,13 @@ fn batch_pop_aba() {
 #[test]
 fn push_push_pop() {
     model("push_push_pop", None, || {
-        let stack = Stack::in_hand(3);
+        let stack = Stack::owned(3);
         stack.push(&[2]);
         let other = start(&stack, |stack| stack.push(&[0]));
         stack.push(&[1]);
-        let hand = Vec::from_iter(stack.pop());
+        let owned = Vec::from_iter(stack.pop());
         join(other);
-        stack.end(hand);
+        stack.end(owned);
     });
 }
 
@@ -68,12 +68,12 @@ fn push_push_pop() {
 #[test]
 fn push_chain_pop_batch() {
     model("push_chain_pop_batch", None, || {
-        let stack = Stack::in_hand(3);
+        let stack = Stack::owned(3);
         stack.push(&[2]);
         let other = start(&stack, |stack| stack.push(&[0, 1]));
-        let hand = stack.pop_batch(2);
+        let owned = stack.pop_batch(2);
         join(other);
-        stack.end(hand);
+        stack.end(owned);
     });
 }
 
@@ -89,13 +89,13 @@ fn detach_push_pop() {
             stack.push(&Vec::from_iter(node));
             stack.pop()
         });
-        let mut hand = stack.detach();
-        hand.extend(join(other));
-        stack.end(hand);
+        let mut owned = stack.detach();
+        owned.extend(join(other));
+        stack.end(owned);
     });
 }
 
-/// A sweep takes all but the top in hand, on several paths, against a thread that has the node in its own hand that one of them
+/// A sweep gathers all but the top, on several paths, against a thread that owns the node that one of them
 /// begins at, or has put it back: what is read along that path is worth nothing.
 ///
 /// Seeded bugs: paths that are not proven count, or do so when they have ended; the rest is not detached; the chain that stays is
@@ -105,14 +105,14 @@ fn walk_pop_push() {
     model("walk_pop_push", Some(3), || {
         let stack = Stack::of(4);
         let other = start(&stack, |stack| {
-            let hand = Vec::from_iter([stack.pop(), stack.pop()].into_iter().flatten());
-            let (back, kept) = hand.split_at(hand.len().min(1));
+            let owned = Vec::from_iter([stack.pop(), stack.pop()].into_iter().flatten());
+            let (back, kept) = owned.split_at(owned.len().min(1));
             stack.push(back);
             kept.to_vec()
         });
-        let mut hand = stack.walk();
-        hand.extend(join(other));
-        stack.end(hand);
+        let mut owned = stack.walk();
+        owned.extend(join(other));
+        stack.end(owned);
     });
 }
 
@@ -122,7 +122,7 @@ fn walk_pop_push() {
 #[test]
 fn count_of_pushes() {
     model("count_of_pushes", None, || {
-        let stack = Stack::in_hand(1);
+        let stack = Stack::owned(1);
         let other = start(&stack, |stack| stack.push(&[0]));
         if stack.pushes() == 1 {
             assert!(!stack.peek(0));

@@ -69,10 +69,6 @@ impl Buddy {
     }
 
     /// The same with `shards` shards, however small the heap is. For models.
-    ///
-    /// # Errors
-    ///
-    /// As there.
     #[cfg(modelled)]
     pub fn with_shards(geometry: Geometry, shards: usize) -> Result<Self, Unavailable> {
         let heap = Self { shards: Shards::of(shards), ..Self::empty(geometry, &mut Source::Global)? };
@@ -345,11 +341,7 @@ impl Buddy {
         }
     }
 
-    /// The order of the `Live` block that begins at `block`.
-    ///
-    /// # Errors
-    ///
-    /// When none does.
+    /// The order of the `Live` block that begins at `block`, or why there is none.
     #[inline]
     pub fn live_order(&self, block: BlockIndex) -> Result<Order, NotLive> {
         let seen = self.states.at(block).read();

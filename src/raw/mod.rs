@@ -5,6 +5,7 @@
 pub mod batch;
 pub mod buddy;
 pub mod order;
+pub mod owner;
 pub mod resize;
 pub mod scan;
 pub mod search;
@@ -25,11 +26,12 @@ pub use batch::Batch;
 pub(crate) use buddy::Listing;
 pub use buddy::{Buddy, NotLive};
 pub use order::{BlockIndex, Geometry, Order};
+pub use owner::Owner;
 pub use resize::CantResize;
 pub use scan::{Coalescer, Scan};
 pub use search::{Exhausted, LastFailure, search};
 pub use shards::Shard;
 #[cfg(any(feature = "allocator", modelled))]
 pub use slabs::Slots;
-pub use state::{Kind, Owner, State, StateWord};
+pub use state::{Kind, State, StateWord};
 pub use sweep::Sweep;

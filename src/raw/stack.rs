@@ -60,9 +60,9 @@ impl Links {
 
     /// The links of `nodes` nodes, and of `extra` ones in a table of their own.
     #[cfg(any(feature = "allocator", modelled))]
-    pub(super) fn in_two(nodes: u32, further: u32, source: &mut Source) -> Result<Self, Unavailable> {
-        let index_mask = Self::index_mask(nodes + further);
-        Ok(Self { next: source.table_in_two(nodes as usize, further as usize)?, index_mask })
+    pub(super) fn in_two(nodes: u32, extra: u32, source: &mut Source) -> Result<Self, Unavailable> {
+        let index_mask = Self::index_mask(nodes + extra);
+        Ok(Self { next: source.table_in_two(nodes as usize, extra as usize)?, index_mask })
     }
 
     const fn index_mask(nodes: u32) -> u64 {

@@ -26,6 +26,7 @@
 //! the state of a thread's own block is one value that is known beforehand, but for the order.
 
 use super::order::Order;
+use super::owner::Owner;
 use crate::check::check;
 use crate::sync::{AtomicU16, Ordering};
 
@@ -63,35 +64,6 @@ pub enum Node {
     Elsewhere,
 }
 
-/// The cache that handed out a `Live` block, as far as eight bits can tell.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Owner(u8);
-
-impl Owner {
-    /// No cache, or one without a code.
-    pub const NONE: Self = Self(0);
-
-    /// The code of cache number `cache`. The first 255 caches have one.
-    pub const fn of(cache: usize) -> Self {
-        if cache < u8::MAX as usize { Self(cache as u8 + 1) } else { Self::NONE }
-    }
-
-    /// The code as a number, for [`from_code`](Self::from_code).
-    pub(crate) const fn code(self) -> u8 {
-        self.0
-    }
-
-    /// The owner with this [`code`](Self::code).
-    pub(crate) const fn from_code(code: u8) -> Self {
-        Self(code)
-    }
-
-    /// The number of the cache.
-    pub const fn cache(self) -> Option<usize> {
-        (self.0 as usize).checked_sub(1)
-    }
-}
-
 /// The value of a state word, as it was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State(u16);
@@ -110,7 +82,7 @@ impl State {
     /// A `Live` block of the smallest order with this owner, its node idle.
     #[inline]
     pub const fn live_from(owner: Owner) -> Self {
-        Self(Self::live(Order::ZERO).0 | (owner.0 as u16) << OWNER_SHIFT)
+        Self(Self::live(Order::ZERO).0 | (owner.code() as u16) << OWNER_SHIFT)
     }
 
     /// This state with `order`. It has the smallest order before.
@@ -190,7 +162,7 @@ impl State {
     /// The cache that handed this block out.
     #[inline]
     pub const fn owner(self) -> Owner {
-        Owner((self.0 >> OWNER_SHIFT) as u8)
+        Owner::from_code((self.0 >> OWNER_SHIFT) as u8)
     }
 
     /// Of the unit where the lower buddy of a free block of `order` would begin: may the two be merged? Not if a block
@@ -211,7 +183,8 @@ impl State {
     }
 }
 
-/// The state word of one unit. All of its transitions are here.
+/// The state word of one unit. All of its transitions are here. One that fails has changed nothing, and returns the
+/// state that it found instead.
 #[derive(Clone, Copy, Debug)]
 pub struct StateWord<'a>(pub(crate) &'a AtomicU16);
 
@@ -252,30 +225,18 @@ impl StateWord<'_> {
     }
 
     /// `Free` → `to`, `Live` or `Cached`, by the owner of the node, which becomes idle. The winner has the block.
-    ///
-    /// # Errors
-    ///
-    /// The state that it has instead of `seen`; the caller still owns the node.
     #[inline]
     pub fn take_with_node(self, seen: State, to: State) -> Result<(), State> {
         self.change(seen, to)
     }
 
     /// `Free` → `Live(order)`, by a thread that found the block without its node, which stays where it is.
-    ///
-    /// # Errors
-    ///
-    /// The state that it has instead of `seen`.
     #[inline]
     pub fn take(self, seen: State, order: Order) -> Result<(), State> {
         self.change(seen, State::live(order).keeping_node_of(seen))
     }
 
     /// Clears `Listed`: the node, which the caller owns, becomes idle. The rest of the state stays.
-    ///
-    /// # Errors
-    ///
-    /// The state that it has instead of `seen`; the caller still owns the node.
     #[inline]
     pub fn unlist(self, seen: State) -> Result<(), State> {
         check!(seen.is_listed() && seen.kind() != Kind::Free);
@@ -283,10 +244,6 @@ impl StateWord<'_> {
     }
 
     /// `Live` → `Free`, of the same order: the release of a block in one step.
-    ///
-    /// # Errors
-    ///
-    /// The state that it has instead of `seen`.
     #[inline]
     pub fn release(self, seen: State) -> Result<Node, State> {
         check!(seen.kind() == Kind::Live);
@@ -296,10 +253,6 @@ impl StateWord<'_> {
 
     /// `Live` → `Cached`, both of `order`: a release into a cache. Only for a block whose node is idle, so that only
     /// the cache may change it from now on.
-    ///
-    /// # Errors
-    ///
-    /// The state that it has instead of `seen`.
     #[inline]
     pub fn hold(self, seen: State, order: Order) -> Result<(), State> {
         check!(seen.kind() == Kind::Live && !seen.is_listed() && seen.order() == order);
@@ -324,60 +277,36 @@ impl StateWord<'_> {
     }
 
     /// `Free(order)` → `Inner`: the caller has the block in transit. Its node stays where it is.
-    ///
-    /// # Errors
-    ///
-    /// The state that it has instead.
     #[inline]
     pub fn absorb(self, order: Order) -> Result<(), State> {
         self.change(State::free(order), State(LISTED))
     }
 
     /// The same by the owner of the node, which becomes idle.
-    ///
-    /// # Errors
-    ///
-    /// The state that it has instead; the caller still owns the node.
     #[inline]
     pub fn absorb_with_node(self, order: Order) -> Result<(), State> {
         self.change(State::free(order), State(0))
     }
 
     /// The lower half of a pair, `Free(order)` → `Free(up)`, by the thread that has the upper half.
-    ///
-    /// # Errors
-    ///
-    /// The state that it has instead.
     #[inline]
     pub fn raise(self, order: Order, up: Order) -> Result<(), State> {
         self.change(State::free(order), State::free(up))
     }
 
     /// `Free(order)` → `Free(down)`: the caller has the upper half in transit. The lower one stays free.
-    ///
-    /// # Errors
-    ///
-    /// The state that it has instead.
     #[inline]
     pub fn lower(self, order: Order, down: Order) -> Result<(), State> {
         self.change(State::free(order), State::free(down))
     }
 
     /// The lower half of a pair, `Free(order)` → `Live(up)`, by the thread that has the upper half.
-    ///
-    /// # Errors
-    ///
-    /// The state that it has instead.
     #[inline]
     pub fn raise_and_take(self, order: Order, up: Order) -> Result<(), State> {
         self.change(State::free(order), State(State::live(up).0 | LISTED))
     }
 
     /// `Live` → `Live(order)`: grow or shrink in place. A racing release has the old block or the new one.
-    ///
-    /// # Errors
-    ///
-    /// The state that it has instead of `seen`.
     #[inline]
     pub fn resize(self, seen: State, order: Order) -> Result<(), State> {
         check!(seen.kind() == Kind::Live);

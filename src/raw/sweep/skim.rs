@@ -227,7 +227,7 @@ fn probe(words: &[AtomicU16], shift: u32, order: Order, in_pairs: bool) -> Optio
 mod tests {
     use super::*;
     use crate::metadata::Source;
-    use crate::raw::state::Owner;
+    use crate::raw::owner::Owner;
 
     /// Probes blocks of `order` with these states.
     fn look(order: Order, in_pairs: bool, states: impl Fn(usize) -> State) -> Option<u32> {

@@ -55,7 +55,7 @@ pub fn run(options: &Options, progress: &ProgressBar) -> Result<(), Box<dyn Erro
     Ok(())
 }
 
-/// What was found for one program.
+/// The result for one program.
 #[derive(Debug)]
 struct Row {
     program: String,

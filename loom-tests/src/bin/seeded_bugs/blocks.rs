@@ -19,7 +19,7 @@ pub(crate) const BUGS: &[Bug] = &[
         models: &["block::moved_stale_entry_popped"],
     },
     Bug {
-        name: "a node in hand is dropped though its block is free",
+        name: "an owned node is dropped though its block is free",
         source: BUDDY,
         find: "if seen.kind() == Kind::Free {\n                return Some(seen.order());",
         replace: "if seen.kind() == Kind::Free {\n                return None;",
@@ -306,7 +306,7 @@ pub(crate) const BUGS: &[Bug] = &[
         models: &["shards::sweep_release_in_shards"],
     },
     Bug {
-        name: "shards: a sweep takes nodes of the first one in hand",
+        name: "shards: a sweep gathers nodes of the first one only",
         source: GATHER,
         find: "self.shards.through(self.geometry.max_order().slot())",
         replace: "self.shards.through(self.geometry.max_order().slot()).take(self.geometry.max_order().slot() + 1)",

@@ -241,7 +241,7 @@ pub(crate) const BUGS: &[Bug] = &[
         models: &["cached::hand_over"],
     },
     Bug {
-        name: "an allocation fails though another thread has something in its hand",
+        name: "an allocation fails though another thread withholds something",
         source: ALLOC,
         find: "reclaimed.under_way.is_some_and(waits_for)",
         replace: "reclaimed.under_way.is_some_and(|drains| drains == 0 && waits_for(drains))",

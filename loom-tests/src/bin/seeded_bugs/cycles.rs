@@ -8,7 +8,7 @@ const SPANS: &str = "raw/spans.rs";
 
 pub(crate) const BUGS: &[Bug] = &[
     Bug {
-        name: "a piece does not count as having pages in its hand",
+        name: "a step does not count as withholding pages",
         source: CYCLE,
         find: "self.withholding(|| self.step(cycle, pages, discard))",
         replace: "self.step(cycle, pages, discard)",

@@ -70,14 +70,14 @@ pub(crate) const BUGS: &[Bug] = &[
         models: &["slabs::take_take"],
     },
     Bug {
-        name: "a bitmap is closed as if its node were in hand",
+        name: "a bitmap is closed as if its node were owned",
         source: BITMAP,
         find: "if with_node { 0 } else { LISTED }",
         replace: "if with_node { 0 } else { 0 }",
         models: &["slabs::close_take"],
     },
     Bug {
-        name: "a bitmap is closed, and the node in hand lost",
+        name: "a bitmap is closed, and the owned node lost",
         source: BITMAP,
         find: "if with_node { 0 } else { LISTED }",
         replace: "if with_node { LISTED } else { LISTED }",
