@@ -10,11 +10,11 @@
 //! cargo run --release -p compare --features snmalloc -- --json figures.json --svg figures.svg
 //! ```
 //!
-//! It prints tables in Markdown. Each figure is the time of one allocation with its release *as one thread sees it*:
-//! the time of all threads together by the pairs of all threads together, so that it is the same at 1 and 2 threads
-//! where these don't disturb each other. In each round every subject does the same work for the same time, one after
-//! the other, so that a machine that is slow for a while is slow for all. New threads do each round, start together,
-//! and do some work before the time is taken.
+//! It prints tables in Markdown. Each figure is the time of one allocation with its release *as one thread sees it*: the
+//! time of all threads together by the pairs of all threads together, so that it is the same at 1 and 2 threads where
+//! these don't disturb each other. In each round every subject does the same work for the same time, one after the
+//! other, so that a machine that is slow for a while is slow for all. New threads do each round, start together, and do
+//! some work before the time is taken.
 //!
 //! General allocators are called through `GlobalAlloc` on a static. Those that work on a region have one of 1 GiB, and
 //! this crate's pool is called as `hl_alloc` and `hl_release`, with every result checked. An allocation that fails ends
@@ -163,7 +163,7 @@ fn write(path: &Path, text: String) -> Result<(), String> {
     Ok(())
 }
 
-/// Notes for the reader of the figures.
+/// What whoever looks at the figures should know.
 fn notes() {
     note_build();
     if !cfg!(feature = "snmalloc") {

@@ -1,4 +1,4 @@
-//! The trait between the workloads and the subjects.
+//! What the workloads ask of a subject.
 
 /// An allocator that several threads use.
 pub trait Subject: Sync {

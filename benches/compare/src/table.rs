@@ -126,8 +126,7 @@ pub fn number(figure: Option<f64>, digits: usize) -> String {
     }
 }
 
-/// A table of rows of the same length, the first of which is the heading; the first column is words, the others
-/// numbers.
+/// A table of rows of the same length, the first of which is the heading; the first column is words, the others numbers.
 pub fn markdown(rows: &[Vec<String>]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).max(3);
     let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();

@@ -1,4 +1,4 @@
-//! The report for the person who runs the replay.
+//! What the replay tells the person who runs it.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -44,7 +44,7 @@ impl Style {
     }
 }
 
-/// The replay that is about to begin.
+/// What is going to be played.
 #[derive(Debug)]
 pub struct Plan<'a> {
     pub trace: &'a Trace,

@@ -1,13 +1,13 @@
-//! Collections that have an allocator of their own, by the trait `Allocator` of `allocator-api2`: what a program does
-//! that gives an allocator to some of its collections only.
+//! Collections that have an allocator of their own, by the trait `Allocator` of `allocator-api2`: what a program does that gives an
+//! allocator to some of its collections only.
 //!
 //! ```text
 //! cargo run --release -p compare -- collections
 //! cargo run --release -p compare -- collections --work map,tree --subject pool-allocator,bumpalo --against system
 //! ```
 //!
-//! One thread builds collections and drops them, again and again. bumpalo is an arena: what is dropped in it is free
-//! only when all is, so it is reset after each turn, when nothing is left; it can't be used where something stays.
+//! One thread builds collections and drops them, again and again. bumpalo is an arena: what is dropped in it is free only when all is,
+//! so it is reset after each turn, when nothing is left; it can't be used where something stays.
 
 mod allocators;
 mod work;

@@ -1,4 +1,4 @@
-//! The contenders: allocators in one region, which one thread uses, with the layouts that it asks for.
+//! What is compared: allocators in one region, which one thread uses, with the layouts that it asks for.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::{self, NonNull};
@@ -124,7 +124,7 @@ impl InRegion for MemoryPool {
     }
 }
 
-/// An implementation of `GlobalAlloc`, called as a program calls it.
+/// What implements `GlobalAlloc`, called as a program that uses it is.
 struct Global<A>(A);
 
 impl<A: GlobalAlloc> InRegion for Global<A> {

@@ -55,7 +55,7 @@ pub fn run(options: &Options, progress: &ProgressBar) -> Result<(), Box<dyn Erro
     Ok(())
 }
 
-/// The result for one program.
+/// What was found for one program.
 #[derive(Debug)]
 struct Row {
     program: String,

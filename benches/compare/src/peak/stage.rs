@@ -1,10 +1,9 @@
-//! Where a script is played: by as many threads as the program had, each call by the thread whose it was, in the
-//! recorded order.
+//! Where a script is played: by as many threads as the program had, each call by the thread whose it was, in the recorded
+//! order.
 //!
-//! Whoever has the lock plays. When a thread's calls are done up to the next change of thread, it hands the turn
-//! over, and starts the next thread if that has not played before. A thread that has no more calls exits, and the
-//! next one goes on when it is gone, with all that its exit made the allocator do. `threads` has how a thread is
-//! started.
+//! Whoever has the lock plays. When a thread's calls are done up to the next change of thread, it hands the turn over, and
+//! starts the next thread if that has not played before. A thread that has no more calls exits, and the next one goes on
+//! when it is gone, with all that its exit made the allocator do. `threads` has how a thread is started.
 
 use std::alloc::GlobalAlloc;
 use std::ffi::c_void;
@@ -26,15 +25,15 @@ const LOOKS: usize = 256;
 /// How an allocator is measured.
 #[derive(Clone, Copy, Debug)]
 pub struct How {
-    /// It has everything in one mapping, so that this can be looked at alone. First its metadata, then, from a
-    /// multiple of [`HEAP_ALIGN`] on, a heap, whose beginning is used first.
+    /// It has everything in one mapping, so that this can be looked at alone. First its metadata, then, from a multiple of
+    /// [`HEAP_ALIGN`] on, a heap, whose beginning is used first.
     pub asks_for_mapping: bool,
-    /// Threads are started by the `pthread_create` that the program is linked with, and not by that of the C library.
-    /// The first is rpmalloc's, which gives memory to each thread at its start.
+    /// Threads are started by the `pthread_create` that the program is linked with, and not by that of the C library. The
+    /// first is rpmalloc's, which gives memory to each thread at its start.
     pub threads_as_linked: bool,
 }
 
-/// The measurement.
+/// What was measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Measured {
     /// The processor's, so that it is the same while others use it.
@@ -49,7 +48,7 @@ pub struct Measured {
     pub mapping: Option<Parts>,
 }
 
-/// The state that goes from thread to thread.
+/// What goes from thread to thread.
 #[derive(Debug)]
 struct Play {
     /// Which turn it is, and the call that comes next.
@@ -78,7 +77,7 @@ struct Stage<A: 'static> {
     roles: Vec<Role<A>>,
     /// So many calls between looks.
     step: usize,
-    /// The time of one look at the clock.
+    /// What it takes to look at the clock.
     clock: Duration,
     play: Mutex<Play>,
 }
@@ -167,7 +166,7 @@ impl<A: GlobalAlloc + Sync + 'static> Stage<A> {
         self.script.turns.get(play.turn).map_or(0, |turn| turn.thread)
     }
 
-    /// The work of one thread.
+    /// What a thread does.
     fn act(&self, me: usize) {
         let role = &self.roles[me];
         loop {
@@ -242,7 +241,7 @@ impl<A: GlobalAlloc + Sync + 'static> Stage<A> {
     }
 }
 
-/// The input of a thread.
+/// What a thread begins with.
 extern "C" fn begin<A: GlobalAlloc + Sync + 'static>(role: *mut c_void) -> *mut c_void {
     // SAFETY: `start` gave it, in a stage that is leaked.
     let role = unsafe { &*role.cast_const().cast::<Role<A>>() };
@@ -274,7 +273,7 @@ mod tests {
         seen: Mutex<Vec<(ThreadId, Seen)>>,
     }
 
-    /// A value that a thread which called the recorder drops at its exit.
+    /// What a thread that has called the recorder has, for its exit.
     struct Guest(&'static Recorder, ThreadId);
 
     impl Drop for Guest {

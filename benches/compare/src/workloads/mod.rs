@@ -1,7 +1,7 @@
 //! The workloads: what is done with a subject, step by step.
 //!
-//! Every workload writes to the beginning of every block, because a program would; which of the allocators has the
-//! block in the cache by then is a part of the comparison.
+//! Every workload writes to the beginning of every block, because a program would; which of the allocators has the block
+//! in the cache by then is a part of the comparison.
 
 mod handed;
 mod private;
@@ -21,7 +21,7 @@ use crate::subject::Subject;
 
 /// One round of one workload, by several threads.
 pub trait Workload: Sync {
-    /// The state of one thread.
+    /// What one thread has.
     type Local;
 
     /// Before the time is taken; every thread does it, and no thread goes on before all have.
@@ -38,7 +38,7 @@ pub trait Workload: Sync {
     fn end_shared<S: Subject>(&self, _: &S) {}
 }
 
-/// The input of all workloads.
+/// What workloads are made from.
 #[derive(Clone, Debug)]
 pub struct Inputs {
     pub program: Program,
