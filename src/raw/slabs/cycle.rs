@@ -79,6 +79,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
         let passed = |to: u32| Step { pages: to - from, ..Step::default() };
         match cycle.phase {
             Phase::Begin => {
+                self.give_spares();
                 (cycle.version, cycle.changed, cycle.blocks) = (self.buddy.version(), false, 0);
                 let is_at_rest = cycle.rest == Some(cycle.version) && self.idle() == 0;
                 cycle.phase = if is_at_rest { Phase::Discard(BlockIndex::new(0)) } else { Phase::Close };

@@ -10,7 +10,7 @@
 //! page. It is a hint, as the stacks are: a bitmap that is in the stack of another shard since before its slab was opened stays there until somebody
 //! comes upon it.
 //!
-//! [`page_map`] has what the page map says, [`extra`] where slabs have more bitmaps than one, [`retire`] how slabs are closed, [`spans`] spans and growth, [`resident`] which pages have memory behind them, `cycle` what a
+//! [`page_map`] has what the page map says, [`extra`] where slabs have more bitmaps than one, [`retire`] how slabs are closed, [`spans`] spans and growth, `spares` the spans that were released last, [`resident`] which pages have memory behind them, `cycle` what a
 //! sweeper does.
 
 use crossbeam_utils::CachePadded;
@@ -43,6 +43,7 @@ mod resident;
 mod retire;
 mod shape;
 mod spans;
+pub mod spares;
 
 pub use cycle::{Cycle, Discards, Step};
 use extra::{Extra, SlabId};
@@ -53,6 +54,7 @@ use resident::Resident;
 use retire::Closed;
 pub use shape::{BITMAPS, BitmapId, STRIDE, Shape};
 use spans::{GROWTH_PART, TIDIES};
+use spares::Spares;
 
 /// Before a heap grows it is tidied, if spans of this part of it were taken since, so that it costs little for each.
 /// Under loom a larger part: no model has 16 pages.
@@ -88,6 +90,7 @@ pub struct Slabs<const CLASSES: usize> {
     idle: AtomicU32,
     /// Pages of the spans that were taken since it was tidied.
     taken: AtomicU32,
+    spares: Spares,
     /// 1, if an allocation has swept since somebody asked.
     has_swept: AtomicU32,
     buddy: Buddy,
@@ -171,6 +174,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
             resident: CachePadded::new(Resident::new()),
             idle: AtomicU32::new(0),
             taken: AtomicU32::new(0),
+            spares: Spares::default(),
             has_swept: AtomicU32::new(0),
             buddy: buddy.with_tables(source.commit(pages, LEAST_STEP)),
             commit,
@@ -477,6 +481,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
     pub fn sweep(&self) {
         self.withholding(|| {
             let grown = self.grown();
+            self.give_spares();
             self.close_idle(0..grown);
             self.buddy.sweep_first(grown, None, thread::sweep_shard());
         });

@@ -167,11 +167,15 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
         clean
     }
 
+    /// Marks pages that are about to be released.
+    pub(super) fn mark_free(&self, head: u32, pages: u32) {
+        let entries = self.map.get(head as usize..(head + pages) as usize);
+        // Relaxed: as in `set`.
+        entries.into_iter().flatten().for_each(|entry| entry.store(Entry::DIRTY.0, Ordering::Relaxed));
+    }
+
     /// Counts pages that are about to be released.
-    pub(super) fn count_free(&self, head: u32, pages: u32) {
-        for page in head..head + pages {
-            self.set(page, Entry::DIRTY);
-        }
+    pub(super) fn count_free(&self, pages: u32) {
         // Relaxed, both: numbers.
         self.resident.out.fetch_sub(pages, Ordering::Relaxed);
         self.resident.dirty.fetch_add(pages, Ordering::Relaxed);

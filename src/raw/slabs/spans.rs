@@ -4,6 +4,7 @@ use super::{Entry, Found, Slabs};
 #[cfg(not(modelled))]
 use crate::raw::buddy::NotLive;
 use crate::raw::order::{BlockIndex, Order};
+use crate::raw::shards::Shard;
 use crate::sync::{Ordering, model_or};
 use crate::thread;
 
@@ -16,6 +17,13 @@ pub(super) const GROWTH_PART: u32 = 16;
 const LARGE: u32 = 16;
 /// at so many blocks for each page, which costs less than to use the page.
 const LOOKS: u32 = 16;
+/// In heaps of fewer pages no span is kept as a spare: there it is better that each is where it fits best.
+/// Under loom all are smaller: spares have a model of their own.
+const LARGE_HEAP: u32 = model_or(u32::MAX, 8192);
+/// Pages of the largest span that is kept,
+const LARGEST_SPARE: u32 = 4096;
+/// if it is no more than this part of the heap.
+const SPARE_PART: u32 = 8;
 /// Under loom only sweeps tidy, and they come where slabs are idle: all that these models are about would have as many interleavings more.
 pub(super) const TIDIES: bool = cfg!(not(modelled));
 /// Stacks are tidied when so many nodes may be out of place.
@@ -30,7 +38,13 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
     /// Allocates a span of `pages` pages, aligned to a block of `align`, within the first `limit` pages of the heap. The second
     /// value: all of them are clean. Lock-free.
     pub fn alloc_span(&self, pages: u32, align: Order, limit: u32) -> Option<(u32, bool)> {
-        let (head, fresh) = self.take_span(pages, align, limit, true)?;
+        let spare = self.spares.take(thread::shard(), |(head, has)| {
+            has == pages && self.buddy.geometry().is_aligned(BlockIndex::new(head), align)
+        });
+        let (head, fresh) = match spare {
+            Some((head, _)) => (head, false),
+            None => self.take_span(pages, align, limit, true)?,
+        };
         self.set(head, Entry::span(pages));
         Some((head, fresh))
     }
@@ -49,7 +63,11 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
                 .or_else(|| if hint > 0 { find_from(hint, pages) } else { None })
                 .or_else(|| self.buddy.alloc_span(pages, align, thread::shard()))
         };
-        let found = find().or_else(|| if grows && self.tidy_stacks(0) { find() } else { None });
+        self.give_spare(thread::shard());
+        let found = find().or_else(|| {
+            let has_more = grows && (self.give_spares() | self.tidy_stacks(0));
+            if has_more { find() } else { None }
+        });
         let head = match found {
             Some(block) => block,
             None if !grows => return None,
@@ -71,6 +89,28 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
         }
         self.taken.fetch_add(pages, Ordering::Relaxed);
         Some((head, self.count_out(head, pages) == pages))
+    }
+
+    /// Gives the spare of a shard back; true, if there was one.
+    fn give_spare(&self, shard: Shard) -> bool {
+        // Free pages are in a hand in between.
+        let give = || self.spares.take(shard, |_| true).map(|(head, pages)| self.release_marked(head, pages)).is_some();
+        self.spares.has(shard) && self.withholding(give)
+    }
+
+    /// Gives all spares back; true, if there were some.
+    pub(super) fn give_spares(&self) -> bool {
+        Shard::all().fold(false, |given, shard| self.give_spare(shard) | given)
+    }
+
+    /// Keeps a span that is marked as free already as a spare, instead of the one before; false, if not.
+    fn keep_spare(&self, head: u32, pages: u32) -> bool {
+        let (shard, grown) = (thread::shard(), self.grown());
+        if grown < LARGE_HEAP || pages > LARGEST_SPARE.min(grown / SPARE_PART) {
+            return false;
+        }
+        self.give_spare(shard);
+        self.spares.put(shard, (head, pages))
     }
 
     /// Blocks that grew by merging leave the stacks of what they were, when more than `few` may have; false, if there was no need.
@@ -136,13 +176,22 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
     /// Releases a span that begins at this page, which is the caller's; false, if none does.
     pub fn release_span(&self, head: u32) -> bool {
         let Found::Span { pages } = self.find(head) else { return false };
-        self.release_pages(head, pages);
+        self.mark_free(head, pages);
+        if !self.keep_spare(head, pages) {
+            self.release_marked(head, pages);
+        }
         true
     }
 
     /// Releases pages, which are the caller's.
     pub(super) fn release_pages(&self, head: u32, pages: u32) {
-        self.count_free(head, pages);
+        self.mark_free(head, pages);
+        self.release_marked(head, pages);
+    }
+
+    /// The same, if they are marked as free already.
+    fn release_marked(&self, head: u32, pages: u32) {
+        self.count_free(pages);
         self.buddy.release_span(BlockIndex::new(head), pages, thread::shard());
     }
 
@@ -152,15 +201,17 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
         let Found::Span { pages: from } = self.find(head) else { return false };
         let block = BlockIndex::new(head);
         if pages < from {
-            self.count_free(head + pages, from - pages);
+            self.mark_free(head + pages, from - pages);
+            self.count_free(from - pages);
             self.buddy.shrink_span(block, from, pages, thread::shard());
         } else if pages > from {
             let end = u64::from(head) + u64::from(pages);
             // The last one of a heap may be longer than that is.
             let is_there = end <= u64::from(self.grown())
                 || self.grow(end.saturating_sub(u64::from(self.grown())) as u32, Order::ZERO, limit);
-            if !is_there || end > u64::from(self.grown()) || !self.buddy.grow_span(block, from, pages, thread::shard())
-            {
+            let grow = || self.buddy.grow_span(block, from, pages, thread::shard());
+            // What is behind it may be a spare.
+            if !is_there || end > u64::from(self.grown()) || !(grow() || (self.give_spares() && grow())) {
                 return false;
             }
             self.count_out(head + from, pages - from);
@@ -172,14 +223,20 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
     /// Why a page is neither of a slab nor the first one of a span: is it in a span?
     #[cfg(not(modelled))]
     pub fn why_nothing(&self, page: u32) -> NotLive {
+        if self.spares.spans().any(|(head, pages)| (head..head + pages).contains(&page)) {
+            return NotLive::Vacant;
+        }
         // A block of a span other than its first begins there.
         self.buddy.live_order(BlockIndex::new(page)).map_or_else(|why| why, |_| NotLive::Interior)
     }
 
     /// Free pages, but for idle slabs. O(pages); while others allocate, about so many.
     pub fn free(&self) -> u64 {
-        let mut free = 0;
+        let mut free = self.spares.spans().map(|(_, pages)| u64::from(pages)).sum();
         self.buddy.scan_first(self.grown(), |order| free += u64::from(order.units()));
         free
     }
 }
+
+#[cfg(all(test, not(modelled)))]
+mod tests;

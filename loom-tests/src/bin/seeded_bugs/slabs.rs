@@ -247,8 +247,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "the pages of a slab are released before the map says so",
         source: PAGES,
-        find: "self.count_free(head, pages);\n        self.buddy.release_span(BlockIndex::new(head), pages, thread::shard());",
-        replace: "self.buddy.release_span(BlockIndex::new(head), pages, thread::shard());\n        self.count_free(head, pages);",
+        find: "self.mark_free(head, pages);\n        self.release_marked(head, pages);",
+        replace: "self.release_marked(head, pages);\n        self.mark_free(head, pages);",
         models: &["slabs::slab_span"],
     },
     Bug {

@@ -6,6 +6,7 @@ const STATE: &str = "raw/state.rs";
 const SPANS: &str = "raw/spans.rs";
 const PAGES: &str = "raw/slabs/spans.rs";
 const RESIDENT: &str = "raw/slabs/resident.rs";
+const SPARES: &str = "raw/slabs/spares.rs";
 
 pub(crate) const BUGS: &[Bug] = &[
     Bug {
@@ -102,8 +103,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a span is released before the map says that it is dirty",
         source: PAGES,
-        find: "self.count_free(head, pages);\n        self.buddy.release_span(BlockIndex::new(head), pages, thread::shard());",
-        replace: "self.buddy.release_span(BlockIndex::new(head), pages, thread::shard());\n        self.count_free(head, pages);",
+        find: "        self.mark_free(head, pages);\n        if !self.keep_spare(head, pages) {\n            self.release_marked(head, pages);\n        }\n",
+        replace: "        if !self.keep_spare(head, pages) {\n            self.release_marked(head, pages);\n        }\n        self.mark_free(head, pages);\n",
         models: &["spans::release_alloc_upper", "spans::fresh"],
     },
     Bug {
@@ -175,5 +176,33 @@ pub(crate) const BUGS: &[Bug] = &[
         find: "let ended = self.resident.ended.load(Ordering::Acquire);",
         replace: "let ended = self.resident.ended.load(Ordering::Relaxed);",
         models: &["spans::discard_alloc"],
+    },
+    Bug {
+        name: "a spare is taken without an exchange",
+        source: SPARES,
+        find: "place.compare_exchange(word, 0, Ordering::Acquire, Ordering::Relaxed).is_ok().then_some(found)",
+        replace: "place.swap(0, Ordering::Acquire);\n        Some(found)",
+        models: &["spares::take_take_put"],
+    },
+    Bug {
+        name: "a spare is taken Relaxed",
+        source: SPARES,
+        find: "place.compare_exchange(word, 0, Ordering::Acquire,",
+        replace: "place.compare_exchange(word, 0, Ordering::Relaxed,",
+        models: &["spares::take_take_put"],
+    },
+    Bug {
+        name: "a spare is put Relaxed",
+        source: SPARES,
+        find: "compare_exchange(0, word, Ordering::Release,",
+        replace: "compare_exchange(0, word, Ordering::Relaxed,",
+        models: &["spares::take_take_put"],
+    },
+    Bug {
+        name: "a spare is put over another one",
+        source: SPARES,
+        find: "self.shards[shard.number()].compare_exchange(0, word, Ordering::Release, Ordering::Relaxed).is_ok()",
+        replace: "self.shards[shard.number()].store(word, Ordering::Release);\n        true",
+        models: &["spares::take_take_put"],
     },
 ];
