@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! cargo run --release -p compare
+//! cargo run --release -p compare -- --all
 //! cargo run --release -p compare -- --quick --threads 2 --workload larson,mixed --subject heapmaster,talc
 //! cargo run --release -p compare -- fit
 //! cargo run --release -p compare -- peak
@@ -74,9 +75,12 @@ struct Options {
     /// Workloads [default: all]
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_enum)]
     workload: Vec<Kind>,
-    /// Allocators [default: all]; the one to compare with is always among them
+    /// Allocators [default: both of ours, the limit, and four of the best known]; the one to compare with is always among them
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = keys())]
     subject: Vec<String>,
+    /// All allocators
+    #[arg(long, conflicts_with = "subject")]
+    all: bool,
     /// The allocator to compare with
     #[arg(long, value_name = "NAME", value_parser = keys(), default_value = "mimalloc")]
     against: String,
@@ -98,7 +102,7 @@ struct Options {
     /// Also writes everything into a file, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Also draws the ratios
+    /// Also draws the ratios, for a slide
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
 }
@@ -185,9 +189,11 @@ fn note_build() {
 
 /// Every round of every subject.
 fn measure_all(options: &Options, inputs: &Inputs, timed: Duration, progress: &ProgressBar) -> Results {
-    let wanted = |entry: &&Entry| {
-        options.subject.is_empty() || options.against == entry.key || options.subject.iter().any(|key| key == entry.key)
+    let asked = |entry: &Entry| match options.subject.as_slice() {
+        [] => options.all || entry.is_main,
+        keys => keys.iter().any(|key| key == entry.key),
     };
+    let wanted = |entry: &&Entry| options.against == entry.key || asked(entry);
     let entries: Vec<&'static Entry> = ALL.iter().filter(wanted).collect();
     let mut workloads: Vec<Kind> = options.workload.clone();
     if workloads.is_empty() {

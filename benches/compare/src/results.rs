@@ -72,6 +72,9 @@ pub struct Results {
 }
 
 impl Results {
+    /// Above this, [`Results::noise`] makes the figures doubtful.
+    pub const MOST_NOISE: f64 = 1.1;
+
     /// Nanoseconds of a pair.
     pub fn time(&self, threads: usize, workload: Kind, subject: &str) -> Option<f64> {
         let at = |cell: &&Cell| cell.threads == threads && cell.workload == workload && cell.subject == subject;
@@ -92,6 +95,19 @@ impl Results {
     pub fn scaling(&self, threads: usize, workload: Kind, subject: &str) -> Option<f64> {
         let alone = self.time(1, workload, subject)?;
         Some(threads as f64 * alone / self.time(threads, workload, subject)?)
+    }
+
+    /// How many times as long as the fastest round of a cell the median one took, in the median of the cells of so many
+    /// threads. `None` where there are fewer than three rounds, since these tell nothing.
+    pub fn noise(&self, threads: usize) -> Option<f64> {
+        let cells = self.cells.iter().filter(|cell| cell.threads == threads && cell.rounds.len() >= 3);
+        let spreads: Vec<f64> = cells.map(|cell| cell.median() / cell.min()).collect();
+        (!spreads.is_empty()).then(|| median(&spreads))
+    }
+
+    /// Is the machine too noisy for figures of so many threads?
+    pub fn is_noisy(&self, threads: usize) -> bool {
+        self.noise(threads).is_some_and(|noise| noise > Self::MOST_NOISE)
     }
 
     /// The subject that the others are compared with, as it is called in tables.
@@ -173,6 +189,19 @@ pub mod tests {
         assert_eq!(geometric_mean(std::iter::empty()), None);
         assert!(close(sample().mean_ratio(1, "heapmaster"), 1.0));
         assert_eq!(sample().mean_ratio(2, "heapmaster"), None);
+    }
+
+    #[test]
+    fn noise_is_how_far_rounds_are_apart() {
+        let mut results = sample();
+        // 1.5, 1.25, 1.05 and 1 times the fastest round.
+        assert_eq!(results.noise(1), Some(1.15));
+        assert!(results.is_noisy(1));
+        results.cells[0].rounds = vec![2.0, 2.1, 8.0];
+        results.cells[1].rounds = vec![4.0, 4.1, 9.0];
+        assert!(!results.is_noisy(1));
+        results.cells.iter_mut().for_each(|cell| cell.rounds.truncate(2));
+        assert_eq!((results.noise(1), results.is_noisy(1)), (None, false));
     }
 
     #[test]

@@ -17,11 +17,12 @@ fn write_all(out: &mut String, results: &Results, cores: usize) -> fmt::Result {
     let (reference, pick) = (results.reference(), results.pick.label());
     writeln!(
         out,
-        "Time of an allocation with its release, as one thread sees it: a multiple of {reference}'s, and {reference}'s\n\
-         in nanoseconds. Lower is faster; {pick} of {rounds} rounds, one subject after the other in each round."
+        "Time of an allocation with its release, as one thread sees it, as a multiple of {reference}'s time.\n\
+         Lower is faster; {pick} of {rounds} rounds, one subject after the other in each round."
     )?;
     for threads in threads {
         writeln!(out, "\n### {}\n\n{}", heading(*threads, cores), ratios(results, *threads))?;
+        writeln!(out, "\n{}", noise(results, *threads))?;
     }
     for threads in threads.iter().filter(|threads| **threads > 1) {
         if let Some(table) = scaling(results, *threads) {
@@ -31,12 +32,32 @@ fn write_all(out: &mut String, results: &Results, cores: usize) -> fmt::Result {
             }
         }
     }
+    writeln!(out, "\n### Workloads\n")?;
+    for workload in &results.workloads {
+        writeln!(out, "- {}: {}", workload.short(), workload.description())?;
+    }
     let exchange = number(Some(results.exchange), 1);
     writeln!(
         out,
-        "\nA compare-exchange by itself takes {exchange} ns here: as long takes a release at least that is checked."
+        "\nA compare-exchange by itself takes {exchange} ns here. A release that is checked takes at least as long."
     )?;
     distance(results).map_or(Ok(()), |distance| writeln!(out, "{distance}"))
+}
+
+/// Whether the machine was quiet, and how that is told.
+fn noise(results: &Results, threads: usize) -> String {
+    let Some(noise) = results.noise(threads) else {
+        return String::from("Noise: unknown, since fewer than three rounds tell nothing of it.");
+    };
+    let most = Results::MOST_NOISE;
+    let rule = format!("in the median cell, the median round took {noise:.2} times the fastest one");
+    match results.is_noisy(threads) {
+        false => format!("Noise: {rule}; up to {most} is quiet enough."),
+        true => format!(
+            "DOUBTFUL: this machine is too noisy, since {rule}; up to {most} is quiet enough.\n\
+             Other programs use it, or its clock changes. Don't believe the table."
+        ),
+    }
 }
 
 /// How far the threads were from each other.
@@ -66,18 +87,22 @@ pub fn heading(threads: usize, cores: usize) -> String {
     }
 }
 
+/// A row for each subject, since there may be many of them.
 fn ratios(results: &Results, threads: usize) -> String {
     let against = results.against;
-    let mut rows = vec![vec![String::from("workload"), format!("{} (ns)", results.reference())]];
-    rows[0].extend(others(results).map(|subject| subject.1.to_string()));
+    let mut rows = vec![vec![String::from("allocator")], vec![format!("{} (ns)", results.reference())]];
     for workload in &results.workloads {
-        let mut row = vec![workload.label().to_string(), number(results.time(threads, *workload, against), 1)];
-        row.extend(others(results).map(|(key, _)| number(results.ratio(threads, *workload, key), 2)));
+        rows[0].push(workload.short().into());
+        rows[1].push(number(results.time(threads, *workload, against), 1));
+    }
+    rows[0].push(String::from("mean"));
+    rows[1].push(String::new());
+    for (key, label) in others(results) {
+        let mut row = vec![label.to_string()];
+        row.extend(results.workloads.iter().map(|workload| number(results.ratio(threads, *workload, key), 2)));
+        row.push(number(results.mean_ratio(threads, key), 2));
         rows.push(row);
     }
-    let mut row = vec![String::from("geometric mean"), String::new()];
-    row.extend(others(results).map(|(key, _)| number(results.mean_ratio(threads, key), 2)));
-    rows.push(row);
     markdown(&rows)
 }
 
@@ -88,26 +113,26 @@ fn others(results: &Results) -> impl Iterator<Item = (&'static str, &'static str
 
 /// `None` if there is nothing to tell.
 fn scaling(results: &Results, threads: usize) -> Option<String> {
-    let mut rows = vec![vec![String::from("workload")]];
-    rows[0].extend(results.subjects.iter().map(|subject| subject.label.to_string()));
-    let private: Vec<Kind> = results.workloads.iter().copied().filter(|workload| workload.is_private()).collect();
-    for workload in private {
-        let figures: Vec<Option<f64>> =
-            results.subjects.iter().map(|subject| results.scaling(threads, workload, subject.key)).collect();
-        if figures.iter().any(Option::is_some) {
-            let mut row = vec![workload.label().to_string()];
-            row.extend(figures.into_iter().map(|figure| number(figure, 2)));
-            rows.push(row);
-        }
+    let told = |workload: &Kind| {
+        let mut subjects = results.subjects.iter();
+        workload.is_private() && subjects.any(|subject| results.scaling(threads, *workload, subject.key).is_some())
+    };
+    let workloads: Vec<Kind> = results.workloads.iter().copied().filter(told).collect();
+    let mut rows = vec![vec![String::from("allocator")]];
+    rows[0].extend(workloads.iter().map(|workload| workload.short().to_string()));
+    for subject in &results.subjects {
+        let mut row = vec![subject.label.to_string()];
+        row.extend(workloads.iter().map(|workload| number(results.scaling(threads, *workload, subject.key), 2)));
+        rows.push(row);
     }
-    (rows.len() > 1).then(|| markdown(&rows))
+    (!workloads.is_empty()).then(|| markdown(&rows))
 }
 
 /// A remark if the reference is far from using all cores with blocks that its threads don't share.
 fn doubt(results: &Results, threads: usize, cores: usize) -> Option<String> {
     let kind = results.workloads.iter().copied().find(|workload| workload.is_private())?;
     let scaling = results.scaling(threads, kind, results.against)?;
-    let (label, reference) = (kind.label(), results.reference());
+    let (label, reference) = (kind.short(), results.reference());
     (scaling < 0.8 * threads.min(cores) as f64).then(|| {
         format!(
             "Doubtful: in \"{label}\", {threads} threads of {reference} do only {scaling:.2} times the work of one. If it \
@@ -126,20 +151,45 @@ pub fn number(figure: Option<f64>, digits: usize) -> String {
     }
 }
 
-/// A table of rows of the same length, the first of which is the heading; the first column is words, the others numbers.
+/// Columns of a terminal.
+const TERMINAL: usize = 100;
+
+/// A table of rows of the same length, the first of which is the heading; the first column is words, the others are
+/// numbers. A table wider than a terminal is told in several, each with the first column.
 pub fn markdown(rows: &[Vec<String>]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).max(3);
     let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
+    let mut tables: Vec<Vec<usize>> = vec![vec![0]];
+    let mut wide = widths[0] + 4;
+    for (column, width) in widths.iter().enumerate().skip(1) {
+        if wide + width + 3 > TERMINAL && tables.last().is_some_and(|table| table.len() > 1) {
+            tables.push(vec![0]);
+            wide = widths[0] + 4;
+        }
+        wide += width + 3;
+        tables.last_mut().expect("there is one").push(column);
+    }
+    let tables: Vec<String> = tables.iter().map(|columns| part(rows, &widths, columns)).collect();
+    tables.join("\n\n")
+}
+
+/// Rows as columns: for a table of few rows of many figures.
+pub fn turned(rows: &[Vec<String>]) -> Vec<Vec<String>> {
+    (0..rows[0].len()).map(|column| rows.iter().map(|row| row[column].clone()).collect()).collect()
+}
+
+/// Some columns of a table.
+fn part(rows: &[Vec<String>], widths: &[usize], columns: &[usize]) -> String {
     let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| match column {
-            0 => format!(" {cell:<width$} |"),
-            _ => format!(" {cell:>width$} |"),
+        let cells = columns.iter().map(|column| match (&row[*column], widths[*column]) {
+            (cell, width) if *column == 0 => format!(" {cell:<width$} |"),
+            (cell, width) => format!(" {cell:>width$} |"),
         });
         format!("|{}", cells.collect::<String>())
     };
-    let rule = widths.iter().enumerate().map(|(column, width)| match column {
-        0 => format!("{}|", "-".repeat(width + 2)),
-        _ => format!("{}:|", "-".repeat(width + 1)),
+    let rule = columns.iter().map(|column| match column {
+        0 => format!("{}|", "-".repeat(widths[0] + 2)),
+        column => format!("{}:|", "-".repeat(widths[*column] + 1)),
     });
     let mut lines: Vec<String> = rows.iter().map(line).collect();
     lines.insert(1, format!("|{}", rule.collect::<String>()));
@@ -149,7 +199,9 @@ pub fn markdown(rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::results::Cell;
     use crate::results::tests::sample;
+    use crate::subjects::ALL;
 
     #[test]
     fn numbers_have_few_digits() {
@@ -162,27 +214,65 @@ mod tests {
     fn a_table_can_be_pasted() {
         assert_eq!(
             ratios(&sample(), 1),
-            "| workload       | mimalloc (ns) | heapmaster |\n\
-             |----------------|--------------:|-----------:|\n\
-             | pair, 64 B     |           4.0 |       0.50 |\n\
-             | larson         |          10.0 |       2.00 |\n\
-             | geometric mean |               |       1.00 |"
+            "| allocator     | pair | larson | mean |\n\
+             |---------------|-----:|-------:|-----:|\n\
+             | mimalloc (ns) |  4.0 |   10.0 |      |\n\
+             | heapmaster    | 0.50 |   2.00 | 1.00 |"
         );
     }
 
     #[test]
-    fn what_is_missing_is_a_dash() {
-        assert!(ratios(&sample(), 2).contains("| larson         |          12.0 |          – |"));
-        assert!(ratios(&sample(), 2).ends_with("| geometric mean |               |          – |"));
+    fn missing_figures_are_dashes() {
+        assert!(ratios(&sample(), 2).ends_with("| heapmaster    | 0.50 |      – |    – |"));
+    }
+
+    #[test]
+    fn all_tables_fit_a_terminal() {
+        let mut results = sample();
+        results.subjects = ALL.iter().collect();
+        results.workloads = Kind::all().collect();
+        results.cells.clear();
+        for subject in ALL {
+            for workload in Kind::all() {
+                for threads in [1, 2] {
+                    results.cells.push(Cell { threads, workload, subject: subject.key, rounds: vec![123.4; 3] });
+                }
+            }
+        }
+        let text = render(&results, 1);
+        // One table, in one piece, for each number of threads, and one of the scaling.
+        assert_eq!(text.matches("| allocator").count(), 3, "{text}");
+        for line in text.lines().filter(|line| line.starts_with('|')) {
+            assert!(line.chars().count() <= TERMINAL, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_wide_table_is_told_in_several() {
+        let row = |begin: &str| (0..12).map(|number| format!("{begin} number {number}")).collect::<Vec<_>>();
+        let text = markdown(&[row("head"), row("line")]);
+        assert!(text.lines().all(|line| line.chars().count() <= TERMINAL), "{text}");
+        assert_eq!(text.matches("| head number 0 ").count(), text.matches("\n\n").count() + 1);
+        assert!((1..12).all(|number| text.matches(&format!(" line number {number} |")).count() == 1));
+    }
+
+    #[test]
+    fn a_noisy_machine_is_said_to_be_one() {
+        let mut results = sample();
+        assert!(noise(&results, 1).contains("DOUBTFUL") && noise(&results, 1).contains("took 1.15 times"));
+        results.cells.iter_mut().for_each(|cell| cell.rounds = vec![1.0; 3]);
+        let quiet = noise(&results, 1);
+        assert!(!quiet.contains("DOUBTFUL") && quiet.contains("up to 1.1 is quiet enough"), "{quiet}");
     }
 
     #[test]
     fn scaling_is_told_where_one_thread_was_measured() {
         assert_eq!(
             scaling(&sample(), 2).unwrap(),
-            "| workload   | heapmaster | mimalloc |\n\
-             |------------|-----------:|---------:|\n\
-             | pair, 64 B |       1.60 |     1.60 |"
+            "| allocator  | pair |\n\
+             |------------|-----:|\n\
+             | heapmaster | 1.60 |\n\
+             | mimalloc   | 1.60 |"
         );
         // 1.6 times is enough for two cores.
         assert_eq!(doubt(&sample(), 2, 2), None);

@@ -25,7 +25,7 @@ use self::allocators::{CONTENDERS, Contender};
 use self::work::Work;
 use crate::measure::{Plan, interleave};
 use crate::results::geometric_mean;
-use crate::table::{markdown, number};
+use crate::table::{markdown, number, turned};
 
 /// Measures collections that have an allocator of their own, by the trait `Allocator`
 #[derive(Debug, Args)]
@@ -166,7 +166,7 @@ impl Results {
         let mut line = vec![String::from("geometric mean"), String::new()];
         line.extend(self.others(first).map(|cell| number(mean(cell), 2)));
         lines.push(line);
-        markdown(&lines)
+        markdown(&turned(&lines))
     }
 }
 
@@ -191,11 +191,11 @@ mod tests {
         ];
         assert_eq!(
             Results { against: "mimalloc".into(), rows }.table(),
-            "| collections    | Mi (ns) |    A | The system's |\n\
-             |----------------|--------:|-----:|-------------:|\n\
-             | lists          |     4.0 | 0.50 |         2.00 |\n\
-             | trees          |    20.0 | 2.00 |         2.00 |\n\
-             | geometric mean |         | 1.00 |         2.00 |"
+            "| collections  | lists | trees | geometric mean |\n\
+             |--------------|------:|------:|---------------:|\n\
+             | Mi (ns)      |   4.0 |  20.0 |                |\n\
+             | A            |  0.50 |  2.00 |           1.00 |\n\
+             | The system's |  2.00 |  2.00 |           2.00 |"
         );
     }
 

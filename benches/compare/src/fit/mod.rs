@@ -23,7 +23,7 @@ use recordings::{Region, Trace};
 
 use self::allocators::{CONTENDERS, Contender};
 use self::search::Found;
-use crate::table::{markdown, number};
+use crate::table::{markdown, number, turned};
 
 /// Finds the smallest heap in which a program runs without a failed allocation
 #[derive(Debug, Args)]
@@ -93,7 +93,7 @@ fn table(rows: &[Row]) -> String {
     for contender in CONTENDERS {
         lines[0].push(contender.label.into());
         if contender.min_block.is_some() {
-            lines[0].push(String::from("with tables"));
+            lines[0].push(format!("{}, with tables", contender.label));
         }
     }
     for row in rows {
@@ -114,7 +114,7 @@ fn table(rows: &[Row]) -> String {
         }
         lines.push(line);
     }
-    markdown(&lines)
+    markdown(&turned(&lines))
 }
 
 #[cfg(test)]
@@ -149,9 +149,10 @@ mod tests {
         let found = |sure| Some(Found { smallest: 1 << 20, sure });
         let heaps = vec![found(1 << 20), found(1 << 20), found(5 << 18), None, found(1 << 20)];
         let text = table(&[Row { program: "p".into(), live: 1 << 20, rounded: 3 << 19, heaps }]);
-        let cells: Vec<&str> = text.lines().last().unwrap().split('|').map(str::trim).collect();
+        let cells: Vec<&str> = text.lines().map(|line| line.split('|').nth(2).unwrap().trim()).collect();
+        assert_eq!(cells.len(), 11);
         assert_eq!(
-            cells[1..cells.len() - 1],
+            [&cells[..1], &cells[2..]].concat(),
             ["p", "1.00 MiB", "1.50", "1.00", "1.10", "1.00", "1.38", "1.00 (1.25)", "–", "1.00"]
         );
     }

@@ -26,6 +26,19 @@ impl<S: Subject> Measured for S {
     }
 }
 
+/// The mark of a subject in plots. Colour alone does not tell subjects apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    Circle,
+    Square,
+    Diamond,
+    /// With a corner above.
+    Up,
+    /// With a corner below.
+    Down,
+    Cross,
+}
+
 /// A subject that was not made yet.
 #[derive(Debug)]
 pub struct Entry {
@@ -35,8 +48,12 @@ pub struct Entry {
     pub label: &'static str,
     /// The crate that it is in, if it is in one.
     pub package: Option<&'static str>,
+    /// Is it measured unless others are asked for?
+    pub is_main: bool,
     /// In plots.
     pub colour: (u8, u8, u8),
+    /// In plots.
+    pub shape: Shape,
     make: fn() -> Box<dyn Measured>,
 }
 
@@ -61,35 +78,45 @@ pub const ALL: &[Entry] = &[
         key: "heapmaster",
         label: "heapmaster",
         package: Some("heapmaster"),
-        colour: (214, 39, 40),
+        is_main: true,
+        colour: (213, 94, 0),
+        shape: Shape::Circle,
         make: || Box::new(Pool::cached(REGION)),
     },
     Entry {
         key: "heapmaster-no-cache",
         label: "heapmaster, no cache",
         package: Some("heapmaster"),
-        colour: (245, 150, 130),
+        is_main: false,
+        colour: (240, 160, 120),
+        shape: Shape::Circle,
         make: || Box::new(Pool::without_cache(REGION)),
     },
     Entry {
         key: "pool-allocator",
         label: "PoolAllocator",
         package: Some("heapmaster"),
-        colour: (178, 24, 90),
+        is_main: true,
+        colour: (0, 114, 178),
+        shape: Shape::Square,
         make: || Box::new(general::Global(&general::POOL)),
     },
     Entry {
         key: "mimalloc",
         label: "mimalloc",
         package: Some("mimalloc"),
-        colour: (31, 119, 180),
+        is_main: true,
+        colour: (34, 34, 34),
+        shape: Shape::Diamond,
         make: || Box::new(general::Global(&general::MIMALLOC)),
     },
     Entry {
         key: "jemalloc",
         label: "jemalloc",
         package: Some("tikv-jemallocator"),
-        colour: (44, 160, 44),
+        is_main: true,
+        colour: (0, 158, 115),
+        shape: Shape::Up,
         make: || Box::new(general::Global(&general::JEMALLOC)),
     },
     #[cfg(feature = "snmalloc")]
@@ -97,63 +124,81 @@ pub const ALL: &[Entry] = &[
         key: "snmalloc",
         label: "snmalloc",
         package: Some("snmalloc-rs"),
-        colour: (227, 168, 0),
+        is_main: true,
+        colour: (214, 140, 0),
+        shape: Shape::Down,
         make: || Box::new(general::Global(&general::SNMALLOC)),
     },
     Entry {
         key: "rpmalloc",
         label: "rpmalloc",
         package: Some("rpmalloc"),
-        colour: (148, 103, 189),
+        is_main: false,
+        colour: (204, 121, 167),
+        shape: Shape::Diamond,
         make: || Box::new(general::Global(&general::RPMALLOC)),
     },
     Entry {
         key: "system",
         label: "system",
         package: None,
-        colour: (127, 127, 127),
+        is_main: true,
+        colour: (120, 120, 120),
+        shape: Shape::Cross,
         make: || Box::new(general::Global(&general::SYSTEM)),
     },
     Entry {
         key: "talc",
         label: "talc, spin lock",
         package: Some("talc"),
-        colour: (23, 175, 190),
+        is_main: false,
+        colour: (86, 180, 233),
+        shape: Shape::Up,
         make: || Box::new(regions::talc(REGION)),
     },
     Entry {
         key: "rlsf",
         label: "rlsf, mutex",
         package: Some("rlsf"),
+        is_main: false,
         colour: (140, 86, 75),
+        shape: Shape::Square,
         make: || Box::new(regions::Rlsf::new(REGION)),
     },
     Entry {
         key: "buddy_system_allocator",
         label: "buddy_system_allocator",
         package: Some("buddy_system_allocator"),
-        colour: (227, 119, 194),
+        is_main: false,
+        colour: (150, 90, 160),
+        shape: Shape::Down,
         make: || Box::new(regions::locked_buddy(REGION)),
     },
     Entry {
         key: "frame-alloc",
         label: "frame-alloc",
         package: Some("frame-alloc"),
+        is_main: false,
         colour: (120, 140, 30),
+        shape: Shape::Cross,
         make: || Box::new(regions::Frames::new(REGION)),
     },
     Entry {
         key: "limit",
         label: "(limit)",
         package: None,
-        colour: (190, 190, 190),
+        is_main: true,
+        colour: (160, 130, 170),
+        shape: Shape::Circle,
         make: || Box::new(Limit::new(REGION)),
     },
     Entry {
         key: "limit-checked",
         label: "(limit, checked)",
         package: None,
-        colour: (205, 175, 170),
+        is_main: false,
+        colour: (160, 130, 170),
+        shape: Shape::Square,
         make: || Box::new(CheckedLimit::new(REGION)),
     },
 ];

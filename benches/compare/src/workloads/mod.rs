@@ -97,6 +97,26 @@ impl Kind {
         }
     }
 
+    /// As a heading of a narrow column, and below the plot.
+    pub fn short(self) -> &'static str {
+        match self {
+            Self::Pair => "pair",
+            Self::Burst => "burst",
+            Self::BurstOfSizes => "sizes",
+            Self::Shuffled => "shuffle",
+            Self::ProducerAndConsumer => "handed",
+            Self::Larson => "larson",
+            Self::Mixed => "mixed",
+            Self::Trace => "trace",
+        }
+    }
+
+    /// In a sentence.
+    pub fn description(self) -> String {
+        let value = self.to_possible_value();
+        value.and_then(|value| value.get_help().map(ToString::to_string)).unwrap_or_default()
+    }
+
     /// Do the threads share nothing but the allocator?
     pub fn is_private(self) -> bool {
         matches!(self, Self::Pair | Self::Burst | Self::Shuffled)
