@@ -1,11 +1,12 @@
-//! Collections with a pool of their own: a vector and a map that share 4 MiB, are told when that is all, and give it back.
+//! Collections with a pool of their own: a vector and a map that share 4 MiB, are told when that is all, and give it
+//! back.
 //!
 //! ```text
 //! cargo run --release --example collections --features allocator-api2-02
 //! ```
 //!
-//! The map is `hashbrown`'s, which knows allocators of `allocator-api2` 0.2, as many other crates do. All else of the program goes on with
-//! its usual allocator.
+//! The map is `hashbrown`'s, which knows allocators of `allocator-api2` 0.2, as many other crates do. All else of the
+//! program goes on with its usual allocator.
 
 use std::error::Error;
 
@@ -17,7 +18,7 @@ const LIMIT: usize = 4 << 20;
 /// Characters of a picture.
 const WIDTH: usize = 64;
 
-/// What somebody measured.
+/// A measurement.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
     sensor: u32,
@@ -37,7 +38,8 @@ fn samples() -> impl Iterator<Item = Sample> {
     })
 }
 
-/// Adds a sample to both, or to none of them: `try_reserve` says that there is no room where `push` and `insert` would end the program.
+/// Adds a sample to both, or to none of them: `try_reserve` says that there is no room where `push` and `insert`
+/// would end the program.
 fn add(all: &mut PoolVec<Sample, &PoolAllocator>, sums: &mut Sums<'_>, sample: Sample) -> Result<(), Box<dyn Error>> {
     all.try_reserve(1).map_err(|error| format!("the vector has {} samples: {error}", all.len()))?;
     sums.try_reserve(1).map_err(|error| format!("the map has {} sensors: {error:?}", sums.len()))?;
@@ -47,7 +49,7 @@ fn add(all: &mut PoolVec<Sample, &PoolAllocator>, sums: &mut Sums<'_>, sample: S
     Ok(())
 }
 
-/// What the pool holds: a character for each 64th of its limit.
+/// The content of the pool: a character for each 64th of its limit.
 fn draw(when: &str, pool: &PoolAllocator) {
     let stats = pool.stats();
     let characters = |bytes: usize| (bytes * WIDTH).div_ceil(stats.limit);

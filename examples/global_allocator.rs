@@ -1,5 +1,5 @@
-//! A program whose global allocator is this crate's: it counts the words of a text with several threads, shows what its memory is
-//! like at the most and at the end, and gives what it does not need any more back.
+//! A program whose global allocator is this crate's: it counts the words of a text with several threads, shows what
+//! its memory is like at the most and at the end, and gives what it does not need any more back.
 //!
 //! ```text
 //! cargo run --release --example global_allocator

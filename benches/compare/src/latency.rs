@@ -1,9 +1,10 @@
-//! What the processors take for what no allocator can spare.
+//! The times of the processor that no allocator can avoid.
 //!
-//! One is a compare-exchange: a release that is checked has one, so that no pair of calls with such a release is faster. The
-//! other is the time that a cache line takes to go to another thread and back: how far two threads are from each other. Where
-//! blocks cross threads, figures follow that, whatever the allocator, and it may change from one second to the next: with the
-//! cores that the operating system, or the host of a virtual machine, puts the threads on.
+//! One is a compare-exchange: a release that is checked has one, so that no pair of calls with such a release is
+//! faster. The other is the time that a cache line takes to go to another thread and back: how far two threads are
+//! from each other. Where blocks cross threads, figures follow that, whatever the allocator, and it may change from
+//! one second to the next: with the cores that the operating system, or the host of a virtual machine, puts the
+//! threads on.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -21,7 +22,7 @@ const EXCHANGES: u32 = 10_000;
 /// For so long each is measured: new threads may both be on one core for the first milliseconds.
 const TIME: Duration = Duration::from_millis(10);
 
-/// What the first thread writes when it has seen enough.
+/// The first thread writes this when it has seen enough.
 const OVER: u32 = u32::MAX;
 
 /// Nanoseconds of a compare-exchange of what nobody else uses, of the fastest [`EXCHANGES`] in a row.

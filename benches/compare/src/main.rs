@@ -11,11 +11,11 @@
 //! cargo run --release -p compare --features snmalloc -- --json figures.json --svg figures.svg
 //! ```
 //!
-//! It prints tables in Markdown. Each figure is the time of one allocation with its release *as one thread sees it*: the
-//! time of all threads together by the pairs of all threads together, so that it is the same at 1 and 2 threads where
-//! these don't disturb each other. In each round every subject does the same work for the same time, one after the
-//! other, so that a machine that is slow for a while is slow for all. New threads do each round, start together, and do
-//! some work before the time is taken.
+//! It prints tables in Markdown. Each figure is the time of one allocation with its release *as one thread sees it*:
+//! the time of all threads together by the pairs of all threads together, so that it is the same at 1 and 2 threads
+//! where these don't disturb each other. In each round every subject does the same work for the same time, one after
+//! the other, so that a machine that is slow for a while is slow for all. New threads do each round, start together,
+//! and do some work before the time is taken.
 //!
 //! General allocators are called through `GlobalAlloc` on a static. Those that work on a region have one of 1 GiB, and
 //! this crate's pool is called as `hl_alloc` and `hl_release`, with every result checked. An allocation that fails ends
@@ -75,7 +75,8 @@ struct Options {
     /// Workloads [default: all]
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_enum)]
     workload: Vec<Kind>,
-    /// Allocators [default: both of ours, the limit, and four of the best known]; the one to compare with is always among them
+    /// Allocators [default: both of ours, the limit, and four of the best known]; the one to compare with is always
+    /// among them
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = keys())]
     subject: Vec<String>,
     /// All allocators
@@ -167,7 +168,7 @@ fn write(path: &Path, text: String) -> Result<(), String> {
     Ok(())
 }
 
-/// What whoever looks at the figures should know.
+/// Notes for the reader of the figures.
 fn notes() {
     note_build();
     if !cfg!(feature = "snmalloc") {

@@ -32,8 +32,8 @@ impl Plan {
     }
 }
 
-/// The figures of each of so many subjects, of all rounds: one subject after the other in each round, so that a machine that is slow
-/// for a while is slow for all.
+/// The figures of each of so many subjects, of all rounds: one subject after the other in each round, so that a
+/// machine that is slow for a while is slow for all.
 pub fn interleave(rounds: usize, subjects: usize, mut round_of: impl FnMut(usize) -> f64) -> Vec<Vec<f64>> {
     let mut figures = vec![Vec::with_capacity(rounds); subjects];
     for round in 0..rounds {
@@ -46,7 +46,7 @@ pub fn interleave(rounds: usize, subjects: usize, mut round_of: impl FnMut(usize
     figures
 }
 
-/// What one thread did.
+/// The work that one thread has done.
 #[derive(Clone, Copy, Debug)]
 struct Done {
     elapsed: Duration,

@@ -1,5 +1,5 @@
-//! The picture: a panel for each number of threads, and in it a line for each subject from workload to workload. Right of
-//! them stand the mean of each subject, and its name.
+//! The picture: a panel for each number of threads, and in it a line for each subject from workload to workload.
+//! Right of them stand the mean of each subject, and its name.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -266,7 +266,8 @@ mod tests {
         for expected in ["heapmaster", "mimalloc", "larson", "mean", "2 threads on 1 core", "a processor"] {
             assert!(text.contains(expected), "{expected}");
         }
-        // Each circle has a white ground: of two workloads and their mean at 1 thread, and of one workload at 2 threads.
+        // Each circle has a white ground: of two workloads and their mean at 1 thread, and of one workload at 2
+        // threads.
         assert_eq!(text.matches("<circle").count(), 2 * (3 + 1));
         assert!(text.contains("noisy machine"), "its rounds are far apart");
     }

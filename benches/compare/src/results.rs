@@ -3,7 +3,7 @@
 use crate::subjects::Entry;
 use crate::workloads::Kind;
 
-/// What was measured of one subject at one workload on so many threads.
+/// The measurements of one subject at one workload and one number of threads.
 #[derive(Clone, Debug)]
 pub struct Cell {
     pub threads: usize,
@@ -118,7 +118,8 @@ impl Results {
 }
 
 /// The mean whose inverse is the mean of the inverses, so that it does not matter which of two subjects is the
-/// reference (Fleming and Wallace: How not to lie with statistics, 1986). `None` if there is no value, or one is missing.
+/// reference (Fleming and Wallace: How not to lie with statistics, 1986). `None` if there is no value, or one is
+/// missing.
 pub fn geometric_mean(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
     let logarithms: Vec<f64> = values.map(|value| value.map(f64::ln)).collect::<Option<_>>()?;
     let mean = logarithms.iter().sum::<f64>() / logarithms.len() as f64;

@@ -1,4 +1,4 @@
-//! What the workloads ask of a subject.
+//! The trait between the workloads and the subjects.
 
 /// An allocator that several threads use.
 pub trait Subject: Sync {

@@ -86,7 +86,8 @@ fn what_is_live_is_resident_and_what_was_released_before_is_used_again() {
         let mapping = row["mapping"].as_u64();
         assert_eq!(mapping.is_some(), row["subject"] == "pool-allocator", "{row}");
         assert!(mapping.is_none_or(|mapping| (live..=peak).contains(&mapping)), "{row}");
-        // Of some dozen pages at least, and of no more than a part of the heap: where releases are checked, 260 bytes a page besides.
+        // Of some dozen pages at least, and of no more than a part of the heap: where releases are checked, 260 bytes
+        // a page besides.
         let metadata = row["metadata"].as_u64();
         let most = live / if cfg!(debug_assertions) { 12 } else { 20 };
         assert!(metadata.is_none_or(|metadata| (64 << 10..most).contains(&metadata)), "{row}");

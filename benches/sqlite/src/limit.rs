@@ -39,8 +39,8 @@ fn ballast() -> Result<Database, Code> {
     Ok(database)
 }
 
-/// A connection that is kept, and others that take all memory from it and are closed. Panics where anything fails otherwise than by
-/// `SQLITE_NOMEM`, or something is lost.
+/// A connection that is kept, and others that take all memory from it and are closed. Panics where anything fails
+/// otherwise than by `SQLITE_NOMEM`, or something is lost.
 fn run_into_it(limit: usize) -> usize {
     let kept = ballast().expect("there is memory");
     kept.run("CREATE TABLE done (round INTEGER PRIMARY KEY)").expect("there is memory");
@@ -52,7 +52,7 @@ fn run_into_it(limit: usize) -> usize {
         // None, where the kept one and the other threads have it all.
         large += again.run(|| Ok(fill(&other, 60_000, limit)));
         refused += 1;
-        // What is left is less than one of those.
+        // Less than one of those is left.
         rows += again.run(|| Ok(fill(&kept, 2_000, limit)));
         refused += 1;
         drop(other);
@@ -76,7 +76,7 @@ fn run_into_it(limit: usize) -> usize {
     refused + no_memory.into_inner()
 }
 
-/// What the other threads see.
+/// The state that the other threads see.
 pub fn undisturbed() -> Vec<Digest> {
     (0..OTHERS).map(|seed| fill_and_ask(":memory:", seed, PERSONS, &NoMemory::Fails).1).collect()
 }

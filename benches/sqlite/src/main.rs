@@ -5,8 +5,9 @@
 //! cargo test --release -p sqlite
 //! ```
 //!
-//! Which memory SQLite has is chosen once in a process, so this program runs itself: with SQLite's own malloc and with the allocator,
-//! which must see the same rows, and at a limit, where SQLite must fail cleanly and go on. What goes wrong is a panic.
+//! Which memory SQLite has is chosen once in a process, so this program runs itself: with SQLite's own malloc and
+//! with the allocator, which must see the same rows, and at a limit, where SQLite must fail cleanly and go on. What
+//! goes wrong is a panic.
 #![allow(clippy::disallowed_types, reason = "the lint is for the library, whose atomics are loom's in its models")]
 
 mod database;

@@ -1,4 +1,5 @@
-//! SQLite's memory from a `PoolAllocator`: the functions that `SQLITE_CONFIG_MALLOC` takes. They know blocks by their pointers alone.
+//! SQLite's memory from a `PoolAllocator`: the functions that `SQLITE_CONFIG_MALLOC` takes. They know blocks by their
+//! pointers alone.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::ffi::{c_int, c_void};

@@ -1,4 +1,4 @@
-//! What the threads do: the same in every run, whatever memory SQLite has.
+//! The work of the threads: the same in every run, whatever memory SQLite has.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -74,7 +74,7 @@ const QUESTIONS: [&str; 10] = [
     "SELECT json_group_array(json_object('id', id, 'name', name)) FROM (SELECT * FROM person ORDER BY id LIMIT 200)",
 ];
 
-/// What a thread does where SQLite has no memory.
+/// The answer of a thread when SQLite has no memory.
 #[derive(Debug)]
 pub enum NoMemory<'a> {
     /// None of it is to happen.
@@ -151,7 +151,8 @@ fn insert(database: &Database, seed: u64, persons: usize) -> Result<(), Code> {
     Ok(())
 }
 
-/// One thread's part of the work on a database that all use at once: rows that it updates often, and some that it deletes.
+/// One thread's part of the work on a database that all use at once: rows that it updates often, and some that it
+/// deletes.
 pub fn share(database: &Database, thread: usize, rows: usize) -> Result<(), Code> {
     for row in 0..rows {
         let id = row * 100 + thread;
@@ -164,7 +165,7 @@ pub fn share(database: &Database, thread: usize, rows: usize) -> Result<(), Code
     Ok(())
 }
 
-/// What is in the database that all use.
+/// A digest of the database that all threads use.
 pub fn shared(database: &Database) -> Digest {
     let mut digest = Digest::EMPTY;
     let mut add = |row: &Row<'_>| digest.add_row(row).expect("there is memory");

@@ -1,4 +1,5 @@
-//! The rows that SQLite sees and how it fails are what they are with its own malloc. The program looks at the memory by itself.
+//! The rows that SQLite sees and how it fails are what they are with its own malloc. The program looks at the memory
+//! by itself.
 
 use std::process::Command;
 

@@ -17,7 +17,7 @@ const MIXTURES: u8 = 15;
 /// Sizes of blocks, from a cell to all cells.
 const ORDERS: u8 = MOST.ilog2() as u8 + 1;
 
-/// What a cell is in.
+/// The content of a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
     /// Several blocks, of which so many quarters are live and cached.
@@ -37,7 +37,7 @@ pub enum State {
 impl State {
     const ALL: [Self; 3] = [Self::Free, Self::Cached, Self::Live];
 
-    /// What is in transit is counted as cached; nothing is while nobody else uses the pool.
+    /// A block in transit counts as cached. There is none while nobody else uses the pool.
     fn of(state: BlockState) -> Self {
         match state {
             BlockState::Free => Self::Free,

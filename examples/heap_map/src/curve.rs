@@ -1,4 +1,4 @@
-//! What a plot shows: figures of a pool at equal distances over a trace, with the sweeper or without.
+//! The curves of a plot: figures of a pool at equal distances over a trace, with the sweeper or without.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub struct Point {
     pub live: f64,
     /// The share of the free bytes outside of the largest free block as it stands.
     pub fragmentation: f64,
-    /// What that is at least: no block is larger than the power of two that the free bytes reach.
+    /// The least that it can be: no block is larger than the power of two that the free bytes reach.
     pub least: f64,
     pub free_blocks: f64,
     /// Allocations that have failed so far.
@@ -97,8 +97,8 @@ pub mod tests {
 
     #[test]
     fn all_runs_are_the_same() {
-        // The large ones are not there before somebody has merged small ones: those allocations sweep by themselves, and
-        // many small ones are released while the sweeper could come early.
+        // The large ones are not there before somebody has merged small ones: those allocations sweep by themselves,
+        // and many small ones are released while the sweeper could come early.
         let cycle = |large: usize| {
             let line = |object: usize| match object - large {
                 0 => format!("a 0 {object} 100000\n"),

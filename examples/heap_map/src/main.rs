@@ -34,7 +34,8 @@ use crate::film::Film;
 /// Ends with success if no allocation failed.
 #[derive(Debug, Parser)]
 struct Options {
-    /// A trace, plain or compressed with zstd [default: a run of sqlite3, and for the plot one of db_bench, both built in]
+    /// A trace, plain or compressed with zstd [default: a run of sqlite3, and for the plot one of db_bench, both
+    /// built in]
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
     /// The size of the heap in bytes, or as 64MiB, 64M, 1.5GiB (all are powers of 1024) [default: enough for the trace]
@@ -43,7 +44,8 @@ struct Options {
     /// The size of the smallest block, a power of two
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes, default_value = "64")]
     min_block: usize,
-    /// The sweeper has a pass after every so many allocations and releases [default: never; in the plot, 1000 beside never]
+    /// The sweeper has a pass after every so many allocations and releases [default: never; in the plot, 1000 beside
+    /// never]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     sweep_every: Option<u32>,
     /// Frames of the page, besides the first one
@@ -144,7 +146,7 @@ mod tests {
         <Options as clap::CommandFactory>::command().debug_assert();
     }
 
-    /// What a run of a trace, in a file of this name, ends with.
+    /// The end of a run of a trace, in a file of this name.
     fn end(name: &str, trace: &str, options: &[&str]) -> Result<bool, String> {
         let path = env::temp_dir().join(format!("heap_map-{}-{name}", std::process::id()));
         fs::write(&path, trace).unwrap();

@@ -12,7 +12,7 @@ const PAGE: &str = include_str!("page.html");
 /// Where the film goes.
 const PLACE: &str = "\"the film\"";
 
-/// What the page's script reads.
+/// The data for the page's script.
 #[derive(Debug, Serialize)]
 struct Reel<'a> {
     program: &'a str,

@@ -1,7 +1,7 @@
 //! The colour of a cell, on light and on dark ground.
 //!
-//! Live blocks have the colours of viridis (Smith and van der Walt, 2015), from dark to light as they get larger. Cached
-//! blocks are Okabe and Ito's vermilion (Color Universal Design, 2008), free ones are near the ground.
+//! Live blocks have the colours of viridis (Smith and van der Walt, 2015), from dark to light as they get larger.
+//! Cached blocks are Okabe and Ito's vermilion (Color Universal Design, 2008), free ones are near the ground.
 //!
 //! There are few colours, and far apart: at most six for all sizes. Where there are more sizes, neighbouring sizes have
 //! one colour together; their areas in the picture tell them apart.

@@ -1,7 +1,7 @@
 //! A program's allocations and releases, played by one thread, and what the pool has in between.
 //!
-//! A sweeper may take part: it has a pass at certain places of the trace, each over all of the heap, while the player waits.
-//! So it does what it does, and all runs are the same.
+//! A sweeper may take part: it has a pass at certain places of the trace, each over all of the heap, while the player
+//! waits. So it does what it does, and all runs are the same.
 
 use std::alloc::Layout;
 use std::error::Error;
@@ -57,14 +57,14 @@ pub struct Player<'a> {
     pub failures: usize,
 }
 
-/// What the pool has at one moment, in bytes.
+/// The state of the pool at one moment, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Moment {
     /// Events so far.
     pub events: usize,
-    /// What the live objects were asked for.
+    /// The sizes that the live objects were asked for.
     pub requested: usize,
-    /// What their blocks have.
+    /// The sizes of their blocks.
     pub live: usize,
     pub cached: usize,
     pub free: usize,
@@ -82,7 +82,8 @@ impl Moment {
 }
 
 impl<'a> Player<'a> {
-    /// A player of a trace of `objects` objects, with a sweeper that has a pass after every so many events, or without one.
+    /// A player of a trace of `objects` objects, with a sweeper that has a pass after every so many events, or
+    /// without one.
     pub fn new(pool: &'a Arc<MemoryPool>, objects: usize, pass_every: Option<usize>) -> Result<Self, Box<dyn Error>> {
         let passes = pass_every.map(|every| Passes::over(pool, every)).transpose()?;
         Ok(Self { pool, passes, objects: vec![None; objects], events: 0, requested: 0, failures: 0 })

@@ -76,7 +76,7 @@ pub fn render(
 ) -> Result<Plot, Box<dyn Error>> {
     let without = curve(trace, &pool()?, None)?;
     let with = curve(trace, &pool()?, Some(pass_every))?;
-    // What is cached differs a little, and so does what is free.
+    // The two runs cache a little more or less, so their free bytes differ, too.
     let least: Vec<_> =
         without.iter().zip(&with).map(|(one, other)| Point { least: one.least.min(other.least), ..*one }).collect();
     let mut plot = Plot {
@@ -165,7 +165,7 @@ struct Chart<'a> {
     title: &'a str,
     note: &'a str,
     events: f64,
-    /// What goes upwards: to where, about how many ticks, and how they are told.
+    /// The vertical axis: its end, about how many ticks it has, and the text of each.
     most: f64,
     ticks: usize,
     tick: &'a dyn Fn(f64) -> String,

@@ -9,8 +9,9 @@
 //! | `r THREAD OBJECT SIZE` | reallocate the object to SIZE bytes, contents kept |
 //! | `f THREAD OBJECT` | free the object |
 //!
-//! OBJECT is a small number from 0. After a free the number may be used again, for another object. SIZE can be 0, because C programs do ask for 0 bytes and free the result; such an
-//! object is read as one of 1 byte. THREAD is a number, too.
+//! OBJECT is a small number from 0. After a free the number may be used again, for another object. SIZE can be 0,
+//! because C programs do ask for 0 bytes and free the result; such an object is read as one of 1 byte. THREAD is a
+//! number, too.
 
 use std::alloc::Layout;
 use std::io::Read;
@@ -101,7 +102,7 @@ fn decompress(mut bytes: &[u8], text: &mut Vec<u8>) -> Result<(), String> {
                 // last block, and a checksum, which nobody looks at.
                 const END: [u8; 7] = [1, 0, 0, 0, 0, 0, 0];
                 let mended = [&bytes[..whole], &END].concat();
-                // What can't be mended leaves the text as it is.
+                // If that fails, the text stays as it is.
                 let _ = StreamingDecoder::new(mended.as_slice()).map(|mut decoder| decoder.read_to_end(text));
                 return Err(error.to_string());
             }

@@ -15,8 +15,8 @@ impl Region {
     /// `size` zeroed bytes; `None` if the system refuses them.
     pub fn new(size: usize) -> Option<Self> {
         let align = 1usize << size.checked_ilog2()?;
-        // The memory is larger by the alignment, instead of aligned by the allocator: an allocator that aligns writes all
-        // of the zeros. Of a large region without alignment the system brings in only the pages in use.
+        // The memory is larger by the alignment, instead of aligned by the allocator: an allocator that aligns writes
+        // all of the zeros. Of a large region without alignment the system brings in only the pages in use.
         let layout = Layout::from_size_align(size.checked_add(align)?, 16).ok()?;
         // SAFETY: the layout has a size above 0.
         let memory = unsafe { alloc_zeroed(layout) };

@@ -5,10 +5,10 @@
 //! cargo run --release --example shared_pool
 //! ```
 //!
-//! Each thread plays the whole program on its own objects at the same time, and hands a share of the objects to the next
-//! thread to be released there. Into each block it writes a pattern, which is checked before the release, so that an
-//! overlap or a lost byte is caught. When every thread has come to the program's peak of live bytes, the heap is drawn;
-//! and once more when all was released and swept: one free block of the heap's size.
+//! Each thread plays the whole program on its own objects at the same time, and hands a share of the objects to the
+//! next thread to be released there. Into each block it writes a pattern, which is checked before the release, so
+//! that an overlap or a lost byte is caught. When every thread has come to the program's peak of live bytes, the heap
+//! is drawn; and once more when all was released and swept: one free block of the heap's size.
 
 #![allow(clippy::disallowed_types, reason = "the lint is for the library, whose atomics are loom's in its models")]
 

@@ -1,4 +1,5 @@
-//! What a replay writes into a block, and how it sees that somebody else wrote there, or that a byte got lost.
+//! The pattern that a replay writes into a block. Checked later, it shows that another thread wrote there, or that a
+//! byte got lost.
 
 /// The bytes of one object: they differ from those of any other object, and from place to place.
 #[derive(Clone, Copy, Debug)]

@@ -60,8 +60,8 @@ unsafe impl Send for Placed {}
 impl Placed {
     fn bytes(&mut self) -> &mut [u8] {
         // SAFETY: the block was handed out for this object and has at least its size; the region that it lies in is
-        // zeroed when it is new, and outlives the replay. If the pool handed out one block twice, there would be a second
-        // such slice: that is what a replay is there to find.
+        // zeroed when it is new, and outlives the replay. If the pool handed out one block twice, there would be a
+        // second such slice: that is what a replay is there to find.
         unsafe { std::slice::from_raw_parts_mut(self.block.as_ptr(), self.layout.size()) }
     }
 
@@ -84,7 +84,7 @@ pub struct Turn<'s> {
     shared: &'s Shared<'s>,
     player: &'s mut Player,
     handed: Receiver<Placed>,
-    /// What the sums of all threads don't have yet.
+    /// Bytes that the sums of all threads don't have yet.
     live: isize,
     held: isize,
 }

@@ -1,5 +1,5 @@
-//! A replay: several threads through one pool, each playing the whole trace on its own objects. The threads and the sums
-//! over them; what one thread does is in `player.rs`.
+//! A replay: several threads through one pool, each playing the whole trace on its own objects. The threads and the
+//! sums over them; what one thread does is in `player.rs`.
 
 use std::fmt;
 use std::ops::Range;
@@ -26,7 +26,7 @@ pub struct Replay<'a> {
     pub elapsed: Duration,
 }
 
-/// What all threads see.
+/// The state that all threads share.
 #[derive(Debug)]
 pub struct Shared<'a> {
     pub pool: &'a MemoryPool,
@@ -67,7 +67,7 @@ impl Sum {
     }
 }
 
-/// What happened.
+/// Counts of a replay.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     /// Allocations, reallocations and releases that were done.
@@ -167,7 +167,7 @@ impl<'a> Replay<'a> {
         self.players.len()
     }
 
-    /// What happened so far.
+    /// The counts so far.
     pub fn tally(&self) -> Tally {
         let mut sum = Tally::default();
         for player in &self.players {

@@ -1,4 +1,4 @@
-//! What the replay tells the person who runs it.
+//! The report for the person who runs the replay.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -44,7 +44,7 @@ impl Style {
     }
 }
 
-/// What is going to be played.
+/// The replay that is about to begin.
 #[derive(Debug)]
 pub struct Plan<'a> {
     pub trace: &'a Trace,

@@ -98,7 +98,8 @@ fn round<S: Source>(source: &mut S, work: Work, plan: &Plan) -> f64 {
     })
 }
 
-/// talc's `Allocator` is that of `allocator-api2` 0.4, which hashbrown and bumpalo don't know; by `GlobalAlloc` it does the same.
+/// talc's `Allocator` is that of `allocator-api2` 0.4, which hashbrown and bumpalo don't know; by `GlobalAlloc` it
+/// does the same.
 fn talc() -> impl Allocator + Copy {
     static TALC: OnceLock<regions::Talc> = OnceLock::new();
     Called(TALC.get_or_init(|| regions::talc(REGION)).0)

@@ -1,13 +1,13 @@
-//! Collections that have an allocator of their own, by the trait `Allocator` of `allocator-api2`: what a program does that gives an
-//! allocator to some of its collections only.
+//! Collections that have an allocator of their own, by the trait `Allocator` of `allocator-api2`: what a program does
+//! that gives an allocator to some of its collections only.
 //!
 //! ```text
 //! cargo run --release -p compare -- collections
 //! cargo run --release -p compare -- collections --work map,tree --subject pool-allocator,bumpalo --against system
 //! ```
 //!
-//! One thread builds collections and drops them, again and again. bumpalo is an arena: what is dropped in it is free only when all is,
-//! so it is reset after each turn, when nothing is left; it can't be used where something stays.
+//! One thread builds collections and drops them, again and again. bumpalo is an arena: what is dropped in it is free
+//! only when all is, so it is reset after each turn, when nothing is left; it can't be used where something stays.
 
 mod allocators;
 mod work;
@@ -60,9 +60,9 @@ pub fn run(options: &Options, progress: &ProgressBar) -> Result<(), Box<dyn Erro
     progress.finish_and_clear();
     let reference = results.reference();
     println!(
-        "Time of an element of a collection, from its allocation to its release, with all that the collection does: a multiple \
-         of\n{reference}'s, and {reference}'s in nanoseconds. Lower is faster; minimum of {} rounds, one allocator after the other \
-         in each\nround; one thread.\n\n{}",
+        "Time of an element of a collection, from its allocation to its release, with all that the\n\
+         collection does: a multiple of {reference}'s, and {reference}'s in nanoseconds. Lower is faster.\n\
+         Minimum of {} rounds, one allocator after the other in each round; one thread.\n\n{}",
         options.rounds,
         results.table()
     );

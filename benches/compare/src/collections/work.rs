@@ -1,4 +1,5 @@
-//! What is done with collections. Each turn begins with nothing and leaves nothing, so that it can be done in an arena too.
+//! What is done with collections. Each turn begins with nothing and leaves nothing, so that it can be done in an
+//! arena too.
 
 use std::hint::black_box;
 

@@ -1,4 +1,4 @@
-//! What is compared: allocators in one region, which one thread uses, with the layouts that it asks for.
+//! The contenders: allocators in one region, which one thread uses, with the layouts that it asks for.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::{self, NonNull};
@@ -124,7 +124,7 @@ impl InRegion for MemoryPool {
     }
 }
 
-/// What implements `GlobalAlloc`, called as a program that uses it is.
+/// An implementation of `GlobalAlloc`, called as a program calls it.
 struct Global<A>(A);
 
 impl<A: GlobalAlloc> InRegion for Global<A> {

@@ -46,16 +46,17 @@ pub fn run(options: &Options, progress: &ProgressBar) -> Result<(), Box<dyn Erro
     let rows = traces.iter().map(|trace| Row::find(trace, progress)).collect::<Result<Vec<_>, _>>()?;
     progress.finish_and_clear();
     println!(
-        "The smallest heap in which a program runs, as a multiple of its most live bytes; in brackets, where larger ones \
-         fail, the\nsize from which on none does; for heapmaster, also with the tables outside of the heap. By 1 %, then by \
-         {} B; one thread.\n\n{}",
+        "The smallest heap in which a program runs, as a multiple of its most live bytes; one thread.\n\
+         Brackets: some larger heaps fail; no heap from this size on does.\n\
+         With tables: the tables of heapmaster, which lie outside of the heap, are added.\n\
+         Heaps grow by 1 % from try to try, then by {} B.\n\n{}",
         search::STEP,
         table(&rows)
     );
     Ok(())
 }
 
-/// What was found for one program.
+/// The result for one program.
 #[derive(Debug)]
 struct Row {
     program: String,

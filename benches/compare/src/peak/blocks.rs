@@ -48,7 +48,8 @@ impl Blocks {
             Call::Resize { slot, size } => {
                 let block = &mut self.0[slot as usize];
                 let layout = Layout::from_size_align(size as usize, block.layout.align()).expect("a layout of a trace");
-                // SAFETY: the block is live, this is its layout, and the size is at least 1 and one that a layout can have.
+                // SAFETY: the block is live, this is its layout, and the size is at least 1 and one that a layout can
+                // have.
                 let at = unsafe { allocator.realloc(block.at, block.layout, size as usize) };
                 touch(at, layout);
                 *block = Block { at, layout };

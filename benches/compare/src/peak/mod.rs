@@ -5,16 +5,16 @@
 //! cargo run --release -p compare -- peak --trace one.trace.zst --trace other.trace.zst --subject pool-allocator
 //! ```
 //!
-//! Each figure is of a process of its own, in which nothing but the replay of one trace with one allocator happens, by
-//! as many threads as the program had: see [`stage`]. What the replay itself needs is resident before: the calls, the
-//! table of live blocks, the stacks of all threads, and the files that are mapped. Every block is written to at its first
-//! and its last byte, and at the first byte of every page that begins in it, so what is resident is what would be in a
-//! program that uses its blocks. What an allocator took before `main` counts, if it goes on using it; its static
-//! variables don't, as far as they were written to by then. What is live at the end of a trace stays so.
+//! Each figure is of a process of its own, in which nothing but the replay of one trace with one allocator happens,
+//! by as many threads as the program had: see [`stage`]. What the replay itself needs is resident before: the calls,
+//! the table of live blocks, the stacks of all threads, and the files that are mapped. Every block is written to at
+//! its first and its last byte, and at the first byte of every page that begins in it, so what is resident is what
+//! would be in a program that uses its blocks. What an allocator took before `main` counts, if it goes on using it;
+//! its static variables don't, as far as they were written to by then. What is live at the end of a trace stays so.
 //!
-//! The time is the processor's for the calls and what they write, without changes of thread and exits. Most of it is for
-//! pages that come in, since every process begins with none. Each call goes through
-//! `GlobalAlloc` with a layout that the compiler does not know.
+//! The time is the processor's for the calls and what they write, without changes of thread and exits. Most of it is
+//! for pages that come in, since every process begins with none. Each call goes through `GlobalAlloc` with a layout
+//! that the compiler does not know.
 
 mod blocks;
 mod part;
@@ -58,7 +58,7 @@ pub struct Options {
     json: Option<PathBuf>,
 }
 
-/// What times are compared with.
+/// The subject that times are compared with.
 const AGAINST: &str = "mimalloc";
 /// The first argument of a process that is measured; the second is the allocator. It has no other arguments, and looks
 /// at these without help: what an option parser leaves behind would be in the way.
@@ -87,9 +87,10 @@ pub fn run(options: &Options, progress: &ProgressBar) -> Result<(), Box<dyn Erro
     }
     progress.finish_and_clear();
     println!(
-        "Peak: the most resident memory that a program's allocations bring, as a multiple of its most live requested bytes, \
-         and in\nbytes. Metadata: what is resident of it then, in parts of what is resident of the heap. Time: of an event, as \
-         a multiple of\n{AGAINST}'s, and in nanoseconds. Of {} processes each the largest peak and the shortest time.",
+        "Peak: the most resident memory that a program's allocations bring, as a multiple of its most\n\
+         live requested bytes, and in bytes. Metadata: its resident bytes at that moment, in percent of\n\
+         the heap's. Time: of an event, as a multiple of {AGAINST}'s, and in nanoseconds. Of {} processes\n\
+         each, the table has the largest peak and the shortest time.",
         options.rounds
     );
     for program in &programs {
@@ -107,7 +108,7 @@ pub fn run(options: &Options, progress: &ProgressBar) -> Result<(), Box<dyn Erro
     Ok(())
 }
 
-/// What was measured of one program.
+/// The measurements of one program.
 #[derive(Debug, Serialize)]
 struct Program {
     program: String,
@@ -118,7 +119,7 @@ struct Program {
     rows: Vec<Row>,
 }
 
-/// What was measured of one allocator.
+/// The measurements of one allocator.
 #[derive(Debug, Serialize)]
 struct Row {
     subject: &'static str,
@@ -180,7 +181,7 @@ impl Program {
         format!("{program}: {events} events of {threads}, {} live", HumanBytes(*live))
     }
 
-    /// Who has huge pages; they are resident as a whole, so they are a part of what the peak tells.
+    /// The allocators that have huge pages. A huge page is resident as a whole, which raises the peak.
     fn huge(&self) -> Option<String> {
         let with = |row: &&Row| row.huge > 0;
         let part = |row: &Row| format!("{} {}", row.label(), HumanBytes(row.huge));

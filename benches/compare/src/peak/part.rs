@@ -10,7 +10,7 @@ use super::script::Script;
 use super::stage::{self, How, Measured};
 use crate::subjects::general;
 
-/// What the process prints: one line, as JSON.
+/// The output of the process: one line, as JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// Of all calls, one after the other, without changes of thread.

@@ -7,12 +7,12 @@ use std::sync::OnceLock;
 
 /// Bytes for the longest file that is read.
 const TEXT: usize = 1 << 20;
-/// A mapping of which less was used is not the allocator's: one page can be by chance, because processors look ahead, and
-/// one can be another allocator's, if the kernel made one mapping of theirs.
+/// A mapping of which less was used is not the allocator's: one page can be by chance, because processors look ahead,
+/// and one can be another allocator's, if the kernel made one mapping of theirs.
 const LEAST_USED: u64 = 8 << 10;
 
-/// What allocators made resident before `main`, from constructors. All allocators of the build do, not only the one that
-/// is measured: which mappings are that one's is seen by which are used when it is.
+/// What allocators made resident before `main`, from constructors. All allocators of the build do, not only the one
+/// that is measured: which mappings are that one's is seen by which are used when it is.
 #[derive(Debug)]
 pub struct AtStart(Vec<Mapping>);
 
@@ -91,7 +91,7 @@ pub struct Meter {
     mapping: Parts,
 }
 
-/// What is resident of an allocator that has everything in one reservation, its metadata first.
+/// The resident bytes of an allocator that has everything in one reservation, its metadata first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Parts {
     pub metadata: u64,
@@ -147,8 +147,8 @@ impl Meter {
         Ok(())
     }
 
-    /// Looks at what is resident before a border and behind it, each as far as mappings lie side by side for which somebody has said
-    /// whether huge pages may be there; of those that nobody has, as far as one goes.
+    /// Looks at what is resident before a border and behind it, each as far as mappings lie side by side for which
+    /// somebody has said whether huge pages may be there; of those that nobody has, as far as one goes.
     pub fn look_at(&mut self, border: usize) -> io::Result<()> {
         let parts = parts_at(read("/proc/self/smaps", &mut self.text)?, border);
         if parts.sum() > self.mapping.sum() {
@@ -213,7 +213,7 @@ fn find(text: &str, name: &str) -> io::Result<u64> {
     text.lines().find_map(|line| kilobytes(line, name)).ok_or_else(|| ErrorKind::InvalidData.into())
 }
 
-/// What begins a mapping in `smaps` and `maps`: its addresses, and the rest of the line.
+/// The line that begins a mapping in `smaps` and `maps`: its addresses, and the rest of the line.
 fn mapping(line: &str) -> Option<(Range<usize>, &str)> {
     let (addresses, rest) = line.split_once(' ')?;
     let (start, end) = addresses.split_once('-')?;
@@ -227,7 +227,7 @@ fn value_at(smaps: &str, address: usize, name: &str) -> Option<u64> {
     lines.take_while(|line| mapping(line).is_none()).find_map(|line| kilobytes(line, name))
 }
 
-/// What is resident around a border, in a text of `smaps`.
+/// The resident bytes on both sides of a border, in a text of `smaps`.
 fn parts_at(smaps: &str, border: usize) -> Parts {
     let mut parts = Parts::default();
     // Where the last one ended that belongs to the others, and whether something was said of it.
@@ -244,7 +244,7 @@ fn parts_at(smaps: &str, border: usize) -> Parts {
             if addresses.end <= border {
                 parts.metadata = if goes_on { parts.metadata + resident } else { resident };
             } else if addresses.start <= border {
-                // What ends elsewhere is another one's.
+                // A mapping that ends elsewhere belongs to another allocator.
                 parts.metadata = if end == border { parts.metadata } else { 0 };
                 parts.heap = resident;
             } else if goes_on {
@@ -268,8 +268,8 @@ pub fn bring_files_in() -> io::Result<()> {
         let Some((addresses, rest)) = mapping(line) else { continue };
         // `r-xp 0001c000 fe:00 1234 /usr/lib/…`
         if rest.starts_with('r') && rest.contains(" /") {
-            // SAFETY: reading ahead changes no contents. Kernels that don't know the advice refuse it: then pages come in
-            // as they are used, and count.
+            // SAFETY: reading ahead changes no contents. Kernels that don't know the advice refuse it: then pages
+            // come in as they are used, and count.
             unsafe { libc::madvise(pointer(addresses.start), addresses.len(), libc::MADV_POPULATE_READ) };
         }
     }

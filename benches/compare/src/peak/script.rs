@@ -1,4 +1,4 @@
-//! What a process plays: a trace in which nothing is left to look up, and how it gets through a pipe.
+//! The script of a process: a trace in which nothing is left to look up, and how it gets through a pipe.
 //!
 //! So the process that is measured has parsed nothing, and has given no memory back that its allocator could use again.
 
@@ -103,7 +103,7 @@ impl Script {
         Ok(())
     }
 
-    /// What was written. Allocates exactly what it keeps, and releases nothing.
+    /// Reads what [`Script::write`] wrote. Allocates exactly what it keeps, and releases nothing.
     pub fn read(from: &mut impl Read) -> io::Result<Self> {
         let mut number = || Ok::<_, io::Error>(u64::from_le_bytes(bytes(from)?));
         let (threads, slots, live_at) = (number()? as usize, number()? as usize, number()? as usize);

@@ -1,9 +1,10 @@
-//! Where a script is played: by as many threads as the program had, each call by the thread whose it was, in the recorded
-//! order.
+//! Where a script is played: by as many threads as the program had, each call by the thread whose it was, in the
+//! recorded order.
 //!
-//! Whoever has the lock plays. When a thread's calls are done up to the next change of thread, it hands the turn over, and
-//! starts the next thread if that has not played before. A thread that has no more calls exits, and the next one goes on
-//! when it is gone, with all that its exit made the allocator do. `threads` has how a thread is started.
+//! Whoever has the lock plays. When a thread's calls are done up to the next change of thread, it hands the turn
+//! over, and starts the next thread if that has not played before. A thread that has no more calls exits, and the
+//! next one goes on when it is gone, with all that its exit made the allocator do. `threads` has how a thread is
+//! started.
 
 use std::alloc::GlobalAlloc;
 use std::ffi::c_void;
@@ -25,15 +26,15 @@ const LOOKS: usize = 256;
 /// How an allocator is measured.
 #[derive(Clone, Copy, Debug)]
 pub struct How {
-    /// It has everything in one mapping, so that this can be looked at alone. First its metadata, then, from a multiple of
-    /// [`HEAP_ALIGN`] on, a heap, whose beginning is used first.
+    /// It has everything in one mapping, so that this can be looked at alone. First its metadata, then, from a
+    /// multiple of [`HEAP_ALIGN`] on, a heap, whose beginning is used first.
     pub asks_for_mapping: bool,
-    /// Threads are started by the `pthread_create` that the program is linked with, and not by that of the C library. The
-    /// first is rpmalloc's, which gives memory to each thread at its start.
+    /// Threads are started by the `pthread_create` that the program is linked with, and not by that of the C library.
+    /// The first is rpmalloc's, which gives memory to each thread at its start.
     pub threads_as_linked: bool,
 }
 
-/// What was measured.
+/// The measurement.
 #[derive(Clone, Copy, Debug)]
 pub struct Measured {
     /// The processor's, so that it is the same while others use it.
@@ -48,7 +49,7 @@ pub struct Measured {
     pub mapping: Option<Parts>,
 }
 
-/// What goes from thread to thread.
+/// The state that goes from thread to thread.
 #[derive(Debug)]
 struct Play {
     /// Which turn it is, and the call that comes next.
@@ -77,7 +78,7 @@ struct Stage<A: 'static> {
     roles: Vec<Role<A>>,
     /// So many calls between looks.
     step: usize,
-    /// What it takes to look at the clock.
+    /// The time of one look at the clock.
     clock: Duration,
     play: Mutex<Play>,
 }
@@ -166,7 +167,7 @@ impl<A: GlobalAlloc + Sync + 'static> Stage<A> {
         self.script.turns.get(play.turn).map_or(0, |turn| turn.thread)
     }
 
-    /// What a thread does.
+    /// The work of one thread.
     fn act(&self, me: usize) {
         let role = &self.roles[me];
         loop {
@@ -241,7 +242,7 @@ impl<A: GlobalAlloc + Sync + 'static> Stage<A> {
     }
 }
 
-/// What a thread begins with.
+/// The input of a thread.
 extern "C" fn begin<A: GlobalAlloc + Sync + 'static>(role: *mut c_void) -> *mut c_void {
     // SAFETY: `start` gave it, in a stage that is leaked.
     let role = unsafe { &*role.cast_const().cast::<Role<A>>() };
@@ -273,7 +274,7 @@ mod tests {
         seen: Mutex<Vec<(ThreadId, Seen)>>,
     }
 
-    /// What a thread that has called the recorder has, for its exit.
+    /// A value that a thread which called the recorder drops at its exit.
     struct Guest(&'static Recorder, ThreadId);
 
     impl Drop for Guest {

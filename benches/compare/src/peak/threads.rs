@@ -1,7 +1,7 @@
 //! The threads of a stage: how they are started, their stacks, and the time that they take.
 //!
-//! They have their stacks from the stage, because those that the C library makes lose pages when a thread exits, which would count
-//! against what the allocator takes.
+//! They have their stacks from the stage, because those that the C library makes lose pages when a thread exits,
+//! which would count against what the allocator takes.
 
 use std::ffi::{c_int, c_void};
 use std::hint::black_box;
@@ -14,7 +14,7 @@ use super::blocks::PAGE;
 /// Bytes of the stack of a thread.
 pub const STACK: usize = 64 * PAGE;
 
-/// What a thread begins with.
+/// The input of a thread.
 type Begin = extern "C" fn(*mut c_void) -> *mut c_void;
 
 /// `pthread_create`.
@@ -44,7 +44,8 @@ pub unsafe fn start(
 ) -> io::Result<libc::pthread_t> {
     let done = |error: c_int| if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) };
     let (mut attributes, mut thread) = (MaybeUninit::uninit(), MaybeUninit::uninit());
-    // SAFETY: the attributes are initialized first and destroyed last; the caller vouches for the stack and the argument.
+    // SAFETY: the attributes are initialized first and destroyed last; the caller vouches for the stack and the
+    // argument.
     unsafe {
         done(libc::pthread_attr_init(attributes.as_mut_ptr()))?;
         done(libc::pthread_attr_setstack(attributes.as_mut_ptr(), stack.cast(), stack.len()))?;

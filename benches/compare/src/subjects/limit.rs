@@ -1,8 +1,8 @@
-//! What is practically the limit: arrays of freed blocks for each thread and power of two. Nothing is bounded, merged or
+//! The limit in practice: arrays of freed blocks for each thread and power of two. Nothing is bounded, merged or
 //! given back, and blocks that have become blocks of a size stay that for ever. Not an allocator that one could use.
 //!
-//! Once without any check, and once with the least that it takes to have each release checked exactly, by whatever thread: a word
-//! of state for each block, which an allocation stores to and a release changes by a compare-exchange.
+//! Once without any check, and once with the least that it takes to have each release checked exactly, by whatever
+//! thread: a word of state for each block, which an allocation stores to and a release changes by a compare-exchange.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -260,7 +260,8 @@ mod tests {
         let subject = CheckedLimit::new(1 << 20);
         let block = subject.alloc(64);
         for _ in 0..2 {
-            // SAFETY: at first; the second time nobody else can have it, and it is found before anything is done with it.
+            // SAFETY: at first; the second time nobody else can have it, and it is found before anything is done with
+            // it.
             unsafe { subject.release(block, 64) };
         }
     }

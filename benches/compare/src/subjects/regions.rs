@@ -127,8 +127,8 @@ impl Frames {
     pub fn new(size: usize) -> Self {
         let (base, size) = region(size);
         let frames = SummaryBuddyAllocator::new(FRAME);
-        // SAFETY: the region is readable and writable through its exposed base, nobody else's, and never freed; no other
-        // thread has the allocator yet.
+        // SAFETY: the region is readable and writable through its exposed base, nobody else's, and never freed; no
+        // other thread has the allocator yet.
         unsafe { frames.init_region(base.expose_provenance(), size) };
         Self { frames }
     }

@@ -21,7 +21,7 @@ pub struct ProducerAndConsumer {
     empty: (Sender<Batch>, Receiver<Batch>),
 }
 
-/// What a thread does.
+/// The part of a thread.
 #[derive(Debug)]
 pub enum Role {
     Both(Batch),
@@ -53,8 +53,8 @@ impl ProducerAndConsumer {
         batch.drain(..).for_each(|block| give_back(subject, block));
     }
 
-    /// Without falling asleep: to be woken takes longer than all that is done with a batch, and who would wait for it, and how
-    /// often, would be chance.
+    /// Without falling asleep: to be woken takes longer than all that is done with a batch, and who would wait for
+    /// it, and how often, would be chance.
     fn receive(channel: &Receiver<Batch>) -> Option<Batch> {
         let backoff = Backoff::new();
         (0..Self::PATIENCE).find_map(|_| {
@@ -113,12 +113,12 @@ impl Workload for ProducerAndConsumer {
 }
 
 /// Each thread allocates 2 000 blocks of 64 bytes, exchanges a random half of them with the next thread, and releases
-/// what it has then, in random order. After that it does bursts on its own, which is what is timed: are blocks that came
-/// from everywhere as good as new ones?
+/// what it has then, in random order. After that it does bursts on its own, which is what is timed: are blocks that
+/// came from everywhere as good as new ones?
 #[derive(Debug)]
 pub struct Shuffled {
     bursts: Burst,
-    /// What each thread gives to the next one.
+    /// The blocks that each thread gives to the next one.
     given: Vec<Mutex<Batch>>,
     all: Barrier,
 }

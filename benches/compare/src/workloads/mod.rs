@@ -1,7 +1,7 @@
 //! The workloads: what is done with a subject, step by step.
 //!
-//! Every workload writes to the beginning of every block, because a program would; which of the allocators has the block
-//! in the cache by then is a part of the comparison.
+//! Every workload writes to the beginning of every block, because a program would; which of the allocators has the
+//! block in the cache by then is a part of the comparison.
 
 mod handed;
 mod private;
@@ -21,7 +21,7 @@ use crate::subject::Subject;
 
 /// One round of one workload, by several threads.
 pub trait Workload: Sync {
-    /// What one thread has.
+    /// The state of one thread.
     type Local;
 
     /// Before the time is taken; every thread does it, and no thread goes on before all have.
@@ -38,7 +38,7 @@ pub trait Workload: Sync {
     fn end_shared<S: Subject>(&self, _: &S) {}
 }
 
-/// What workloads are made from.
+/// The input of all workloads.
 #[derive(Clone, Debug)]
 pub struct Inputs {
     pub program: Program,
@@ -61,13 +61,13 @@ pub enum Kind {
     Burst,
     /// The same with random sizes from 8 to 1 024 bytes
     BurstOfSizes,
-    /// The bursts of 64 bytes, by 500, after the threads have exchanged and released blocks in random order
+    /// Bursts of 500 after the threads have exchanged and released blocks in random order
     Shuffled,
-    /// Batches of 256 blocks of 64 to 512 bytes that the next thread releases; at 1 thread the same one
+    /// Batches of 256 blocks of 64 to 512 bytes, which the next thread releases
     ProducerAndConsumer,
-    /// Random ones of 1 000 blocks of 16 to 1 024 bytes are replaced, and the threads exchange their blocks
+    /// Random ones of 1 000 blocks of 16 B to 1 KiB are replaced; threads exchange their blocks
     Larson,
-    /// Random ones of 4 096 blocks of 16 bytes to 64 KiB, the small ones as likely as the large, are replaced
+    /// Random ones of 4 096 blocks of 16 B to 64 KiB are replaced; each doubling is as likely
     Mixed,
     /// Each thread plays what a real program did
     Trace,

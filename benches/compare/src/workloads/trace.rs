@@ -1,4 +1,4 @@
-//! What a real program asked of its allocator, played by each thread on objects of its own.
+//! The calls of a real program, played by each thread on objects of its own.
 
 use std::error::Error;
 use std::path::Path;
@@ -20,7 +20,7 @@ enum Call {
 /// A trace as it is played: nothing is left to look up, and nothing is live at the end.
 #[derive(Clone, Debug)]
 pub struct Program {
-    /// What the trace says of itself.
+    /// From the head of the trace.
     pub name: String,
     calls: Arc<[Call]>,
     slots: usize,

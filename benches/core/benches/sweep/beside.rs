@@ -22,8 +22,8 @@ pub enum Work {
 }
 
 impl Work {
-    /// Does it until told to stop; tells when it has done so for [`ALONE`], after a few for a start, and since when; and returns how many
-    /// allocations there were, and when.
+    /// Does it until told to stop; tells when it has done so for [`ALONE`], after a few for a start, and since when;
+    /// and returns how many allocations there were, and when.
     fn run(self, pool: &MemoryPool, stop: &AtomicBool, tell: Sender<Instant>) -> Vec<Done> {
         let mut done = vec![Done::now(0)];
         let mut alone = None;

@@ -1,10 +1,10 @@
 //! How fast a sweep is: with nothing to merge, merging a heap that lies in single blocks, and beside another thread.
 //!
 //! `cargo bench --bench sweep`; `-- nothing`, `-- coalesce` or `-- beside` for one part. The heap is one of 1 GiB in
-//! blocks of 64 bytes, 16 million of them; `SWEEP_MIB=64` makes it one of 64 MiB. `time` is that of one sweep of all of
-//! it. `thrpt` counts its blocks of 64 bytes: 2 Gelem/s are 0.5 ns each. Figures that criterion has no place for are
-//! printed below each case. The heap is never touched. Only the tables cost memory, 49 bits for each block, and the list
-//! of the blocks.
+//! blocks of 64 bytes, 16 million of them; `SWEEP_MIB=64` makes it one of 64 MiB. `time` is that of one sweep of all
+//! of it. `thrpt` counts its blocks of 64 bytes: 2 Gelem/s are 0.5 ns each. Figures that criterion has no place for
+//! are printed below each case. The heap is never touched. Only the tables cost memory, 49 bits for each block, and
+//! the list of the blocks.
 #![allow(clippy::disallowed_types, reason = "loom does not check benches")]
 
 mod beside;
@@ -108,8 +108,8 @@ fn slowest_of_first(heap: &Full) -> Duration {
     first.iter().map(|(_, took)| *took).max().unwrap_or_default()
 }
 
-/// A sweep of a heap that lies in free single units, and the throughput of another thread meanwhile, as a share of what it has
-/// alone: by the clock, and, for machines that are not idle, by the time that it ran.
+/// A sweep of a heap that lies in free single units, and the throughput of another thread meanwhile, as a share of
+/// what it has alone: by the clock, and, for machines that are not idle, by the time that it ran.
 fn beside(group: &mut BenchmarkGroup<'_, WallTime>, by: By, kind: &str, cache: Option<usize>, work: Work) {
     let mut shares = [Vec::new(), Vec::new()];
     let mut prepared = None;
