@@ -6,7 +6,7 @@
 //! `buddy_system_allocator` here.
 #![allow(clippy::disallowed_types, reason = "loom does not check benches")]
 
-use std::alloc::{GlobalAlloc, Layout, dealloc};
+use std::alloc::{GlobalAlloc, Layout};
 use std::hint::black_box;
 use std::sync::{Barrier, mpsc};
 use std::thread;
@@ -16,6 +16,7 @@ use buddy_system_allocator::LockedHeap;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use mempool::MemoryPool;
+use recordings::Region;
 
 const THREADS: [usize; 3] = [1, 2, 4];
 const GIB: usize = 1 << 30;
@@ -23,37 +24,8 @@ const MIB: usize = 1 << 20;
 const BURST: usize = 1000;
 const BATCH: usize = 256;
 
-/// Memory, aligned to its size, that costs only what is touched.
-struct Region {
-    base: *mut u8,
-    layout: Layout,
-}
-
-impl Region {
-    fn new(size: usize) -> Self {
-        let layout = Layout::from_size_align(size, size.min(GIB)).expect("a power of two");
-        // SAFETY: the size is not 0.
-        let base = unsafe { std::alloc::alloc(layout) };
-        assert!(!base.is_null(), "{size} bytes are not to be had");
-        Self { base, layout }
-    }
-}
-
-impl Region {
-    /// The pointer into the region with this address.
-    fn at(&self, address: usize) -> *mut u8 {
-        self.base.with_addr(address)
-    }
-}
-
-// SAFETY: the region is only a base for pointers; whoever writes through them answers for that.
-unsafe impl Sync for Region {}
-
-impl Drop for Region {
-    fn drop(&mut self) {
-        // SAFETY: allocated with this layout by `new`.
-        unsafe { dealloc(self.base, self.layout) };
-    }
+fn region(size: usize) -> Region {
+    Region::new(size).expect("the system has the memory")
 }
 
 /// Makes a pool without heaps.
@@ -97,7 +69,7 @@ impl Subject for MemoryPool {
 }
 
 fn with_heap(pool: MemoryPool, region: &Region) -> MemoryPool {
-    pool.add_heap(region.base, region.layout.size()).expect("a fresh region");
+    pool.add_heap(region.base(), region.size()).expect("a fresh region");
     pool
 }
 
@@ -107,7 +79,7 @@ impl Subject for LockedHeap<31> {
     fn over(region: &Region) -> Self {
         let heap = LockedHeap::new();
         // SAFETY: the region outlives the subject, as all users of this trait see to.
-        unsafe { heap.lock().init(region.base.expose_provenance(), region.layout.size()) };
+        unsafe { heap.lock().init(region.base().expose_provenance(), region.size()) };
         heap
     }
 
@@ -180,7 +152,7 @@ fn producer_and_consumer(pool: &MemoryPool, region: &Region, threads: usize, cou
     let produce = || -> Vec<usize> { (0..BATCH).map(|place| alloc(pool, size(place)).addr()).collect() };
     let consume = |batch: Vec<usize>| {
         for (place, block) in batch.into_iter().enumerate() {
-            Subject::release(pool, region.at(block), size(place));
+            Subject::release(pool, region.base().with_addr(block), size(place));
         }
     };
     if threads == 1 {
@@ -208,7 +180,7 @@ fn sweep_threads(
     group.throughput(Throughput::Elements(pairs as u64));
     for (kind, pool) in POOLS {
         for threads in THREADS {
-            let region = Region::new(GIB);
+            let region = region(GIB);
             let pool = with_heap(pool(), &region);
             group.bench_function(BenchmarkId::new(kind, threads), |bencher| {
                 bencher.iter_custom(|count| work(&pool, &region, threads, count));
@@ -224,7 +196,7 @@ fn coalesce<S: Subject>(
     name: &str,
     timed: impl Fn(&S, &[*mut u8]) -> Duration,
 ) {
-    let region = Region::new(64 * MIB);
+    let region = region(64 * MIB);
     let subject = S::over(&region);
     let count = 64 * MIB / 64;
     group.throughput(Throughput::Elements(count as u64));

@@ -36,6 +36,10 @@ impl Region {
     }
 }
 
+// SAFETY: a shared region gives its address and its size, and nothing of its memory; whoever writes there answers for
+// that.
+unsafe impl Sync for Region {}
+
 impl Drop for Region {
     fn drop(&mut self) {
         // SAFETY: allocated with this layout, and freed only here.

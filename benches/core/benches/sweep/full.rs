@@ -5,33 +5,11 @@ use std::env;
 
 use fastrand::Rng;
 use mempool::MemoryPool;
+use recordings::Region;
 
 /// Bytes of a unit.
 pub const UNIT: usize = 64;
 const BATCH: usize = 256;
-
-/// Memory that is never touched.
-struct Region {
-    base: *mut u8,
-    layout: Layout,
-}
-
-impl Region {
-    fn new(size: usize) -> Self {
-        let layout = Layout::from_size_align(size, 1 << 30).expect("a power of two");
-        // SAFETY: the size is not 0.
-        let base = unsafe { std::alloc::alloc(layout) };
-        assert!(!base.is_null(), "{size} bytes are not to be had");
-        Self { base, layout }
-    }
-}
-
-impl Drop for Region {
-    fn drop(&mut self) {
-        // SAFETY: allocated with this layout by `new`.
-        unsafe { std::alloc::dealloc(self.base, self.layout) };
-    }
-}
 
 /// A pool over a region, all of which the program has in single units.
 pub struct Full {
@@ -45,8 +23,8 @@ impl Full {
         let builder = MemoryPool::builder().min_block(UNIT);
         let builder = if let Some(cache) = cache { builder.thread_cache(cache) } else { builder };
         let pool = builder.build().expect("a right configuration");
-        let region = Region::new(size);
-        pool.add_heap(region.base, size).expect("a fresh region");
+        let region = Region::new(size).expect("the system has the memory");
+        pool.add_heap(region.base(), size).expect("a fresh region");
         Self { pool, region, units: (size / UNIT) as u32 }
     }
 
@@ -59,7 +37,7 @@ impl Full {
     }
 
     fn unit(&self, unit: u32) -> *mut u8 {
-        self.region.base.wrapping_add(unit as usize * UNIT)
+        self.region.base().wrapping_add(unit as usize * UNIT)
     }
 
     /// Releases them in this order, past the caches.
@@ -82,7 +60,7 @@ impl Full {
     pub fn refill(&self) {
         self.pool.flush_thread_cache();
         self.pool.sweep();
-        let size = self.region.layout.size();
+        let size = self.region.size();
         assert_eq!(self.pool.largest_free_block(), size, "the heap is not merged to one block");
         self.fill();
     }
