@@ -50,13 +50,12 @@ fn noise(results: &Results, threads: usize) -> String {
         return String::from("Noise: unknown, since fewer than three rounds tell nothing of it.");
     };
     let most = Results::MOST_NOISE;
-    let rule = format!("in the median cell, the median round took {noise:.2} times the fastest one");
+    let rule = format!(
+        "Noise: in the median cell, the median round took {noise:.2} times the fastest; up to {most} is quiet."
+    );
     match results.is_noisy(threads) {
-        false => format!("Noise: {rule}; up to {most} is quiet enough."),
-        true => format!(
-            "DOUBTFUL: this machine is too noisy. Noise: {rule};\n\
-             up to {most} is quiet enough. Other programs use the machine, or its clock changes."
-        ),
+        false => rule,
+        true => format!("DOUBTFUL: this machine is too noisy. Other programs use it, or its clock changes.\n{rule}"),
     }
 }
 
@@ -262,7 +261,7 @@ mod tests {
         assert!(noise(&results, 1).contains("DOUBTFUL") && noise(&results, 1).contains("took 1.15 times"));
         results.cells.iter_mut().for_each(|cell| cell.rounds = vec![1.0; 3]);
         let quiet = noise(&results, 1);
-        assert!(!quiet.contains("DOUBTFUL") && quiet.contains("up to 1.1 is quiet enough"), "{quiet}");
+        assert!(!quiet.contains("DOUBTFUL") && quiet.contains("up to 1.1 is quiet"), "{quiet}");
     }
 
     #[test]
