@@ -27,12 +27,12 @@ fn release(allocator: &PoolAllocator, blocks: Vec<usize>) {
     }
 }
 
-/// Allocates so many blocks, and releases them in the same order.
+/// Allocates `length` blocks, and releases them in the same order.
 fn burst(allocator: &PoolAllocator, length: usize) {
     release(allocator, alloc(allocator, length));
 }
 
-/// Else what nobody takes would fill the depots: who only releases another one's blocks has some of its own, too.
+/// Depots would else fill with blocks that nobody takes: a thread that only releases others' blocks has some of its own, too.
 #[test]
 fn only_magazines_of_others_go_to_depots() {
     const THREADS: usize = 8;
