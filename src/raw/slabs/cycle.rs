@@ -1,7 +1,7 @@
 //! A cycle of a sweeper over the pages of a heap, in steps: it closes idle slabs, merges free blocks, and on request
 //! discards the memory behind free pages. Any time may pass between two steps.
 
-use super::Slabs;
+use super::pages::Slabs;
 use crate::raw::order::BlockIndex;
 use crate::thread;
 

@@ -6,10 +6,10 @@
 
 use core::ops::Range;
 
-use super::Slabs;
 use super::bitmap::Slots;
 use super::lists::Class;
 use super::page_map::Found;
+use super::pages::Slabs;
 use super::shape::{BITMAPS, BitmapId};
 use crate::check::check;
 use crate::sync::{Ordering, fence};

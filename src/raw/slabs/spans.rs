@@ -1,6 +1,7 @@
-//! Pages of a heap that grows, and spans of them.
+//! Spans are allocated, released and resized, and the heap grows for them.
 
-use super::{Entry, Found, Slabs};
+use super::page_map::{Entry, Found};
+use super::pages::Slabs;
 #[cfg(not(modelled))]
 use crate::raw::buddy::NotLive;
 use crate::raw::order::{BlockIndex, Order};
@@ -8,51 +9,49 @@ use crate::raw::shards::Shard;
 use crate::sync::{Ordering, model_or};
 use crate::thread;
 
-/// Pages by which a heap grows at least.
-/// Under loom one: no model has 64.
+/// A heap grows by at least this many pages.
+/// Under loom by one: no model has 64.
 const LEAST_GROWTH: u32 = model_or(1, 64);
-/// It grows by this part of what it is.
+/// A heap grows by at least this part of its pages.
 pub(super) const GROWTH_PART: u32 = 16;
-/// Spans of so many pages are looked for at the beginning of the heap first:
+/// Spans of at least this many pages are looked for at the beginning of the heap first.
 const LARGE: u32 = 16;
-/// at so many blocks for each page, which costs less than to use the page.
+/// That search looks at this many blocks for each page of the span, which costs less than to use the page.
 const LOOKS: u32 = 16;
-/// In heaps of fewer pages no span is kept as a spare: there it is better that each is where it fits best.
-/// Under loom all are smaller: spares have a model of their own.
+/// Heaps of fewer pages keep no spares: there it is better that each span is where it fits best.
+/// Under loom all heaps are smaller: spares have a model of their own.
 const LARGE_HEAP: u32 = model_or(u32::MAX, 8192);
-/// Pages of the largest span that is kept,
+/// Most pages of a spare.
 const LARGEST_SPARE: u32 = 4096;
-/// if it is no more than this part of the heap.
+/// A spare has at most this part of the heap.
 const SPARE_PART: u32 = 8;
-/// Under loom only sweeps tidy, and they come where slabs are idle: all that these models are about would have as many interleavings more.
-pub(super) const TIDIES: bool = cfg!(not(modelled));
-/// Stacks are tidied when so many nodes may be out of place.
+/// Stacks are tidied when this many nodes may be out of place,
+/// and [`DISPLACED_PART`] of the pages besides.
 const LEAST_DISPLACED: u32 = 32;
-/// And besides these this part of the pages.
+/// See [`LEAST_DISPLACED`].
 const DISPLACED_PART: u32 = 64;
-
-/// Memory may become scarce where a heap has grown to this part of its limit.
+/// Memory may become scarce when a heap has grown to this part of its limit.
 const SCARCE_PART: u32 = 16;
 
 impl<const CLASSES: usize> Slabs<CLASSES> {
-    /// Allocates a span of `pages` pages, aligned to a block of `align`, within the first `limit` pages of the heap. The second
-    /// value: all of them are clean. Lock-free.
+    /// Allocates a span of `pages` pages, aligned to a block of `align`, within the first `limit` pages of the heap.
+    /// The second value: all its pages are clean. Lock-free.
     pub fn alloc_span(&self, pages: u32, align: Order, limit: u32) -> Option<(u32, bool)> {
         let spare = self.spares.take(thread::shard(), |(head, has)| {
             has == pages && self.buddy.geometry().is_aligned(BlockIndex::new(head), align)
         });
-        let (head, fresh) = match spare {
+        let (head, is_clean) = match spare {
             Some((head, _)) => (head, false),
             None => self.take_span(pages, align, limit, true)?,
         };
         self.set(head, Entry::span(pages));
-        Some((head, fresh))
+        Some((head, is_clean))
     }
 
-    /// Takes the pages of a span; `grows`: if there seems to be none, makes one, by tidying the heap, or by adding to it.
+    /// Takes the pages of a span. `grows`: if there is none, tidies the heap, or lets it grow.
     pub(super) fn take_span(&self, pages: u32, align: Order, limit: u32, grows: bool) -> Option<(u32, bool)> {
         self.tidy_stacks(LEAST_DISPLACED + self.grown() / DISPLACED_PART);
-        // Only where memory may become scarce: it takes large blocks to pieces.
+        // Only where memory may become scarce, since it splits large blocks.
         let is_odd = !pages.is_power_of_two() && self.grown() >= limit.min(self.pages) / SCARCE_PART;
         // Relaxed: a hint.
         let hint = if is_odd { self.hint.load(Ordering::Relaxed) } else { 0 };
@@ -93,7 +92,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
 
     /// Gives the spare of a shard back; true, if there was one.
     fn give_spare(&self, shard: Shard) -> bool {
-        // Free pages are in a hand in between.
+        // The thread withholds free pages in between.
         let give = || self.spares.take(shard, |_| true).map(|(head, pages)| self.release_marked(head, pages)).is_some();
         self.spares.has(shard) && self.withholding(give)
     }
@@ -113,21 +112,12 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
         self.spares.put(shard, (head, pages))
     }
 
-    /// Blocks that grew by merging leave the stacks of what they were, when more than `few` may have; false, if there was no need.
-    fn tidy_stacks(&self, few: u32) -> bool {
-        let wanted = TIDIES && self.buddy.displaced() > u64::from(few) && self.buddy.start_to_tidy();
-        if wanted {
-            self.buddy.tidy_singly(thread::sweep_shard());
-        }
-        wanted
-    }
-
-    /// Is there memory behind so many pages, and their tables?
+    /// Puts memory behind the first `pages` pages, and their part of the tables; false, if there is none.
     fn has_memory(&self, pages: u32) -> bool {
         self.buddy.has_tables(pages) && self.commit.reach(pages)
     }
 
-    /// Adds pages, so that there is a span of so many among them. False: it may not, or there is no memory for them.
+    /// Adds pages, among them a span of `pages` pages. False: the limit is reached, or there is no memory for them.
     #[cold]
     fn grow(&self, pages: u32, align: Order, limit: u32) -> bool {
         let limit = limit.min(self.pages);
@@ -139,13 +129,13 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
                 let gap = self.buddy.geometry().gap(BlockIndex::new(grown), align);
                 u64::from(grown) + u64::from(gap) + u64::from(pages)
             };
-            // A block of that size; near the limit as many blocks as it takes.
+            // One block of that size; near the limit, as many blocks as it takes.
             let needed =
                 [end(order, order.units()), end(align, pages)].into_iter().find(|end| *end <= u64::from(limit));
             let Some(needed) = needed else { return false };
             let wanted = grown.saturating_add(LEAST_GROWTH.max(grown / GROWTH_PART)).min(limit);
             let ends = [wanted.max(needed as u32), needed as u32];
-            // Before anybody may know of the pages.
+            // Before other threads may know of the pages.
             let Some(end) = ends.into_iter().find(|end| self.has_memory(*end)) else { return false };
             // Relaxed, both: the pages are published below, by their states.
             match self.grown.compare_exchange_weak(grown, end, Ordering::Relaxed, Ordering::Relaxed) {
@@ -158,8 +148,8 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
         }
     }
 
-    /// Adds pages, so that with those that are free at the end of the heap there is a span of so many. False: it may not, or there is no memory for
-    /// them. O(blocks).
+    /// Adds pages that make a span of `pages` pages together with the free ones at the end of the heap. False: the
+    /// limit is reached, or there is no memory for them. O(blocks).
     #[cold]
     fn grow_tail(&self, pages: u32, align: Order, limit: u32) -> bool {
         let (limit, grown) = (limit.min(self.pages), self.grown());
@@ -173,7 +163,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
         more.is_some_and(|more| self.grow(more as u32, Order::ZERO, limit))
     }
 
-    /// Releases a span that begins at this page, which is the caller's; false, if none does.
+    /// Releases a span of the caller; false, if none begins at this page.
     pub fn release_span(&self, head: u32) -> bool {
         let Found::Span { pages } = self.find(head) else { return false };
         self.mark_free(head, pages);
@@ -183,7 +173,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
         true
     }
 
-    /// Releases pages, which are the caller's.
+    /// Releases pages of the caller.
     pub(super) fn release_pages(&self, head: u32, pages: u32) {
         self.mark_free(head, pages);
         self.release_marked(head, pages);
@@ -195,7 +185,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
         self.buddy.release_span(BlockIndex::new(head), pages, thread::shard());
     }
 
-    /// Resizes a span, which is the caller's, where it is, within the first `limit` pages; false, if none begins there or there is
+    /// Resizes a span of the caller in place, within the first `limit` pages; false, if none begins there, or there is
     /// no room behind it.
     pub fn resize_span(&self, head: u32, pages: u32, limit: u32) -> bool {
         let Found::Span { pages: from } = self.find(head) else { return false };
@@ -206,7 +196,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
             self.buddy.shrink_span(block, from, pages, thread::shard());
         } else if pages > from {
             let end = u64::from(head) + u64::from(pages);
-            // The last one of a heap may be longer than that is.
+            // The last span of a heap may become longer than the heap is.
             let is_there = end <= u64::from(self.grown())
                 || self.grow(end.saturating_sub(u64::from(self.grown())) as u32, Order::ZERO, limit);
             let grow = || self.buddy.grow_span(block, from, pages, thread::shard());
@@ -220,7 +210,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
         true
     }
 
-    /// Why a page is neither of a slab nor the first one of a span: is it in a span?
+    /// Why a page is neither in a slab nor the first one of a span: it is free, or inside a span.
     #[cfg(not(modelled))]
     pub fn why_nothing(&self, page: u32) -> NotLive {
         if self.spares.spans().any(|(head, pages)| (head..head + pages).contains(&page)) {
@@ -230,7 +220,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
         self.buddy.live_order(BlockIndex::new(page)).map_or_else(|why| why, |_| NotLive::Interior)
     }
 
-    /// Free pages, but for idle slabs. O(pages); while others allocate, about so many.
+    /// Free pages, without idle slabs. O(pages). While others allocate, the number is approximate.
     pub fn free(&self) -> u64 {
         let mut free = self.spares.spans().map(|(_, pages)| u64::from(pages)).sum();
         self.buddy.scan_first(self.grown(), |order| free += u64::from(order.units()));

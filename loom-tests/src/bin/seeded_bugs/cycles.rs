@@ -3,7 +3,7 @@
 use super::bug::Bug;
 
 const CYCLE: &str = "raw/slabs/cycle.rs";
-const RESIDENT: &str = "raw/slabs/resident.rs";
+const DISCARD: &str = "raw/slabs/discard.rs";
 const SPANS: &str = "raw/spans.rs";
 
 pub(crate) const BUGS: &[Bug] = &[
@@ -16,7 +16,7 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "what is old counts as clean",
-        source: RESIDENT,
+        source: DISCARD,
         find: "self.set(at, Entry::OLD);",
         replace: "self.set(at, Entry::DISCARDED);",
         models: &["cycles::old_alloc"],
@@ -30,7 +30,7 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "discarded pages count as dirty",
-        source: RESIDENT,
+        source: DISCARD,
         find: "self.resident.dirty.fetch_sub(due, Ordering::Relaxed);",
         replace: "",
         models: &["cycles::old_alloc"],

@@ -4,7 +4,7 @@ use super::bug::Bug;
 
 const BITMAP: &str = "raw/slabs/bitmap.rs";
 const BITMAPS: &str = "raw/slabs/lists.rs";
-const SLABS: &str = "raw/slabs/mod.rs";
+const SLABS: &str = "raw/slabs/slots.rs";
 const CLOSE: &str = "raw/slabs/retire.rs";
 const EXTRA: &str = "raw/slabs/extra.rs";
 const PAGE: &str = "raw/slabs/page_map.rs";
@@ -274,7 +274,7 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "an allocation of a span waits for who takes from an idle slab",
-        source: SLABS,
+        source: "raw/slabs/tidy.rs",
         find: "(grown / SWEEP_PART).max(1)",
         replace: "grown / SWEEP_PART",
         models: &["slabs::reopen_take"],

@@ -5,7 +5,8 @@ use super::bug::Bug;
 const STATE: &str = "raw/state.rs";
 const SPANS: &str = "raw/spans.rs";
 const PAGES: &str = "raw/slabs/spans.rs";
-const RESIDENT: &str = "raw/slabs/resident.rs";
+const WITHHELD: &str = "raw/slabs/withheld.rs";
+const TIDY: &str = "raw/slabs/tidy.rs";
 const SPARES: &str = "raw/slabs/spares.rs";
 
 pub(crate) const BUGS: &[Bug] = &[
@@ -130,51 +131,51 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "an allocation does not look whether pages were withheld meanwhile",
-        source: RESIDENT,
-        find: "(before.is_some() && before == self.withheld())",
+        source: TIDY,
+        find: "(before.is_some() && before == self.withheld.seen())",
         replace: "before.is_some()",
         models: &["spans::discard_alloc"],
     },
     Bug {
         name: "pages are withheld by a thread that says that it withholds none",
-        source: RESIDENT,
-        find: "let result = work();\n        self.end_withholding();",
-        replace: "self.end_withholding();\n        let result = work();",
+        source: WITHHELD,
+        find: "let result = work();\n        // Release: pairs with the Acquire in `seen`; a thread that sees it finds the memory that was withheld.\n        self.ended.fetch_add(1, Ordering::Release);",
+        replace: "self.ended.fetch_add(1, Ordering::Release);\n        let result = work();",
         models: &["spans::discard_alloc", "spans::sweep_alloc"],
     },
     Bug {
         name: "pages are withheld without a Release fence",
-        source: RESIDENT,
+        source: WITHHELD,
         find: "fence(Ordering::Release);",
         replace: "",
         models: &["spans::sweep_alloc"],
     },
     Bug {
         name: "whether pages are withheld is read without an Acquire fence",
-        source: RESIDENT,
+        source: WITHHELD,
         find: "        fence(Ordering::Acquire);\n",
         replace: "",
         models: &["spans::sweep_alloc"],
     },
     Bug {
         name: "a sweep does not count as withholding pages",
-        source: "raw/slabs/mod.rs",
+        source: TIDY,
         find: "self.withholding(|| {\n            let grown = self.grown();",
         replace: "Some(()).map_or((), |()| {\n            let grown = self.grown();",
         models: &["spans::sweep_alloc"],
     },
     Bug {
         name: "pages are no longer withheld, Relaxed",
-        source: RESIDENT,
-        find: "self.resident.ended.fetch_add(1, Ordering::Release);",
-        replace: "self.resident.ended.fetch_add(1, Ordering::Relaxed);",
+        source: WITHHELD,
+        find: "self.ended.fetch_add(1, Ordering::Release);",
+        replace: "self.ended.fetch_add(1, Ordering::Relaxed);",
         models: &["spans::discard_alloc"],
     },
     Bug {
         name: "whether pages are no longer withheld is read Relaxed",
-        source: RESIDENT,
-        find: "let ended = self.resident.ended.load(Ordering::Acquire);",
-        replace: "let ended = self.resident.ended.load(Ordering::Relaxed);",
+        source: WITHHELD,
+        find: "let ended = self.ended.load(Ordering::Acquire);",
+        replace: "let ended = self.ended.load(Ordering::Relaxed);",
         models: &["spans::discard_alloc"],
     },
     Bug {

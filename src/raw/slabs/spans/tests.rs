@@ -10,7 +10,7 @@ use crate::raw::slabs::Shape;
 const SHAPES: [Shape; 1] = [Shape { pages: 1, slots: 1 }];
 const SINGLES: u32 = 25_000;
 
-/// A heap that begins with so many free pages, each beside one that is not.
+/// A heap that begins with [`SINGLES`] free pages, each beside one that is not.
 fn fragmented(most: u32) -> Slabs<1> {
     let slabs = Slabs::in_source(most, 0, &SHAPES, Commit::given(), &mut Source::Global).expect("some MiB");
     let mut heads = Vec::from_iter((0..2 * SINGLES).map(|_| alloc(&slabs, 1)));
@@ -23,7 +23,8 @@ fn alloc(slabs: &Slabs<1>, pages: u32) -> u32 {
     slabs.alloc_span(pages, Order::ZERO, slabs.pages()).expect("there is room").0
 }
 
-/// The same span each time. Nothing is taken from the stacks, split, merged or published for it, so that nothing was looked for.
+/// The same span each time. Nothing is taken from the stacks, split, merged or published for it, so that nothing was
+/// looked for.
 #[test]
 fn pairs_of_one_size_cost_nothing_in_a_fragmented_heap() {
     let slabs = fragmented(1 << 17);
@@ -40,9 +41,9 @@ fn pairs_of_one_size_cost_nothing_in_a_fragmented_heap() {
     }
 }
 
-/// What is kept is free: it is counted, and had before the heap grows, in a sweep, and by whoever wants to grow into it.
+/// A spare is free: it is counted, and had before the heap grows, in a sweep, and by a span that grows into it.
 #[test]
-fn what_is_kept_is_had_by_all() {
+fn a_spare_is_had_by_all() {
     let most = 2 * LARGE_HEAP;
     let slabs = Slabs::<1>::in_source(most, 0, &SHAPES, Commit::given(), &mut Source::Global).expect("some MiB");
     let first = alloc(&slabs, LARGE_HEAP);

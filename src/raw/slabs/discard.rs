@@ -1,0 +1,173 @@
+//! Free pages are counted, and the memory behind them discarded.
+
+use core::ops::ControlFlow;
+
+use super::page_map::Entry;
+use super::pages::Slabs;
+use super::resident::{read, write};
+use crate::raw::order::{BlockIndex, Order};
+use crate::sync::{Ordering, model_or};
+use crate::thread;
+
+/// A heap is discarded in this many slices, the last one first.
+const SLICES: u32 = 16;
+/// To discard a page takes as long as to look at this many pages.
+/// Under loom one: a step of a model is one page.
+const DISCARD_COST: u32 = model_or(1, 16);
+/// A call of the operating system takes as long as to look at this many pages.
+/// Under loom one: a few pages may be all that there are.
+const CALL_COST: u32 = model_or(1, 256);
+
+impl<const CLASSES: usize> Slabs<CLASSES> {
+    /// Counts pages as no longer free; returns how many of them are clean.
+    pub(super) fn count_out(&self, head: u32, pages: u32) -> u32 {
+        // The thread that released a page marked it as dirty before.
+        let clean = (head..head + pages).filter(|page| !self.is_dirty(*page)).count() as u32;
+        // Relaxed, both: numbers.
+        self.resident.out.fetch_add(pages, Ordering::Relaxed);
+        self.resident.dirty.fetch_sub(pages - clean, Ordering::Relaxed);
+        clean
+    }
+
+    /// Marks pages that are about to be released.
+    pub(super) fn mark_free(&self, head: u32, pages: u32) {
+        let entries = self.map.get(head as usize..(head + pages) as usize);
+        // Relaxed: as in `set`.
+        entries.into_iter().flatten().for_each(|entry| entry.store(Entry::DIRTY.0, Ordering::Relaxed));
+    }
+
+    /// Counts pages that are about to be released.
+    pub(super) fn count_free(&self, pages: u32) {
+        // Relaxed, both: numbers.
+        self.resident.out.fetch_sub(pages, Ordering::Relaxed);
+        self.resident.dirty.fetch_add(pages, Ordering::Relaxed);
+    }
+
+    fn is_dirty(&self, page: u32) -> bool {
+        self.entry(page).is_dirty()
+    }
+
+    /// Visits the dirty parts of a span of the caller: `visit` gets the first page and the length of each. The span's
+    /// pages are marked as they were when they were free, except the first one, which counts as dirty.
+    pub fn visit_dirty(&self, head: u32, pages: u32, mut visit: impl FnMut(u32, u32)) {
+        let (mut start, end) = (head, head + pages);
+        while start < end {
+            let len = 1 + (start + 1..end).take_while(|page| self.is_dirty(*page)).count() as u32;
+            visit(start, len);
+            start = (start + len..end).find(|page| self.is_dirty(*page)).unwrap_or(end);
+        }
+    }
+
+    /// Pages that were used and not discarded since. Others are not in memory.
+    #[cfg(not(modelled))]
+    pub fn resident(&self) -> u32 {
+        self.resident.out().saturating_add(self.dirty()).min(self.grown())
+    }
+
+    /// Free pages that are dirty.
+    pub fn dirty(&self) -> u32 {
+        self.resident.dirty()
+    }
+
+    /// Are there too many dirty pages? They may be a part of the most pages that were ever in use. The part is small
+    /// when the heap has just grown, so that a program's peak is not much higher than it must be. It becomes larger
+    /// with each discard.
+    pub fn is_excessive(&self) -> bool {
+        self.resident.count()
+    }
+
+    /// Number of rises: notably more pages were resident than ever before, or wanted, and not to be had.
+    pub fn rises(&self) -> u32 {
+        read(&self.resident.rises)
+    }
+
+    /// Counts as a rise that more pages are wanted than there are.
+    pub fn note_want(&self) {
+        self.resident.rise();
+    }
+
+    /// Hands free blocks of at least `order` to `discard`, which may discard their memory, and tells whether it did.
+    /// O(blocks). Lock-free.
+    ///
+    /// `all`: all of these blocks. Else only those with dirty pages, the last ones of the heap first, since they are
+    /// used least, until half of the dirty pages that there may be are left.
+    pub fn discard(&self, order: Order, all: bool, mut discard: impl FnMut(u32, u32) -> bool) {
+        let enough = if all { 0 } else { self.resident.most_dirty() / 2 };
+        let mut visit = |block: BlockIndex, order: Order| {
+            let pages = || block.get()..block.after(1, order).get();
+            let dirty = pages().filter(|page| self.is_dirty(*page)).count() as u32;
+            // A clean page may be resident because another one of its huge page was used.
+            if (dirty > 0 || all) && discard(block.get(), order.units()) {
+                pages().filter(|page| self.is_dirty(*page)).for_each(|page| self.set(page, Entry::DISCARDED));
+                // Relaxed: a number.
+                self.resident.dirty.fetch_sub(dirty, Ordering::Relaxed);
+            }
+            if all || self.dirty() > enough { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        self.withholding(|| {
+            // Within a slice, blocks are visited in ascending order.
+            let (mut end, len) = (self.grown(), (self.grown() / SLICES).max(1));
+            while end > 0 {
+                let start = end.saturating_sub(len);
+                if self.buddy.visit_free(start..end, order, thread::shard(), &mut visit).is_break() {
+                    break;
+                }
+                end = start;
+            }
+        });
+        if all {
+            write(&self.resident.most_out, self.resident.out());
+        }
+    }
+
+    /// A step of discarding: visits free pages from page `from` of block `first` on, and hands dirty ones to `discard`.
+    /// `all` of them, or only the old ones; others become old. It visits at most `pages` pages, or does work of the
+    /// same cost. Returns where to go on, and the cost; `None`: it came to the end. Lock-free.
+    pub(super) fn discard_step(
+        &self,
+        first: BlockIndex,
+        from: u32,
+        pages: u32,
+        all: bool,
+        mut discard: impl FnMut(u32, u32) -> bool,
+    ) -> Option<(BlockIndex, u32, u32)> {
+        let (mut left, mut next) = (pages, None);
+        let is_due = |page: u32| match self.entry(page) {
+            Entry(entry) if entry == Entry::OLD.0 => true,
+            entry => all && entry.is_dirty(),
+        };
+        let visit = |block: BlockIndex, order: Order| {
+            let (mut at, end) = (block.get().max(from), block.after(1, order).get());
+            while at < end {
+                if left == 0 {
+                    next = Some((block, at, pages));
+                    return ControlFlow::Break(());
+                }
+                let most = (left / DISCARD_COST).clamp(1, end - at);
+                let due = (at..at + most).take_while(|page| is_due(*page)).count() as u32;
+                if due > 0 && discard(at, due) {
+                    (at..at + due).for_each(|page| self.set(page, Entry::DISCARDED));
+                    // Relaxed: a number.
+                    self.resident.dirty.fetch_sub(due, Ordering::Relaxed);
+                }
+                if due == 0 && self.entry(at).is_dirty() {
+                    self.set(at, Entry::OLD);
+                }
+                let cost = if due == 0 { 1 } else { CALL_COST + due * DISCARD_COST };
+                left = left.saturating_sub(cost);
+                at += due.max(1);
+            }
+            ControlFlow::Continue(())
+        };
+        let (grown, end) = (self.grown(), first.get().max(from).saturating_add(pages));
+        if self.buddy.visit_free(first.get()..end.min(grown), Order::ZERO, thread::shard(), visit).is_continue() {
+            // The next block: this one was visited to its end.
+            let end = if end < grown { self.buddy.next_head(BlockIndex::new(end)) } else { grown };
+            next = (end < grown).then_some((BlockIndex::new(end), end, pages));
+        }
+        if next.is_none() && all {
+            write(&self.resident.most_out, self.resident.out());
+        }
+        next
+    }
+}
