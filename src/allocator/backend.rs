@@ -134,29 +134,29 @@ impl Backend {
     /// the caller waits, and tries again each time that the others have come to something, for a bounded time and a
     /// bounded work. The next allocation that fails does not wait for the same threads again.
     pub(super) fn insist<R>(&self, attempt: impl Fn() -> Option<R>) -> Option<R> {
-        let (mut seen, mut attempts) = (self.heap.progress(), 1);
-        if let Some(certain) = self.heap.attempt(&attempt) {
+        let (mut seen, mut attempts) = (self.heap.slabs.progress(), 1);
+        if let Some(certain) = self.heap.slabs.attempt(&attempt) {
             return certain;
         }
-        if self.heap.has_waited() {
+        if self.heap.slabs.has_waited() {
             return None;
         }
         for times in 0..MAX_WAITS {
             wait(times);
-            let now = self.heap.progress();
+            let now = self.heap.slabs.progress();
             // The last attempt is made in any case.
             if now == seen && times + 1 < MAX_WAITS {
                 continue;
             }
             (seen, attempts) = (now, attempts + 1);
-            if let Some(certain) = self.heap.attempt(&attempt) {
+            if let Some(certain) = self.heap.slabs.attempt(&attempt) {
                 return certain;
             }
             if is_enough(attempts, u64::from(attempts) * (self.heap.bytes() / PAGE) as u64) {
                 break;
             }
         }
-        self.heap.note_waited();
+        self.heap.slabs.note_waited();
         None
     }
 

@@ -262,7 +262,7 @@ impl Cache {
     /// Bytes that all bins together may hold. That is little while the heap rises, and more while it is calm: what is
     /// cached then was needed before. When the heap rises again, the bins shed what is too much.
     fn limit(&self, backend: &Backend) -> usize {
-        let rises = backend.heap.rises();
+        let rises = backend.heap.slabs.rises();
         if self.rises.replace(rises) == rises {
             let calm = self.calm.get();
             if calm >= CALM {

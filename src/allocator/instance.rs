@@ -259,13 +259,13 @@ impl Instance {
     /// Gives back all blocks within reach, and sweeps.
     pub(super) fn reclaim(&self, own: Option<&Cache>) {
         self.collect(own);
-        self.backend.heap.sweep();
+        self.backend.heap.slabs.sweep();
     }
 
     /// Gives back all blocks within reach: the calling thread's, if it has a cache, those in depots, and those of
     /// threads that are gone. Counts as withholding memory; see [`Slabs::attempt`](crate::raw::slabs::Slabs::attempt).
     pub(super) fn collect(&self, own: Option<&Cache>) {
-        self.backend.heap.withholding(|| self.collect_now(own));
+        self.backend.heap.slabs.withholding(|| self.collect_now(own));
     }
 
     fn collect_now(&self, own: Option<&Cache>) {
@@ -286,7 +286,7 @@ impl Instance {
 
     /// Gives back the cached blocks of threads that are gone.
     pub(super) fn collect_gone(&self) {
-        self.backend.heap.withholding(|| self.empty_gone());
+        self.backend.heap.slabs.withholding(|| self.empty_gone());
     }
 
     fn empty_gone(&self) {

@@ -43,7 +43,7 @@ pub(super) struct Backing {
 pub(super) struct PageHeap {
     base: *mut u8,
     backing: Backing,
-    slabs: Slabs<COUNT>,
+    pub(super) slabs: Slabs<COUNT>,
     /// Where live blocks begin, if releases are checked.
     live: Option<Live>,
 }
@@ -131,21 +131,6 @@ impl PageHeap {
         self.backing.is_zero.then(|| self.base.addr() + self.bytes() - start.addr().get())
     }
 
-    /// See [`Slabs::rises`].
-    pub(super) fn rises(&self) -> u32 {
-        self.slabs.rises()
-    }
-
-    /// Counts as a rise that the heap needs more memory than it may have: caches shed the blocks that they don't need.
-    pub(super) fn note_want(&self) {
-        self.slabs.note_want();
-    }
-
-    /// See [`Slabs::take_has_swept`].
-    pub(super) fn take_has_swept(&self) -> bool {
-        self.slabs.take_has_swept()
-    }
-
     /// Bytes of slabs without a live block.
     pub(super) fn idle_bytes(&self) -> usize {
         self.slabs.idle() as usize * PAGE
@@ -208,31 +193,6 @@ impl PageHeap {
             self.backing.is_zero && unsafe { self.discard_pages(page, pages, &mut bytes) }
         });
         (step, bytes)
-    }
-
-    /// See [`Slabs::attempt`].
-    pub(super) fn attempt<R>(&self, attempt: impl FnOnce() -> Option<R>) -> Option<Option<R>> {
-        self.slabs.attempt(attempt)
-    }
-
-    /// See [`Slabs::progress`].
-    pub(super) fn progress(&self) -> u64 {
-        self.slabs.progress()
-    }
-
-    /// See [`Slabs::note_waited`].
-    pub(super) fn note_waited(&self) {
-        self.slabs.note_waited();
-    }
-
-    /// See [`Slabs::has_waited`].
-    pub(super) fn has_waited(&self) -> bool {
-        self.slabs.has_waited()
-    }
-
-    /// See [`Slabs::withholding`].
-    pub(super) fn withholding<R>(&self, work: impl FnOnce() -> R) -> R {
-        self.slabs.withholding(work)
     }
 
     /// Discards dirty pages, if there are too many of them.
@@ -416,10 +376,5 @@ impl PageHeap {
         let Found::Slab { head, class } = self.slabs.find(page) else { return Located::Page(page) };
         let slot = SLOTS[class].number_at(offset.wrapping_sub(head as usize * PAGE));
         Located::Slot { class, id: BitmapId { head, nth: slot / STRIDE }, slots: Slots::one(slot % STRIDE) }
-    }
-
-    /// See [`Slabs::sweep`].
-    pub(super) fn sweep(&self) {
-        self.slabs.sweep();
     }
 }

@@ -35,14 +35,14 @@ impl PoolAllocator {
 
     /// Before an allocation fails: gives back all blocks within reach, and sweeps.
     fn make_room(&self, instance: &Instance, own: Option<&Cache>) {
-        instance.backend.heap.note_want();
+        instance.backend.heap.slabs.note_want();
         instance.reclaim(own);
         self.wake_sweepers();
     }
 
     /// After an allocation, which may have swept before the heap grew.
     fn note_sweeps(&self, instance: &Instance) {
-        if instance.backend.heap.take_has_swept() {
+        if instance.backend.heap.slabs.take_has_swept() {
             self.wake_sweepers();
         }
     }
