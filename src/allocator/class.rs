@@ -167,12 +167,10 @@ pub(super) const fn of(layout: Layout) -> usize {
     if align > PAGE {
         return COUNT;
     }
-    // Slabs begin at pages, so slots are aligned as their size is.
-    let mut class = of_size(if size < align { align } else { size });
-    while class < COUNT && !size_of_class(class).is_multiple_of(align) {
-        class += 1;
-    }
-    class
+    // Slabs begin at pages, so slots are aligned as their size is. The class of a multiple of the alignment has one, too: in
+    // a row of `STEPS` whose step is smaller than the alignment, each multiple of the step has a class.
+    let size = if size < align { align } else { size };
+    of_size((size + (align - 1)) & !(align - 1))
 }
 
 /// Pages of a span of `size` bytes. There is room for a slot of that size, too, so that a block that is made smaller
@@ -234,6 +232,8 @@ mod tests {
                 let class = of(Layout::from_size_align(size, align).expect("a small one"));
                 assert!(class < COUNT && size_of_class(class) >= size, "{size} {align}");
                 assert_eq!(size_of_class(class) % align, 0, "{size} {align}");
+                let fits = |class: usize| size_of_class(class) >= size && size_of_class(class).is_multiple_of(align);
+                assert!(!(0..class).any(fits), "{size} {align}");
             }
         }
         assert!(of(Layout::from_size_align(1, 8192).expect("a small one")) >= COUNT);
