@@ -10,7 +10,6 @@ use std::thread;
 
 use crate::allocator::PoolAllocator;
 use crate::allocator::backend::Backend;
-use crate::raw::Shard;
 
 const LAYOUT: Layout = Layout::new::<[u64; 8]>();
 const CLASS: usize = 3;
