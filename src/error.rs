@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::heaps::HeapId;
+use crate::id::HeapId;
 
 /// Why a pool was not built: a size is not allowed.
 ///

@@ -35,6 +35,7 @@ mod error;
 #[cfg(any(doc, doctest))]
 pub mod guide;
 mod heaps;
+mod id;
 mod map;
 mod metadata;
 mod pool;
@@ -68,7 +69,7 @@ pub use allocator::{AllocatorBuilder, PoolAllocator};
 #[cfg_attr(docsrs, doc(cfg(feature = "allocator")))]
 pub use error::AllocatorBuildError;
 pub use error::{AddHeapError, AllocError, ConfigError, ReleaseBatchError, ReleaseError, RemoveHeapError, ResizeError};
-pub use heaps::HeapId;
+pub use id::HeapId;
 pub use map::{Block, BlockState, HeapMap, SvgMap, TextMap};
 pub use pool::MemoryPool;
 pub use pool::PoolBuilder;

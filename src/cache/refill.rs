@@ -1,7 +1,8 @@
 //! What a cache does when a bin has no block for its owner.
 
 use crate::check::check;
-use crate::heaps::{Heap, HeapId};
+use crate::heaps::Heap;
+use crate::id::HeapId;
 use crate::raw::{BlockIndex, Order, Owner, State};
 use crate::sync::model_or;
 

@@ -1,51 +1,13 @@
 //! One heap: a region of addresses, and the buddy system over it. Addresses ↔ indices.
 
-use core::fmt;
 use core::ptr::NonNull;
 
 use crate::error::{AddHeapError, ReleaseError};
+use crate::id::HeapId;
 use crate::metadata::Table;
 use crate::raw::{BlockIndex, Buddy, Geometry, LastFailure, Listing, NotLive, Order, Owner, Shard};
 use crate::sync::{Alive, AtomicU8, Ordering, model_or};
 use crate::thread;
-
-/// The name of a heap within its pool, given in the order in which heaps were added, from 0; never used again: 2^64 of them
-/// last for centuries.
-///
-/// # Examples
-///
-/// ```
-/// use std::alloc::Layout;
-/// use mempool::MemoryPool;
-///
-/// let pool = MemoryPool::new();
-/// let heap = pool.add_heap(std::ptr::without_provenance_mut(1 << 20), 4096)?;
-/// let block = pool.alloc_in(heap, Layout::new::<[u8; 256]>())?;
-/// assert_eq!(pool.heap_of(block), Some(heap));
-/// assert_eq!(heap.to_string(), "heap 0");
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct HeapId(pub(crate) u64);
-
-impl HeapId {
-    /// The id as a number.
-    pub const fn get(self) -> u64 {
-        self.0
-    }
-
-    /// The id after it. There is always one: to give 2^64 ids takes centuries.
-    pub(crate) fn next(self) -> Self {
-        Self(self.0 + 1)
-    }
-}
-
-impl fmt::Display for HeapId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "heap {}", self.0)
-    }
-}
 
 /// The addresses of a heap, checked.
 #[derive(Clone, Copy, Debug)]

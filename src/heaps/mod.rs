@@ -12,10 +12,10 @@ mod snapshot;
 use core::ptr::{self, NonNull};
 
 use crate::error::AddHeapError;
+use crate::id::HeapId;
 use crate::metadata::{Owned, Unavailable};
 use crate::raw::{Listing, Order};
 use crate::sync::{AtomicPtr, Ordering, const_unless_loom};
-pub use heap::HeapId;
 pub(crate) use heap::{Heap, Region};
 
 use readers::{Guard, Readers};

@@ -3,10 +3,11 @@
 use core::iter;
 use core::ptr::NonNull;
 
+use super::heap::{Heap, Region};
 use super::retired::{Link, Linked};
 use crate::board::Board;
 use crate::error::ReleaseError;
-use crate::heaps::{Heap, HeapId, Region};
+use crate::id::HeapId;
 use crate::metadata::{Owned, Shared, Table, Unavailable};
 use crate::raw::{BlockIndex, LastFailure, Listing, Order};
 use crate::sync::{Alive, AtomicPtr, Ordering};

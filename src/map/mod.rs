@@ -4,8 +4,8 @@ mod cells;
 mod svg;
 mod text;
 
-use crate::heaps::HeapId;
 use crate::heaps::Heaps;
+use crate::id::HeapId;
 use crate::raw::{Kind, Order, State};
 
 /// Where tests have a huge heap, how many bytes that is, and what they are called.

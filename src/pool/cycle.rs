@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::{MemoryPool, count};
-use crate::heaps::HeapId;
+use crate::id::HeapId;
 use crate::thread;
 
 /// A sweeper's place in a pool. It remembers heaps by their ids, so that they may come and go meanwhile.

@@ -3,7 +3,7 @@
 use core::iter;
 
 use super::{MemoryPool, count};
-use crate::heaps::HeapId;
+use crate::id::HeapId;
 use crate::map::HeapMap;
 use crate::raw::{Order, Sweep};
 use crate::stats::{HeapStats, PoolStats, SweepReport};

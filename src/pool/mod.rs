@@ -23,8 +23,9 @@ pub(crate) use cycle::Cycle;
 
 use crate::cache::{Caches, OwnCache, Reach, current, registry, with_current};
 use crate::error::AddHeapError;
-use crate::heaps::{HeapId, Region};
+use crate::heaps::Region;
 use crate::heaps::{Heaps, Pinned};
+use crate::id::HeapId;
 use crate::raw::{Order, Shard};
 use crate::sync::const_unless_loom;
 use crate::thread;

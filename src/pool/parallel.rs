@@ -8,7 +8,7 @@ use std::panic;
 use rayon::prelude::*;
 
 use super::MemoryPool;
-use crate::heaps::HeapId;
+use crate::id::HeapId;
 use crate::raw::{Buddy, Order, Sweep};
 use crate::stats::SweepReport;
 use crate::thread;

@@ -2,8 +2,9 @@
 
 use super::MemoryPool;
 use crate::error::RemoveHeapError;
+use crate::heaps::Heap;
 use crate::heaps::Pinned;
-use crate::heaps::{Heap, HeapId};
+use crate::id::HeapId;
 use crate::raw::Kind;
 use crate::sync::{model_or, yield_now};
 use crate::thread;

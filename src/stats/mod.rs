@@ -14,7 +14,8 @@ mod wire;
 use core::ops::{Index, IndexMut};
 
 use crate::cache::Served;
-use crate::heaps::{Heap, HeapId};
+use crate::heaps::Heap;
+use crate::id::HeapId;
 use crate::raw::{Coalescer, Kind, Order};
 
 #[cfg(all(feature = "allocator", not(modelled)))]

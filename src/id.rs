@@ -1,0 +1,27 @@
+//! The name of a heap.
+
+use core::fmt;
+
+/// The name of a heap within its pool. Ids are given in the order in which heaps are added, from 0, and never again: 2^64
+/// of them last for centuries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct HeapId(pub(crate) u64);
+
+impl HeapId {
+    /// The id as a number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The id after it. There is always one.
+    pub(crate) fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for HeapId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "heap {}", self.0)
+    }
+}
