@@ -1,49 +1,36 @@
-//! Bins: the blocks that a cache holds, of one size each, the youngest on top.
+//! Bins: the blocks that a cache holds, each bin those of one order, the youngest on top.
 //!
-//! A bin is a piece of the cache's table of entries, which only the owner of the cache uses. The tops are atomic, though
-//! only the owner changes them, so that others may look at them.
+//! All bins of a cache share one table of entries, which only the owner of the cache uses. The tops are atomic, though only
+//! the owner changes them: other threads may look at them.
 //!
 //! | bits of a top | meaning |
 //! |---|---|
 //! | 0 to 13 | the place above the youngest block |
 //! | 14 to 63 | how many blocks were popped |
 //!
-//! So the count of allocations costs nothing: a pop adds one number to the top, a push another. The count is moved to 64 bits of the cache
-//! long before it wraps: whenever the bin misses after 2^40 pops, all bins when the cache is flushed and at every 256th miss of any. Only a bin that
-//! is popped 2^50 times between two such moments, which takes 13 days at 1 ns each, loses count: by 2^50, and nothing else. And below the oldest block
-//! there is an entry that is no block, so that what is done to an entry anyway, to find it in the window, also tells that
-//! the bin is empty.
+//! The count of pops costs nothing: a pop adds one number to the top, a push another. A count moves to 64 bits of the cache
+//! long before it wraps: a bin with 2^40 pops or more gives its count up when it misses; all bins do when the cache is
+//! flushed, and at every 256th miss of any. A bin that is popped 2^50 times between two such moments, which takes 13 days at
+//! 1 ns each, loses 2^50 pops of its count, and nothing else.
+//!
+//! Below the oldest block lies an entry that is no block. The fast path looks for the heap of the entry anyway, so that "the
+//! bin is empty" and "the window shows another heap" are one comparison.
 
 use core::cell::Cell;
 
 use crate::raw::Order;
-use crate::sync::{AtomicU32, AtomicU64, Ordering, model_or};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
-use super::budget::OUTBOXES;
-use super::cache::OwnCache;
+use super::entry::Entry;
+use super::layout::{ENTRIES, OUTBOXES, PLACE_BITS};
 
-/// A block of a pool as a number: the number of the first unit of its heap, plus its unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry(pub u32);
-
-impl Entry {
-    /// No block: no unit of any heap has this number.
-    pub const NONE: Self = Self(u32::MAX);
-}
-
-const PLACE_BITS: u32 = 14;
 const PLACE: u64 = (1 << PLACE_BITS) - 1;
 const PUSH: u64 = 1;
 /// One more popped, one place down: a single addition.
 const POP: u64 = (1 << PLACE_BITS) - PUSH;
 
-/// A count of so many pops is moved out of a top.
+/// A count of this many pops moves out of a top.
 const MANY_POPS: u64 = 1 << 40;
-
-/// How many entries the bins of a cache have together.
-/// Under loom few: each is a tracked object.
-pub const ENTRIES: usize = model_or(32, 1 << PLACE_BITS);
-const _: () = assert!(ENTRIES.is_power_of_two() && ENTRIES <= PLACE as usize + 1);
 
 /// A bin for each order, and for each outbox.
 const BINS: usize = Order::COUNT + OUTBOXES;
@@ -70,18 +57,18 @@ impl BinIndex {
     }
 }
 
-/// The tops of the bins, for others to look at.
+/// The tops of the bins, for all threads to look at.
 #[derive(Debug)]
 pub struct Tops {
     tops: [AtomicU64; BINS],
-    /// The places of the first entries; never changed.
+    /// The places of the first entries. They never change.
     firsts: [AtomicU32; BINS],
 }
 
-/// What only the owner uses.
+/// The part of the bins that only the owner uses.
 #[derive(Debug)]
 pub struct Bins {
-    /// The places after the last entries.
+    /// The places after the last entries that the bins may use now.
     limits: [Cell<u32>; BINS],
     entries: [Cell<u32>; ENTRIES],
 }
@@ -127,7 +114,13 @@ impl Tops {
         ((self.get(bin) & PLACE) as usize).saturating_sub(self.first(bin))
     }
 
-    /// How many blocks were popped since the count was moved out.
+    /// Counts pops that were none, as if the bin had been popped for days.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn add_pops(&self, bin: BinIndex, times: u64) {
+        self.set(bin, self.get(bin).wrapping_add(times << PLACE_BITS));
+    }
+
+    /// How many blocks were popped since the count moved out.
     pub fn popped(&self, bin: BinIndex) -> u64 {
         self.get(bin) >> PLACE_BITS
     }
@@ -136,85 +129,90 @@ impl Tops {
 impl Bins {
     #[inline]
     fn entry(&self, place: u64) -> &Cell<u32> {
-        // The mask is without effect, as there are no other places; it spares a check.
+        // The mask has no effect, as there are no other places. It spares a check.
         &self.entries[place as usize & (ENTRIES - 1)]
     }
 }
 
-impl OwnCache<'_> {
-    /// Gives a bin the places from `first` on; the one before is no other's. It is empty then, with room for none.
-    pub(super) fn place_bin(self, bin: BinIndex, first: usize) {
-        let bins = &self.own().bins;
-        bins.entry(first as u64 - 1).set(Entry::NONE.0);
-        bins.limits[bin.0].set(first as u32);
+/// The bins of a cache for its owner.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OwnBins<'a> {
+    pub(super) tops: &'a Tops,
+    pub(super) bins: &'a Bins,
+}
+
+impl OwnBins<'_> {
+    /// Gives a bin the places from `first` on. The place before is no other bin's. The bin is empty, and may hold nothing.
+    pub(super) fn place(self, bin: BinIndex, first: usize) {
+        self.bins.entry(first as u64 - 1).set(Entry::NONE.0);
+        self.bins.limits[bin.0].set(first as u32);
         // Relaxed: the cache is not published yet.
-        self.cache().tops.firsts[bin.0].store(first as u32, Ordering::Relaxed);
-        self.cache().tops.set(bin, first as u64);
+        self.tops.firsts[bin.0].store(first as u32, Ordering::Relaxed);
+        self.tops.set(bin, first as u64);
     }
 
     /// The youngest block of a bin, to be taken by [`take`](Self::take); [`Entry::NONE`] if there is none.
     #[inline]
     pub(super) fn youngest(self, bin: BinIndex) -> (Entry, Top) {
-        let below = self.cache().tops.get(bin).wrapping_add(POP);
-        (Entry(self.own().bins.entry(below & PLACE).get()), Top(below))
+        let below = self.tops.get(bin).wrapping_add(POP);
+        (Entry(self.bins.entry(below & PLACE).get()), Top(below))
     }
 
-    /// Takes the block that [`youngest`](Self::youngest) was.
+    /// Takes the block that [`youngest`](Self::youngest) returned.
     #[inline]
     pub(super) fn take(self, bin: BinIndex, Top(below): Top) {
-        self.cache().tops.set(bin, below);
+        self.tops.set(bin, below);
     }
 
     /// Room for one more, to be filled by [`put`](Self::put).
     #[inline]
     pub(super) fn room(self, bin: BinIndex) -> Option<Top> {
-        let top = self.cache().tops.get(bin);
-        if (top & PLACE) as u32 == self.own().bins.limits[bin.0].get() { None } else { Some(Top(top)) }
+        let top = self.tops.get(bin);
+        if (top & PLACE) as u32 == self.bins.limits[bin.0].get() { None } else { Some(Top(top)) }
     }
 
     /// Puts a block into the room that there was.
     #[inline]
     pub(super) fn put(self, bin: BinIndex, Top(top): Top, entry: Entry) {
-        self.own().bins.entry(top & PLACE).set(entry.0);
-        self.cache().tops.set(bin, top + PUSH);
+        self.bins.entry(top & PLACE).set(entry.0);
+        self.tops.set(bin, top + PUSH);
     }
 
-    /// Takes the count of pops out of a top that has many; returns how many.
+    /// Takes the count of pops out of a top that has many. Returns how many.
     pub(super) fn take_many_pops(self, bin: BinIndex) -> u64 {
-        let tops = &self.cache().tops;
-        let popped = Some(tops.popped(bin)).filter(|popped| *popped >= MANY_POPS);
+        let popped = Some(self.tops.popped(bin)).filter(|popped| *popped >= MANY_POPS);
         if popped.is_some() {
-            tops.set(bin, tops.get(bin) & PLACE);
+            self.tops.set(bin, self.tops.get(bin) & PLACE);
         }
         popped.unwrap_or(0)
     }
 
     /// Blocks in a bin.
     pub(super) fn len(self, bin: BinIndex) -> usize {
-        self.cache().tops.len(bin)
+        self.tops.len(bin)
     }
 
     /// Blocks that a bin may hold.
     pub(super) fn capacity(self, bin: BinIndex) -> usize {
-        self.own().bins.limits[bin.0].get() as usize - self.cache().tops.first(bin)
+        self.bins.limits[bin.0].get() as usize - self.tops.first(bin)
     }
 
     /// How many places the bin of an order has.
     pub(super) fn places(self, order: Order) -> usize {
-        let (tops, bin) = (&self.cache().tops, BinIndex::of(order));
-        // The next one is that of the next order, or of the first outbox.
-        tops.first(BinIndex(bin.0 + 1)) - 1 - tops.first(bin)
+        let bin = BinIndex::of(order);
+        // The next bin is that of the next order, or of the first outbox.
+        self.tops.first(BinIndex(bin.0 + 1)) - 1 - self.tops.first(bin)
     }
 
     /// Sets how many blocks a bin may hold: no fewer than it has, no more than it has places.
     pub(super) fn set_capacity(self, bin: BinIndex, blocks: usize) {
-        self.own().bins.limits[bin.0].set((self.cache().tops.first(bin) + blocks) as u32);
+        self.bins.limits[bin.0].set((self.tops.first(bin) + blocks) as u32);
     }
 
-    /// Copies the oldest blocks to `out`, as many as fit there or are in the bin, and lets the others move up. Returns
-    /// how many.
+    /// Moves the oldest blocks to `out`, as many as fit there or are in the bin, and lets the others move up. Returns how
+    /// many.
     pub(super) fn take_oldest(self, bin: BinIndex, out: &mut [Entry]) -> usize {
-        let (bins, tops) = (&self.own().bins, &self.cache().tops);
+        let (bins, tops) = (self.bins, self.tops);
         let (first, len) = (tops.first(bin), tops.len(bin));
         let count = out.len().min(len);
         if count == 0 {
@@ -229,38 +227,5 @@ impl OwnCache<'_> {
         // Pushes taken back: nothing was popped.
         tops.set(bin, tops.get(bin) - count as u64 * PUSH);
         count
-    }
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::super::budget::{Allowance, Limit};
-    use super::super::cache::Cache;
-    use super::*;
-    use crate::metadata::Owned;
-    use crate::thread::registry::ThreadIndex;
-
-    #[test]
-    fn counts_of_pops_do_not_wrap() {
-        let cache = Owned::<Cache>::zeroed().expect("there is memory for it");
-        // SAFETY: nobody else knows the cache.
-        let owner = unsafe { cache.owner() };
-        owner.prepare(ThreadIndex::new(0).expect("it is a number"), &Limit::new(Allowance::DEFAULT, 0, 6));
-        let (bin, other) = (BinIndex::of(Order::ZERO), BinIndex::of(Order::MAX));
-        let pop = |bin: BinIndex, times: u64| {
-            cache.tops.set(bin, cache.tops.get(bin).wrapping_add(times << PLACE_BITS));
-        };
-        pop(other, 5);
-        // As many as the bits of a top can count, several times.
-        let most = (1 << (u64::BITS - PLACE_BITS)) - 1;
-        for round in 1..=20 {
-            pop(bin, most);
-            assert_eq!(cache.served().allocations, 5 + round * most);
-            owner.move_counts(Order::ZERO.through(Order::MAX));
-            assert_eq!(cache.served().allocations, 5 + round * most);
-            assert_eq!((cache.tops.popped(bin), cache.tops.popped(other)), (0, 5), "few stay where they are");
-            assert_eq!((cache.tops.len(bin), owner.len(bin)), (0, 0));
-        }
-        assert_eq!((cache.served().releases, cache.served().past_allocations), (5 + 20 * most, 0));
     }
 }

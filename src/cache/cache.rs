@@ -4,23 +4,26 @@ use core::cell::Cell;
 use core::marker::PhantomData;
 
 use crate::check::check;
+use crate::heaps::Heap;
 use crate::raw::{Kind, Order, Owner, Shard, State};
 use crate::sync::{AtomicU32, AtomicU64, Local, Ordering};
-
-use super::bin::{BinIndex, Bins, Tops};
-use super::budget::{BinBudget, Limit, OUTBOXES};
-use super::depot::{Depot, MAGAZINE};
-use super::overflow::Outbox;
-use super::window::{Aside, HeapCopy, Window};
 use crate::thread;
 use crate::thread::lease::Lease;
 use crate::thread::registry::ThreadIndex;
 
+use super::bin::{BinIndex, Bins, OwnBins, Tops};
+use super::budget::BinBudget;
+use super::depot::Depot;
+use super::layout::{MAGAZINE, OUTBOXES};
+use super::limit::Limit;
+use super::outbox::Outbox;
+use super::window::{Aside, HeapCopy, OwnWindow, Window};
+
 /// A value that is no unit and no order.
 const NONE: u64 = u64::MAX;
 
-/// A cache. What the fast paths use stands close together, behind the rest: where it began with a page, as blocks often do,
-/// their lines were in each other's way, and a pair took three times as long in one process of four.
+/// A cache. The fields of the fast paths stand close together, behind the depot, so that they don't begin with a page: blocks
+/// often do, and take their places in the processor's cache.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Cache {
@@ -35,27 +38,27 @@ pub struct Cache {
     past: Past,
 }
 
-/// What only the owner of a cache uses.
+/// The part of a cache that only its owner uses.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Own {
-    pub(super) view: HeapCopy,
+    copy: HeapCopy,
     /// The state, as bits, of a block of the smallest order that this cache handed out.
     mine: Cell<u16>,
-    /// The block that was handed out last: its order and its unit. Often it is the one that is released next; then the
-    /// release need not read the state to know the order, which would wait for the store of the allocation.
+    /// The block that was handed out last: its order and its unit. Often it is the next to be released. Then the release need
+    /// not read the state to know the order, which would wait for the store of the allocation.
     last: Cell<u64>,
-    pub(super) bins: Bins,
+    bins: Bins,
     pub(super) outboxes: [Outbox; OUTBOXES],
     pub(super) budget: BinBudget,
-    pub(super) aside: Aside,
+    aside: Aside,
 }
 
-/// What a cache counts when it is not on a fast path. Written by the owner alone. 64 bits each, as all counts of operations: at one a
-/// nanosecond they wrap after 584 years.
+/// Counts of a cache that no fast path changes. Only the owner writes them. They have 64 bits, as all counts of operations:
+/// at one a nanosecond they wrap after 584 years.
 #[derive(Debug, Default)]
 pub struct Counts {
-    /// Blocks that came into the bins of the orders from elsewhere than by a release.
+    /// Blocks that came into the bins of the orders other than by a release.
     pub(super) refilled: AtomicU64,
     /// Blocks that left them other than by an allocation.
     pub(super) flushed: AtomicU64,
@@ -63,7 +66,8 @@ pub struct Counts {
     pub(super) sent: AtomicU64,
 }
 
-/// What the owner did past the cache, with the heaps. Behind all that the fast paths use, so that their lines stay as they are.
+/// Operations of the owner past the cache, with the heaps. They stand behind all that the fast paths use, so that the lines
+/// of that stay as they are.
 #[derive(Debug, Default)]
 struct Past {
     allocations: AtomicU64,
@@ -79,15 +83,15 @@ pub struct Served {
     pub allocations: u64,
     /// Releases without a visit to a heap's stacks.
     pub releases: u64,
-    /// Of these, the ones of other caches' blocks.
+    /// Of these releases, those of other caches' blocks.
     pub sent: u64,
-    /// Blocks that came into the bins of the orders from elsewhere than by a release.
+    /// Blocks that came into the bins of the orders other than by a release.
     pub refilled: u64,
     /// Blocks that left them other than by an allocation.
     pub flushed: u64,
     /// Allocations of the owner that went past the cache.
     pub past_allocations: u64,
-    /// Releases that did.
+    /// Releases of the owner that went past the cache.
     pub past_releases: u64,
 }
 
@@ -101,7 +105,7 @@ fn add_wide(count: &AtomicU64, more: u64) {
     count.store(count.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
 }
 
-/// A cache in the hands of its owner: the thread that uses it now, as [`Lease`] has it.
+/// A cache for its owner: the thread that uses it now, as [`Lease`] has it.
 #[derive(Clone, Copy, Debug)]
 pub struct OwnCache<'a> {
     cache: &'a Cache,
@@ -114,13 +118,30 @@ impl Cache {
     ///
     /// # Safety
     ///
-    /// The calling thread is the user of the cache for as long as it has the `OwnCache`.
+    /// The calling thread has the lease of the cache for as long as it has the `OwnCache`.
     #[inline]
     pub unsafe fn owner(&self) -> OwnCache<'_> {
         OwnCache { cache: self, here: PhantomData }
     }
 
-    /// Asks the owner to flush: its next operation does, but for a release of the block that it allocated last.
+    /// Prepares a cache of zeroes, which others don't see yet, for the threads of index `index`.
+    pub(super) fn prepare(&mut self, index: ThreadIndex, limit: &Limit) {
+        self.depot.share_out(limit.magazine_entries());
+        // SAFETY: `&mut self`: no other thread has the cache.
+        let owner = unsafe { self.owner() };
+        owner.own().mine.set(State::live_from(Owner::of(index.slot())).bits());
+        owner.forget_last();
+        let orders = limit.bin_entries().map(|(order, entries)| (BinIndex::of(order), entries));
+        let outboxes = (0..OUTBOXES).map(|outbox| (BinIndex::of_outbox(outbox), MAGAZINE));
+        // The place before each bin is for the entry that is no block.
+        let mut first = 1;
+        for (bin, entries) in orders.chain(outboxes) {
+            owner.bins().place(bin, first);
+            first += entries + 1;
+        }
+    }
+
+    /// Asks the owner to flush. Its next operation does, unless it releases the block that it allocated last.
     pub fn ask(&self) {
         // Relaxed: ordered by the fence in `close`.
         self.asked.store(1, Ordering::Relaxed);
@@ -128,12 +149,12 @@ impl Cache {
     }
 
     /// Is the owner asked to flush?
-    pub(super) fn is_asked(&self) -> bool {
-        // Relaxed: ordered by the fence in `show`, or seen later.
+    fn is_asked(&self) -> bool {
+        // Relaxed: ordered by the fence in `show_only`, or seen later.
         self.asked.load(Ordering::Relaxed) != 0
     }
 
-    /// Has it no blocks? For other threads than the owner a hint. What was left for it in the depot does not count.
+    /// Has it no blocks, but for those in its depot? For other threads than the owner a hint.
     pub fn is_empty(&self) -> bool {
         BinIndex::all().all(|bin| self.tops.len(bin) == 0)
     }
@@ -149,7 +170,7 @@ impl Cache {
         let in_bins = bins().map(|bin| self.tops.len(bin) as u64).sum::<u64>();
         let Counts { refilled, flushed, sent } = &self.counts;
         let [refilled, flushed, sent] = [refilled, flushed, sent].map(count);
-        // What is in the bins was refilled or released, and not allocated or flushed.
+        // A block in a bin was refilled or released, and not allocated or flushed.
         let pushed = in_bins.wrapping_add(popped).wrapping_add(flushed).wrapping_sub(refilled);
         Served {
             allocations: popped,
@@ -171,8 +192,19 @@ impl<'a> OwnCache<'a> {
 
     #[inline]
     pub(super) fn own(self) -> &'a Own {
-        // SAFETY: an `OwnCache` stays in the thread that is the user of the cache, and there is one at a time.
+        // SAFETY: an `OwnCache` stays in the thread that has the lease of the cache, and there is one at a time.
         unsafe { self.cache.own.get() }
+    }
+
+    #[inline]
+    pub(super) fn bins(self) -> OwnBins<'a> {
+        OwnBins { tops: &self.cache.tops, bins: &self.own().bins }
+    }
+
+    #[inline]
+    pub(super) fn window(self) -> OwnWindow<'a> {
+        let Own { copy, aside, .. } = self.own();
+        OwnWindow { window: &self.cache.window, copy, aside }
     }
 
     /// Counts operations of the owner that went past the cache. Not under loom: models have more schedules with each access.
@@ -186,68 +218,97 @@ impl<'a> OwnCache<'a> {
     /// Moves the counts of pops out of the tops that have many, so that they can't wrap there. Not under loom: as above.
     pub(super) fn move_counts(self, orders: impl Iterator<Item = Order>) {
         if cfg!(not(modelled)) {
-            let many: u64 = orders.map(|order| self.take_many_pops(BinIndex::of(order))).sum();
+            let many: u64 = orders.map(|order| self.bins().take_many_pops(BinIndex::of(order))).sum();
             add_wide(&self.cache.past.popped, many);
         }
     }
 
-    /// Prepares a cache of zeroes for the threads of number `index`.
-    pub(super) fn prepare(self, index: ThreadIndex, limit: &Limit) {
-        self.own().mine.set(State::live_from(Owner::of(index.slot())).bits());
-        self.forget_last();
-        // A place before each bin is for the entry that is no block.
-        let mut first = 1;
-        for (order, room) in limit.rooms() {
-            self.place_bin(BinIndex::of(order), first);
-            first += room + 1;
-        }
-        for outbox in 0..OUTBOXES {
-            self.place_bin(BinIndex::of_outbox(outbox), first);
-            first += MAGAZINE + 1;
-        }
-    }
-
     #[inline]
-    pub(super) fn mine(self) -> State {
+    fn mine(self) -> State {
         State::from_bits(self.own().mine.get())
     }
 
     /// Hands out a block of `order`, if the bin has one in the window.
     #[inline]
     pub fn pop(self, order: Order, min_shift: u32) -> Option<*mut u8> {
+        let (bins, window) = (self.bins(), self.window());
         let bin = BinIndex::of(order);
-        let (entry, top) = self.youngest(bin);
-        let unit = self.unit_of(entry)?;
-        self.take(bin, top);
-        self.state(unit).hand_out(self.mine().of_order(order));
+        let (entry, top) = bins.youngest(bin);
+        let unit = window.unit_of(entry)?;
+        bins.take(bin, top);
+        window.state(unit).hand_out(self.mine().of_order(order));
         self.own().last.set(u64::from(order.get()) << u32::BITS | u64::from(unit.number()));
-        Some(self.pointer(unit, min_shift))
+        Some(window.pointer(unit, min_shift))
     }
 
     /// Takes the block that begins at `address` back, if this cache handed it out, it is in the window, and the bin has
     /// room. `None`: nothing was changed.
     #[inline]
     pub fn push(self, address: usize, min_shift: u32) -> Option<()> {
-        let number = self.number_at(address, min_shift);
+        let (bins, window) = (self.bins(), self.window());
+        let number = window.number_at(address, min_shift);
         let last = self.own().last.get();
         let (unit, order) = if last as u32 as usize == number {
             let order = Order::new((last >> u32::BITS) as u32)?;
             // SAFETY: `last` was a unit of the heap in the window, and is forgotten when the window shows another.
-            (unsafe { self.was_inside(number) }, order)
+            (unsafe { window.was_inside(number) }, order)
         } else {
-            let unit = self.inside(number)?;
-            (unit, self.state(unit).read().order_if_like(self.mine())?)
+            let unit = window.inside(number)?;
+            (unit, window.state(unit).read().order_if_like(self.mine())?)
         };
         let bin = BinIndex::of(order);
-        let room = self.room(bin)?;
+        let room = bins.room(bin)?;
         // The one locked operation: of several releases of a block, one changes the state that it has.
-        self.state(unit).hold(self.mine().of_order(order), order).ok()?;
-        self.put(bin, room, self.entry(unit));
+        window.state(unit).hold(self.mine().of_order(order), order).ok()?;
+        bins.put(bin, room, window.entry(unit));
         Some(())
     }
 
+    /// [`pop`](Self::pop) from the heap aside.
+    pub fn pop_aside(self, order: Order, min_shift: u32) -> Option<*mut u8> {
+        let bin = BinIndex::of(order);
+        let (entry, top) = self.bins().youngest(bin);
+        let block = self.window().entry_aside(entry, min_shift)?;
+        self.bins().take(bin, top);
+        block.state.hand_out(self.mine().of_order(order));
+        self.count_aside();
+        Some(block.pointer)
+    }
+
+    /// [`push`](Self::push) of a block of the heap aside.
+    pub fn push_aside(self, address: usize, min_shift: u32) -> Option<()> {
+        let block = self.window().block_aside(address, min_shift)?;
+        let order = block.state.read().order_if_like(self.mine())?;
+        let bin = BinIndex::of(order);
+        let room = self.bins().room(bin)?;
+        block.state.hold(self.mine().of_order(order), order).ok()?;
+        self.bins().put(bin, room, block.entry);
+        self.count_aside();
+        Some(())
+    }
+
+    /// The heap aside was of use.
+    fn count_aside(self) {
+        if let Some(heap) = self.window().count_aside() {
+            self.forget_last();
+            self.window().show_only(heap, || self.cache.is_asked());
+        }
+    }
+
+    /// Turns the window to `heap`, which the caller has found in the set.
+    pub(super) fn show(self, heap: &Heap) {
+        self.forget_last();
+        self.window().show(heap, || self.cache.is_asked());
+    }
+
+    /// Turns the window to no heap.
+    pub(super) fn leave(self) {
+        self.forget_last();
+        self.window().leave();
+    }
+
     /// The window is about to show another heap, or none.
-    pub(super) fn forget_last(self) {
+    fn forget_last(self) {
         self.own().last.set(NONE);
     }
 
@@ -255,14 +316,14 @@ impl<'a> OwnCache<'a> {
     pub(super) fn take_request(self) -> bool {
         let asked = self.cache.is_asked();
         if asked {
-            // Relaxed: what comes after this is done anew for who asks again, and a request that is overwritten here was made
-            // before the flush that follows.
+            // Relaxed: a request that comes after this is served anew, and one that is overwritten here was made before the
+            // flush that follows.
             self.cache.asked.store(0, Ordering::Relaxed);
         }
         asked
     }
 
-    /// What its blocks have as their owner.
+    /// The owner in the states of its blocks.
     pub(super) fn owner(self) -> Owner {
         self.mine().owner()
     }
@@ -272,9 +333,46 @@ impl<'a> OwnCache<'a> {
         thread::shard_of(self.owner())
     }
 
-    /// Is a block in this state one that this cache may keep: its own, or one without a owner?
+    /// Is a block in this state one that this cache may keep: its own, or one without an owner?
     pub(super) fn keeps(self, seen: State) -> bool {
         check!(seen.kind() == Kind::Live);
         seen.owner() == Owner::NONE || seen.owner() == self.owner()
+    }
+
+    /// Blocks of a magazine of `order`; 0 where one block is too much.
+    pub(super) fn magazine(self, order: Order, limit: &Limit) -> usize {
+        limit.magazine(order).min(self.cache.depot.room(order))
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::cache::layout::PLACE_BITS;
+    use crate::cache::limit::Allowance;
+    use crate::metadata::Owned;
+
+    #[test]
+    fn counts_of_pops_do_not_wrap() {
+        let mut cache = Owned::<Cache>::zeroed().expect("there is memory for it");
+        cache.prepare(ThreadIndex::new(0).expect("it is an index"), &Limit::new(Allowance::DEFAULT, 0, 6));
+        // SAFETY: nobody else knows the cache.
+        let owner = unsafe { cache.owner() };
+        let (bin, other) = (BinIndex::of(Order::ZERO), BinIndex::of(Order::MAX));
+        let pop = |bin: BinIndex, times: u64| {
+            cache.tops.add_pops(bin, times);
+        };
+        pop(other, 5);
+        // As many as the bits of a top can count, several times.
+        let most = (1 << (u64::BITS - PLACE_BITS)) - 1;
+        for times in 1..=20 {
+            pop(bin, most);
+            assert_eq!(cache.served().allocations, 5 + times * most);
+            owner.move_counts(Order::ZERO.through(Order::MAX));
+            assert_eq!(cache.served().allocations, 5 + times * most);
+            assert_eq!((cache.tops.popped(bin), cache.tops.popped(other)), (0, 5), "few stay where they are");
+            assert_eq!((cache.tops.len(bin), owner.bins().len(bin)), (0, 0));
+        }
+        assert_eq!((cache.served().releases, cache.served().past_allocations), (5 + 20 * most, 0));
     }
 }

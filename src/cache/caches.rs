@@ -1,4 +1,4 @@
-//! All caches of a pool, by the number of the thread.
+//! All caches of a pool, by thread index.
 
 use core::fmt;
 use core::ptr::{self, NonNull};
@@ -10,8 +10,8 @@ use crate::raw::Owner;
 use crate::sync::AtomicU64;
 use crate::sync::{AtomicPtr, Ordering, const_unless_loom, model_or};
 
-use super::budget::{Allowance, Limit};
 use super::cache::Cache;
+use super::limit::{Allowance, Limit};
 use crate::thread::registry::{ThreadIndex, ThreadRegistry};
 
 /// Caches of a segment of the table.
@@ -20,6 +20,7 @@ const SEGMENT: usize = model_or(4, 64);
 
 const SEGMENTS: usize = ThreadIndex::COUNT.div_ceil(SEGMENT);
 
+/// A part of the table of caches, made when a thread of it first uses the pool.
 #[derive(Debug)]
 struct Segment([CacheSlot; SEGMENT]);
 
@@ -37,29 +38,29 @@ unsafe impl Zeroed for Segment {}
 // SAFETY: integers and pointers, atomic ones and cells, for which zero is valid and which need no drop.
 unsafe impl Zeroed for Cache {}
 
-/// The caches of a pool. The table grows by segments, and a cache comes into being when its thread first uses the pool; they
-/// stay until the pool is dropped.
+/// The caches of a pool. A cache is made when a thread of its index first uses the pool. Caches, and the segments of the
+/// table, stay until the pool is dropped.
 pub struct Caches {
-    /// The name of the pool among all there ever were; 0 until a thread asks for it.
+    /// The name of the pool among all that there ever were; 0 until a thread asks for it.
     #[cfg(not(modelled))]
     id: AtomicU64,
-    /// What a cache may hold by the configuration.
+    /// What each cache may hold by the configuration.
     allowed: Allowance,
     segments: [AtomicPtr<Segment>; SEGMENTS],
     #[cfg(modelled)]
     registry: ThreadRegistry,
 }
 
-/// What a cache reaches beyond itself: the pool that it belongs to.
+/// What a cache reaches beyond itself: the parts of its pool.
 #[derive(Clone, Copy, Debug)]
 pub struct Reach<'a> {
     /// The heaps of the pool as of the beginning of the operation.
     pub heaps: View<'a>,
-    /// The set of the heaps, to look at it anew: what others have left may be of a heap that is younger.
+    /// The set of the heaps, to look at it anew: blocks that others have left may be of a heap that is younger.
     pub set: &'a Heaps,
     /// The caches of the pool.
     pub caches: &'a Caches,
-    /// Which threads are running.
+    /// The threads that are running.
     pub registry: &'a ThreadRegistry,
     /// A unit has 2^`min_shift` bytes.
     pub min_shift: u32,
@@ -71,7 +72,7 @@ impl Reach<'_> {
         Limit::new(self.caches.allowed, self.heaps.capacity(), self.min_shift)
     }
 
-    /// The cache of a owner whose thread is running. A hint.
+    /// The cache of an owner whose thread is running. A hint.
     pub(super) fn running(&self, owner: Owner) -> Option<&Cache> {
         let index = ThreadIndex::new(owner.cache()?)?;
         self.caches.get(index).filter(|cache| cache.lease.generation() == Some(self.registry.generation(index)))
@@ -80,7 +81,7 @@ impl Reach<'_> {
 
 impl Caches {
     const_unless_loom! {
-        /// None yet, each to hold at most so much.
+        /// None yet. Each will hold at most this much.
         pub fn new(allowed: Allowance) -> Self {
             #[cfg(not(modelled))]
             let segments = [const { AtomicPtr::new(ptr::null_mut()) }; SEGMENTS];
@@ -121,7 +122,7 @@ impl Caches {
         }
     }
 
-    /// The numbers of the threads of a model.
+    /// The thread indices of a model.
     #[cfg(modelled)]
     pub fn registry(&self) -> &ThreadRegistry {
         &self.registry
@@ -132,59 +133,69 @@ impl Caches {
         !self.allowed.is_none() && Limit::new(self.allowed, capacity(), min_shift).holds_any()
     }
 
-    fn place(&self, index: ThreadIndex) -> Option<&CacheSlot> {
+    fn slot(&self, index: ThreadIndex) -> Option<&CacheSlot> {
         let segment = self.segments.get(index.slot() / SEGMENT)?;
-        // Acquire: pairs with the Release in `place_or_new`; makes the zeroes of the segment visible.
+        // Acquire: pairs with the Release in `slot_or_new`; makes the zeroes of the segment visible.
         // SAFETY: null, or a segment that lives as long as `self`.
         let segment = unsafe { segment.load(Ordering::Acquire).as_ref() }?;
         segment.0.get(index.slot() % SEGMENT)
     }
 
-    fn place_or_new(&self, index: ThreadIndex) -> Option<&CacheSlot> {
-        if self.place(index).is_none() {
+    fn slot_or_new(&self, index: ThreadIndex) -> Option<&CacheSlot> {
+        if self.slot(index).is_none() {
             let segment = self.segments.get(index.slot() / SEGMENT)?;
             let new = Owned::<Segment>::zeroed().ok()?.into_raw();
-            // Release: pairs with the Acquire in `place`. Relaxed on failure: `place` loads again.
+            // Release: pairs with the Acquire in `slot`. Relaxed on failure: `slot` loads again.
             let stored = segment.compare_exchange(ptr::null_mut(), new.as_ptr(), Ordering::Release, Ordering::Relaxed);
             if stored.is_err() {
                 // SAFETY: not stored, so it is still this thread's.
                 drop(unsafe { Owned::from_raw(new) });
             }
         }
-        self.place(index)
+        self.slot(index)
     }
 
-    /// The cache of a number, if one was made.
+    /// The cache of a thread index, if one was made.
     pub fn get(&self, index: ThreadIndex) -> Option<&Cache> {
         // Acquire: pairs with the Release in `get_or_new`; makes visible how the cache was prepared.
-        let cache = self.place(index)?.0.load(Ordering::Acquire);
+        let cache = self.slot(index)?.0.load(Ordering::Acquire);
         // SAFETY: null, or a cache that lives as long as `self`.
         unsafe { cache.as_ref() }
     }
 
-    /// The cache of a number, which the caller has. `None`: there is no memory for one.
+    /// The cache of the caller's thread index. `None`: there is no memory for one.
     pub fn get_or_new(&self, index: ThreadIndex, min_shift: u32) -> Option<&Cache> {
         if let Some(cache) = self.get(index) {
             return Some(cache);
         }
-        let place = self.place_or_new(index)?;
-        let cache = Owned::<Cache>::zeroed().ok()?;
-        // SAFETY: nobody else knows the cache yet.
-        unsafe { cache.owner() }.prepare(index, &Limit::new(self.allowed, 0, min_shift));
-        // Release: pairs with the Acquire in `get`. A plain store: only who has the number makes its cache.
-        place.0.store(cache.into_raw().as_ptr(), Ordering::Release);
+        let slot = self.slot_or_new(index)?;
+        let mut cache = Owned::<Cache>::zeroed().ok()?;
+        cache.prepare(index, &Limit::new(self.allowed, 0, min_shift));
+        // Release: pairs with the Acquire in `get`. A plain store: only the thread of this index makes its cache.
+        slot.0.store(cache.into_raw().as_ptr(), Ordering::Release);
         self.get(index)
     }
 
-    /// All caches, with their numbers.
+    /// All caches, with their thread indices.
     pub fn iter(&self) -> impl Iterator<Item = (ThreadIndex, &Cache)> {
-        // Acquire: as in `place`.
-        let made = self.segments.iter().enumerate().filter(|(_, place)| !place.load(Ordering::Acquire).is_null());
-        let numbers = made.flat_map(|(segment, _)| segment * SEGMENT..(segment + 1) * SEGMENT);
-        numbers.filter_map(|number| {
-            let index = ThreadIndex::new(number)?;
+        let indices = self.made().flat_map(|segment| segment * SEGMENT..(segment + 1) * SEGMENT);
+        indices.filter_map(|index| {
+            let index = ThreadIndex::new(index)?;
             Some((index, self.get(index)?))
         })
+    }
+
+    /// The segments that were made.
+    fn made(&self) -> impl Iterator<Item = usize> {
+        // Acquire: as in `slot`.
+        let made = self.segments.iter().enumerate().filter(|(_, segment)| !segment.load(Ordering::Acquire).is_null());
+        made.map(|(segment, _)| segment)
+    }
+
+    /// Bytes of the caches and of the table of them, without their blocks. Of a cache, pages that its thread never used
+    /// have no memory behind them.
+    pub fn table_bytes(&self) -> usize {
+        self.made().count() * size_of::<Segment>() + self.iter().count() * size_of::<Cache>()
     }
 }
 
@@ -193,10 +204,10 @@ impl Drop for Caches {
         for segment in &self.segments {
             // Relaxed, both: `&mut self`, nobody else is there.
             let Some(segment) = NonNull::new(segment.load(Ordering::Relaxed)) else { continue };
-            // SAFETY: it came from `Owned::into_raw` in `place_or_new`, and is dropped once.
+            // SAFETY: it came from `Owned::into_raw` in `slot_or_new`, and is dropped once.
             let segment = unsafe { Owned::from_raw(segment) };
-            for place in &segment.0 {
-                if let Some(cache) = NonNull::new(place.0.load(Ordering::Relaxed)) {
+            for slot in &segment.0 {
+                if let Some(cache) = NonNull::new(slot.0.load(Ordering::Relaxed)) {
                     // SAFETY: it came from `Owned::into_raw` in `get_or_new`, and is dropped once.
                     drop(unsafe { Owned::from_raw(cache) });
                 }

@@ -28,7 +28,11 @@ mod cache;
 mod caches;
 mod current;
 mod depot;
+mod entry;
 mod flush;
+mod layout;
+mod limit;
+mod outbox;
 mod overflow;
 mod refill;
 mod tiles;
@@ -39,7 +43,6 @@ pub use crate::thread::lease::Lease;
 #[cfg(any(feature = "std", modelled))]
 pub use crate::thread::registry::ThreadIndex;
 pub use crate::thread::registry::ThreadRegistry;
-pub use budget::Allowance;
 #[cfg(all(feature = "std", not(modelled)))]
 pub use cache::Cache;
 pub use cache::{OwnCache, Served};
@@ -49,3 +52,4 @@ pub use current::exit;
 pub use current::{current, registry, return_to, with_current};
 #[cfg(all(feature = "allocator", not(modelled)))]
 pub use current::{next_name, number, remember, remembered, thread_registry};
+pub use limit::Allowance;

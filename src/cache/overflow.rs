@@ -1,32 +1,21 @@
-//! What a cache does with a block that it can't just keep: make room for it, or send it owner.
-
-use core::cell::Cell;
+//! Releases that a bin has no room for, or of other caches' blocks: the cache makes room, or sends the block to its owner.
 
 use crate::error::ReleaseError;
 use crate::heaps::Heap;
 use crate::raw::{BlockIndex, Kind, Order, Owner, State};
 
-use super::bin::{BinIndex, Entry};
-use super::budget::{Limit, OUTBOXES};
+use super::bin::BinIndex;
 use super::cache::{OwnCache, add};
 use super::caches::Reach;
-use super::depot::MAGAZINE;
+use super::entry::Entry;
+use super::layout::MAGAZINE;
+use super::limit::Limit;
+use super::outbox::Outbox;
 use super::tiles::Sorted;
 
-/// What is in the bin of an outbox: blocks of one size that another cache handed out, until they are a magazine. It is the
-/// state that they had, which has the order and the owner.
-#[derive(Debug, Default)]
-pub struct Outbox(Cell<u16>);
-
-impl Outbox {
-    pub(super) fn of(&self) -> State {
-        State::from_bits(self.0.get())
-    }
-}
-
 impl OwnCache<'_> {
-    /// Releases the block at `block`, when [`push`](Self::push) could not take it: does what the owner is asked for, and
-    /// keeps the block, sends it owner, or releases it to its heap.
+    /// Releases a block that [`push`](Self::push) could not take. Does what the owner is asked for, and keeps the block,
+    /// sends it to its owner, or releases it to its heap.
     ///
     /// # Errors
     ///
@@ -38,19 +27,19 @@ impl OwnCache<'_> {
         let mut seen = word.read();
         while let (Some(start), Kind::Live, false) = (heap.start(), seen.kind(), seen.is_listed()) {
             if heap.buddy().is_closed() {
-                // Somebody wants all of it back.
+                // The heap is being removed: it wants all of it back.
                 break;
             }
             let (entry, order) = (Entry(start + block.get()), seen.order());
             let (bin, sent) =
                 if self.keeps(seen) { (self.make_room(order, reach), false) } else { (self.outbox(seen, reach), true) };
-            let Some((bin, top)) = bin.and_then(|bin| Some((bin, self.room(bin)?))) else { break };
+            let Some((bin, top)) = bin.and_then(|bin| Some((bin, self.bins().room(bin)?))) else { break };
             match word.hold(seen, order) {
                 Ok(()) => {
-                    self.put(bin, top, entry);
+                    self.bins().put(bin, top, entry);
                     add(&self.cache().counts.sent, usize::from(sent));
-                    if self.unit_of(entry).is_none() && !sent {
-                        // The next one may be of the same heap.
+                    if self.window().unit_of(entry).is_none() && !sent {
+                        // The next block may be of the same heap.
                         self.show_heap_of(reach, entry);
                     }
                     return Ok(());
@@ -63,14 +52,14 @@ impl OwnCache<'_> {
         Ok(())
     }
 
-    /// The bin of `order`, with room for a block if it may hold any: grown, or else without its oldest half.
+    /// The bin of `order`, with room for a block if it may hold any. It grows, or else gives its oldest half away.
     fn make_room(self, order: Order, reach: &Reach<'_>) -> Option<BinIndex> {
         let bin = BinIndex::of(order);
-        if self.room(bin).is_none() {
+        if self.bins().room(bin).is_none() {
             let limit = reach.limit();
             self.grow(order, &limit, reach);
-            if self.room(bin).is_none() {
-                self.make_way(order, self.len(bin).div_ceil(2), &limit, reach);
+            if self.bins().room(bin).is_none() {
+                self.make_way(order, self.bins().len(bin).div_ceil(2), &limit, reach);
             }
         }
         Some(bin)
@@ -79,21 +68,20 @@ impl OwnCache<'_> {
     /// Lets a bin hold no more than `keeps` blocks.
     pub(super) fn reduce(self, order: Order, keeps: usize, limit: &Limit, reach: &Reach<'_>) {
         let bin = BinIndex::of(order);
-        self.make_way(order, self.len(bin).saturating_sub(keeps), limit, reach);
-        let less = self.capacity(bin) - keeps;
-        self.set_capacity(bin, keeps);
+        self.make_way(order, self.bins().len(bin).saturating_sub(keeps), limit, reach);
+        let less = self.bins().capacity(bin) - keeps;
+        self.bins().set_capacity(bin, keeps);
         self.own().budget.shrink(limit, order, less);
     }
 
-    /// Takes the oldest blocks out of a bin: to where they are at owner, or into the own depot, where there is a place, or else
-    /// to their heaps.
+    /// Takes the oldest blocks out of a bin: to the owners of their tiles, else into the own depot, else to their heaps.
     fn make_way(self, order: Order, count: usize, limit: &Limit, reach: &Reach<'_>) {
         let mut left = count;
-        let magazine = limit.magazine(order);
+        let magazine = self.magazine(order, limit);
         let mut oldest = [Entry::NONE; MAGAZINE];
         while left > 0 {
             let most = if magazine == 0 { MAGAZINE } else { magazine };
-            let taken = self.take_oldest(BinIndex::of(order), &mut oldest[..left.min(most)]);
+            let taken = self.bins().take_oldest(BinIndex::of(order), &mut oldest[..left.min(most)]);
             if taken == 0 {
                 break;
             }
@@ -103,7 +91,7 @@ impl OwnCache<'_> {
             let owner_of = |entry: Entry| {
                 pinned.view().numbered(entry.0).map_or(Owner::NONE, |(heap, block)| heap.tile_owner(block))
             };
-            let Sorted { own, refused, .. } = self.bring_owner(order, &mut oldest[..taken], owner_of, reach);
+            let Sorted { own, refused, .. } = self.send_to_owners(order, &mut oldest[..taken], owner_of, reach);
             reach.flush_to_heaps(order, refused);
             if magazine == 0 || own.is_empty() || !self.cache().depot.put(order, own, magazine) {
                 reach.flush_to_heaps(order, own);
@@ -111,69 +99,65 @@ impl OwnCache<'_> {
         }
     }
 
-    /// The outbox for a block in this state, with room for it. `None`: such blocks are too large to be held.
+    /// The bin of the outbox for a block in this state, with room for it. `None`: such blocks are too large to be held.
     fn outbox(self, seen: State, reach: &Reach<'_>) -> Option<BinIndex> {
-        let (number, bin) = self.outbox_of(seen);
-        let outbox = &self.own().outboxes[number];
-        if outbox.of() == seen && self.room(bin).is_some() {
+        let number = Outbox::number_for(seen);
+        let (bin, outbox) = (BinIndex::of_outbox(number), &self.own().outboxes[number]);
+        if outbox.of() == seen && self.bins().room(bin).is_some() {
             return Some(bin);
         }
         self.send(number, reach);
-        if outbox.of() != seen || self.capacity(bin) == 0 {
+        if outbox.of() != seen || self.bins().capacity(bin) == 0 {
             let limit = reach.limit();
             self.close(number, &limit, reach);
-            let magazine = limit.magazine(seen.order());
+            let magazine = self.magazine(seen.order(), &limit);
             if magazine == 0 {
                 return None;
             }
             while let Some(other) = self.own().budget.open_outbox(&limit, seen.order(), magazine) {
                 self.close(other, &limit, reach);
             }
-            outbox.0.set(seen.bits());
-            self.set_capacity(bin, magazine);
+            outbox.set(seen);
+            self.bins().set_capacity(bin, magazine);
         }
         Some(bin)
-    }
-
-    fn outbox_of(self, seen: State) -> (usize, BinIndex) {
-        // Neighbouring orders of one owner are apart, and so are neighbouring owners.
-        let number = (seen.owner().cache().unwrap_or(0) * 5 + seen.order().slot()) % OUTBOXES;
-        (number, BinIndex::of_outbox(number))
     }
 
     /// Takes the block that begins at `address` back, if it is another cache's, it is in the window, and the outbox for it
     /// is open and has room. `None`: nothing was changed.
     pub fn push_to_outbox(self, address: usize, min_shift: u32) -> Option<()> {
-        let unit = self.inside(self.number_at(address, min_shift))?;
-        let seen = self.state(unit).read();
+        let window = self.window();
+        let unit = window.inside(window.number_at(address, min_shift))?;
+        let seen = window.state(unit).read();
         if seen.kind() != Kind::Live || seen.is_listed() || self.keeps(seen) {
             return None;
         }
-        let (number, bin) = self.outbox_of(seen);
+        let number = Outbox::number_for(seen);
         if self.own().outboxes[number].of() != seen {
             return None;
         }
-        let room = self.room(bin)?;
-        self.state(unit).hold(seen, seen.order()).ok()?;
-        self.put(bin, room, self.entry(unit));
+        let bin = BinIndex::of_outbox(number);
+        let room = self.bins().room(bin)?;
+        window.state(unit).hold(seen, seen.order()).ok()?;
+        self.bins().put(bin, room, window.entry(unit));
         add(&self.cache().counts.sent, 1);
         Some(())
     }
 
-    /// Sends what is in an outbox, which may hold nothing then.
+    /// Sends the blocks of an outbox, which may hold none from then on.
     fn close(self, number: usize, limit: &Limit, reach: &Reach<'_>) {
         self.send(number, reach);
         let bin = BinIndex::of_outbox(number);
         let order = self.own().outboxes[number].of().order();
-        self.own().budget.close_outbox(limit, order, self.capacity(bin));
-        self.set_capacity(bin, 0);
+        self.own().budget.close_outbox(limit, order, self.bins().capacity(bin));
+        self.bins().set_capacity(bin, 0);
     }
 
-    /// Sends what is in an outbox owner; if there is no place, or nobody at owner, to the heaps.
+    /// Sends the blocks of an outbox to their owner's depot; to the heaps if that has no place, or the owner is gone.
     fn send(self, outbox: usize, reach: &Reach<'_>) {
         let (state, mut blocks) = (self.own().outboxes[outbox].of(), [Entry::NONE; MAGAZINE]);
         let bin = BinIndex::of_outbox(outbox);
-        let (count, magazine) = (self.take_oldest(bin, &mut blocks), self.capacity(bin));
+        let (count, magazine) = (self.bins().take_oldest(bin, &mut blocks), self.bins().capacity(bin));
         if count == 0 {
             return;
         }

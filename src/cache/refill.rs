@@ -1,4 +1,4 @@
-//! What a cache does when a bin has no block for its owner.
+//! Allocations from an empty bin: the cache refills it. The folder's `README.md` has the ladder.
 
 use crate::check::check;
 use crate::heaps::Heap;
@@ -6,45 +6,46 @@ use crate::id::HeapId;
 use crate::raw::{BlockIndex, Order, Owner, State};
 use crate::sync::model_or;
 
-use super::bin::{BinIndex, Entry};
-use super::budget::Limit;
+use super::bin::BinIndex;
 use super::cache::{OwnCache, add};
 use super::caches::Reach;
-use super::depot::MAGAZINE;
+use super::entry::Entry;
+use super::layout::MAGAZINE;
+use super::limit::Limit;
 use super::tiles::Sorted;
 
 /// Blocks that a refill takes from a heap at once.
 const BATCH: usize = 64;
-/// Batches of a refill of which blocks go to other threads: these may give them back to the heap, to be popped again.
+/// A refill sends blocks of this many batches to other threads. These may flush them to the heap, where it pops them again.
 /// Under loom one: each costs executions.
 const SENDS: usize = model_or(1, 16);
 
 impl OwnCache<'_> {
-    /// Allocates a block of `order` when [`pop`](Self::pop) could not: does what the owner is asked for, turns the window to
-    /// the heap of the block, refills the bin. `None`: it is not there without a search, or not for a cache to hold.
+    /// Allocates a block of `order` when [`pop`](Self::pop) could not. Does what the owner is asked for, refills an empty
+    /// bin, and turns the window to the heap of the block. `None`: the stacks have no such block, or a cache may not hold it.
     #[cold]
     pub fn pop_slow(self, order: Order, reach: &Reach<'_>) -> Option<*mut u8> {
         self.attend(reach);
         let bin = BinIndex::of(order);
-        if self.len(bin) == 0 {
+        if self.bins().len(bin) == 0 {
             self.refill(order, reach);
-            if self.len(bin) == 0 {
+            if self.bins().len(bin) == 0 {
                 return None;
             }
         }
-        let (entry, _) = self.youngest(bin);
-        if self.unit_of(entry).is_none() {
+        let (entry, _) = self.bins().youngest(bin);
+        if self.window().unit_of(entry).is_none() {
             self.show_heap_of(reach, entry);
         }
         self.pop(order, reach.min_shift)
     }
 
-    /// Hands out a block of `order` of this heap, if the next one in the bin is, and the heap is in the window or aside.
+    /// Hands out the youngest block of `order`, if it is of this heap, and the heap is in the window or aside.
     pub fn pop_from(self, heap: HeapId, order: Order, min_shift: u32) -> Option<*mut u8> {
         let is_it = |known: &Heap| known.id == heap;
-        if self.shown().is_some_and(is_it) {
+        if self.window().shown().is_some_and(is_it) {
             self.pop(order, min_shift)
-        } else if self.shown_aside().is_some_and(is_it) {
+        } else if self.window().shown_aside().is_some_and(is_it) {
             self.pop_aside(order, min_shift)
         } else {
             None
@@ -59,18 +60,18 @@ impl OwnCache<'_> {
         }
     }
 
-    /// Fills an empty bin: from what others brought owner, else from the first heap that has something in its stacks.
+    /// Fills an empty bin: from the depot, else from the first heap that has something in its stacks.
     fn refill(self, order: Order, reach: &Reach<'_>) {
         let (limit, bin) = (reach.limit(), BinIndex::of(order));
         self.grow(order, &limit, reach);
-        let capacity = self.capacity(bin);
+        let capacity = self.bins().capacity(bin);
         if capacity == 0 {
             return;
         }
-        // Half of what fits; but a whole stretch, so that no other thread gets a part of one.
-        let stretch = (Heap::TILE / order.units()) as usize;
-        let wanted = capacity.div_ceil(2).max(capacity.min(stretch));
-        if self.take_owner(order, wanted, &limit, reach) {
+        // Half of what fits; but a whole tile, so that no other thread gets a part of it.
+        let tile = (Heap::TILE / order.units()) as usize;
+        let wanted = capacity.div_ceil(2).max(capacity.min(tile));
+        if self.refill_from_depot(order, wanted, &limit, reach) {
             return;
         }
         let first = self.own().budget.is_peak(order, capacity);
@@ -78,13 +79,14 @@ impl OwnCache<'_> {
         reach.heaps.take_first(order, is_fit, |heap| self.refill_from(heap, order, wanted, first, reach).then_some(()));
     }
 
-    /// Fills an empty bin from the depot, until it has `wanted` blocks or no room for another magazine; false, if there was
+    /// Fills an empty bin from the depot, until it has `wanted` blocks or no room for another magazine. False, if there was
     /// nothing.
-    fn take_owner(self, order: Order, wanted: usize, limit: &Limit, reach: &Reach<'_>) -> bool {
+    fn refill_from_depot(self, order: Order, wanted: usize, limit: &Limit, reach: &Reach<'_>) -> bool {
         let bin = BinIndex::of(order);
         let mut magazine = [Entry::NONE; MAGAZINE];
-        let mut room = self.capacity(bin);
-        while self.len(bin) == 0 || (self.len(bin) < wanted && limit.magazine(order) <= room) {
+        let bins = self.bins();
+        let mut room = bins.capacity(bin);
+        while bins.len(bin) == 0 || (bins.len(bin) < wanted && self.magazine(order, limit) <= room) {
             let count = self.cache().depot.take(order, &mut magazine);
             if count == 0 {
                 break;
@@ -95,14 +97,14 @@ impl OwnCache<'_> {
             // The bin may have become smaller than a magazine since.
             reach.flush_to_heaps(order, rest);
         }
-        self.len(bin) > 0
+        bins.len(bin) > 0
     }
 
-    /// Fills an empty bin with about `wanted` blocks of this heap, not more; false, if it had none.
+    /// Fills an empty bin with about `wanted` blocks of this heap, not more. False, if the heap had none.
     ///
-    /// Blocks that lie among those of another running thread go to that one, as long as it has a place for them. The rest
-    /// of them is taken as others are, and so are all after many, but for the `first` blocks of a bin only when nothing else is
-    /// there: so a thread gets stretches of its own, and what it cuts up for that is bounded by what it may cache.
+    /// Blocks in another running thread's tiles go to that thread's depot, as long as it has a place for them and for
+    /// [`SENDS`] batches at most. This cache takes the other blocks. If the bin is filled for the `first` time, it prefers
+    /// carving to blocks in others' tiles: so a thread gets tiles of its own, and its limit bounds what it cuts up for that.
     fn refill_from(self, heap: &Heap, order: Order, wanted: usize, first: bool, reach: &Reach<'_>) -> bool {
         let Some(start) = heap.start() else { return false };
         let block_of = |entry: &Entry| BlockIndex::new(entry.0.wrapping_sub(start));
@@ -110,49 +112,51 @@ impl OwnCache<'_> {
         let (bin, shard) = (BinIndex::of(order), self.shard());
         let mut blocks = [BlockIndex::new(0); BATCH];
         let mut sends = SENDS;
-        while self.len(bin) < wanted {
-            let left = wanted - self.len(bin);
+        while let left @ 1.. = wanted.saturating_sub(self.bins().len(bin)) {
             let popped = heap.buddy().pop_take_batch(State::cached(order), shard, &mut blocks[..BATCH.min(left)]);
             if popped == 0 {
                 break;
             }
             let mut entries = blocks.map(|block| Entry(start.wrapping_add(block.get())));
             let entries = &mut entries[..popped];
-            let Sorted { own, refused, sent } =
-                if sends > 0 { self.bring_owner(order, entries, owner_of, reach) } else { Sorted::unsorted(entries) };
+            let Sorted { own, refused, sent } = if sends > 0 {
+                self.send_to_owners(order, entries, owner_of, reach)
+            } else {
+                Sorted::unsorted(entries)
+            };
             sends -= usize::from(sends > 0 && sent + refused.len() > 0);
             self.take_in(order, own);
             for entry in own.iter().filter(|entry| owner_of(**entry) == Owner::NONE) {
-                self.settle(heap, block_of(entry));
+                heap.set_tile_owner(block_of(entry), self.owner());
             }
             if first && (sends == 0 || !refused.is_empty()) {
                 self.carve(heap, start, order, wanted);
-                if self.len(bin) > 0 {
+                if self.bins().len(bin) > 0 {
                     reach.flush_to_heaps(order, refused);
                     return true;
                 }
             }
             self.take_in(order, refused);
-            if sent > 0 && 2 * self.len(bin) >= wanted {
-                // Instead of a few more for the few that were another's, and so on.
+            if sent > 0 && 2 * self.bins().len(bin) >= wanted {
+                // Enough: a few more may be another's again, and so on.
                 return true;
             }
         }
         self.carve(heap, start, order, wanted);
-        self.len(bin) > 0
+        self.bins().len(bin) > 0
     }
 
-    /// Cuts larger blocks up until a bin has `wanted` blocks, neighbours if possible.
+    /// Cuts larger blocks up until a bin has `wanted` blocks, neighbours if possible. Their tiles are this cache's then.
     fn carve(self, heap: &Heap, start: u32, order: Order, wanted: usize) {
         let mut blocks = [BlockIndex::new(0); BATCH];
-        while let left @ 1.. = wanted.saturating_sub(self.len(BinIndex::of(order))) {
+        while let left @ 1.. = wanted.saturating_sub(self.bins().len(BinIndex::of(order))) {
             let carved = heap.buddy().carve(State::cached(order), self.shard(), &mut blocks[..BATCH.min(left)]);
             if carved == 0 {
                 break;
             }
             let entries = blocks.map(|block| Entry(start.wrapping_add(block.get())));
             self.take_in(order, &entries[..carved]);
-            blocks[..carved].iter().for_each(|block| self.settle(heap, *block));
+            blocks[..carved].iter().for_each(|block| heap.set_tile_owner(*block, self.owner()));
         }
     }
 
@@ -160,21 +164,21 @@ impl OwnCache<'_> {
     fn take_in(self, order: Order, blocks: &[Entry]) {
         let bin = BinIndex::of(order);
         for block in blocks.iter().rev() {
-            let room = self.room(bin);
+            let room = self.bins().room(bin);
             check!(room.is_some(), "there is room");
             let Some(top) = room else { break };
-            self.put(bin, top, *block);
+            self.bins().put(bin, top, *block);
         }
         add(&self.cache().counts.refilled, blocks.len());
     }
 
-    /// A bin missed: lets it hold more, if the limit allows, or else of what another one needs less.
+    /// A bin missed: lets it hold more, from what the limit leaves, or else from the bin that needs its memory least.
     pub(super) fn grow(self, order: Order, limit: &Limit, reach: &Reach<'_>) {
-        let capacity = |order: Order| self.capacity(BinIndex::of(order));
-        let budget = &self.own().budget;
+        let (bins, budget) = (self.bins(), &self.own().budget);
+        let capacity = |order: Order| bins.capacity(BinIndex::of(order));
         let has = capacity(order);
         self.move_counts(if budget.miss(order) { Order::ZERO.through(Order::MAX) } else { order.through(order) });
-        let wanted = budget.wanted(limit, order, has, self.places(order));
+        let wanted = budget.wanted(limit, order, has, bins.places(order));
         let mut may = budget.grow(limit, order, has, wanted);
         if may == has
             && has < wanted
@@ -183,6 +187,6 @@ impl OwnCache<'_> {
             self.reduce(other, capacity(other) / 2, limit, reach);
             may = budget.grow(limit, order, has, wanted);
         }
-        self.set_capacity(BinIndex::of(order), may);
+        bins.set_capacity(BinIndex::of(order), may);
     }
 }

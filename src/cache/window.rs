@@ -1,27 +1,25 @@
 //! A window: a cache's view of the one heap that it works with.
 //!
 //! The fast paths look at a heap only through it. Its pointer to the heap is a *hazard* (Michael, Hazard pointers: safe
-//! memory reclamation for lock-free objects, 2004): it stands there for as long as the window shows that heap, so that
-//! the fast paths need neither pin nor lock, and a heap that was removed is freed only when no window shows it.
+//! memory reclamation for lock-free objects, 2004). It stands there for as long as the window shows that heap, so that the
+//! fast paths need neither pin nor lock; a heap that was removed is freed only when no window shows it.
 //!
-//! Another thread may *close* the window, so that the owner's next operation takes the slow path and sees what is asked
-//! of it; the fast paths pay nothing for that, since they compare with the number of units anyway.
+//! Another thread may *close* the window. Then the owner's next operation takes the slow path, and sees what it is asked
+//! for. The fast paths pay nothing for that: they compare with the number of units anyway.
 //!
-//! The heap that was shown before stays *aside*, with a hazard of its own, for threads that use two heaps in turn: what the fast paths
-//! don't find in the window they look for there, without a pin. Heaps move from the window aside and never back, so that who
-//! looks into the window first and aside after that misses none.
+//! The heap that was shown before stays *aside*, with a hazard of its own, for threads that use two heaps in turn: what the
+//! fast paths don't find in the window they look for there, without a pin. A heap moves from the window aside and never
+//! back, so a thread that looks into the window first, and aside after that, misses none.
 
 use core::cell::Cell;
 use core::ptr;
 
+use super::entry::Entry;
 use crate::heaps::Heap;
-use crate::raw::{Order, StateWord};
+use crate::raw::StateWord;
 use crate::sync::{AtomicPtr, AtomicU16, AtomicU32, Ordering, fence};
 
-use super::bin::{BinIndex, Entry};
-use super::cache::OwnCache;
-
-/// What others see of a window. Only the owner shows something in it.
+/// The part of a window that other threads see. Only the owner shows a heap in it.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Window {
@@ -29,11 +27,11 @@ pub struct Window {
     heap: AtomicPtr<Heap>,
     /// The hazard of the heap aside.
     aside: AtomicPtr<Heap>,
-    /// Units of the heap; 0 where the window is closed, which anyone may do.
+    /// Units of the heap; 0 where the window is closed. Any thread may close it.
     units: AtomicU32,
 }
 
-/// What the owner sees in it: copies of what the heap has.
+/// The owner's copy of what the fast paths need of a heap.
 #[derive(Debug)]
 #[repr(C)]
 pub struct HeapCopy {
@@ -45,7 +43,7 @@ pub struct HeapCopy {
     heap: Cell<*const Heap>,
 }
 
-// SAFETY: the pointers are to what lives on when the view goes to another thread: the hazard goes with it.
+// SAFETY: the pointers are to what lives on when the copy goes to another thread: the hazard goes with it.
 unsafe impl Send for HeapCopy {}
 
 impl Default for HeapCopy {
@@ -60,17 +58,17 @@ impl Default for HeapCopy {
     }
 }
 
-/// What the owner sees aside.
+/// The owner's copy of the heap aside.
 #[derive(Debug, Default)]
 pub struct Aside {
-    view: HeapCopy,
+    copy: HeapCopy,
     /// Units of the heap; 0 where there is none.
     units: Cell<u32>,
     /// How often it was of use since it is there.
     uses: Cell<u32>,
 }
 
-/// So many uses of the heap aside turn the window to it: it may be the only one that is used.
+/// After this many uses the heap aside is shown in the window: it may be the only one in use.
 const MOST_USES: u32 = 64;
 
 impl HeapCopy {
@@ -83,7 +81,7 @@ impl HeapCopy {
     }
 }
 
-/// A unit of the heap in the window, and of no other: it must not outlive the view.
+/// A unit of the heap in the window, and of no other. It is none once the window shows another heap.
 #[derive(Clone, Copy, Debug)]
 pub struct Unit(usize);
 
@@ -95,44 +93,60 @@ impl Unit {
     }
 }
 
+/// The block at a unit of the heap aside.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BlockAside<'a> {
+    pub(super) state: StateWord<'a>,
+    pub(super) entry: Entry,
+    pub(super) pointer: *mut u8,
+}
+
 impl Window {
-    /// Does it show this heap, for any thread? Of use for one that no window begins to show any more.
+    /// Does it show this heap? For any thread, and of use for a heap that no window begins to show any more.
     pub fn shows(&self, heap: *const Heap) -> bool {
-        // Acquire, both: pairs with the Release in `leave` and `put_aside`; who frees the heap comes after all that was done by way of
-        // the window. And the second comes after the first: a heap that was moved in between is seen aside.
+        // Acquire, both: pairs with the Release in `leave`, `leave_aside` and `show`; the heap is freed after all that was
+        // done by way of the window. The second load comes after the first: a heap that moved in between is seen aside.
         ptr::eq(self.heap.load(Ordering::Acquire), heap) || ptr::eq(self.aside.load(Ordering::Acquire), heap)
     }
 
-    /// Closes the window, for any thread. What is asked of the owner was written before.
+    /// Closes the window, for any thread. The caller has written before what it asks of the owner.
     pub fn close(&self) {
-        // SeqCst: pairs with the fence in `show`: either the owner sees there what it is asked, or the 0 comes later in the
-        // order of `units` than the number that the owner sets.
+        // SeqCst: pairs with the fence in `show_only`: either the owner sees there what it is asked, or the 0 comes later in
+        // the order of `units` than the number that the owner sets.
         fence(Ordering::SeqCst);
         // Relaxed: ordered by the fence.
         self.units.store(0, Ordering::Relaxed);
     }
 }
 
-impl<'a> OwnCache<'a> {
+/// The window of a cache for its owner.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OwnWindow<'a> {
+    pub(super) window: &'a Window,
+    pub(super) copy: &'a HeapCopy,
+    pub(super) aside: &'a Aside,
+}
+
+impl<'a> OwnWindow<'a> {
     /// The unit of a block that the cache has, if it is in the window.
     #[inline]
     pub(super) fn unit_of(self, entry: Entry) -> Option<Unit> {
-        self.inside(entry.0.wrapping_sub(self.own().view.start.get()) as usize)
+        self.inside(entry.0.wrapping_sub(self.copy.start.get()) as usize)
     }
 
     /// The number within the heap of the unit that begins at an address, if it is in the window; else one that is none.
     #[inline]
     pub(super) fn number_at(self, address: usize, min_shift: u32) -> usize {
-        let offset = address.wrapping_sub(self.own().view.first.get().addr());
-        // What is inside a unit goes to the top, where it makes the number too large.
+        let offset = address.wrapping_sub(self.copy.first.get().addr());
+        // The bits below a unit go to the top, where they make the number too large.
         offset.rotate_right(min_shift)
     }
 
     /// The unit of this number within the heap, if the window is open and the heap has it.
     #[inline]
     pub(super) fn inside(self, unit: usize) -> Option<Unit> {
-        // Relaxed: it says whether the window was closed; what is asked then is read behind a fence.
-        if unit < self.cache().window.units.load(Ordering::Relaxed) as usize { Some(Unit(unit)) } else { None }
+        // Relaxed: it says whether the window was closed; a fence precedes the load of what is asked then.
+        if unit < self.window.units.load(Ordering::Relaxed) as usize { Some(Unit(unit)) } else { None }
     }
 
     /// The unit of this number.
@@ -145,142 +159,127 @@ impl<'a> OwnCache<'a> {
         Unit(unit)
     }
 
-    /// Its state word.
+    /// The state word of a unit.
     #[inline]
     pub(super) fn state(self, Unit(unit): Unit) -> StateWord<'a> {
         #[cfg(modelled)]
         // SAFETY: as below.
-        unsafe { &*self.own().view.heap.get() }.touch();
-        // SAFETY: `states` is the table of the heap in the window, `unit` is inside of it, because it was found to be one of
-        // that heap's units, and the hazard keeps the heap from being freed while the window shows it.
-        StateWord(unsafe { &*self.own().view.states.get().add(unit) })
+        unsafe { &*self.copy.heap.get() }.touch();
+        // SAFETY: `states` is the table of the heap in the window. `unit` was found to be one of that heap's units. The
+        // hazard keeps the heap from being freed while the window shows it.
+        StateWord(unsafe { &*self.copy.states.get().add(unit) })
     }
 
-    /// The pointer to it, derived from the base that the user gave.
+    /// The pointer to a unit, derived from the base that the user gave.
     #[inline]
     pub(super) fn pointer(self, Unit(unit): Unit, min_shift: u32) -> *mut u8 {
-        self.own().view.first.get().wrapping_add(unit << min_shift)
+        self.copy.first.get().wrapping_add(unit << min_shift)
     }
 
-    /// The block that begins there as the bins have it.
+    /// The block that begins at a unit as the bins have it.
     #[inline]
     pub(super) fn entry(self, Unit(unit): Unit) -> Entry {
-        Entry(self.own().view.start.get().wrapping_add(unit as u32))
+        Entry(self.copy.start.get().wrapping_add(unit as u32))
     }
 
     /// The heap that it shows, closed or not.
     pub(super) fn shown(self) -> Option<&'a Heap> {
         // Relaxed: the owner's.
         // SAFETY: null, or a heap that the hazard, this very pointer, keeps from being freed.
-        unsafe { self.cache().window.heap.load(Ordering::Relaxed).as_ref() }
+        unsafe { self.window.heap.load(Ordering::Relaxed).as_ref() }
     }
 
-    /// Is it closed, or is there no heap in it?
+    /// Is it closed, or does it show no heap?
     pub(super) fn is_closed(self) -> bool {
         // Relaxed: as in `inside`.
-        self.cache().window.units.load(Ordering::Relaxed) == 0
+        self.window.units.load(Ordering::Relaxed) == 0
     }
 
     /// The heap aside.
     pub(super) fn shown_aside(self) -> Option<&'a Heap> {
         // Relaxed: the owner's.
         // SAFETY: null, or a heap that the hazard, this very pointer, keeps from being freed.
-        unsafe { self.cache().window.aside.load(Ordering::Relaxed).as_ref() }
+        unsafe { self.window.aside.load(Ordering::Relaxed).as_ref() }
     }
 
-    /// The unit aside of this number within its heap, unless the window is closed.
-    fn inside_aside(self, unit: usize) -> Option<(&'a HeapCopy, StateWord<'a>, usize)> {
-        let aside = &self.own().aside;
-        if unit >= aside.units.get() as usize || self.is_closed() {
+    /// The block of an entry, if it is of the heap aside and the window is open.
+    pub(super) fn entry_aside(self, entry: Entry, min_shift: u32) -> Option<BlockAside<'a>> {
+        self.inside_aside(entry.0.wrapping_sub(self.aside.copy.start.get()) as usize, min_shift)
+    }
+
+    /// The block that begins at an address, if it is of the heap aside and the window is open.
+    pub(super) fn block_aside(self, address: usize, min_shift: u32) -> Option<BlockAside<'a>> {
+        let offset = address.wrapping_sub(self.aside.copy.first.get().addr());
+        self.inside_aside(offset.rotate_right(min_shift), min_shift)
+    }
+
+    fn inside_aside(self, unit: usize, min_shift: u32) -> Option<BlockAside<'a>> {
+        let Aside { copy, units, .. } = self.aside;
+        if unit >= units.get() as usize || self.is_closed() {
             return None;
         }
         #[cfg(modelled)]
         // SAFETY: as below.
-        unsafe { &*aside.view.heap.get() }.touch();
-        // SAFETY: `states` is the table of the heap aside, which has this unit, and the hazard keeps that from being freed.
-        Some((&aside.view, StateWord(unsafe { &*aside.view.states.get().add(unit) }), unit))
+        unsafe { &*copy.heap.get() }.touch();
+        // SAFETY: `states` is the table of the heap aside, which has this unit. The hazard keeps that heap from being freed.
+        let state = StateWord(unsafe { &*copy.states.get().add(unit) });
+        let entry = Entry(copy.start.get().wrapping_add(unit as u32));
+        Some(BlockAside { state, entry, pointer: copy.first.get().wrapping_add(unit << min_shift) })
     }
 
-    /// The heap aside was of use; now and then it is shown in the window, too, in place of what is there.
-    fn note_aside(self) {
-        let uses = &self.own().aside.uses;
+    /// The heap aside was of use. Now and then that returns it, to be shown in the window in place of the one there.
+    pub(super) fn count_aside(self) -> Option<&'a Heap> {
+        let uses = &self.aside.uses;
         uses.set(uses.get() + 1);
-        if uses.get() >= MOST_USES {
-            uses.set(0);
-            if let Some(heap) = self.shown_aside() {
-                self.show_only(heap);
-            }
+        if uses.get() < MOST_USES {
+            return None;
         }
-    }
-
-    /// [`pop`](Self::pop) from the heap aside.
-    pub fn pop_aside(self, order: Order, min_shift: u32) -> Option<*mut u8> {
-        let bin = BinIndex::of(order);
-        let (entry, top) = self.youngest(bin);
-        let number = entry.0.wrapping_sub(self.own().aside.view.start.get());
-        let (view, state, unit) = self.inside_aside(number as usize)?;
-        self.take(bin, top);
-        state.hand_out(self.mine().of_order(order));
-        let block = view.first.get().wrapping_add(unit << min_shift);
-        self.note_aside();
-        Some(block)
-    }
-
-    /// [`push`](Self::push) of a block of the heap aside.
-    pub fn push_aside(self, address: usize, min_shift: u32) -> Option<()> {
-        let offset = address.wrapping_sub(self.own().aside.view.first.get().addr());
-        let (view, state, unit) = self.inside_aside(offset.rotate_right(min_shift))?;
-        let order = state.read().order_if_like(self.mine())?;
-        let bin = BinIndex::of(order);
-        let room = self.room(bin)?;
-        state.hold(self.mine().of_order(order), order).ok()?;
-        self.put(bin, room, Entry(view.start.get().wrapping_add(unit as u32)));
-        self.note_aside();
-        Some(())
+        uses.set(0);
+        self.shown_aside()
     }
 
     /// Nothing is aside any more.
     pub(super) fn leave_aside(self) {
-        self.own().aside.units.set(0);
+        self.aside.units.set(0);
         // Release: pairs with the Acquire in `shows`.
-        self.cache().window.aside.store(ptr::null_mut(), Ordering::Release);
+        self.window.aside.store(ptr::null_mut(), Ordering::Release);
     }
 
-    /// Shows `heap`, which the caller has found in the set, and puts what was shown aside.
-    pub(super) fn show(self, heap: &Heap) {
+    /// Shows `heap`, which the caller has found in the set, and puts the heap aside that was shown.
+    pub(super) fn show(self, heap: &Heap, is_asked: impl FnOnce() -> bool) {
         if heap.start().is_none() {
             return;
         }
         if let Some(shown) = self.shown().filter(|shown| !ptr::eq(*shown, heap)) {
-            let (own, words) = (self.own(), shown.buddy().states().words());
-            own.aside.view.copy(&own.view);
-            own.aside.units.set(words.len() as u32);
-            own.aside.uses.set(0);
-            // Release: for the heap that was aside, as in `leave`; and before the one that is shown is replaced.
-            self.cache().window.aside.store(ptr::from_ref(shown).cast_mut(), Ordering::Release);
+            self.aside.copy.copy(self.copy);
+            self.aside.units.set(shown.buddy().states().words().len() as u32);
+            self.aside.uses.set(0);
+            // Release: pairs with the Acquire in `shows`, for the heap that was aside. It comes before the heap in the window
+            // is replaced.
+            self.window.aside.store(ptr::from_ref(shown).cast_mut(), Ordering::Release);
         }
-        self.show_only(heap);
+        self.show_only(heap, is_asked);
     }
 
-    /// Shows `heap`, which the caller has found in the set or aside; but the window stays closed if something is asked of the owner.
-    /// Whatever was a `Unit` is none any more.
-    fn show_only(self, heap: &Heap) {
+    /// Shows `heap`, which the caller has found in the set or aside. The window stays closed if something is asked of the
+    /// owner. No [`Unit`] of before is one any more.
+    pub(super) fn show_only(self, heap: &Heap, is_asked: impl FnOnce() -> bool) {
         let Some(start) = heap.start() else { return };
-        let (window, view, words) = (&self.cache().window, &self.own().view, heap.buddy().states().words());
-        self.forget_last();
-        view.first.set(heap.first());
-        view.states.set(words.as_ptr());
-        view.start.set(start);
+        let (window, copy, words) = (self.window, self.copy, heap.buddy().states().words());
+        copy.first.set(heap.first());
+        copy.states.set(words.as_ptr());
+        copy.start.set(start);
         #[cfg(modelled)]
-        view.heap.set(heap);
-        // Release: for the heap that was shown, as in `leave`; and who sees this one sees that aside.
+        copy.heap.set(heap);
+        // Release: pairs with the Acquire in `shows`, for the heap that was shown. A thread that sees this heap sees the other
+        // one aside.
         window.heap.store(ptr::from_ref(heap).cast_mut(), Ordering::Release);
         // Relaxed: ordered by the fence.
         window.units.store(words.len() as u32, Ordering::Relaxed);
-        // SeqCst: pairs with the fence in `close`. Who removes the heap sees it in the window without a fence: it looks when
-        // nobody has the snapshot pinned any more that the caller found the heap in.
+        // SeqCst: pairs with the fence in `close`. A thread that removes the heap sees it in the window without a fence: it
+        // looks when nobody has the snapshot pinned any more in which the caller found the heap.
         fence(Ordering::SeqCst);
-        if self.cache().is_asked() {
+        if is_asked() {
             // Relaxed: as in `inside`.
             window.units.store(0, Ordering::Relaxed);
         }
@@ -288,11 +287,9 @@ impl<'a> OwnCache<'a> {
 
     /// Shows no heap any more.
     pub(super) fn leave(self) {
-        let window = &self.cache().window;
-        self.forget_last();
         // Relaxed: the owner's.
-        window.units.store(0, Ordering::Relaxed);
+        self.window.units.store(0, Ordering::Relaxed);
         // Release: pairs with the Acquire in `shows`.
-        window.heap.store(ptr::null_mut(), Ordering::Release);
+        self.window.heap.store(ptr::null_mut(), Ordering::Release);
     }
 }

@@ -98,6 +98,7 @@ impl MemoryPool {
         for (_, cache) in self.caches.iter() {
             stats.add_cache(cache.served());
         }
+        stats.cache_tables = self.caches.table_bytes();
         self.counters.add_to(&mut stats);
         stats
     }

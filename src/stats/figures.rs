@@ -131,6 +131,12 @@ impl Figures for PoolStats {
                 Count(|of| of.caches as u64),
             ),
             Figure::new(
+                "heapmaster_cache_table_bytes",
+                "tables of caches",
+                "Bytes of the tables of caches, without their blocks.",
+                Bytes(|of| of.cache_tables as u64),
+            ),
+            Figure::new(
                 "heapmaster_cache_allocations_total",
                 "cache allocations",
                 "Allocations that caches served.",

@@ -128,7 +128,7 @@ fn a_pool_without_caches_counts_blocks_only() {
         books.step(&pool, &mut random);
     }
     let stats = pool.stats();
-    assert_eq!((stats.caches, stats.allocations(), stats.releases()), (0, 0, 0));
+    assert_eq!((stats.caches, stats.cache_tables, stats.allocations(), stats.releases()), (0, 0, 0, 0));
     assert_eq!(blocks(&stats, |order| order.live), books.live.len());
 }
 
@@ -182,7 +182,7 @@ fn busy() -> (MemoryPool, PoolStats) {
 }
 
 /// What a log line must have besides `orders`.
-fn expected(stats: &PoolStats) -> [(&'static str, u64); 21] {
+fn expected(stats: &PoolStats) -> [(&'static str, u64); 22] {
     [
         ("heaps", stats.heaps as u64),
         ("capacity_bytes", stats.capacity as u64),
@@ -194,6 +194,7 @@ fn expected(stats: &PoolStats) -> [(&'static str, u64); 21] {
         ("largest_possible_bytes", stats.largest_possible as u64),
         ("misaligned_heaps", stats.misaligned_heaps as u64),
         ("caches", stats.caches as u64),
+        ("cache_table_bytes", stats.cache_tables as u64),
         ("cache_allocations_total", stats.cache_allocations),
         ("cache_releases_total", stats.cache_releases),
         ("cache_sent_blocks_total", stats.cache_sent),

@@ -4,7 +4,7 @@
 use std::alloc::Layout;
 
 use crate::common::at;
-use crate::common::failing::ASKED;
+use crate::common::failing::{ASKED, BALANCE};
 use mempool::MemoryPool;
 
 #[test]
@@ -15,9 +15,13 @@ fn nothing_but_add_heap_and_the_first_use_of_a_thread_allocates() {
     }
     let mut blocks = [at(0); 100];
     let mut held = [at(0); 2000];
-    let asked = ASKED.get();
+    let (asked, balance) = (ASKED.get(), BALANCE.get());
+    assert_eq!(pool.stats().cache_tables, 0);
     pool.flush_thread_cache();
     assert!(ASKED.get() > asked, "the thread has no cache");
+    let tables = pool.stats().cache_tables;
+    assert_eq!(tables as isize, BALANCE.get() - balance, "statistics show what was allocated");
+    assert!(tables <= 100 << 10, "{tables} bytes for a cache");
     let asked = ASKED.get();
     let layout = Layout::new::<[u8; 100]>();
     for round in 0..50 {

@@ -96,8 +96,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a cache is found without Acquire",
         source: CACHES,
-        find: "let cache = self.place(index)?.0.load(Ordering::Acquire);",
-        replace: "let cache = self.place(index)?.0.load(Ordering::Relaxed);",
+        find: "let cache = self.slot(index)?.0.load(Ordering::Acquire);",
+        replace: "let cache = self.slot(index)?.0.load(Ordering::Relaxed);",
         models: &["cache::new_cache_seen"],
     },
     Bug {
@@ -131,15 +131,15 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "the owner does not look for a request when it opens the window",
         source: WINDOW,
-        find: "if self.cache().is_asked() {\n            // Relaxed: as in `inside`.",
+        find: "if is_asked() {\n            // Relaxed: as in `inside`.",
         replace: "if false {",
         models: &["cache::request_show"],
     },
     Bug {
         name: "the owner opens the window without the fence",
         source: WINDOW,
-        find: "fence(Ordering::SeqCst);\n        if self.cache().is_asked() {",
-        replace: "if self.cache().is_asked() {",
+        find: "fence(Ordering::SeqCst);\n        if is_asked() {",
+        replace: "if is_asked() {",
         models: &["cache::request_show"],
     },
     Bug {
@@ -187,8 +187,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a depot: what is added to a magazine is put over what it has",
         source: DEPOT,
-        find: "entries[place][has as usize..]",
-        replace: "entries[place]",
+        find: "shelf.magazine(place)[has as usize..]",
+        replace: "shelf.magazine(place)",
         models: &["cached::depot_add_drain"],
     },
     Bug {
@@ -201,15 +201,15 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a release into a cache disregards that another was faster",
         source: CACHE,
-        find: "hold(self.mine().of_order(order), order).ok()?;",
-        replace: "hold(self.mine().of_order(order), order).ok();",
+        find: "window.state(unit).hold(self.mine().of_order(order), order).ok()?;",
+        replace: "window.state(unit).hold(self.mine().of_order(order), order).ok();",
         models: &["cached::release_release"],
     },
     Bug {
         name: "a release into a cache believes the order that was remembered",
         source: CACHE,
-        find: "hold(self.mine().of_order(order), order).ok()?;",
-        replace: "hold(self.state(unit).read(), order).ok()?;",
+        find: "window.state(unit).hold(self.mine().of_order(order), order).ok()?;",
+        replace: "window.state(unit).hold(window.state(unit).read(), order).ok()?;",
         models: &["cached::release_grow"],
     },
     Bug {
@@ -306,8 +306,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a refill keeps what it brings to another thread",
         source: OWNERS,
-        find: "refused += run.len();\n            }",
-        replace: "}\n            refused += run.len();",
+        find: "refused += batch.len();\n            }",
+        replace: "}\n            refused += batch.len();",
         models: &["cached::refill_among_neighbours"],
     },
 ];

@@ -1,0 +1,237 @@
+//! How much a cache may hold: by the configuration, and by the size of the pool.
+
+use crate::raw::Order;
+use crate::sync::model_or;
+
+use super::layout::{BIN_ENTRIES, MAGAZINE, MAGAZINE_ENTRIES};
+
+/// Most blocks of one order in a cache.
+pub const MOST_BLOCKS: usize = 2048;
+/// Blocks of this many bytes are *big*: the pool's size bounds what a cache may hold of them. A MiB is plenty for smaller
+/// ones.
+const BIG: usize = 64 << 10;
+/// Least entries that the bin of each order of big blocks has.
+const FEWEST_BIG: usize = 64;
+/// Least entries that a magazine of each order of big blocks has.
+/// Under loom as many as any magazine.
+const FEWEST_BIG_IN_MAGAZINE: usize = model_or(MAGAZINE, 4);
+/// Blocks that a bin may hold when it comes into use.
+const FIRST_BLOCKS: usize = 64;
+/// The first blocks of a bin are at most this part of what the cache may hold.
+const FIRST_PART: usize = 8;
+/// A cache holds at most this part of the pool.
+/// Under loom all of it: no model has 64 blocks.
+const PART_OF_POOL: usize = model_or(1, 64);
+/// Outboxes hold at most this part of what a cache may hold.
+/// Under loom half of it: a cache of two blocks can have one in a bin and one in an outbox.
+const OUTBOXES_PART: usize = model_or(2, 4);
+/// A magazine is at most this part of what a cache may hold, so that there can be eight outboxes at least.
+/// Under loom all that outboxes may hold: a cache holds a few blocks.
+const MAGAZINE_PART: usize = model_or(OUTBOXES_PART, 32);
+// An outbox can be opened, if all others are closed.
+const _: () = assert!(MAGAZINE_PART >= OUTBOXES_PART);
+/// Blocks from this order on are large.
+const LARGE: u32 = 6;
+/// Large blocks of one order are at most this part of what the bins may hold.
+const LARGE_PART: usize = 2;
+
+/// Bytes that the blocks of a cache may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// Of blocks that are not big.
+    pub(super) small: usize,
+    /// Of all blocks.
+    pub(super) all: usize,
+}
+
+impl Allowance {
+    /// A MiB; and of big blocks as much as the pool allows.
+    pub const DEFAULT: Self = Self { small: 1 << 20, all: usize::MAX };
+
+    /// This many bytes, of whatever blocks; 0 for no caches.
+    pub const fn of(bytes: usize) -> Self {
+        Self { small: bytes, all: bytes }
+    }
+
+    /// Is there to be no cache?
+    pub const fn is_none(self) -> bool {
+        self.all == 0
+    }
+
+    /// No more than this many bytes.
+    fn at_most(self, bytes: usize) -> Self {
+        Self { small: self.small.min(bytes), all: self.all.min(bytes) }
+    }
+
+    /// A part of it.
+    fn part(self, part: usize) -> Self {
+        Self { small: self.small / part, all: self.all / part }
+    }
+
+    /// The bins' part of it; the rest is for the outboxes.
+    fn of_bins(self) -> Self {
+        let outboxes = self.part(OUTBOXES_PART);
+        Self { small: self.small - outboxes.small, all: self.all - outboxes.all }
+    }
+}
+
+/// What a cache of this pool may hold now.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    /// By the configuration and the size of the pool.
+    allowed: Allowance,
+    /// By the configuration, however large the pool is going to be.
+    configured: Allowance,
+    min_shift: u32,
+}
+
+impl Limit {
+    /// The limit of a cache in a pool of `capacity` bytes with blocks from 2^`min_shift` bytes on.
+    pub fn new(configured: Allowance, capacity: usize, min_shift: u32) -> Self {
+        Self { allowed: configured.at_most(capacity / PART_OF_POOL), configured, min_shift }
+    }
+
+    /// May a cache hold one block at least?
+    pub fn holds_any(&self) -> bool {
+        self.bytes(self.of_bins(), Order::ZERO) >= self.size(Order::ZERO)
+    }
+
+    /// What all bins may hold.
+    pub(super) fn of_bins(&self) -> Allowance {
+        self.allowed.of_bins()
+    }
+
+    /// What all outboxes may hold.
+    pub(super) fn of_outboxes(&self) -> Allowance {
+        self.allowed.part(OUTBOXES_PART)
+    }
+
+    pub(super) fn is_big(&self, order: Order) -> bool {
+        self.size(order) >= BIG
+    }
+
+    /// Bytes of an allowance that blocks of `order` may have.
+    fn bytes(&self, allowance: Allowance, order: Order) -> usize {
+        if self.is_big(order) { allowance.all } else { allowance.small }
+    }
+
+    /// Bytes of a block.
+    pub(super) fn size(&self, order: Order) -> usize {
+        1usize.checked_shl(self.min_shift + order.get()).unwrap_or(usize::MAX)
+    }
+
+    /// Bytes of `blocks` blocks of `order`.
+    pub fn bytes_of(&self, order: Order, blocks: usize) -> usize {
+        self.size(order).saturating_mul(blocks)
+    }
+
+    /// The orders of which the bins may hold a block, however large the pool is going to be.
+    pub(super) fn orders(&self) -> impl Iterator<Item = Order> {
+        let bins = self.configured.of_bins();
+        Order::ZERO.through(Order::MAX).filter(move |order| self.size(*order) <= self.bytes(bins, *order))
+    }
+
+    /// Most blocks of `order` in a bin.
+    pub(super) fn most(&self, order: Order) -> usize {
+        self.most_of(self.allowed, order)
+    }
+
+    /// Blocks of `order` that a bin may hold when it comes into use.
+    pub(super) fn first(&self, order: Order) -> usize {
+        FIRST_BLOCKS.min(self.most_of(self.allowed.part(FIRST_PART), order)).max(1)
+    }
+
+    /// Most blocks of `order` in a cache of such an allowance. Small blocks may have all of it, large ones a part, but one
+    /// block at least if there is room.
+    fn most_of(&self, allowance: Allowance, order: Order) -> usize {
+        let (size, bins) = (self.size(order), self.bytes(allowance.of_bins(), order));
+        let part = if order.get() < LARGE { bins } else { bins / LARGE_PART };
+        (part / size).max(usize::from(size <= bins)).min(MOST_BLOCKS)
+    }
+
+    /// Blocks of a magazine of `order`, as far as the depot has entries for them; 0 where one block is too much.
+    pub(super) fn magazine(&self, order: Order) -> usize {
+        self.magazine_of(self.allowed, order)
+    }
+
+    fn magazine_of(&self, allowance: Allowance, order: Order) -> usize {
+        (self.bytes(allowance, order) / MAGAZINE_PART / self.size(order)).min(MAGAZINE)
+    }
+
+    /// How many entries the bin of each order has.
+    pub fn bin_entries(self) -> impl Iterator<Item = (Order, usize)> {
+        let most = move |order| self.most_of(self.configured, order);
+        self.shares(BIN_ENTRIES, most, MOST_BLOCKS, FEWEST_BIG)
+    }
+
+    /// How many entries the magazines of each order have.
+    pub fn magazine_entries(self) -> impl Iterator<Item = (Order, usize)> {
+        let most = move |order| self.magazine_of(self.configured, order);
+        self.shares(MAGAZINE_ENTRIES, most, MAGAZINE, FEWEST_BIG_IN_MAGAZINE)
+    }
+
+    /// Shares `entries` out to the orders, whatever the size of the pool is going to be. Each order gets as many as it can
+    /// use at `most`, up to a bound for orders of small blocks and another one for those of big blocks. The bound for small
+    /// ones is the first of `bound`, a half of that, and so on that leaves `fewest_big` for each order of big blocks.
+    fn shares(
+        self,
+        entries: usize,
+        most: impl Fn(Order) -> usize + Copy,
+        bound: usize,
+        fewest_big: usize,
+    ) -> impl Iterator<Item = (Order, usize)> {
+        let orders = || Order::ZERO.through(Order::MAX);
+        let big = orders().filter(|order| self.is_big(*order)).count();
+        let small = move |bound: usize| {
+            let small = orders().filter(move |order| !self.is_big(*order));
+            small.map(move |order| most(order).min(bound)).sum::<usize>()
+        };
+        let halves = core::iter::successors(Some(bound), |bound| Some(bound / 2)).take_while(|bound| *bound > 0);
+        let of_small = halves.into_iter().find(|bound| small(*bound) + big * fewest_big <= entries).unwrap_or(0);
+        let of_big = (entries - small(of_small)).checked_div(big).unwrap_or(0);
+        orders().map(move |order| (order, most(order).min(if self.is_big(order) { of_big } else { of_small })))
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_bins_have_entries() {
+        for (allowance, min_shift, small, big) in [
+            (Allowance::DEFAULT, 4, 1024, 128),
+            (Allowance::DEFAULT, 6, 2048, 128),
+            (Allowance::DEFAULT, 12, 192, 128),
+            (Allowance::DEFAULT, 21, 0, 128),
+            (Allowance::of(1 << 30), 6, 1024, 64),
+            (Allowance::of(1 << 20), 6, 2048, 6),
+        ] {
+            let limit = Limit::new(allowance, 0, min_shift);
+            let rooms: alloc::vec::Vec<(Order, usize)> = limit.bin_entries().collect();
+            assert!(rooms.iter().map(|(_, room)| room).sum::<usize>() <= BIN_ENTRIES);
+            let first_big = rooms.iter().find(|(order, _)| limit.is_big(*order)).expect("there are big ones");
+            assert!(first_big.1 >= big, "{allowance:?} {min_shift}: {first_big:?}");
+            assert!(limit.is_big(rooms[0].0) || rooms[0].1 >= small, "{allowance:?} {min_shift}: {:?}", rooms[0]);
+        }
+    }
+
+    #[test]
+    fn all_magazines_have_entries() {
+        for (allowance, min_shift, small, big) in [
+            (Allowance::DEFAULT, 4, MAGAZINE, 12),
+            (Allowance::DEFAULT, 6, MAGAZINE, 23),
+            (Allowance::DEFAULT, 12, 8, 36),
+            (Allowance::DEFAULT, 21, 0, 32),
+            (Allowance::of(8 << 20), 6, MAGAZINE, 4),
+            (Allowance::of(1 << 30), 6, MAGAZINE / 2, 17),
+        ] {
+            let limit = Limit::new(allowance, 0, min_shift);
+            let entries: alloc::vec::Vec<(Order, usize)> = limit.magazine_entries().collect();
+            assert!(entries.iter().map(|(_, entries)| entries).sum::<usize>() <= MAGAZINE_ENTRIES);
+            let first_big = entries.iter().find(|(order, _)| limit.is_big(*order)).expect("there are big ones");
+            assert!(first_big.1 >= big, "{allowance:?} {min_shift}: {first_big:?}");
+            assert!(limit.is_big(entries[0].0) || entries[0].1 >= small, "{allowance:?} {min_shift}: {:?}", entries[0]);
+        }
+    }
+}
