@@ -7,8 +7,8 @@
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
-use crate::cache::Lease;
 use crate::thread;
+use crate::thread::lease::Lease;
 
 use super::backend::Backend;
 use super::class::{COUNT, size_of_class};

@@ -2,7 +2,6 @@
 
 use core::ptr::{self, NonNull};
 
-use crate::cache::{ThreadIndex, next_name, number, remember, remembered, thread_registry};
 use crate::commit::{Commit, Parts};
 use crate::error::AllocatorBuildError;
 use crate::metadata::{Source, Table, room};
@@ -11,6 +10,7 @@ use crate::raw::slabs::MOST_PAGES;
 use crate::stats::AllocatorStats;
 use crate::sync::{AtomicPtr, AtomicU32, Ordering};
 use crate::sys::{self, Pages, Reservation};
+use crate::thread::{self, registry::ThreadIndex};
 
 use super::backend::Backend;
 use super::cache::Cache;
@@ -162,7 +162,7 @@ impl Instance {
                 Depots::new(&mut source).map_err(|_| unavailable)?,
                 u32::try_from(options.limit / PAGE).unwrap_or(u32::MAX),
             ),
-            name: next_name(),
+            name: thread::next_name(),
             caches: source.table(ThreadIndex::COUNT).map_err(|_| unavailable)?,
             grows: false,
             reservation,
@@ -234,16 +234,16 @@ impl Instance {
 
     /// The cache of the calling thread, if it can have one now.
     pub(super) fn own_cache(&self) -> Option<&Cache> {
-        if let Some(cache) = remembered(self.name) {
+        if let Some(cache) = thread::allocator_cache(self.name) {
             // SAFETY: stored below with the name, which no other allocator ever has, so the cache lives as long as `self`.
             return Some(unsafe { cache.cast::<Cache>().as_ref() });
         }
-        let (index, registry) = number()?;
+        let index = thread::claim_index()?;
         let cache = self.cache(index)?;
-        if !cache.lease.enter(registry.generation(index)) {
+        if !cache.lease.enter(thread::registry().generation(index)) {
             return None;
         }
-        remember(self.name, NonNull::from(cache).cast());
+        thread::remember_allocator(self.name, NonNull::from(cache).cast());
         Some(cache)
     }
 
@@ -290,7 +290,7 @@ impl Instance {
     }
 
     fn empty_gone(&self) {
-        let registry = thread_registry();
+        let registry = thread::registry();
         for (index, cache) in self.caches() {
             if cache.lease.begin_drain(|generation| registry.is_over(index, generation)) {
                 cache.empty(&self.backend);

@@ -6,8 +6,8 @@ use core::ptr::{self, NonNull};
 use super::cache::Cache;
 use super::instance::Instance;
 use super::options::Options;
-use crate::cache::remembered;
 use crate::sync::{AtomicPtr, AtomicU64, Ordering};
+use crate::thread;
 
 pub(super) struct Root {
     /// The name by which the fast paths know caches: the instance's. It is 0 until there is one, and for ever if
@@ -62,7 +62,7 @@ impl Root {
     #[inline(always)]
     pub(super) fn cache(&self) -> Option<&Cache> {
         // Relaxed: compared with a name in this thread's own memory.
-        let cache = remembered(self.name.load(Ordering::Relaxed))?;
+        let cache = thread::allocator_cache(self.name.load(Ordering::Relaxed))?;
         // SAFETY: `own_cache` stored the cache with the name, which no other allocator ever has, so the cache lives as
         // long as `self`.
         Some(unsafe { cache.cast::<Cache>().as_ref() })

@@ -1,17 +1,18 @@
-//! Numbers of threads: dense, given again when a thread is gone.
+//! Indices of threads: dense, and given again when a thread has ended.
 //!
-//! Whoever has a number may use every cache of that number, in all pools. A thread has it for a *generation*; the number and the
-//! generation together name one thread among all that there ever were, so that a cache can tell whether its user is gone.
+//! A thread that has an index may use every cache of that index, in all pools and allocators. It has the index for a
+//! *generation*. Index and generation together name one thread among all that there ever were, so that a cache can tell
+//! whether the thread of its lease has ended.
 
 use crate::sync::{AtomicU64, Ordering, const_unless_loom, model_or};
 
-/// Threads that can have a number at a time; more of them work without caches.
+/// Threads that can have an index at a time. Others work without caches.
 /// Under loom few: the generation of each is a tracked object.
 const COUNT: usize = model_or(4, 4096);
 
 const WORDS: usize = COUNT.div_ceil(u64::BITS as usize);
 
-/// The number of a thread, from 0.
+/// The index of a thread, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ThreadIndex(u32);
 
@@ -19,13 +20,13 @@ impl ThreadIndex {
     /// How many there are.
     pub const COUNT: usize = COUNT;
 
-    /// The number as an index into a table with an entry for each thread.
+    /// It as an index into a table with an entry for each thread.
     #[inline]
     pub const fn slot(self) -> usize {
         self.0 as usize
     }
 
-    /// The thread of number `slot`, if there can be one.
+    /// The thread of index `slot`, if there can be one.
     #[inline]
     pub const fn new(slot: usize) -> Option<Self> {
         if slot < Self::COUNT { Some(Self(slot as u32)) } else { None }
@@ -40,28 +41,28 @@ impl ThreadIndex {
     }
 }
 
-/// For how long a thread has its number: which one it is of those that have had it.
+/// Which thread it is of those that have had one index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Generation(u64);
 
 impl Generation {
-    /// The generation of this number, which [`get`](Self::get) returned.
+    /// The generation of which [`get`](Self::get) returned this.
     pub const fn new(generation: u64) -> Self {
         Self(generation)
     }
 
-    /// Its number; never 0, and never the greatest: it has 64 bits, and to start a thread takes more than a microsecond.
+    /// Its number. It is never 0, and never the greatest: to start 2^64 threads takes centuries.
     pub const fn get(self) -> u64 {
         self.0
     }
 }
 
-/// Which numbers are taken.
+/// Which indices are taken.
 #[derive(Debug)]
 pub struct ThreadRegistry {
     /// One bit each.
     taken: [AtomicU64; WORDS],
-    /// How many generations of each number are over.
+    /// How many generations of each index are over.
     over: [AtomicU64; COUNT],
 }
 
@@ -82,7 +83,7 @@ impl ThreadRegistry {
         }
     }
 
-    /// Takes the lowest free number. `None`: all are taken. Lock-free.
+    /// Takes the lowest free index. `None`: all are taken. Lock-free.
     pub fn claim(&self) -> Option<ThreadIndex> {
         for (word, taken) in self.taken.iter().enumerate() {
             // Relaxed: only a guess, which the exchange checks.
@@ -101,19 +102,19 @@ impl ThreadRegistry {
         None
     }
 
-    /// The generation of the thread that has this number, or will have it next: for that thread itself what it is, for others a hint.
+    /// The generation of the thread that has this index, or will have it next. For other threads a hint.
     pub fn generation(&self, index: ThreadIndex) -> Generation {
-        // Relaxed: only the thread that has the number changes it, and the next one is told by the Acquire in `claim`.
+        // Relaxed: only the thread that has the index changes it, and the next one sees it by the Acquire in `claim`.
         Generation(self.over[index.slot()].load(Ordering::Relaxed) + 1)
     }
 
-    /// Is the thread gone that had this number in this generation?
+    /// Has the thread ended that had this index in this generation?
     pub fn is_over(&self, index: ThreadIndex, generation: Generation) -> bool {
         // Acquire: pairs with the Release in `release`; makes the caches of the thread visible as it left them.
         self.over[index.slot()].load(Ordering::Acquire) >= generation.0
     }
 
-    /// Gives a number back, which the caller has, with all caches of that number.
+    /// Gives the caller's index back, with all caches of that index.
     pub fn release(&self, index: ThreadIndex) {
         // Release: pairs with the Acquire in `is_over`.
         self.over[index.slot()].store(self.generation(index).0, Ordering::Release);

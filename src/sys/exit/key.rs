@@ -3,8 +3,9 @@
 use core::num::NonZero;
 
 use super::{Registered, system};
-use crate::cache::{ThreadIndex, exit};
 use crate::sync::{AtomicU64, Ordering};
+use crate::thread::exit;
+use crate::thread::registry::ThreadIndex;
 
 /// The key, and 1; or one of the following.
 static KEY: AtomicU64 = AtomicU64::new(NOT_YET);

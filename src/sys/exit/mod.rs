@@ -27,7 +27,7 @@ pub use key::{at_exit, registered};
 #[cfg(not(any(unix, windows)))]
 pub use other::{at_exit, registered};
 
-use crate::cache::ThreadIndex;
+use crate::thread::registry::ThreadIndex;
 
 /// The operating system's value for the calling thread.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,8 @@ use core::cell::Cell;
 use std::thread_local;
 
 use super::Registered;
-use crate::cache::{ThreadIndex, exit};
+use crate::thread::exit;
+use crate::thread::registry::ThreadIndex;
 
 struct Exit(Cell<Option<ThreadIndex>>);
 
