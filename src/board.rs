@@ -1,13 +1,15 @@
 //! The board of a pool: what its heaps tell together, so that nobody need ask each of them.
 //!
-//! - **News.** Was anything published since somebody looked? Who looks *arms* the word; the first one who publishes afterwards counts and
-//!   disarms it. So as long as nobody looks, to publish costs one load of a line that hardly ever changes.
-//! - **Reach.** In which heaps may blocks be? For each heap, by its *slot*, a number above the orders that its stacks may have
-//!   something of; above these numbers a tree of their maxima, so that the first heap with a block of some order is found in
-//!   O(log heaps). These are hints: too high a number costs a look into the heap, which lowers it; too low a one, a search.
+//! - **News.** Was anything published since a thread looked? A thread that looks *arms* the word. The first publication
+//!   after that counts and disarms it. As long as nobody looks, a publication costs one load of a line that hardly ever
+//!   changes.
+//! - **Reach.** In which heaps may blocks be? Each heap has a *slot*, with a number above the orders that its stacks
+//!   may have something of. Above these numbers stands a tree of their maxima: the first heap with a block of some
+//!   order is found in O(log heaps). These are hints: too high a number costs a look into the heap, which lowers it;
+//!   too low a one, a search.
 //!
-//! Who lowers a number looks once more afterwards, and who publishes looks at the number afterwards, with a fence on each side: so one of the two
-//! sees what the other did.
+//! A thread that lowers a number looks into the heap once more afterwards. A thread that publishes looks at the number
+//! afterwards. With a fence on each side, one of the two sees what the other did.
 
 use core::fmt;
 use core::ptr;
@@ -15,7 +17,7 @@ use core::ptr;
 use crate::metadata::{Owned, Table, Unavailable};
 use crate::sync::{AtomicPtr, Ordering, SharedU8, SharedU64, const_unless_loom, fence, fence_after_exchange, model_or};
 
-/// The bit of the news that says whether somebody wants to know; the others count.
+/// The bit of the news that says whether a thread wants to know. The others count.
 const ARMED: u64 = 1;
 const ONE: u64 = 2;
 
@@ -32,15 +34,15 @@ const DEPTH: usize = 8;
 /// The board of a pool.
 pub(crate) struct Board {
     news: SharedU64,
-    /// Null as long as there is but one slot.
+    /// Null as long as there is only one slot.
     levels: AtomicPtr<Levels>,
 }
 
-/// A tree of maxima. One that became too small stays until the board goes, for those who are looking at it.
+/// A tree of maxima. One that became too small stays until the board goes, for threads that are looking at it.
 struct Levels {
     smaller: *mut Levels,
     entries: Table<SharedU8>,
-    /// Where each level begins, the one of the heaps first, and the last one ends.
+    /// Where each level begins, that of the heaps first, and where the last one ends.
     begins: [usize; DEPTH + 1],
     depth: usize,
 }
@@ -52,8 +54,8 @@ impl Board {
         }
     }
 
-    /// The news now: while it is the same later, nothing was published since. It counts failures that something followed, and so
-    /// does not come again.
+    /// The news now. While it stays the same, nothing is published. It counts failures that a publication followed, and
+    /// so does not come again.
     pub(crate) fn news(&self) -> u64 {
         // Relaxed: ordered by the fence below.
         let mut seen = self.news.load(Ordering::Relaxed);
@@ -64,14 +66,14 @@ impl Board {
                 Err(now) => seen = now,
             }
         }
-        // SeqCst: pairs with the fence in `published`: either the caller sees what was published, or who published it sees that the news is
-        // armed.
+        // SeqCst: pairs with the fence in `published`: either the caller sees what was published, or the publishing
+        // thread sees that the news is armed.
         fence(Ordering::SeqCst);
         seen
     }
 
-    /// Something was published in the heap of this slot, by a read-modify-write that the caller has done, and a block of this
-    /// order may be in a stack of it now.
+    /// The caller has published something in the heap of this slot, by a read-modify-write. A block of this order may
+    /// be in a stack of it now.
     #[inline]
     pub(crate) fn published(&self, slot: usize, order: u32) {
         // SeqCst: pairs with the fences in `news` and `lower`.
@@ -79,7 +81,8 @@ impl Board {
         // Relaxed: ordered by the fence.
         let seen = self.news.load(Ordering::Relaxed);
         if seen & ARMED != 0 {
-            // Relaxed, both: ordered by the fences. If it fails, somebody else has told it, and who armed it since sees what was published.
+            // Relaxed, both: ordered by the fences. If it fails, another thread has told it, and one that armed it
+            // since sees what was published.
             let _ = self.news.compare_exchange(seen, (seen & !ARMED) + ONE, Ordering::Relaxed, Ordering::Relaxed);
         }
         if let Some(levels) = self.levels()
@@ -98,8 +101,8 @@ impl Board {
         }
     }
 
-    /// The heap of this slot had no block of this order or a larger one. True: the caller is to look once more, and to call
-    /// [`raise`](Self::raise) if there is one.
+    /// The heap of this slot had no block of this order or a larger one. True: the caller is to look once more, and to
+    /// call [`raise`](Self::raise) if there is one.
     pub(crate) fn lower(&self, slot: usize, order: u32) -> bool {
         let Some(entry) = self.levels().map(|levels| levels.entry(0, slot)) else { return false };
         // Relaxed, all: ordered by the fence.
@@ -107,8 +110,8 @@ impl Board {
         if seen > order as u8 {
             let _ = entry.compare_exchange(seen, order as u8, Ordering::Relaxed, Ordering::Relaxed);
         }
-        // SeqCst: pairs with the fence in `published`: either the caller finds there what was published, or who published it raises
-        // the number again.
+        // SeqCst: pairs with the fence in `published`: either the caller finds there what was published, or the
+        // publishing thread raises the number again.
         fence(Ordering::SeqCst);
         true
     }
@@ -120,7 +123,7 @@ impl Board {
         }
     }
 
-    /// Makes room for so many slots.
+    /// Makes room for this many slots.
     pub(crate) fn make_room(&self, slots: usize) -> Result<(), Unavailable> {
         let mut current = self.levels();
         while slots > current.map_or(1, |levels| levels.begins[1]) {
@@ -146,7 +149,7 @@ impl Board {
 }
 
 impl Levels {
-    /// A tree for so many slots, at least; in the slots of a smaller one there may be anything.
+    /// A tree for this many slots, at least. In the slots of a smaller one there may be anything.
     fn over(smaller: Option<&Self>, slots: usize) -> Result<Self, Unavailable> {
         let (mut begins, mut depth, mut len) = ([0; DEPTH + 1], 0, slots.next_multiple_of(FAN));
         while depth == 0 || len > 1 && depth < DEPTH {
@@ -170,19 +173,19 @@ impl Levels {
         self.begins[level + 1] - self.begins[level]
     }
 
-    /// Raises the numbers on the way to a slot, that of the heap last: who finds that one as large can rely on the others, unless
-    /// they were lowered just then.
+    /// Raises the numbers on the way to a slot, that of the heap last: a thread that finds that one as large can rely
+    /// on the others, unless they were lowered just then.
     #[cold]
     fn raise(&self, slot: usize, reach: u8) {
         let on_the_way = |level: usize| self.entry(level, slot / FAN.pow(level as u32));
         (0..self.depth).rev().for_each(|level| raise(on_the_way(level), reach));
-        // SeqCst: pairs with the fence in `settle`: either this thread sees that a maximum was lowered, or who lowered it sees what is
-        // below it.
+        // SeqCst: pairs with the fence in `settle`: either this thread sees that a maximum was lowered, or the thread
+        // that lowered it sees what is below it.
         fence(Ordering::SeqCst);
         (1..self.depth).for_each(|level| raise(on_the_way(level), reach));
     }
 
-    /// The first slot from `from` on of which the number is above this order.
+    /// The first slot from `from` on with a number above this order.
     fn first(&self, order: u8, from: usize) -> Option<usize> {
         let (mut level, mut at, mut descended) = (0, from, false);
         loop {
@@ -206,7 +209,7 @@ impl Levels {
         }
     }
 
-    /// An entry above the heaps may be larger than all below it.
+    /// Lowers an entry above the heaps that is larger than all below it.
     #[cold]
     fn settle(&self, level: usize, index: usize) {
         let below = || {
@@ -262,7 +265,7 @@ impl fmt::Debug for Board {
 mod tests {
     use super::*;
 
-    /// Numbers that change at random, against all of them looked at.
+    /// Numbers that change at random; all of them are looked at to compare.
     #[test]
     fn the_first_heap_is_found_among_many() {
         for slots in [2, 63, 64, 65, 300, 5000] {

@@ -1,12 +1,11 @@
-//! Who is woken when an allocation had to sweep by itself: the threads of the sweepers of a pool, or of an
-//! allocator.
+//! The sweepers' threads of a pool or an allocator, which an allocation wakes that had to sweep by itself.
 //!
-//! A list to which places are only ever added; they live until the pool is dropped, so that whoever searches may walk it at
-//! any time. A place that was left is given to the next thread once nobody is waking the last one.
+//! They have places in a list. Places are only ever added, and live until the pool is dropped: a search may walk the
+//! list at any time. A place that was left goes to the next thread once nobody is waking the last one.
 //!
 //! | bits of the word of a place | meaning |
 //! |---|---|
-//! | 0–29 | how many threads are looking at who has the place; there are never 2^30 at a time |
+//! | 0–29 | how many threads are looking whose place it is; never 2^30 at a time |
 //! | 30 | `TAKING`: a thread is moving in |
 //! | 31 | `TAKEN`: the place has a thread to be woken |
 
@@ -22,7 +21,7 @@ const TAKING: u32 = 1 << 30;
 /// The threads to be woken.
 pub struct Wakers {
     first: AtomicPtr<WakerSlot>,
-    /// How many times somebody called.
+    /// How many allocations called.
     calls: AtomicU64,
 }
 
@@ -33,20 +32,20 @@ struct WakerSlot {
     next: *mut WakerSlot,
 }
 
-/// Which place a thread has: where that is, so that it is none in another list.
+/// The place of a thread, by its address: it is none in another list.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Seat(usize);
 
 impl Wakers {
     const_unless_loom! {
-        /// Nobody yet.
+        /// No threads yet.
         pub fn new() -> Self {
             Self { first: AtomicPtr::new(ptr::null_mut()), calls: AtomicU64::new(0) }
         }
     }
 
     fn places(&self) -> impl Iterator<Item = &WakerSlot> {
-        // Acquire: pairs with the Release in `add`; makes visible what is in the place, and in the ones behind it.
+        // Acquire: pairs with the Release in `add`; makes the place visible, and the ones behind it.
         let first = self.first.load(Ordering::Acquire);
         // SAFETY: null, or a place that lives as long as `self`.
         let place = |place: *mut WakerSlot| unsafe { place.as_ref() };
@@ -55,39 +54,41 @@ impl Wakers {
 
     /// Wakes all threads that have a place. Wait-free but for the number of places; no allocation.
     pub fn wake(&self) {
-        // Relaxed: the threads read it after they were woken, which orders it.
+        // Relaxed: threads read it after they were woken, which orders it.
         self.calls.fetch_add(1, Ordering::Relaxed);
         self.places().for_each(WakerSlot::wake);
     }
 
-    /// How many times somebody called.
+    /// How many allocations called.
     pub fn calls(&self) -> u64 {
         // Relaxed: as in `wake`. One that is missed is followed by the wake-up of the reader.
         self.calls.load(Ordering::Relaxed)
     }
 
-    /// From now on `thread` is woken; who calls while this is under way may miss it. Lock-free, but for the allocator.
+    /// `thread` is woken from now on. A call that is under way may miss it. Lock-free, but for the allocator.
     ///
     /// # Errors
     ///
-    /// When there is no memory for a place.
+    /// There is no memory for a place.
     pub fn enter(&self, thread: Thread) -> Result<Seat, Unavailable> {
         let place = match self.places().find(|place| place.begin_to_take()) {
             Some(place) => place,
             None => self.add()?,
         };
-        // SAFETY: the place is being taken, by this thread alone, and nobody looks at it before it is taken.
+        // SAFETY: this thread alone is taking the place, and nobody looks at it before it is taken.
         drop(unsafe { place.thread.replace(Some(thread)) });
         // Release: pairs with the Acquire in `WakerSlot::wake`; makes the thread visible.
         place.word.fetch_xor(TAKING | TAKEN, Ordering::Release);
         Ok(place.seat())
     }
 
-    /// The thread of a place is woken no more; a call that is under way may still do it. A seat of another list changes nothing.
-    #[expect(clippy::needless_pass_by_value, reason = "nobody has the place afterwards")]
+    /// The thread of a place is woken no more. A call that is under way may still do it. A seat of another list changes
+    /// nothing.
+    #[expect(clippy::needless_pass_by_value, reason = "no thread has the place afterwards")]
     pub fn leave(&self, seat: Seat) {
         if let Some(place) = self.places().find(|place| place.seat() == seat) {
-            // Relaxed: what was written to the place was released by `enter`, and who takes it next acquires that by this change.
+            // Relaxed: `enter` released what was written to the place. This change continues that, and the next thread
+            // that takes the place acquires it.
             place.word.fetch_and(!TAKEN, Ordering::Relaxed);
         }
     }
@@ -99,7 +100,7 @@ impl Wakers {
         loop {
             let next = self.places().next();
             place.next = next.map_or(ptr::null_mut(), |next| ptr::from_ref(next).cast_mut());
-            // Release: pairs with the Acquire in `places`. Relaxed on failure: the next round loads again.
+            // Release: pairs with the Acquire in `places`. Relaxed on failure: the next attempt loads again.
             let added =
                 self.first.compare_exchange(place.next, place.as_ptr(), Ordering::Release, Ordering::Relaxed).is_ok();
             if added {
@@ -141,9 +142,9 @@ impl WakerSlot {
         self.word.fetch_sub(1, Ordering::Release);
     }
 
-    /// Is the place nobody's, and nobody looks at it? Then the caller is taking it.
+    /// Is the place no thread's, and does nobody look at it? Then the caller is taking it.
     fn begin_to_take(&self) -> bool {
-        // Acquire: pairs with the Release in `wake` and in `enter`; all who used the last thread are done with it.
+        // Acquire: pairs with the Release in `wake` and in `enter`; all that used the last thread are done with it.
         // Relaxed on failure: nothing was seen.
         self.word.compare_exchange(0, TAKING, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }

@@ -1,20 +1,20 @@
 //! Bins: the blocks that a cache holds, each bin those of one order, the youngest on top.
 //!
-//! All bins of a cache share one table of entries, which only the owner of the cache uses. The tops are atomic, though only
-//! the owner changes them: other threads may look at them.
+//! All bins of a cache share one table of entries, which only the owner of the cache uses. The tops are atomic, though
+//! only the owner changes them: other threads may look at them.
 //!
 //! | bits of a top | meaning |
 //! |---|---|
 //! | 0 to 13 | the place above the youngest block |
 //! | 14 to 63 | how many blocks were popped |
 //!
-//! The count of pops costs nothing: a pop adds one number to the top, a push another. A count moves to 64 bits of the cache
-//! long before it wraps: a bin with 2^40 pops or more gives its count up when it misses; all bins do when the cache is
-//! flushed, and at every 256th miss of any. A bin that is popped 2^50 times between two such moments, which takes 13 days at
-//! 1 ns each, loses 2^50 pops of its count, and nothing else.
+//! The count of pops costs nothing: a pop adds one number to the top, a push another. A count moves to 64 bits of the
+//! cache long before it wraps: a bin with 2^40 pops or more gives its count up when it misses; all bins do when the
+//! cache is flushed, and at every 256th miss of any. A bin that is popped 2^50 times between two such moments, which
+//! takes 13 days at 1 ns each, loses 2^50 pops of its count, and nothing else.
 //!
-//! Below the oldest block lies an entry that is no block. The fast path looks for the heap of the entry anyway, so that "the
-//! bin is empty" and "the window shows another heap" are one comparison.
+//! Below the oldest block lies an entry that is no block. The fast path looks for the heap of the entry anyway, so that
+//! "the bin is empty" and "the window shows another heap" are one comparison.
 
 use core::cell::Cell;
 
@@ -142,7 +142,8 @@ pub(super) struct OwnBins<'a> {
 }
 
 impl OwnBins<'_> {
-    /// Gives a bin the places from `first` on. The place before is no other bin's. The bin is empty, and may hold nothing.
+    /// Gives a bin the places from `first` on. The place before is no other bin's. The bin is empty, and may hold
+    /// nothing.
     pub(super) fn place(self, bin: BinIndex, first: usize) {
         self.bins.entry(first as u64 - 1).set(Entry::NONE.0);
         self.bins.limits[bin.0].set(first as u32);
@@ -209,8 +210,8 @@ impl OwnBins<'_> {
         self.bins.limits[bin.0].set((self.tops.first(bin) + blocks) as u32);
     }
 
-    /// Moves the oldest blocks to `out`, as many as fit there or are in the bin, and lets the others move up. Returns how
-    /// many.
+    /// Moves the oldest blocks to `out`, as many as fit there or are in the bin, and lets the others move up. Returns
+    /// how many.
     pub(super) fn take_oldest(self, bin: BinIndex, out: &mut [Entry]) -> usize {
         let (bins, tops) = (self.bins, self.tops);
         let (first, len) = (tops.first(bin), tops.len(bin));

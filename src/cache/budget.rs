@@ -97,12 +97,13 @@ impl BinBudget {
         has + more
     }
 
-    /// The order of the bin that has the most memory for each of its misses, if that is many times as much as the bin of
-    /// `order` has. `capacity` tells how many blocks each bin may hold. Misses fall with the square of the blocks that a bin
-    /// has: one more block spares a bin of n blocks about 2/n of its misses.
+    /// The order of the bin that has the most memory for each of its misses, if that is many times as much as the bin
+    /// of `order` has. `capacity` tells how many blocks each bin may hold. Misses fall with the square of the blocks
+    /// that a bin has: one more block spares a bin of n blocks about 2/n of its misses.
     pub fn least_needed(&self, limit: &Limit, order: Order, capacity: impl Fn(Order) -> usize) -> Option<Order> {
         let misses = |order: Order| u128::from(self.misses[order.slot()].get()) + 1;
-        // In units: a block has fewer than 2^32, a bin at most 2^11 blocks, and misses have 32 bits. No product overflows.
+        // In units: a block has fewer than 2^32, a bin at most 2^11 blocks, and misses have 32 bits. No product
+        // overflows.
         let units = |order: Order, blocks: usize| blocks as u128 * u128::from(order.units());
         // If small blocks may have no more bytes, the bytes of a big one are of no use to them.
         let all = limit.is_big(order) || !self.bins.is_small_bound(limit.of_bins());
@@ -128,8 +129,8 @@ impl BinBudget {
         self.bins.take_back(limit, order, limit.bytes_of(order, less));
     }
 
-    /// An outbox for `blocks` blocks of `order` is to be opened. `None`: the outboxes are within the limit with it. Else the
-    /// caller closes the outbox of this number, and asks again.
+    /// An outbox for `blocks` blocks of `order` is to be opened. `None`: the outboxes are within the limit with it.
+    /// Else the caller closes the outbox of this number, and asks again.
     pub fn open_outbox(&self, limit: &Limit, order: Order, blocks: usize) -> Option<usize> {
         let bytes = limit.bytes_of(order, blocks);
         if bytes <= self.outboxes.left(limit, limit.of_outboxes(), order) {

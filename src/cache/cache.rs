@@ -22,8 +22,8 @@ use super::window::{Aside, HeapCopy, OwnWindow, Window};
 /// A value that is no unit and no order.
 const NONE: u64 = u64::MAX;
 
-/// A cache. The fields of the fast paths stand close together, behind the depot, so that they don't begin with a page: blocks
-/// often do, and take their places in the processor's cache.
+/// A cache. The fields of the fast paths stand close together, behind the depot, so that they don't begin with a page:
+/// blocks often do, and take their places in the processor's cache.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Cache {
@@ -45,8 +45,8 @@ pub struct Own {
     copy: HeapCopy,
     /// The state, as bits, of a block of the smallest order that this cache handed out.
     mine: Cell<u16>,
-    /// The block that was handed out last: its order and its unit. Often it is the next to be released. Then the release need
-    /// not read the state to know the order, which would wait for the store of the allocation.
+    /// The block that was handed out last: its order and its unit. Often it is the next to be released. Then the
+    /// release need not read the state to know the order, which would wait for the store of the allocation.
     last: Cell<u64>,
     bins: Bins,
     pub(super) outboxes: [Outbox; OUTBOXES],
@@ -54,8 +54,8 @@ pub struct Own {
     aside: Aside,
 }
 
-/// Counts of a cache that no fast path changes. Only the owner writes them. They have 64 bits, as all counts of operations:
-/// at one a nanosecond they wrap after 584 years.
+/// Counts of a cache that no fast path changes. Only the owner writes them. They have 64 bits, as all counts of
+/// operations: at one a nanosecond they wrap after 584 years.
 #[derive(Debug, Default)]
 pub struct Counts {
     /// Blocks that came into the bins of the orders other than by a release.
@@ -66,8 +66,8 @@ pub struct Counts {
     pub(super) sent: AtomicU64,
 }
 
-/// Operations of the owner past the cache, with the heaps. They stand behind all that the fast paths use, so that the lines
-/// of that stay as they are.
+/// Operations of the owner past the cache, with the heaps. They stand behind all that the fast paths use, so that the
+/// lines of that stay as they are.
 #[derive(Debug, Default)]
 struct Past {
     allocations: AtomicU64,
@@ -207,7 +207,8 @@ impl<'a> OwnCache<'a> {
         OwnWindow { window: &self.cache.window, copy, aside }
     }
 
-    /// Counts operations of the owner that went past the cache. Not under loom: models have more schedules with each access.
+    /// Counts operations of the owner that went past the cache. Not under loom: models have more schedules with each
+    /// access.
     pub fn count_past(self, allocations: usize, releases: usize) {
         if cfg!(not(modelled)) {
             add(&self.cache.past.allocations, allocations);
@@ -215,7 +216,8 @@ impl<'a> OwnCache<'a> {
         }
     }
 
-    /// Moves the counts of pops out of the tops that have many, so that they can't wrap there. Not under loom: as above.
+    /// Moves the counts of pops out of the tops that have many, so that they can't wrap there. Not under loom: as
+    /// above.
     pub(super) fn move_counts(self, orders: impl Iterator<Item = Order>) {
         if cfg!(not(modelled)) {
             let many: u64 = orders.map(|order| self.bins().take_many_pops(BinIndex::of(order))).sum();
@@ -316,8 +318,8 @@ impl<'a> OwnCache<'a> {
     pub(super) fn take_request(self) -> bool {
         let asked = self.cache.is_asked();
         if asked {
-            // Relaxed: a request that comes after this is served anew, and one that is overwritten here was made before the
-            // flush that follows.
+            // Relaxed: a request that comes after this is served anew, and one that is overwritten here was made before
+            // the flush that follows.
             self.cache.asked.store(0, Ordering::Relaxed);
         }
         asked

@@ -38,8 +38,8 @@ unsafe impl Zeroed for Segment {}
 // SAFETY: integers and pointers, atomic ones and cells, for which zero is valid and which need no drop.
 unsafe impl Zeroed for Cache {}
 
-/// The caches of a pool. A cache is made when a thread of its index first uses the pool. Caches, and the segments of the
-/// table, stay until the pool is dropped.
+/// The caches of a pool. A cache is made when a thread of its index first uses the pool. Caches, and the segments of
+/// the table, stay until the pool is dropped.
 pub struct Caches {
     /// The name of the pool among all that there ever were; 0 until a thread asks for it.
     #[cfg(not(modelled))]

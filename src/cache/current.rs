@@ -25,8 +25,8 @@ mod threads {
     #[inline]
     pub fn current(caches: &Caches) -> Option<OwnCache<'_>> {
         let cache = thread::pool_cache(caches.id())?;
-        // SAFETY: `with_current` or `return_to` stored the cache with the name of its pool. The name fits no other pool, so
-        // the cache is one of `caches`, and lives as long.
+        // SAFETY: `with_current` or `return_to` stored the cache with the name of its pool. The name fits no other
+        // pool, so the cache is one of `caches`, and lives as long.
         let cache = unsafe { cache.cast::<Cache>().as_ref() };
         // SAFETY: this thread has the lease of the cache until it exits, and forgets the pool before that.
         Some(unsafe { cache.owner() })
@@ -46,15 +46,16 @@ mod threads {
         Some(unsafe { cache.owner() })
     }
 
-    /// The cache of the calling thread in the pool of `caches`, if it has used that pool, but another one since: of use for
-    /// threads that use several pools in turn.
+    /// The cache of the calling thread in the pool of `caches`, if it has used that pool, but another one since: of use
+    /// for threads that use several pools in turn.
     #[cold]
     pub fn return_to(caches: &Caches) -> Option<OwnCache<'_>> {
         let index = ThreadIndex::new(thread::index()?)?;
         let generation = thread::registry().generation(index);
         let cache = caches.get(index).filter(|cache| cache.lease.generation() == Some(generation))?;
         thread::remember_pool(caches.id(), NonNull::from(cache).cast());
-        // SAFETY: this thread got the lease of the cache in `with_current`, until it exits: it did so in its own generation.
+        // SAFETY: this thread got the lease of the cache in `with_current`, until it exits: it did so in its own
+        // generation.
         Some(unsafe { cache.owner() })
     }
 }

@@ -1,9 +1,9 @@
 //! A depot: where other threads leave a cache's blocks, a whole magazine at a time (Bonwick and Adams, Magazines and
 //! Vmem, 2001).
 //!
-//! Each order has a few places for magazines, and one word that says what is in each of them. To put a magazine or to take
-//! one, a thread makes its place busy by one compare-exchange, copies the entries, and says what is there then. Nobody waits
-//! for a busy place: a thread that finds no other goes on without the depot.
+//! Each order has a few places for magazines, and one word that says what is in each of them. To put a magazine or to
+//! take one, a thread makes its place busy by one compare-exchange, copies the entries, and says what is there then.
+//! Nobody waits for a busy place: a thread that finds no other goes on without the depot.
 //!
 //! | byte i of the word | place i |
 //! |---|---|
@@ -95,8 +95,8 @@ impl<'a> Shelf<'a> {
         &self.depot.entries[place][begin..end]
     }
 
-    /// Takes a magazine, and lets `give` do something with its blocks while its place is `busy`. Returns how many blocks
-    /// there were, 0 for no magazine.
+    /// Takes a magazine, and lets `give` do something with its blocks while its place is `busy`. Returns how many
+    /// blocks there were, 0 for no magazine.
     fn take(self, busy: u64, out: &mut [Entry; MAGAZINE], give: impl FnOnce(&[Entry])) -> usize {
         let Some((place, has)) = self.occupy(busy, |has| has != EMPTY && has < DRAINED) else { return 0 };
         let len = has as usize;
@@ -127,8 +127,8 @@ impl Depot {
         Shelf { word: &self.words[order.slot()], depot: self, order }
     }
 
-    /// Puts blocks of `order` into a magazine with room for all of them. A magazine has at most `magazine` blocks. False:
-    /// none has room.
+    /// Puts blocks of `order` into a magazine with room for all of them. A magazine has at most `magazine` blocks.
+    /// False: none has room.
     #[must_use = "the blocks are the caller's still if there was no place"]
     pub fn put(&self, order: Order, blocks: &[Entry], magazine: usize) -> bool {
         let shelf = self.shelf(order);
@@ -151,14 +151,15 @@ impl Depot {
 
     /// Takes all magazines, and lets `give` give them back to the heaps.
     ///
-    /// Returns a bit for each order of which other threads are doing the same with magazines that they took before. `None`:
-    /// no thread is, and the heaps have all that others took.
+    /// Returns a bit for each order of which other threads are doing the same with magazines that they took before.
+    /// `None`: no thread is, and the heaps have all that others took.
     pub fn drain(&self, mut give: impl FnMut(Order, &[Entry])) -> Option<u64> {
         let mut blocks = [Entry::NONE; MAGAZINE];
         let mut under_way = 0;
         for order in Order::ZERO.through(Order::MAX) {
             let shelf = self.shelf(order);
-            // Acquire: pairs with the Release in `vacate`; makes the blocks visible in the heaps, as others gave them back.
+            // Acquire: pairs with the Release in `vacate`; makes the blocks visible in the heaps, as others gave them
+            // back.
             if shelf.word.load(Ordering::Acquire) != 0 {
                 while shelf.take(DRAINED, &mut blocks, |blocks| give(order, blocks)) > 0 {}
                 // Acquire: as above.

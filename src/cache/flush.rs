@@ -20,14 +20,14 @@ const DRAINS: u64 = 0x9E37_79B9_7F4A_7C15;
 pub struct Reclaimed {
     /// How many blocks this thread gave back.
     pub blocks: usize,
-    /// Other threads are giving cached blocks back, and may withhold what this one did not find. The number tells how far
-    /// they are: it changes when they go on.
+    /// Other threads are giving cached blocks back, and may withhold what this one did not find. The number tells how
+    /// far they are: it changes when they go on.
     pub under_way: Option<u64>,
 }
 
 impl OwnCache<'_> {
-    /// Does what the owner is asked for, and opens the window again. Leaves a heap that was removed, before the cache gets
-    /// blocks of another heap with its addresses or its numbers.
+    /// Does what the owner is asked for, and opens the window again. Leaves a heap that was removed, before the cache
+    /// gets blocks of another heap with its addresses or its numbers.
     pub(super) fn attend(self, reach: &Reach<'_>) {
         if self.take_request() {
             self.flush(reach);
@@ -102,8 +102,8 @@ impl Reach<'_> {
         blocks.len()
     }
 
-    /// Gives all cached blocks back to the heaps that can be had at once: those of this thread's cache, if it has one, of all
-    /// depots, and of the caches of gone threads.
+    /// Gives all cached blocks back to the heaps that can be had at once: those of this thread's cache, if it has one,
+    /// of all depots, and of the caches of gone threads.
     pub fn reclaim(&self, own: Option<OwnCache<'_>>) -> Reclaimed {
         let mut blocks = own.map_or(0, |cache| cache.flush(self));
         let mut drains = 0_u64;

@@ -7,8 +7,8 @@ use super::layout::{BIN_ENTRIES, MAGAZINE, MAGAZINE_ENTRIES};
 
 /// Most blocks of one order in a cache.
 pub const MOST_BLOCKS: usize = 2048;
-/// Blocks of this many bytes are *big*: the pool's size bounds what a cache may hold of them. A MiB is plenty for smaller
-/// ones.
+/// Blocks of this many bytes are *big*: the pool's size bounds what a cache may hold of them. A MiB is plenty for
+/// smaller ones.
 const BIG: usize = 64 << 10;
 /// Least entries that the bin of each order of big blocks has.
 const FEWEST_BIG: usize = 64;
@@ -141,8 +141,8 @@ impl Limit {
         FIRST_BLOCKS.min(self.most_of(self.allowed.part(FIRST_PART), order)).max(1)
     }
 
-    /// Most blocks of `order` in a cache of such an allowance. Small blocks may have all of it, large ones a part, but one
-    /// block at least if there is room.
+    /// Most blocks of `order` in a cache of such an allowance. Small blocks may have all of it, large ones a part, but
+    /// one block at least if there is room.
     fn most_of(&self, allowance: Allowance, order: Order) -> usize {
         let (size, bins) = (self.size(order), self.bytes(allowance.of_bins(), order));
         let part = if order.get() < LARGE { bins } else { bins / LARGE_PART };
@@ -170,9 +170,10 @@ impl Limit {
         self.shares(MAGAZINE_ENTRIES, most, MAGAZINE, FEWEST_BIG_IN_MAGAZINE)
     }
 
-    /// Shares `entries` out to the orders, whatever the size of the pool is going to be. Each order gets as many as it can
-    /// use at `most`, up to a bound for orders of small blocks and another one for those of big blocks. The bound for small
-    /// ones is the first of `bound`, a half of that, and so on that leaves `fewest_big` for each order of big blocks.
+    /// Shares `entries` out to the orders, whatever the size of the pool is going to be. Each order gets as many as it
+    /// can use at `most`, up to a bound for orders of small blocks and another one for those of big blocks. The bound
+    /// for small ones is the first of `bound`, a half of that, and so on that leaves `fewest_big` for each order of big
+    /// blocks.
     fn shares(
         self,
         entries: usize,

@@ -1,5 +1,5 @@
-//! Thread caches: a thread's blocks in front of the heaps, so that its allocations and releases touch nothing that another
-//! thread touches. `README.md` has the files in their order, the picture and the rules.
+//! Thread caches: a thread's blocks in front of the heaps, so that its allocations and releases touch nothing that
+//! another thread touches. `README.md` has the files in their order, the picture and the rules.
 
 mod bin;
 mod budget;

@@ -11,8 +11,8 @@ use super::layout::OUTBOXES;
 pub struct Outbox(Cell<u16>);
 
 impl Outbox {
-    /// The outbox for a block in this state. Neighbouring orders of one owner have different ones, and so do neighbouring
-    /// owners.
+    /// The outbox for a block in this state. Neighbouring orders of one owner have different ones, and so do
+    /// neighbouring owners.
     pub(super) fn number_for(live: State) -> usize {
         (live.owner().cache().unwrap_or(0) * 5 + live.order().slot()) % OUTBOXES
     }

@@ -1,4 +1,5 @@
-//! Releases that a bin has no room for, or of other caches' blocks: the cache makes room, or sends the block to its owner.
+//! Releases that a bin has no room for, or of other caches' blocks: the cache makes room, or sends the block to its
+//! owner.
 
 use crate::error::ReleaseError;
 use crate::heaps::Heap;
@@ -14,8 +15,8 @@ use super::outbox::Outbox;
 use super::tiles::Sorted;
 
 impl OwnCache<'_> {
-    /// Releases a block that [`push`](Self::push) could not take. Does what the owner is asked for, and keeps the block,
-    /// sends it to its owner, or releases it to its heap.
+    /// Releases a block that [`push`](Self::push) could not take. Does what the owner is asked for, and keeps the
+    /// block, sends it to its owner, or releases it to its heap.
     ///
     /// # Errors
     ///
@@ -74,7 +75,8 @@ impl OwnCache<'_> {
         self.own().budget.shrink(limit, order, less);
     }
 
-    /// Takes the oldest blocks out of a bin: to the owners of their tiles, else into the own depot, else to their heaps.
+    /// Takes the oldest blocks out of a bin: to the owners of their tiles, else into the own depot, else to their
+    /// heaps.
     fn make_way(self, order: Order, count: usize, limit: &Limit, reach: &Reach<'_>) {
         let mut left = count;
         let magazine = self.magazine(order, limit);
@@ -123,8 +125,8 @@ impl OwnCache<'_> {
         Some(bin)
     }
 
-    /// Takes the block that begins at `address` back, if it is another cache's, it is in the window, and the outbox for it
-    /// is open and has room. `None`: nothing was changed.
+    /// Takes the block that begins at `address` back, if it is another cache's, it is in the window, and the outbox for
+    /// it is open and has room. `None`: nothing was changed.
     pub fn push_to_outbox(self, address: usize, min_shift: u32) -> Option<()> {
         let window = self.window();
         let unit = window.inside(window.number_at(address, min_shift))?;

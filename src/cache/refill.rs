@@ -16,13 +16,15 @@ use super::tiles::Sorted;
 
 /// Blocks that a refill takes from a heap at once.
 const BATCH: usize = 64;
-/// A refill sends blocks of this many batches to other threads. These may flush them to the heap, where it pops them again.
+/// A refill sends blocks of this many batches to other threads. These may flush them to the heap, where it pops them
+/// again.
 /// Under loom one: each costs executions.
 const SENDS: usize = model_or(1, 16);
 
 impl OwnCache<'_> {
-    /// Allocates a block of `order` when [`pop`](Self::pop) could not. Does what the owner is asked for, refills an empty
-    /// bin, and turns the window to the heap of the block. `None`: the stacks have no such block, or a cache may not hold it.
+    /// Allocates a block of `order` when [`pop`](Self::pop) could not. Does what the owner is asked for, refills an
+    /// empty bin, and turns the window to the heap of the block. `None`: the stacks have no such block, or a cache may
+    /// not hold it.
     #[cold]
     pub fn pop_slow(self, order: Order, reach: &Reach<'_>) -> Option<*mut u8> {
         self.attend(reach);
@@ -79,8 +81,8 @@ impl OwnCache<'_> {
         reach.heaps.take_first(order, is_fit, |heap| self.refill_from(heap, order, wanted, first, reach).then_some(()));
     }
 
-    /// Fills an empty bin from the depot, until it has `wanted` blocks or no room for another magazine. False, if there was
-    /// nothing.
+    /// Fills an empty bin from the depot, until it has `wanted` blocks or no room for another magazine. False, if there
+    /// was nothing.
     fn refill_from_depot(self, order: Order, wanted: usize, limit: &Limit, reach: &Reach<'_>) -> bool {
         let bin = BinIndex::of(order);
         let mut magazine = [Entry::NONE; MAGAZINE];
@@ -103,8 +105,9 @@ impl OwnCache<'_> {
     /// Fills an empty bin with about `wanted` blocks of this heap, not more. False, if the heap had none.
     ///
     /// Blocks in another running thread's tiles go to that thread's depot, as long as it has a place for them and for
-    /// [`SENDS`] batches at most. This cache takes the other blocks. If the bin is filled for the `first` time, it prefers
-    /// carving to blocks in others' tiles: so a thread gets tiles of its own, and its limit bounds what it cuts up for that.
+    /// [`SENDS`] batches at most. This cache takes the other blocks. If the bin is filled for the `first` time, it
+    /// prefers carving to blocks in others' tiles: so a thread gets tiles of its own, and its limit bounds what it cuts
+    /// up for that.
     fn refill_from(self, heap: &Heap, order: Order, wanted: usize, first: bool, reach: &Reach<'_>) -> bool {
         let Some(start) = heap.start() else { return false };
         let block_of = |entry: &Entry| BlockIndex::new(entry.0.wrapping_sub(start));
@@ -146,7 +149,8 @@ impl OwnCache<'_> {
         self.bins().len(bin) > 0
     }
 
-    /// Cuts larger blocks up until a bin has `wanted` blocks, neighbours if possible. Their tiles are this cache's then.
+    /// Cuts larger blocks up until a bin has `wanted` blocks, neighbours if possible. Their tiles are this cache's
+    /// then.
     fn carve(self, heap: &Heap, start: u32, order: Order, wanted: usize) {
         let mut blocks = [BlockIndex::new(0); BATCH];
         while let left @ 1.. = wanted.saturating_sub(self.bins().len(BinIndex::of(order))) {

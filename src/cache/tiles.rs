@@ -1,10 +1,10 @@
-//! Among whose blocks a block lies. Threads that each have blocks with states in one cache line wait for each other with
-//! every operation.
+//! Among whose blocks a block lies. Threads that each have blocks with states in one cache line wait for each other
+//! with every operation.
 //!
-//! A tile of units has an *owner*: the cache that carved it up. It keeps its owner, whoever gets single blocks of it, until
-//! it is merged and carved anew. So a block that went astray, while its owner's thread was not running or had too many,
-//! finds back the next time that it leaves a cache: to the owner's depot, or into the owner's shard of the heap, where the
-//! owner looks first.
+//! A tile of units has an *owner*: the cache that carved it up. It keeps its owner, whoever gets single blocks of it,
+//! until it is merged and carved anew. So a block that went astray, while its owner's thread was not running or had too
+//! many, finds back the next time that it leaves a cache: to the owner's depot, or into the owner's shard of the heap,
+//! where the owner looks first.
 
 use crate::heaps::Heap;
 use crate::raw::{Order, Owner};
@@ -32,8 +32,8 @@ impl<'a> Sorted<'a> {
 }
 
 impl OwnCache<'_> {
-    /// Leaves blocks of `order` that lie in other running threads' tiles in the depots of those threads, as far as there is
-    /// room. `owner` tells whose tile a block lies in.
+    /// Leaves blocks of `order` that lie in other running threads' tiles in the depots of those threads, as far as
+    /// there is room. `owner` tells whose tile a block lies in.
     pub(super) fn send_to_owners<'a>(
         self,
         order: Order,

@@ -1,15 +1,15 @@
 //! A window: a cache's view of the one heap that it works with.
 //!
 //! The fast paths look at a heap only through it. Its pointer to the heap is a *hazard* (Michael, Hazard pointers: safe
-//! memory reclamation for lock-free objects, 2004). It stands there for as long as the window shows that heap, so that the
-//! fast paths need neither pin nor lock; a heap that was removed is freed only when no window shows it.
+//! memory reclamation for lock-free objects, 2004). It stands there for as long as the window shows that heap, so that
+//! the fast paths need neither pin nor lock; a heap that was removed is freed only when no window shows it.
 //!
-//! Another thread may *close* the window. Then the owner's next operation takes the slow path, and sees what it is asked
-//! for. The fast paths pay nothing for that: they compare with the number of units anyway.
+//! Another thread may *close* the window. Then the owner's next operation takes the slow path, and sees what it is
+//! asked for. The fast paths pay nothing for that: they compare with the number of units anyway.
 //!
-//! The heap that was shown before stays *aside*, with a hazard of its own, for threads that use two heaps in turn: what the
-//! fast paths don't find in the window they look for there, without a pin. A heap moves from the window aside and never
-//! back, so a thread that looks into the window first, and aside after that, misses none.
+//! The heap that was shown before stays *aside*, with a hazard of its own, for threads that use two heaps in turn: what
+//! the fast paths don't find in the window they look for there, without a pin. A heap moves from the window aside and
+//! never back, so a thread that looks into the window first, and aside after that, misses none.
 
 use core::cell::Cell;
 use core::ptr;
@@ -104,15 +104,16 @@ pub(super) struct BlockAside<'a> {
 impl Window {
     /// Does it show this heap? For any thread, and of use for a heap that no window begins to show any more.
     pub fn shows(&self, heap: *const Heap) -> bool {
-        // Acquire, both: pairs with the Release in `leave`, `leave_aside` and `show`; the heap is freed after all that was
-        // done by way of the window. The second load comes after the first: a heap that moved in between is seen aside.
+        // Acquire, both: pairs with the Release in `leave`, `leave_aside` and `show`; the heap is freed after all that
+        // was done by way of the window. The second load comes after the first: a heap that moved in between is seen
+        // aside.
         ptr::eq(self.heap.load(Ordering::Acquire), heap) || ptr::eq(self.aside.load(Ordering::Acquire), heap)
     }
 
     /// Closes the window, for any thread. The caller has written before what it asks of the owner.
     pub fn close(&self) {
-        // SeqCst: pairs with the fence in `show_only`: either the owner sees there what it is asked, or the 0 comes later in
-        // the order of `units` than the number that the owner sets.
+        // SeqCst: pairs with the fence in `show_only`: either the owner sees there what it is asked, or the 0 comes
+        // later in the order of `units` than the number that the owner sets.
         fence(Ordering::SeqCst);
         // Relaxed: ordered by the fence.
         self.units.store(0, Ordering::Relaxed);
@@ -221,7 +222,8 @@ impl<'a> OwnWindow<'a> {
         #[cfg(modelled)]
         // SAFETY: as below.
         unsafe { &*copy.heap.get() }.touch();
-        // SAFETY: `states` is the table of the heap aside, which has this unit. The hazard keeps that heap from being freed.
+        // SAFETY: `states` is the table of the heap aside, which has this unit. The hazard keeps that heap from being
+        // freed.
         let state = StateWord(unsafe { &*copy.states.get().add(unit) });
         let entry = Entry(copy.start.get().wrapping_add(unit as u32));
         Some(BlockAside { state, entry, pointer: copy.first.get().wrapping_add(unit << min_shift) })
@@ -254,15 +256,15 @@ impl<'a> OwnWindow<'a> {
             self.aside.copy.copy(self.copy);
             self.aside.units.set(shown.buddy().states().words().len() as u32);
             self.aside.uses.set(0);
-            // Release: pairs with the Acquire in `shows`, for the heap that was aside. It comes before the heap in the window
-            // is replaced.
+            // Release: pairs with the Acquire in `shows`, for the heap that was aside. It comes before the heap in the
+            // window is replaced.
             self.window.aside.store(ptr::from_ref(shown).cast_mut(), Ordering::Release);
         }
         self.show_only(heap, is_asked);
     }
 
-    /// Shows `heap`, which the caller has found in the set or aside. The window stays closed if something is asked of the
-    /// owner. No [`Unit`] of before is one any more.
+    /// Shows `heap`, which the caller has found in the set or aside. The window stays closed if something is asked of
+    /// the owner. No [`Unit`] of before is one any more.
     pub(super) fn show_only(self, heap: &Heap, is_asked: impl FnOnce() -> bool) {
         let Some(start) = heap.start() else { return };
         let (window, copy, words) = (self.window, self.copy, heap.buddy().states().words());
@@ -271,13 +273,13 @@ impl<'a> OwnWindow<'a> {
         copy.start.set(start);
         #[cfg(modelled)]
         copy.heap.set(heap);
-        // Release: pairs with the Acquire in `shows`, for the heap that was shown. A thread that sees this heap sees the other
-        // one aside.
+        // Release: pairs with the Acquire in `shows`, for the heap that was shown. A thread that sees this heap sees
+        // the other one aside.
         window.heap.store(ptr::from_ref(heap).cast_mut(), Ordering::Release);
         // Relaxed: ordered by the fence.
         window.units.store(words.len() as u32, Ordering::Relaxed);
-        // SeqCst: pairs with the fence in `close`. A thread that removes the heap sees it in the window without a fence: it
-        // looks when nobody has the snapshot pinned any more in which the caller found the heap.
+        // SeqCst: pairs with the fence in `close`. A thread that removes the heap sees it in the window without a
+        // fence: it looks when nobody has the snapshot pinned any more in which the caller found the heap.
         fence(Ordering::SeqCst);
         if is_asked() {
             // Relaxed: as in `inside`.

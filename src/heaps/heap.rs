@@ -37,7 +37,7 @@ impl Region {
         }
         let overflow = AddHeapError::AddressOverflow { base: start, size };
         let last = start.checked_add(size - 1).ok_or(overflow)?;
-        // In units, so that the end of the address space is a number.
+        // In units: so the end of the address space is a number.
         let first_unit = (start as u64 >> min_shift) + u64::from(start & ((1 << min_shift) - 1) != 0);
         let end_unit = (last as u64 >> min_shift) + u64::from(!last & ((1 << min_shift) - 1) == 0);
         match end_unit.saturating_sub(first_unit) {
@@ -70,7 +70,7 @@ impl Region {
 
     /// Bytes before the first unit.
     fn lead(&self) -> usize {
-        // Less than a unit, and so are both operands apart.
+        // The difference is less than a unit, whatever wraps.
         ((self.first_unit << self.min_shift) as usize).wrapping_sub(self.start())
     }
 }
@@ -79,7 +79,7 @@ impl Region {
 #[derive(Debug)]
 pub(crate) struct Heap {
     pub(crate) id: HeapId,
-    /// The number of its first unit in the pool, for the caches; `None` where the pool's numbers were used up.
+    /// The number of its first unit in the pool, for the caches. `None`: the pool's numbers were used up.
     start: Option<u32>,
     region: Region,
     /// The pointer to the first unit, derived from the base that the user gave.
@@ -87,7 +87,7 @@ pub(crate) struct Heap {
     buddy: Buddy,
     /// For each tile, the cache whose blocks lie there. A hint.
     tiles: Table<AtomicU8>,
-    /// Of allocations from this heap alone.
+    /// The last certified failure of an allocation from this heap alone.
     last_failure: LastFailure,
     alive: Alive,
 }
@@ -98,8 +98,8 @@ unsafe impl Send for Heap {}
 unsafe impl Sync for Heap {}
 
 impl Heap {
-    /// Units of which the states lie in the same two cache lines: where two threads have blocks of one tile, they slow
-    /// each other down. (Processors fetch cache lines in pairs.)
+    /// Units with states in the same two cache lines, which processors fetch in pairs. Two threads with blocks of one
+    /// tile slow each other down.
     /// Under loom two: no model has 64 units.
     pub(crate) const TILE: u32 = model_or(2, 64);
 
@@ -121,7 +121,7 @@ impl Heap {
         &self.region
     }
 
-    /// From now on it tells on the board what it has. Before others see the heap.
+    /// It tells on the board what it has from now on. For a heap that others don't see yet.
     pub(crate) fn list(&mut self, listing: Listing) {
         self.buddy.list(listing);
     }
@@ -131,19 +131,19 @@ impl Heap {
         &self.buddy
     }
 
-    /// The number of its first unit in the pool: units of a pool are numbered heap after heap. A heap without numbers is used
-    /// without caches.
+    /// The number of its first unit in the pool. Units of a pool are numbered heap after heap. A heap without numbers
+    /// is used without caches.
     #[inline]
     pub(crate) fn start(&self) -> Option<u32> {
         self.start
     }
 
-    /// Sets that, before others see the heap.
+    /// Sets [`start`](Self::start). For a heap that others don't see yet.
     pub(crate) fn set_start(&mut self, start: Option<u32>) {
         self.start = start;
     }
 
-    /// Somebody has come to the heap; for models.
+    /// A thread has come to the heap; for models.
     #[inline]
     pub(crate) fn touch(&self) {
         self.alive.touch();
@@ -165,23 +165,23 @@ impl Heap {
         (unit < self.region.units).then(|| BlockIndex::new(unit))
     }
 
-    /// The number after that of its last unit.
+    /// One past the number of its last unit.
     pub(crate) fn end(&self) -> Option<u64> {
         self.start.map(|start| u64::from(start) + u64::from(self.region.units))
     }
 
-    /// The cache whose blocks a block lies among, as far as one knows: the one that carved up that tile.
+    /// The cache that carved up the tile of a block. A hint.
     pub(crate) fn tile_owner(&self, block: BlockIndex) -> Owner {
         // Relaxed: a hint.
         Owner::from_code(self.tiles[(block.get() / Self::TILE) as usize].load(Ordering::Relaxed))
     }
 
-    /// The shard in which its owner looks first.
+    /// The shard in which the owner of a block's tile looks first.
     pub(crate) fn shard(&self, block: BlockIndex) -> Shard {
         thread::shard_of(self.tile_owner(block))
     }
 
-    /// A cache refilled with this block.
+    /// A cache took this block for its own: the tile is its from now on.
     pub(crate) fn set_tile_owner(&self, block: BlockIndex, owner: Owner) {
         if self.tile_owner(block) != owner {
             // Relaxed: a hint.
@@ -193,7 +193,7 @@ impl Heap {
         &self.last_failure
     }
 
-    /// Bytes in blocks.
+    /// Bytes of all its units.
     pub(crate) fn capacity(&self) -> usize {
         (self.region.units as usize) << self.region.min_shift
     }
@@ -222,7 +222,7 @@ impl Heap {
         Ok(BlockIndex::new(unit as u32))
     }
 
-    /// Why no block begins where an address is inside `unit`, or in the ends of the heap that no block fits into.
+    /// Why no block begins at an address inside `unit`, or in the ends of the heap that no block fits into.
     #[cold]
     fn misplaced_slow(&self, unit: usize) -> ReleaseError {
         if unit >= self.region.units as usize {

@@ -1,10 +1,11 @@
 //! The set of heaps of a pool, which readers search without locks.
 //!
-//! A snapshot: two tables of heaps, by age and by address. To add or to remove a heap is to build a new snapshot and to
-//! swing one pointer. Who reads a snapshot *pins* it; one that was replaced is freed when nobody has it pinned, and so is a
-//! heap that was removed, when besides no window of a cache shows it. `readers` has how that is known.
+//! The set is a snapshot. To add or to remove a heap is to build a new snapshot and to swing one pointer. A reader
+//! *pins* the snapshot that it reads. A replaced snapshot is freed when nobody has it pinned; a removed heap, when
+//! besides no window of a cache shows it. `README.md` has the picture and the rules.
 
 mod heap;
+mod next;
 mod readers;
 mod retired;
 mod snapshot;
@@ -32,7 +33,7 @@ pub(crate) struct Heaps {
     removed: Retired<Member>,
 }
 
-/// The heaps as they were when this was made; they live as long.
+/// The heaps as they were when this was made. They live as long.
 #[derive(Debug)]
 pub(crate) struct Pinned<'a> {
     _guard: Guard<'a>,
@@ -60,10 +61,11 @@ impl Heaps {
         }
     }
 
-    /// The heaps now. Lock-free: it waits for nobody, and begins anew only where a heap was added or removed meanwhile.
+    /// The heaps now. Lock-free: it begins anew only where a heap was added or removed meanwhile.
     #[inline]
     pub(crate) fn pin(&self) -> Pinned<'_> {
-        // The Acquire in `read` pairs with the Release in `replace`, and makes the snapshot and the heaps in it visible.
+        // The Acquire in `read` pairs with the Release in `replace`, and makes the snapshot and the heaps in it
+        // visible.
         let (guard, snapshot) = self.readers.read(&self.current);
         Pinned { _guard: guard, snapshot }
     }
@@ -89,7 +91,7 @@ impl Heaps {
             let listing = view.listing()?;
             added.heap.list(listing.clone());
             let next = Owned::new(Snapshot::with(view, &added, &listing, era)?)?;
-            // Last, for the board keeps what it gets: an error leaves nothing behind.
+            // Last, as the board keeps its room: an error leaves nothing else behind.
             listing.board.make_room(listing.slot + 1)?;
             if self.replace(&current, next, None) {
                 // The set owns it from now on.
@@ -101,8 +103,8 @@ impl Heaps {
         }
     }
 
-    /// Removes a heap, of which the caller has all blocks, and which nobody else removes. Lock-free. Nothing is changed by
-    /// an error.
+    /// Removes a heap of which the caller has all blocks, and which nobody else removes. Lock-free. An error changes
+    /// nothing.
     pub(crate) fn remove(&self, heap: &Heap) -> Result<(), Unavailable> {
         loop {
             let current = self.pin();
@@ -118,7 +120,7 @@ impl Heaps {
         }
     }
 
-    /// Replaces the snapshot that the caller has pinned, if it is current; the heap that the next one has not is removed.
+    /// Replaces the snapshot that the caller has pinned, if it is current. The next one has not the heap `removed`.
     fn replace(&self, pinned: &Pinned<'_>, next: Owned<Snapshot>, removed: Option<NonNull<Member>>) -> bool {
         let next = next.into_raw();
         // Release: pairs with the Acquire in `pin`. Relaxed on failure: the caller pins again.
@@ -143,8 +145,8 @@ impl Heaps {
         }
     }
 
-    /// Frees what was replaced or removed, and nobody holds any more; `in_window` tells whether a window shows a heap.
-    /// Lock-free. O(readers that were there at a replacement, times caches of the pool for heaps).
+    /// Frees what was replaced or removed, if nobody holds it any more. `in_window` tells whether a window shows a
+    /// heap. Lock-free. O(readers that were there at a replacement, times caches of the pool for heaps).
     pub(crate) fn collect(&self, in_window: impl Fn(*const Heap) -> bool) {
         if self.replaced.is_empty() && self.removed.is_empty() {
             return;
@@ -152,11 +154,11 @@ impl Heaps {
         let (replaced, removed) = (self.replaced.take(), self.removed.take());
         let eras = self.readers.eras();
         replaced.free(eras.as_ref(), |_| false);
-        // Windows after readers: who could still show a heap in one did it while it read.
+        // Windows after readers: a thread that could still show a heap in its window did so while it read.
         removed.free(eras.as_ref(), |member| in_window(&raw const member.heap));
     }
 
-    /// Has the readers of this set watched, and what it retires freed: for a model of what happens to it.
+    /// Readers of this set are watched from now on, and what it retires is freed: for models of just that.
     #[cfg(modelled)]
     pub(crate) fn watch(&self) {
         self.readers.watch();
@@ -167,7 +169,7 @@ impl Drop for Heaps {
     fn drop(&mut self) {
         // Relaxed: `&mut self`, nobody else is there.
         let Some(last) = NonNull::new(self.current.load(Ordering::Relaxed)) else { return };
-        // SAFETY: it came from `Owned::into_raw`, and is no more than the current one.
+        // SAFETY: it came from `Owned::into_raw`, and no list has it: it was not replaced.
         let last = unsafe { Owned::from_raw(last) };
         for heap in last.heaps() {
             // SAFETY: the last snapshot has every heap of the set once; each came from `Owned::into_raw`.
@@ -176,7 +178,8 @@ impl Drop for Heaps {
     }
 }
 
-// SAFETY: snapshots have tables of atomics, and heaps are `Send` and `Sync`; whoever frees them is the only one.
+// SAFETY: snapshots have tables of atomics, and heaps are `Send` and `Sync`; the thread that frees them is the only
+// one.
 unsafe impl Send for Heaps {}
 // SAFETY: as above.
 unsafe impl Sync for Heaps {}

@@ -1,20 +1,20 @@
-//! Who reads the set of heaps, and since when: what a reader may hold is not freed.
+//! The readers of the set of heaps, and since when they read: nothing that a reader may hold is freed.
 //!
-//! Hazard eras (Ramalhete and Correia, Brief announcement: hazard eras, 2017; Michael, Hazard pointers, 2004). The *era* counts how
-//! often the set was replaced. A reader enters the era in a *slot* before it reads the pointer to the set; what was in sight during
-//! eras that stand in no slot is freed. So a reader that is stopped keeps what the set had in the one era that it entered, and
-//! nothing else, however often the set is replaced meanwhile.
+//! Hazard eras (Ramalhete and Correia, Brief announcement: hazard eras, 2017; Michael, Hazard pointers, 2004). The
+//! *era* counts replacements of the set. A reader enters the era in a *slot* before it reads the pointer to the set. An
+//! item that was in sight only during eras that stand in no slot is freed. So a stopped reader keeps what the set had
+//! in the one era that it entered, and nothing else, however often the set is replaced meanwhile.
 //!
 //! A slot is a word:
 //!
 //! | bits | meaning |
 //! |---|---|
-//! | 0 to 11 | how many readers are in it; 0: it is free, whatever its era |
+//! | 0 to 11 | how many readers it has; 0: it is free, whatever its era |
 //! | 12 to 63 | their era: 2^52 of them last for a century at one each microsecond |
 //!
-//! To read takes no memory, knows no thread, and works the same with and without the standard library. A thread begins to look for a
-//! slot where no other does, as long as threads have numbers, and shares it with readers of the same era. Only where all slots
-//! have readers of as many other eras, a reader is one of those *without an era*; while there is one, nothing is freed.
+//! Reading takes no memory, knows no thread, and works the same with and without the standard library. A thread with an
+//! index begins to look for a slot where no other does, and shares a slot with readers of the same era. A reader is one
+//! *without an era* only where all slots have readers of other eras. While there is one, nothing is freed.
 
 use core::fmt;
 use core::ops::RangeInclusive;
@@ -24,7 +24,7 @@ use crate::sync::{AtomicPtr, AtomicU64, Ordering, SharedU64, const_unless_loom, 
 const COUNT_BITS: u32 = 12;
 const COUNT: u64 = (1 << COUNT_BITS) - 1;
 
-/// Lines of slots: as many as threads have one for themselves.
+/// Lines of slots. As many threads have one for themselves.
 /// Under loom as many as threads of a model.
 const LINES: usize = model_or(4, 16);
 
@@ -43,7 +43,7 @@ pub struct Readers {
     era: SharedU64,
     lines: [Line; LINES],
     without_era: AtomicU64,
-    /// Most models are of something else.
+    /// Models of other things don't watch readers.
     #[cfg(modelled)]
     watched: core::cell::Cell<bool>,
 }
@@ -52,15 +52,15 @@ pub struct Readers {
 #[cfg(modelled)]
 unsafe impl Sync for Readers {}
 
-/// A reader: what it read when it began is not freed before this is dropped.
+/// A reader. Nothing that it read when it began is freed before this is dropped.
 pub struct Guard<'a> {
-    /// The word that counts it.
+    /// The slot, or the count of readers without an era.
     word: &'a AtomicU64,
     #[cfg(modelled)]
     watched: bool,
 }
 
-/// In which eras there were readers at one moment.
+/// The eras in which there were readers at one moment.
 pub struct Eras {
     eras: [u64; SLOTS],
     count: usize,
@@ -83,8 +83,8 @@ impl Readers {
         }
     }
 
-    /// Reads a pointer to what is retired only after it was replaced there. Lock-free: it begins anew only where a replacement
-    /// came in between.
+    /// Reads a pointer to an item that is retired only after it was replaced there. Lock-free: it begins anew only
+    /// where a replacement came in between.
     #[inline]
     pub fn read<T>(&self, current: &AtomicPtr<T>) -> (Guard<'_>, *mut T) {
         #[cfg(modelled)]
@@ -96,19 +96,20 @@ impl Readers {
             // Relaxed: a guess, which is checked below.
             let era = self.era.load(Ordering::Relaxed);
             let (guard, entered) = self.enter(era);
-            // SeqCst: pairs with the fence in `advance`: either who retires something after that finds this reader in its slot, or
-            // the reader finds what has replaced it.
+            // SeqCst: pairs with the fence in `advance`: either a thread that retires something after that finds this
+            // reader in its slot, or the reader finds what has replaced it.
             fence(Ordering::SeqCst);
-            // Acquire: pairs with the Release of who replaces it; makes visible what is there, and the era that it began in.
+            // Acquire: pairs with the Release of the replacement; makes the item visible, and the era in which it
+            // began.
             let pointer = current.load(Ordering::Acquire);
-            // Relaxed: it comes after the Acquire, and so is no earlier era than the one in which what was read began.
+            // Relaxed: it comes after the Acquire, and so is no earlier era than the one in which the item began.
             if !entered || self.era.load(Ordering::Relaxed) == era {
                 return (guard, pointer);
             }
         }
     }
 
-    /// Enters an era in the first slot that will do. False: in none.
+    /// Enters an era in the first slot that is free or has it. False: there is none.
     #[cfg_attr(modelled, expect(clippy::modulo_one, reason = "a line has one slot there"))]
     #[inline]
     fn enter(&self, era: u64) -> (Guard<'_>, bool) {
@@ -121,7 +122,8 @@ impl Readers {
             let count = seen & COUNT;
             if count == 0 || (seen >> COUNT_BITS == era && count < COUNT) {
                 let entered = era << COUNT_BITS | (count + 1);
-                // Relaxed, both: ordered by the fence in `read`. It goes on the release sequence of readers that have left.
+                // Relaxed, both: ordered by the fence in `read`. It continues the release sequence of readers that have
+                // left.
                 if slot.compare_exchange(seen, entered, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
                     return (Guard::of(slot), true);
                 }
@@ -132,22 +134,22 @@ impl Readers {
         (Guard::of(&self.without_era), false)
     }
 
-    /// The era now: no later than the one in which what is going to be published begins.
+    /// The era now. An item that is published after this call begins in this era or a later one.
     pub fn era(&self) -> u64 {
-        // Relaxed: who reads what is published sees no earlier one by the Acquire of that.
+        // Relaxed: a reader of the published item sees no earlier era, by the Acquire of that.
         self.era.load(Ordering::Relaxed)
     }
 
-    /// Something was replaced: returns the last era in which it was in sight, and begins the next one.
+    /// Something was replaced. Returns the last era in which it was in sight, and begins the next one.
     pub fn advance(&self) -> u64 {
         // SeqCst: pairs with the fence in `read`.
         fence(Ordering::SeqCst);
-        // Relaxed: ordered by the fence: no reader that has read what was replaced has entered a later era than this returns.
+        // Relaxed: ordered by the fence: no reader of the replaced item has entered a later era than this returns.
         self.era.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// In which eras there are readers, for who frees what others or itself retired, after `advance`. `None`: one of them is
-    /// without an era.
+    /// The eras in which there are readers, for a thread that frees retired items, after `advance`. `None`: one reader
+    /// is without an era.
     pub fn eras(&self) -> Option<Eras> {
         #[cfg(modelled)]
         if !self.watched.get() {
@@ -155,7 +157,7 @@ impl Readers {
         }
         let mut found = Eras { eras: [0; SLOTS], count: 0 };
         for slot in self.lines.iter().flat_map(|line| &line.0) {
-            // Acquire: pairs with the Release in `drop`; who frees comes after the readers.
+            // Acquire: pairs with the Release in `drop`; the items are freed after the readers used them.
             let seen = slot.load(Ordering::Acquire);
             if seen & COUNT != 0 {
                 found.eras[found.count] = seen >> COUNT_BITS;
@@ -166,14 +168,14 @@ impl Readers {
         (self.without_era.load(Ordering::Acquire) == 0).then_some(found)
     }
 
-    /// From now on readers enter slots, and what was retired is freed. Before the threads of a model start.
+    /// Readers enter slots from now on, and what was retired is freed. Before the threads of a model start.
     #[cfg(modelled)]
     pub fn watch(&self) {
         self.watched.set(true);
     }
 }
 
-/// Where the calling thread begins to look for a slot.
+/// The place where the calling thread begins to look for a slot.
 #[inline]
 fn place() -> usize {
     #[cfg(modelled)]

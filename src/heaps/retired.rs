@@ -1,7 +1,7 @@
-//! What was replaced: snapshots, and heaps that were removed, until nobody can hold them.
+//! Replaced snapshots and removed heaps, until nobody can hold them.
 //!
-//! A snapshot is held by who reads it, a heap by that and by windows of caches. Each knows the eras in which the set had it; when no
-//! reader is in one of these, it is freed by whoever looks next.
+//! Readers hold a snapshot; readers and windows of caches hold a heap. Each item knows the eras in which the set had
+//! it. When no reader is in one of these, the next thread that looks frees it.
 
 use core::ptr::{self, NonNull};
 
@@ -10,17 +10,17 @@ use crate::sync::{AtomicPtr, AtomicU64, Ordering};
 
 use super::readers::Eras;
 
-/// What a [`Linked`] has in it for the time after it was replaced.
+/// The part of an item for the time after it was replaced.
 #[derive(Debug)]
 pub(super) struct Link<T> {
     next: AtomicPtr<T>,
-    /// The first era in which it was in sight, or an earlier one.
+    /// The first era in which the item was in sight, or an earlier one.
     first: u64,
     /// The last one.
     last: AtomicU64,
 }
 
-/// What can be retired.
+/// An item that can be retired.
 pub(super) trait Linked: Sized {
     fn link(&self) -> &Link<Self>;
 
@@ -29,13 +29,13 @@ pub(super) trait Linked: Sized {
 }
 
 impl<T> Link<T> {
-    /// Of what is about to be published in this era.
+    /// Of an item that is about to be published in this era.
     pub(super) fn since(era: u64) -> Self {
         Self { next: AtomicPtr::new(ptr::null_mut()), first: era, last: AtomicU64::new(0) }
     }
 }
 
-/// A list of what was retired and is not freed yet.
+/// A list of items that were retired and are not freed yet.
 #[derive(Debug)]
 pub(super) struct Retired<T: Linked>(AtomicPtr<T>);
 
@@ -46,7 +46,7 @@ impl<T: Linked> Retired<T> {
         }
     }
 
-    /// Takes what was in sight until this era, to be freed when nobody holds it.
+    /// Takes an item that was in sight until this era, to be freed when nobody holds it.
     ///
     /// # Safety
     ///
@@ -76,18 +76,18 @@ impl<T: Linked> Retired<T> {
 
     /// Is there nothing? A hint.
     pub(super) fn is_empty(&self) -> bool {
-        // Relaxed: who finds nothing leaves it to others.
+        // Relaxed: a thread that finds nothing leaves it to others.
         self.0.load(Ordering::Relaxed).is_null()
     }
 
-    /// Takes all that there is, for the caller alone. To be freed by eras that are read after that.
+    /// Takes all items, for the caller alone. They are freed by eras that are read after that.
     pub(super) fn take(&self) -> Taken<'_, T> {
-        // Acquire: pairs with the Release in `push`; the readers are looked at after the fence of who retired it.
+        // Acquire: pairs with the Release in `push`; the caller looks at the readers after the fence of the retirement.
         Taken { list: self, first: self.0.swap(ptr::null_mut(), Ordering::Acquire) }
     }
 }
 
-/// What was taken from a list.
+/// Items that were taken from a list.
 pub(super) struct Taken<'a, T: Linked> {
     list: &'a Retired<T>,
     first: *mut T,
@@ -102,7 +102,8 @@ impl<T: Linked> Taken<'_, T> {
         Some(item)
     }
 
-    /// Frees what nobody holds any more, and puts the rest back. `eras` were read since; without them nothing is freed.
+    /// Frees items that nobody holds any more, and puts the rest back. `eras` were read since; without them nothing is
+    /// freed.
     pub(super) fn free(mut self, eras: Option<&Eras>, is_kept: impl Fn(&T) -> bool) {
         while let Some(item) = self.pop() {
             // SAFETY: as in `pop`.
@@ -112,7 +113,7 @@ impl<T: Linked> Taken<'_, T> {
             if eras.is_none_or(|eras| eras.meet(&in_sight)) || is_kept(held) {
                 self.list.push(item);
             } else {
-                // SAFETY: no reader has it, nor anything else, and the list, which only this thread has it from, forgets it.
+                // SAFETY: no reader has it, nor any window. Only this thread has it from the list, which forgets it.
                 unsafe { free(item) };
             }
         }

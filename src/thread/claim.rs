@@ -4,8 +4,8 @@ use super::current::{Index, known_index, registry, set_index};
 use super::registry::ThreadIndex;
 use crate::sys::exit::{Registered, at_exit, registered};
 
-/// The index of the calling thread, or one for it. `None`: all are taken, and the next call tries again; or the thread is about
-/// to exit, or is being given one now, or nobody would tell when it exits.
+/// The index of the calling thread, or one for it. `None`: all are taken, and the next call tries again; or the thread
+/// is about to exit, or is being given one now, or nobody would tell when it exits.
 pub fn claim_index() -> Option<ThreadIndex> {
     match known_index() {
         Index::Is(index) => Some(index),
@@ -16,7 +16,8 @@ pub fn claim_index() -> Option<ThreadIndex> {
 
 #[cold]
 fn claim() -> Option<ThreadIndex> {
-    // Without a cache until it is certain that the index will be given back: that may allocate, and so use this very pool.
+    // Without a cache until it is certain that the index will be given back: that may allocate, and so use this very
+    // pool.
     set_index(Index::Never);
     match registered() {
         Registered::Nothing => {}

@@ -1,7 +1,7 @@
 //! The calling thread: what it remembers of itself, and its end.
 //!
-//! That is in a thread-local without a destructor, so that it can be read at any time, in destructors too, without a check. When
-//! the thread exits, it forgets all before it gives its index back: from then on it works without caches.
+//! That is in a thread-local without a destructor, so that it can be read at any time, in destructors too, without a
+//! check. When the thread exits, it forgets all before it gives its index back: from then on it works without caches.
 
 extern crate std;
 
@@ -22,8 +22,8 @@ pub fn registry() -> &'static ThreadRegistry {
 /// The next name.
 static NEXT_NAME: AtomicU64 = AtomicU64::new(1);
 
-/// A name for a pool or an allocator. None is given twice, so that a thread's memory of one that was dropped fits no other.
-/// 2^64 names are enough.
+/// A name for a pool or an allocator. None is given twice, so that a thread's memory of one that was dropped fits no
+/// other. 2^64 names are enough.
 pub fn next_name() -> u64 {
     // Relaxed: only that each name is given once matters.
     NEXT_NAME.fetch_add(1, Ordering::Relaxed)
@@ -34,7 +34,8 @@ pub fn next_name() -> u64 {
 pub(super) enum Index {
     /// It has not asked for one, or all were taken.
     NotYet,
-    /// It has none and will have none: it is about to exit, or nobody would tell when it does; or it is being given one now.
+    /// It has none and will have none: it is about to exit, or nobody would tell when it does; or it is being given one
+    /// now.
     Never,
     /// It has this one.
     Is(ThreadIndex),

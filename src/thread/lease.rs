@@ -1,5 +1,5 @@
-//! Which thread uses a cache. A thread that has the index of a cache *may* use it, and does so once it has entered the lease:
-//! a thread that never uses a pool must not keep what the one that had its index before left there.
+//! Which thread uses a cache. A thread that has the index of a cache *may* use it, and does so once it has entered the
+//! lease: a thread that never uses a pool must not keep what the one that had its index before left there.
 //!
 //! | the word | who uses the cache |
 //! |---|---|
@@ -19,8 +19,8 @@ const DRAINED: u64 = u64::MAX;
 pub struct Lease(AtomicU64);
 
 impl Lease {
-    /// The calling thread, which has the index of the cache in `generation`, uses the cache until it gives the index back.
-    /// False: not now, another thread drains the cache. Lock-free.
+    /// The calling thread, which has the index of the cache in `generation`, uses the cache until it gives the index
+    /// back. False: not now, another thread drains the cache. Lock-free.
     pub fn enter(&self, generation: Generation) -> bool {
         // Relaxed: what this thread stored itself, or a guess, which the exchange checks.
         let mut seen = self.0.load(Ordering::Relaxed);
@@ -28,8 +28,8 @@ impl Lease {
             if seen == DRAINED {
                 return false;
             }
-            // Acquire: pairs with the Release in `end_drain`; the cache is seen as the drain left it. As an ended thread left
-            // it, it is seen by the claim of the index. Relaxed on failure: as above.
+            // Acquire: pairs with the Release in `end_drain`; the cache is seen as the drain left it. As an ended
+            // thread left it, it is seen by the claim of the index. Relaxed on failure: as above.
             match self.0.compare_exchange(seen, generation.get(), Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => return true,
                 Err(now) => seen = now,

@@ -18,7 +18,8 @@ pub use current::{allocator_cache, remember_allocator};
 pub use current::{exit, index, next_name, pool_cache, registry, remember_pool};
 pub use shard::{shard, shard_of, sweep_shard};
 
-/// Without the standard library there is no way to know a thread. Under loom indices are a pool's, and shards are a model's.
+/// Without the standard library there is no way to know a thread. Under loom indices are a pool's, and shards are a
+/// model's.
 #[cfg(not(all(feature = "std", not(modelled))))]
 #[inline]
 pub fn index() -> Option<usize> {

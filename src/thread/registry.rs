@@ -118,7 +118,8 @@ impl ThreadRegistry {
     pub fn release(&self, index: ThreadIndex) {
         // Release: pairs with the Acquire in `is_over`.
         self.over[index.slot()].store(self.generation(index).0, Ordering::Release);
-        // Release: pairs with the Acquire in `claim`; the next owner sees the caches, and the generation, as they are left.
+        // Release: pairs with the Acquire in `claim`; the next owner sees the caches, and the generation, as they are
+        // left.
         self.taken[index.word()].fetch_and(!index.bit(), Ordering::Release);
     }
 }

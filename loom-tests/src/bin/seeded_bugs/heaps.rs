@@ -5,7 +5,7 @@ use super::bug::Bug;
 const TAKE_ALL: &str = "raw/take_all.rs";
 const HEAPS: &str = "heaps/mod.rs";
 const RETIRED: &str = "heaps/retired.rs";
-const SNAPSHOT: &str = "heaps/snapshot.rs";
+const NEXT: &str = "heaps/next.rs";
 const FLUSH: &str = "cache/flush.rs";
 const READERS: &str = "heaps/readers.rs";
 const REMOVE: &str = "pool/remove.rs";
@@ -70,9 +70,9 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "the set forgets another heap",
-        source: SNAPSHOT,
-        find: "!core::ptr::eq(heap(place), removed)",
-        replace: "core::ptr::eq(heap(place), removed)",
+        source: NEXT,
+        find: "!ptr::eq(heap(place), removed)",
+        replace: "ptr::eq(heap(place), removed)",
         models: &["remove::remove_two"],
     },
     Bug {
@@ -92,7 +92,7 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a snapshot begins in a later era than the one in which it is published",
         source: READERS,
-        find: "pub fn era(&self) -> u64 {\n        // Relaxed: who reads what is published sees no earlier one by the Acquire of that.\n        self.era.load(Ordering::Relaxed)",
+        find: "pub fn era(&self) -> u64 {\n        // Relaxed: a reader of the published item sees no earlier era, by the Acquire of that.\n        self.era.load(Ordering::Relaxed)",
         replace: "pub fn era(&self) -> u64 {\n        self.era.load(Ordering::Relaxed) + 1",
         models: &["remove::read_remove_three"],
     },
