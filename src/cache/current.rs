@@ -24,7 +24,7 @@ mod threads {
     /// The cache of the calling thread in the pool of `caches`, if that is the pool that the thread used last.
     #[inline]
     pub fn current(caches: &Caches) -> Option<OwnCache<'_>> {
-        let cache = thread::pool_cache(caches.id())?;
+        let cache = thread::pool_cache(|| caches.id())?;
         // SAFETY: `with_current` or `return_to` stored the cache with the name of its pool. The name fits no other
         // pool, so the cache is one of `caches`, and lives as long.
         let cache = unsafe { cache.cast::<Cache>().as_ref() };

@@ -94,10 +94,11 @@ pub fn index() -> Option<usize> {
     if let Index::Is(index) = known_index() { Some(index.slot()) } else { None }
 }
 
-/// The calling thread's cache in the pool of this name, if that is the pool that it used last.
+/// The calling thread's cache in the pool of this name, if that is the pool that it used last. The name is read after the
+/// thread-local was found: in a library that takes a call, and a value that lives across it takes a register more.
 #[inline(always)]
-pub fn pool_cache(name: u64) -> Option<NonNull<()>> {
-    CURRENT.with(|current| current.pool.get().of(name))
+pub fn pool_cache(name: impl FnOnce() -> u64) -> Option<NonNull<()>> {
+    CURRENT.with(|current| current.pool.get().of(name()))
 }
 
 /// The calling thread remembers its cache in the pool of this name, until it is about to exit.
