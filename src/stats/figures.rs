@@ -131,8 +131,8 @@ impl Figures for PoolStats {
                 Count(|of| of.caches as u64),
             ),
             Figure::new(
-                "heapmaster_cache_table_bytes",
-                "tables of caches",
+                "heapmaster_cache_tables_bytes",
+                "cache tables",
                 "Bytes of the tables of caches, without their blocks.",
                 Bytes(|of| of.cache_tables as u64),
             ),

@@ -69,7 +69,7 @@ impl PoolStats {
     /// | `heapmaster_misaligned_heaps` | heaps whose base keeps them from forming a block twice as large |
     /// | `heapmaster_external_fragmentation_ratio` | 1 − largest free block / free bytes |
     /// | `heapmaster_caches` | threads that have a cache, or left one |
-    /// | `heapmaster_cache_table_bytes` | bytes of the tables of caches, without their blocks |
+    /// | `heapmaster_cache_tables_bytes` | bytes of the tables of caches, without their blocks |
     ///
     /// | counter | |
     /// |---|---|

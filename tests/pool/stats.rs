@@ -194,7 +194,7 @@ fn expected(stats: &PoolStats) -> [(&'static str, u64); 22] {
         ("largest_possible_bytes", stats.largest_possible as u64),
         ("misaligned_heaps", stats.misaligned_heaps as u64),
         ("caches", stats.caches as u64),
-        ("cache_table_bytes", stats.cache_tables as u64),
+        ("cache_tables_bytes", stats.cache_tables as u64),
         ("cache_allocations_total", stats.cache_allocations),
         ("cache_releases_total", stats.cache_releases),
         ("cache_sent_blocks_total", stats.cache_sent),
