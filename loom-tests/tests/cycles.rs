@@ -33,16 +33,16 @@ fn cycle_alloc() {
 #[test]
 fn old_alloc() {
     model("old_alloc", Some(2), || {
-        let pages = Pages::new(2);
-        let span = pages.alloc(2).expect("the heap may grow");
+        let pages = Pages::new(1);
+        let span = pages.alloc(1).expect("the heap may grow");
         pages.release(span);
         let mut cycle = Cycle::default();
         pages.cycle(&mut cycle, 1, Discards::Old);
         let other = start(&pages, move |pages| pages.cycle(&mut cycle, 1, Discards::Old));
         let mine = pages.alloc(1);
         join(other);
-        let both = mine.into_iter().chain(pages.alloc(1));
-        both.for_each(|span| pages.release(span));
+        let all = mine.into_iter().chain(pages.alloc(1));
+        all.for_each(|span| pages.release(span));
         pages.cycle(&mut Cycle::default(), 1, Discards::All);
         assert_eq!(pages.raw.dirty(), 0, "all that is free is clean");
         pages.end(&[], &[]);
