@@ -89,7 +89,7 @@ mod without {
     }
 }
 
-/// Under loom each pool has numbers of its own, and a thread exits when the model says so.
+/// Under loom each pool has indices of its own, and a thread exits when the model says so.
 #[cfg(modelled)]
 mod models {
     extern crate std;
@@ -104,21 +104,21 @@ mod models {
         static INDEX: Cell<Option<ThreadIndex>> = Cell::new(None);
     }
 
-    /// The numbers of the threads of this model.
+    /// The indices of the threads of this model.
     pub fn registry(caches: &Caches) -> &ThreadRegistry {
         caches.registry()
     }
 
-    /// The cache of the calling thread, if it has a number.
+    /// The cache of the calling thread, if it has an index.
     pub fn current(caches: &Caches) -> Option<OwnCache<'_>> {
         let index = INDEX.with(Cell::get)?;
         let cache =
             caches.get(index).filter(|cache| cache.lease.generation() == Some(caches.registry().generation(index)))?;
-        // SAFETY: the thread is the user of the cache until `exit`.
+        // SAFETY: the thread has the lease of the cache until `exit`.
         Some(unsafe { cache.owner() })
     }
 
-    /// A thread of a model has all its caches at hand.
+    /// `current` finds all caches of a model's thread.
     pub fn return_to(_: &Caches) -> Option<OwnCache<'_>> {
         None
     }
@@ -131,11 +131,11 @@ mod models {
         if !cache.lease.enter(caches.registry().generation(index)) {
             return None;
         }
-        // SAFETY: the thread has just become the user of the cache, until `exit`.
+        // SAFETY: the thread has just got the lease of the cache, until `exit`.
         Some(unsafe { cache.owner() })
     }
 
-    /// Gives the number back, as a thread does that exits.
+    /// Gives the index back, as a thread does that exits.
     pub fn exit(caches: &Caches) {
         if let Some(index) = INDEX.with(Cell::take) {
             caches.registry().release(index);
