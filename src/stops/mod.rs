@@ -26,6 +26,7 @@ mod allocator;
 mod alone;
 mod hook;
 mod known;
+mod many_heaps;
 mod pool;
 #[allow(dead_code, reason = "others use the rest of it")]
 #[path = "../../tests/common/seed.rs"]

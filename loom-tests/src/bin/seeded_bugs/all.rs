@@ -2,6 +2,8 @@
 
 #[path = "blocks.rs"]
 mod blocks;
+#[path = "board.rs"]
+mod board;
 #[path = "bug.rs"]
 pub(crate) mod bug;
 #[path = "caches.rs"]
@@ -23,7 +25,16 @@ use bug::Bug;
 
 /// All of them, table after table.
 pub(crate) fn all() -> impl Iterator<Item = &'static Bug> {
-    let tables =
-        [words::BUGS, blocks::BUGS, caches::BUGS, heaps::BUGS, sweepers::BUGS, slabs::BUGS, spans::BUGS, cycles::BUGS];
+    let tables = [
+        words::BUGS,
+        blocks::BUGS,
+        caches::BUGS,
+        heaps::BUGS,
+        board::BUGS,
+        sweepers::BUGS,
+        slabs::BUGS,
+        spans::BUGS,
+        cycles::BUGS,
+    ];
     tables.into_iter().flatten()
 }
