@@ -9,6 +9,7 @@ use super::options::Options;
 use crate::sync::{AtomicPtr, AtomicU64, Ordering};
 use crate::thread;
 
+/// Where an allocator has its instance.
 pub(super) struct Root {
     /// The name by which the fast paths know caches: the instance's. It is 0 until there is one, and for ever if
     /// releases are checked. No cache has the name 0, so all calls of a checked allocator take the slow paths, where
