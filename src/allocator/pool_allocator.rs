@@ -95,7 +95,7 @@ impl PoolAllocator {
         Self { root, options, refused: AtomicU64::new(0), wakers: Wakers::new() }
     }
 
-    /// What it has now.
+    /// The figures of now.
     ///
     /// # Progress
     ///

@@ -39,7 +39,7 @@ fn only_magazines_of_others_go_to_depots() {
     let allocator = &PoolAllocator::builder().checked(false).on_demand(usize::MAX);
     let mine = alloc(allocator, BLOCKS);
     let gate = Barrier::new(THREADS);
-    // So many at the same moment are not all in the shard of this one.
+    // That many threads at the same moment are not all in the shard of this one.
     let blocks_of_others = thread::scope(|scope| {
         let alloc = || {
             let blocks = alloc(allocator, BLOCKS);

@@ -200,7 +200,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
             let is_there = end <= u64::from(self.grown())
                 || self.grow(end.saturating_sub(u64::from(self.grown())) as u32, Order::ZERO, limit);
             let grow = || self.buddy.grow_span(block, from, pages, thread::shard());
-            // What is behind it may be a spare.
+            // A spare may be behind it.
             if !is_there || end > u64::from(self.grown()) || !(grow() || (self.give_spares() && grow())) {
                 return false;
             }
