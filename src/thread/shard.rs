@@ -1,11 +1,12 @@
 //! The shard of a thread.
 
 use super::index;
-use crate::raw::{Owner, Shard};
+use crate::raw::owner::Owner;
+use crate::raw::shards::Shard;
 
-/// The shard of the calling thread: that of its index, and so that of its caches. A thread without an index hashes the address of its
-/// stack: a guess. The stacks of threads lie side by side, so that Fibonacci hashing spreads them (Knuth, The art of computer
-/// programming 3, 6.4).
+/// The shard of the calling thread: that of its index, and so that of its caches. A thread without an index hashes the
+/// address of its stack: a guess. The stacks of threads lie side by side, so that Fibonacci hashing spreads them
+/// (Knuth, The art of computer programming 3, 6.4).
 #[inline]
 pub fn shard() -> Shard {
     if cfg!(modelled) {
@@ -21,8 +22,9 @@ pub fn shard() -> Shard {
     Shard::of((place.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (u64::BITS - Shard::BITS)) as usize)
 }
 
-/// The shard in which the calling thread leaves what it sweeps: that of its index, so that it finds the blocks again itself. A thread
-/// without an index, as that of a sweeper, uses the first one: so where blocks are does not depend on where its stack lies.
+/// The shard in which the calling thread leaves what it sweeps: that of its index, so that it finds the blocks again
+/// itself. A thread without an index, as that of a sweeper, uses the first one: so where blocks are does not depend on
+/// where its stack lies.
 pub fn sweep_shard() -> Shard {
     index().map_or(Shard::FIRST, Shard::of)
 }
