@@ -261,7 +261,7 @@ where
 
 #[cfg(all(test, not(modelled)))]
 mod tests {
-    use super::super::{Geometry, State};
+    use super::super::Geometry;
     use super::*;
 
     const UNITS: u32 = 1 << 20;
