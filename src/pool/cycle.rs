@@ -4,21 +4,17 @@ use alloc::vec::Vec;
 
 use super::{MemoryPool, count};
 use crate::id::HeapId;
+use crate::raw::sweep::steps::Cursor;
 use crate::thread;
 
 /// A sweeper's place in a pool. It remembers heaps by their ids, so that they may come and go meanwhile.
 #[derive(Debug)]
 pub(crate) struct Cycle {
-    /// The next heap, or the first one after it that is still there; and the next unit in it.
+    /// The next heap, or the first one after it that is still there; and the place in it. `None`: its beginning.
     heap: HeapId,
-    unit: u32,
+    cursor: Option<Cursor>,
     /// The cycle has swept something.
     begun: bool,
-    /// The version of the heap when its part of the cycle began, and whether anything was merged there since.
-    version: u64,
-    changed: bool,
-    /// Blocks of it that were visited since.
-    blocks: u64,
     /// Heaps in which there was nothing to merge, and their versions then. While nothing is published there, nothing can be.
     at_rest: Vec<(HeapId, u64)>,
 }
@@ -52,30 +48,27 @@ impl MemoryPool {
         }
         while let Some(heap) = view.from(cycle.heap) {
             if heap.id != cycle.heap {
-                (cycle.heap, cycle.unit) = (heap.id, 0);
+                (cycle.heap, cycle.cursor) = (heap.id, None);
             }
-            let (buddy, from) = (heap.buddy(), cycle.unit);
-            if from == 0 {
-                (cycle.version, cycle.changed, cycle.blocks) = (buddy.version(), false, 0);
-                if cycle.at_rest.contains(&(heap.id, cycle.version)) {
-                    cycle.go_on();
-                    continue;
-                }
+            let buddy = heap.buddy();
+            let cursor = match cycle.cursor.take() {
+                Some(cursor) => cursor,
+                None => buddy.cursor(),
+            };
+            if cycle.at_rest.contains(&(heap.id, cursor.version())) && cursor.next() == 0 {
+                cycle.go_on();
+                continue;
             }
             cycle.begun = true;
-            let (sweep, next) = buddy.merge_step(from, units, shard);
-            cycle.changed |= sweep.merges > 0 || !sweep.is_settled();
-            cycle.blocks += sweep.blocks;
-            if next >= buddy.geometry().units() {
-                cycle.changed |= buddy.finish_steps(cycle.blocks, shard) > 0;
-                cycle.note_rest();
+            let cursor = cycle.cursor.insert(cursor);
+            let (merges, units) = buddy.step(cursor, units, shard);
+            if cursor.next() >= buddy.geometry().units() {
+                let rest = buddy.end_cycle(cursor, shard);
+                cycle.note_rest(rest);
                 cycle.go_on();
-            } else {
-                cycle.unit = next;
             }
-            count(&self.counters.merges, sweep.merges);
-            // What lies inside one large block is not looked at.
-            return Step { units: next.wrapping_sub(from).min(units), merges: sweep.merges, is_last: false };
+            count(&self.counters.merges, merges);
+            return Step { units, merges, is_last: false };
         }
         count(&self.counters.sweeps, u64::from(cycle.begun));
         cycle.at_rest.retain(|(heap, _)| view.get(*heap).is_some());
@@ -87,30 +80,28 @@ impl MemoryPool {
 /// The first cycle, at its beginning.
 impl Default for Cycle {
     fn default() -> Self {
-        Self { heap: HeapId(0), unit: 0, begun: false, version: 0, changed: false, blocks: 0, at_rest: Vec::new() }
+        Self { heap: HeapId(0), cursor: None, begun: false, at_rest: Vec::new() }
     }
 }
 
 impl Cycle {
     fn restart(&mut self) {
-        (self.heap, self.unit, self.begun) = (HeapId(0), 0, false);
+        (self.heap, self.cursor, self.begun) = (HeapId(0), None, false);
     }
 
     /// Is the next step the first one?
     pub(crate) fn is_new(&self) -> bool {
-        !self.begun && (self.heap, self.unit) == (HeapId(0), 0)
+        !self.begun && self.heap == HeapId(0) && self.cursor.is_none()
     }
 
     /// To the next heap.
     fn go_on(&mut self) {
-        (self.heap, self.unit) = (self.heap.next(), 0);
+        (self.heap, self.cursor) = (self.heap.next(), None);
     }
 
-    /// The heap is done: is there nothing more to do until something is published there?
-    fn note_rest(&mut self) {
+    /// The heap is done, and perhaps at rest.
+    fn note_rest(&mut self, rest: Option<u64>) {
         self.at_rest.retain(|(heap, _)| *heap != self.heap);
-        if !self.changed {
-            self.at_rest.push((self.heap, self.version));
-        }
+        self.at_rest.extend(rest.map(|version| (self.heap, version)));
     }
 }

@@ -3,6 +3,7 @@
 
 use super::pages::Slabs;
 use crate::raw::order::BlockIndex;
+use crate::raw::sweep::steps::Cursor;
 use crate::thread;
 
 /// Which free pages are discarded.
@@ -24,12 +25,8 @@ pub struct Cycle {
     phase: Phase,
     /// The page to go on with.
     at: u32,
-    /// Version of the heap when the cycle began.
-    version: u64,
-    /// Has the cycle merged anything, or seen anything unsettled?
-    changed: bool,
-    /// Blocks that the cycle visited.
-    blocks: u64,
+    /// The place of the merge.
+    cursor: Cursor,
     /// Version of the heap when a cycle found nothing to merge. While it stays, there is nothing to merge.
     rest: Option<u64>,
 }
@@ -75,37 +72,33 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
     }
 
     fn step(&self, cycle: &mut Cycle, pages: u32, discard: impl FnMut(u32, u32) -> bool) -> Step {
-        let (from, end) = (cycle.at, cycle.at.saturating_add(pages.max(1)).min(self.grown()));
-        let passed = |to: u32| Step { pages: to - from, ..Step::default() };
+        let grown = self.grown();
+        let (from, end) = (cycle.at, cycle.at.saturating_add(pages.max(1)).min(grown));
         match cycle.phase {
             Phase::Begin => {
                 self.give_spares();
-                (cycle.version, cycle.changed, cycle.blocks) = (self.buddy.version(), false, 0);
-                let is_at_rest = cycle.rest == Some(cycle.version) && self.idle() == 0;
+                cycle.cursor = self.buddy.cursor();
+                let is_at_rest = cycle.rest == Some(cycle.cursor.version()) && self.idle() == 0;
                 cycle.phase = if is_at_rest { Phase::Discard(BlockIndex::new(0)) } else { Phase::Close };
                 Step::default()
             }
             Phase::Close if from < end => {
                 self.close_idle(from..end);
                 cycle.at = end;
-                passed(end)
+                Step { pages: end - from, ..Step::default() }
             }
             Phase::Close => {
                 (cycle.phase, cycle.at) = (Phase::Merge, 0);
                 Step::default()
             }
-            Phase::Merge if from < end => {
-                let (sweep, next) = self.buddy.merge_step(from, end - from, thread::sweep_shard());
-                cycle.changed |= sweep.merges > 0 || !sweep.is_settled();
-                cycle.blocks += sweep.blocks;
-                cycle.at = next;
-                // The step does not look into a large block.
-                Step { merges: sweep.merges, ..passed(next.min(end)) }
+            Phase::Merge if cycle.cursor.next() < grown => {
+                let pages = pages.max(1).min(grown - cycle.cursor.next());
+                let (merges, pages) = self.buddy.step(&mut cycle.cursor, pages, thread::sweep_shard());
+                Step { pages, merges, is_last: false }
             }
             Phase::Merge => {
-                cycle.changed |= self.buddy.finish_steps(cycle.blocks, thread::sweep_shard()) > 0;
-                cycle.rest = (!cycle.changed).then_some(cycle.version);
-                (cycle.phase, cycle.at) = (Phase::Discard(BlockIndex::new(0)), 0);
+                cycle.rest = self.buddy.end_cycle(&cycle.cursor, thread::sweep_shard());
+                cycle.phase = Phase::Discard(BlockIndex::new(0));
                 Step::default()
             }
             Phase::Discard(block) => {

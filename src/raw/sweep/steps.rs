@@ -8,7 +8,54 @@ use crate::raw::order::{BlockIndex, Order};
 use crate::raw::shards::Shard;
 use crate::raw::state::Kind;
 
+/// The place of a sweeper in one heap, and what it has found there since its cycle began.
+#[derive(Debug, Default)]
+pub struct Cursor {
+    next: u32,
+    /// Version of the heap when the cycle began.
+    version: u64,
+    /// Has a step merged anything, or seen anything unsettled?
+    changed: bool,
+    /// Blocks that the steps visited.
+    blocks: u64,
+}
+
+impl Cursor {
+    /// The first unit of the next step.
+    pub fn next(&self) -> u32 {
+        self.next
+    }
+
+    /// The version of the heap when the cycle began.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+}
+
 impl Buddy {
+    /// A cursor at the beginning of the heap.
+    pub fn cursor(&self) -> Cursor {
+        Cursor { version: self.version(), ..Cursor::default() }
+    }
+
+    /// The next step of a cycle, over at most `units` units. Returns the pairs that it merged and the units that it
+    /// passed over; it does not look into a large block.
+    pub fn step(&self, cursor: &mut Cursor, units: u32, shard: Shard) -> (u64, u32) {
+        let (sweep, next) = self.merge_step(cursor.next, units, shard);
+        cursor.changed |= sweep.merges > 0 || !sweep.is_settled();
+        cursor.blocks += sweep.blocks;
+        let passed = next.wrapping_sub(cursor.next).min(units);
+        cursor.next = next;
+        (sweep.merges, passed)
+    }
+
+    /// Tidies the stacks after the last step. If the cycle found nothing to do, the heap is *at rest*: returns the
+    /// version, which stays as long as there is nothing to merge.
+    pub fn end_cycle(&self, cursor: &Cursor, shard: Shard) -> Option<u64> {
+        let dropped = self.finish_steps(cursor.blocks, shard);
+        (!cursor.changed && dropped == 0).then_some(cursor.version)
+    }
+
     /// One step: merges the blocks that begin in the `units` units from `from` on with what lies left of them, also
     /// left of `from`. Also returns where the next step begins: the number of units, once the heap is done, or `from`,
     /// if the heap has no such unit. Steps that follow each other merge what one pass does, if nobody changes anything.

@@ -37,9 +37,9 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "what is released in the middle of a cycle counts as seen by it",
-        source: CYCLE,
-        find: "(!cycle.changed).then_some(cycle.version)",
-        replace: "(!cycle.changed).then_some(self.buddy.version())",
+        source: "raw/sweep/steps.rs",
+        find: "(!cursor.changed && dropped == 0).then_some(cursor.version)",
+        replace: "(!cursor.changed && dropped == 0).then_some(self.version())",
         models: &["cycles::cycle_release"],
     },
     Bug {
