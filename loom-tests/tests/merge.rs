@@ -180,7 +180,7 @@ fn merge_batch_alloc_inside() {
 /// Two sweeps of four units: one of them has gathered the stacks' nodes, the other merges without, and tidies beside
 /// it, or comes after it and finds the tables as that one has left them.
 ///
-/// Seeded bugs: both gather nodes at the same time; the tables are given back Relaxed.
+/// Seeded bugs: both gather nodes at the same time; the tables are taken, or given back, Relaxed.
 #[test]
 fn merge_batch_two_sweeps() {
     model("merge_batch_two_sweeps", Some(1), || {

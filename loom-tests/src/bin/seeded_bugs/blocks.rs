@@ -208,6 +208,13 @@ pub(crate) const BUGS: &[Bug] = &[
         models: &["merge::merge_batch_two_sweeps", "merge::merge_pair_two_sweeps"],
     },
     Bug {
+        name: "the tables are taken Relaxed",
+        source: GATHER,
+        find: "if taken.swap(1, Ordering::Acquire) != 0 {",
+        replace: "if taken.swap(1, Ordering::Relaxed) != 0 {",
+        models: &["merge::merge_batch_two_sweeps", "merge::merge_pair_two_sweeps"],
+    },
+    Bug {
         name: "the tables are given back Relaxed",
         source: GATHER,
         find: "heap.gather_tables.taken.store(0, Ordering::Release);",
