@@ -151,7 +151,7 @@ impl Figures for PoolStats {
             Figure::new(
                 "heapmaster_cache_sent_blocks_total",
                 "cache blocks sent",
-                "Of the releases that caches took, blocks that went home to another thread's cache.",
+                "Of the releases that caches took, blocks that went back to another thread's cache.",
                 Total(|of| of.cache_sent),
             ),
             Figure::new(

@@ -260,7 +260,7 @@ pub struct PoolStats {
     pub cache_allocations: u64,
     /// Releases that the caches took.
     pub cache_releases: u64,
-    /// Of these releases, the ones of blocks that another thread's cache had handed out, and that went home to it.
+    /// Of these releases, the ones of blocks that another thread's cache had handed out, and that went back to it.
     pub cache_sent: u64,
     /// Blocks that caches took in for their threads' allocations, from heaps and from what other threads sent.
     pub cache_refilled: u64,

@@ -75,7 +75,7 @@ impl PoolStats {
     /// |---|---|
     /// | `heapmaster_cache_allocations_total` | allocations that caches served |
     /// | `heapmaster_cache_releases_total` | releases that caches took |
-    /// | `heapmaster_cache_sent_blocks_total` | of these, blocks that went home to another thread's cache |
+    /// | `heapmaster_cache_sent_blocks_total` | of these, blocks that went back to another thread's cache |
     /// | `heapmaster_cache_refilled_blocks_total` | blocks that caches took in for allocations |
     /// | `heapmaster_cache_flushed_blocks_total` | blocks that caches gave away |
     /// | `heapmaster_heap_allocations_total` | allocations that went past a thread's cache |

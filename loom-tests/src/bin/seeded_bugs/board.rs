@@ -40,4 +40,11 @@ pub(crate) const BUGS: &[Bug] = &[
         replace: "        (1..self.depth)",
         models: &["board::settle_raise"],
     },
+    Bug {
+        name: "news are armed without a fence",
+        source: BOARD,
+        find: "        fence(Ordering::SeqCst);\n        seen\n",
+        replace: "        seen\n",
+        models: &["board::news"],
+    },
 ];
