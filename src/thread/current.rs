@@ -80,6 +80,7 @@ thread_local! {
 }
 
 /// The calling thread's index as it knows it.
+#[inline]
 pub(super) fn known_index() -> Index {
     CURRENT.with(|current| current.index.get())
 }
