@@ -37,8 +37,8 @@ impl AllocatorBuilder {
         Self { options }
     }
 
-    /// Whether the allocator asks the operating system for huge pages from the beginning, where it has some. Unless set,
-    /// it does not. Large heaps miss the address cache less often then; small ones have more memory behind them.
+    /// Whether the allocator asks the operating system for huge pages from the beginning, where it has some. Unless
+    /// set, it does not. Large heaps miss the address cache less often then; small ones have more memory behind them.
     pub const fn huge_pages(mut self, huge_pages: bool) -> Self {
         self.options.huge_pages = huge_pages;
         self
@@ -78,7 +78,7 @@ impl AllocatorBuilder {
     /// static CHECKED: PoolAllocator = PoolAllocator::builder().checked(true).on_demand(1 << 20);
     ///
     /// let layout = Layout::new::<[u64; 8]>();
-    /// // SAFETY: the size is not 0; the block is released once, and a second time only because the allocator checks that.
+    /// // SAFETY: the size is not 0; the block is released a second time only because the allocator checks that.
     /// unsafe {
     ///     let block = CHECKED.alloc(layout);
     ///     CHECKED.dealloc(block, layout);

@@ -167,8 +167,8 @@ pub(super) const fn of(layout: Layout) -> usize {
     if align > PAGE {
         return COUNT;
     }
-    // Slabs begin at pages, so slots are aligned as their size is. The class of a multiple of the alignment has one, too: in
-    // a row of `STEPS` whose step is smaller than the alignment, each multiple of the step has a class.
+    // Slabs begin at pages, so slots are aligned as their size is. The class of a multiple of the alignment has one,
+    // too: in a row of `STEPS` whose step is smaller than the alignment, each multiple of the step has a class.
     let size = if size < align { align } else { size };
     of_size((size + (align - 1)) & !(align - 1))
 }

@@ -235,7 +235,8 @@ impl Instance {
     /// The cache of the calling thread, if it can have one now.
     pub(super) fn own_cache(&self) -> Option<&Cache> {
         if let Some(cache) = thread::allocator_cache(self.name) {
-            // SAFETY: stored below with the name, which no other allocator ever has, so the cache lives as long as `self`.
+            // SAFETY: stored below with the name, which no other allocator ever has, so the cache lives as long as
+            // `self`.
             return Some(unsafe { cache.cast::<Cache>().as_ref() });
         }
         let index = thread::claim_index()?;

@@ -93,8 +93,8 @@ impl Drop for Root {
     fn drop(&mut self) {
         // Relaxed: `&mut self`, nobody else is there.
         if let Some(instance) = NonNull::new(self.instance.load(Ordering::Relaxed)) {
-            // SAFETY: it came from `Instance::map`. Blocks borrow the allocator, or their users vouched that it outlives
-            // them.
+            // SAFETY: it came from `Instance::map`. Blocks borrow the allocator, or their users vouched that it
+            // outlives them.
             unsafe { Instance::unmap(instance) };
         }
     }
