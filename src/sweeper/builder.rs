@@ -1,4 +1,4 @@
-//! The builder of a sweeper, and its settings.
+//! The builder of a sweeper.
 
 extern crate std;
 
@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::Sweeper;
 use super::control::Control;
+use super::settings::{Budget, Settings};
 #[cfg(feature = "allocator")]
 use super::target::OfAllocator;
 use super::target::{OfPool, Source, Target};
@@ -21,32 +22,6 @@ use super::work::Work;
 use crate::allocator::PoolAllocator;
 use crate::pool::MemoryPool;
 use crate::sync::ThreadBuilder;
-
-/// How much a sweeper may do in one pass, over everything that it sweeps. The rest waits for the next pass.
-///
-/// A pass ends after a step of at most 16 384 smallest blocks, so it may take a few tenths of a millisecond more than
-/// its budget. To tidy the free stacks of a heap is one step, however large: 10 ns for each entry, up to 20 where
-/// millions of blocks were released in random order. It comes once for each way through the heap if anything was
-/// merged.
-///
-/// # Examples
-///
-/// ```
-/// use std::time::Duration;
-/// use mempool::{Budget, Sweeper};
-///
-/// let sweeper = Sweeper::builder().budget(Budget::Time(Duration::from_millis(1))).spawn()?;
-/// # drop(sweeper);
-/// # Ok::<(), std::io::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Budget {
-    /// At most this number of units of `min_block` bytes, at least one. Of an allocator a unit is a page of 4 KiB.
-    Units(usize),
-    /// At most this long.
-    Time(Duration),
-}
 
 /// Builds a [`Sweeper`].
 ///
@@ -68,17 +43,6 @@ pub struct SweeperBuilder {
     targets: Vec<Box<dyn Target>>,
 }
 
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Settings {
-    pub interval: Duration,
-    pub budget: Budget,
-    /// Do allocations that had to sweep by themselves get a pass early?
-    pub early: bool,
-    /// How long pages of allocators are kept.
-    #[cfg(feature = "allocator")]
-    pub trim_after: Option<Duration>,
-}
-
 /// How to get one.
 impl Sweeper {
     /// A builder: without pools, with an interval of 100 ms and a millisecond for each pass.
@@ -86,7 +50,7 @@ impl Sweeper {
         let settings = Settings {
             interval: Duration::from_millis(100),
             budget: Budget::Time(Duration::from_millis(1)),
-            early: true,
+            wakes_on_demand: true,
             #[cfg(feature = "allocator")]
             trim_after: None,
         };
@@ -123,8 +87,8 @@ impl SweeperBuilder {
 
     /// Whether a pass comes early after an allocation had to sweep by itself. Unless set, it does. If not, a pass
     /// comes after the interval, and when somebody calls [`Sweeper::wake`] or adds a pool.
-    pub fn wake_on_demand(mut self, early: bool) -> Self {
-        self.settings.early = early;
+    pub fn wake_on_demand(mut self, wake: bool) -> Self {
+        self.settings.wakes_on_demand = wake;
         self
     }
 

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use core::mem;
 use std::time::Duration;
 
-use super::Target;
+use super::target::Target;
 use crate::stats::SweeperStats;
 use crate::sync::{AtomicU8, AtomicU64, Condvar, Mutex, MutexGuard, Ordering, PoisonError};
 

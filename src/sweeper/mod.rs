@@ -1,14 +1,13 @@
-//! The sweeper: a thread in the background that merges what is free, for one pool or many, and for allocators.
+//! The sweeper: a thread in the background that merges free blocks, for pools and allocators.
 //!
-//! This file and `builder` have what users see, `control` what they and the thread tell each other, `work` what the thread does,
-//! `target` what it does it to. The thread
-//! shares nothing with the users of a pool but the pool: its passes are steps of sweeps (`pool/cycle`), and all that an
-//! allocation knows of it is a thread to be woken (`wakers`). The lock in `control` is between it and who started it.
+//! `README.md` has the files. The thread shares nothing with the users of a pool but the pool: its passes are steps of sweeps
+//! (`pool/cycle`), and an allocation knows only a thread to wake (`wakers`).
 
 extern crate std;
 
 mod builder;
 mod control;
+mod settings;
 mod target;
 mod work;
 
@@ -18,8 +17,9 @@ use core::ops::Deref;
 use core::{fmt, mem};
 use std::process;
 
-pub use builder::{Budget, SweeperBuilder};
+pub use builder::SweeperBuilder;
 use control::{Control, Messages};
+pub use settings::Budget;
 use target::{OfPool, Source, Target};
 
 #[cfg(feature = "allocator")]

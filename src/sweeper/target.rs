@@ -5,7 +5,7 @@ use alloc::sync::Weak;
 use core::ops::Deref;
 use core::ptr;
 
-use super::builder::Settings;
+use super::settings::Settings;
 use crate::pool::{Cycle, MemoryPool};
 use crate::sync::current;
 use crate::wakers::Seat;
@@ -138,9 +138,15 @@ mod of_allocator {
 
     use std::time::{Duration, Instant};
 
-    use super::*;
+    use alloc::boxed::Box;
+    use core::ops::Deref;
+
     use crate::allocator::PoolAllocator;
     use crate::raw::slabs::{Cycle, Discards};
+    use crate::sweeper::settings::Settings;
+    use crate::sweeper::target::{CycleOf, Step, Target};
+    use crate::sync::current;
+    use crate::wakers::Seat;
 
     /// An allocator as a target.
     pub struct OfAllocator {

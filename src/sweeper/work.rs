@@ -7,9 +7,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use std::time::{Duration, Instant};
 
-use super::Target;
-use super::builder::{Budget, Settings};
 use super::control::Control;
+use super::settings::{Budget, Settings};
+use super::target::Target;
 use crate::sync::{Ordering, park, park_timeout};
 
 /// Units of a step: at most a few tenths of a millisecond. Between two steps a sweeper looks whether it is to stop.
@@ -60,7 +60,7 @@ impl Work {
     fn take_added(&mut self, added: Vec<Box<dyn Target>>) {
         for mut target in added {
             // A target that is gone already is dropped by the next pass.
-            target.enter(self.settings.early);
+            target.enter(self.settings.wakes_on_demand);
             self.targets.push(target);
         }
     }
@@ -111,11 +111,11 @@ impl Work {
 
     /// Waits until the next pass is due, something calls for it, or the thread is to stop. True: an allocation called.
     fn wait(&self, took: Duration) -> bool {
-        let Self { control, settings: Settings { interval, early, .. }, .. } = self;
+        let Self { control, settings: Settings { interval, wakes_on_demand, .. }, .. } = self;
         let end = Instant::now();
         // `None`: later than a clock can tell.
         let (pause, deadline) = (end.checked_add(took.max(LEAST_PAUSE).min(*interval)), end.checked_add(*interval));
-        let has_called = || *early && self.targets.iter().any(|target| target.has_called());
+        let has_called = || *wakes_on_demand && self.targets.iter().any(|target| target.has_called());
         // First a pause, in which allocations don't try to wake this thread.
         control.pause(|| left_until(pause));
         loop {

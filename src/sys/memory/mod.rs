@@ -10,6 +10,7 @@
 //! | Windows | `windows` |
 //! | none, in WebAssembly | `wasm` |
 
+mod pages;
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]
@@ -30,6 +31,8 @@ compile_error!("heapmaster's feature `allocator` has no source of memory for thi
 pub(crate) use refusal::refuse_after;
 
 use core::ptr::NonNull;
+
+pub(crate) use pages::Pages;
 
 /// Addresses that this program has, and behind which it may put memory.
 #[derive(Debug)]
@@ -132,15 +135,6 @@ pub(crate) unsafe fn zero(start: *mut u8, len: usize) {
         start.write_bytes(0, before);
         start.wrapping_add(len - after).write_bytes(0, after);
     }
-}
-
-/// Sizes of pages that an owner of addresses wishes for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pages {
-    /// Never huge, even if the system makes huge ones by itself.
-    Small,
-    /// Huge ones, if the system has some.
-    Huge,
 }
 
 /// Asks for such pages behind `len` bytes from `start` on, which lie in a [`Reservation`]. The system need not follow.

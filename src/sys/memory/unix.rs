@@ -4,7 +4,7 @@
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};
 
-use super::Pages;
+use super::pages::Pages;
 
 /// A flag for pages that can't be used yet: the system need not have memory for all of them.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "netbsd", target_vendor = "apple"))]

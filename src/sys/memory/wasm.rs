@@ -8,7 +8,7 @@ use core::arch::wasm32::memory_grow;
 #[cfg(target_arch = "wasm64")]
 use core::arch::wasm64::memory_grow;
 
-use super::Pages;
+use super::pages::Pages;
 
 const PAGE: usize = 64 << 10;
 

@@ -12,7 +12,7 @@ use windows_sys::Win32::System::Memory::{
 use windows_sys::Win32::System::SystemInformation::GetSystemInfo;
 use windows_sys::Win32::System::Threading::Sleep;
 
-use super::Pages;
+use super::pages::Pages;
 
 /// The system does not say how many addresses there are. A caller has to try.
 pub(super) const ROOM: Option<usize> = None;
