@@ -190,7 +190,8 @@ pub enum RemoveHeapError {
         heap: HeapId,
         /// Bytes of the heap that are with the user.
         live: usize,
-        /// Bytes of the heap that other threads have in their caches. They were asked to give them back at their next operation.
+        /// Bytes of the heap that other threads have in their caches. They were asked to give them back at their next
+        /// operation.
         cached: usize,
         /// Running threads, of all the pool, that have something in their caches, the calling one left out.
         caches: usize,
@@ -258,8 +259,8 @@ pub enum AllocError {
     },
     /// The block was not there.
     ///
-    /// The free bytes are those of the search that found it missing. That may have been an earlier call: while nothing is
-    /// released, further failures are immediate.
+    /// The free bytes are those of the search that found it missing. That may have been an earlier call: while nothing
+    /// is released, further failures are immediate.
     #[error(
         "{requested} bytes were requested; the largest free block is {largest_free} bytes, {free} of {capacity} \
          bytes are free"

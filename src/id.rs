@@ -2,8 +2,8 @@
 
 use core::fmt;
 
-/// The name of a heap within its pool. Ids are given in the order in which heaps are added, from 0, and never again: 2^64
-/// of them last for centuries.
+/// The name of a heap within its pool. Ids are given in the order in which heaps are added, from 0, and never again:
+/// 2^64 of them last for centuries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct HeapId(pub(crate) u64);

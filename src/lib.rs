@@ -1,5 +1,6 @@
-// README is the crate's documentation. Its links to files are for whoever reads it in a checkout. Of two definitions of a link
-// the first one counts, so these are the ones of rustdoc; and a picture can't be a file there, so it stands before the text.
+// README is the crate's documentation. Its links to files are for whoever reads it in a checkout. Of two definitions of
+// a link the first one counts, so these are the ones of rustdoc; and a picture can't be a file there, so it stands
+// before the text.
 #![cfg_attr(doc, doc = "[heap]: data:image/gif;base64,R0lGODlhAQABAAAAACw=")]
 #![cfg_attr(doc, doc = "[guide]: crate::guide")]
 #![cfg_attr(doc, doc = "[choosing]: crate::guide::choosing")]

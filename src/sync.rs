@@ -1,13 +1,15 @@
 //! The one file that names the concurrency of the standard library or of loom.
 //!
 //! Everything else has its atomics from here; clippy's `disallowed-types` sees to it. A build with `--cfg loom` *and*
-//! the feature `loom-models` gets loom's. A user's own loom build keeps the real ones; with the feature `loom`, `pool/turns` tells loom of the pool.
+//! the feature `loom-models` gets loom's. A user's own loom build keeps the real ones; with the feature `loom`,
+//! `pool/turns` tells loom of the pool.
 //!
 //! Under loom each atomic has a companion. loom 0.7 remembers only one last access for each atomic, so that a thread's
 //! own load before its compare-exchange can hide another thread's earlier load, and schedules are missed. So each
 //! access first swaps the companion, `Relaxed`: that makes any two accesses dependent and adds no happens-before edge.
-//! `loom-tests/tests/companion.rs` shows a schedule that is missed without it. Pointers are loaded by all threads in every
-//! operation, and hardly ever change; to order these loads, too, would make models of the pool many times as long.
+//! `loom-tests/tests/companion.rs` shows a schedule that is missed without it. Pointers are loaded by all threads in
+//! every operation, and hardly ever change; to order these loads, too, would make models of the pool many times as
+//! long.
 //!
 //! In the unit tests each access, each fence and each wait is a *step*, at which a test can stop the thread (`stops`).
 #![allow(clippy::disallowed_types)]
@@ -53,7 +55,8 @@ pub(crate) use loom::thread::Thread;
 #[cfg(all(feature = "std", not(modelled)))]
 pub(crate) use threads::*;
 
-/// Threads and locks, for sweepers and for waits. Models have none of it: a sweeper shares nothing but the pool with its users.
+/// Threads and locks, for sweepers and for waits. Models have none of it: a sweeper shares nothing but the pool with
+/// its users.
 #[cfg(all(feature = "std", not(modelled)))]
 mod threads {
     extern crate std;
@@ -102,8 +105,8 @@ impl Companion {
     }
 }
 
-/// The companions of an atomic that is loaded far more often than changed: one for each thread of a model. A change and a load
-/// are dependent; two loads by two threads are not.
+/// The companions of an atomic that is loaded far more often than changed: one for each thread of a model. A change and
+/// a load are dependent; two loads by two threads are not.
 #[cfg(modelled)]
 #[derive(Debug, Default)]
 struct CompanionOfEach([Companion; loom::MAX_THREADS]);
@@ -273,13 +276,14 @@ integer!(SharedU8, AtomicU8, CompanionOfEach, u8);
 integer!(SharedU64, AtomicU64, CompanionOfEach, u64);
 wrap!(AtomicPtr<T>, AtomicPtr, CompanionOfEach, *mut T, core::ptr::null_mut());
 
-/// A value that one thread at a time uses. It hands the value over with a Release that the next thread acquires. Under loom a
-/// hand-over without that is an error.
+/// A value that one thread at a time uses. It hands the value over with a Release that the next thread acquires. Under
+/// loom a hand-over without that is an error.
 #[derive(Debug, Default)]
 #[cfg_attr(not(modelled), repr(transparent))]
 pub(crate) struct Local<T>(UnsafeCell<T>);
 
-// SAFETY: the caller of `get` says that no other thread uses the value. So it is as if it were sent from thread to thread.
+// SAFETY: the caller of `get` says that no other thread uses the value. So it is as if it were sent from thread to
+// thread.
 unsafe impl<T: Send> Sync for Local<T> {}
 
 impl<T> Local<T> {
@@ -355,7 +359,8 @@ impl<T> Local<T> {
     }
 }
 
-/// A SeqCst fence after a read-modify-write of the same thread. On x86 that is a fence by itself, so this costs nothing there.
+/// A SeqCst fence after a read-modify-write of the same thread. On x86 that is a fence by itself, so this costs nothing
+/// there.
 #[inline(always)]
 pub(crate) fn fence_after_exchange() {
     #[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(modelled)))]
@@ -364,8 +369,8 @@ pub(crate) fn fence_after_exchange() {
     fence(Ordering::SeqCst);
 }
 
-/// Lets other threads run. With the feature `std` it calls the scheduler, which takes less than a microsecond if no thread
-/// waits. Without, it is a pause of the processor of about that time.
+/// Lets other threads run. With the feature `std` it calls the scheduler, which takes less than a microsecond if no
+/// thread waits. Without, it is a pause of the processor of about that time.
 pub(crate) fn yield_now() {
     step();
     if !waits() {
@@ -381,8 +386,8 @@ pub(crate) fn yield_now() {
     loom::thread::yield_now();
 }
 
-/// Times that a thread yields while it waits for another one: a quarter of a millisecond of processor time. Then it sleeps
-/// `SLEEPS` times, in case the other one waits for a processor. Without the standard library it only spins.
+/// Times that a thread yields while it waits for another one: a quarter of a millisecond of processor time. Then it
+/// sleeps `SLEEPS` times, in case the other one waits for a processor. Without the standard library it only spins.
 #[cfg(not(modelled))]
 const YIELDS: u32 = if cfg!(feature = "std") { 500 } else { 2000 };
 #[cfg(not(modelled))]

@@ -1,5 +1,5 @@
-//! The seeded bugs still apply, each to one place, and their models are there: whoever changes a line that a bug is for changes
-//! the bug, too.
+//! The seeded bugs still apply, each to one place, and their models are there: whoever changes a line that a bug is for
+//! changes the bug, too.
 
 #[allow(dead_code, reason = "the bugs are only looked at")]
 #[path = "../loom-tests/src/bin/seeded_bugs/all.rs"]

@@ -206,7 +206,8 @@ impl Heap {
         self.end_of_nodes();
 
         // A node may still stand in the stack of a smaller order: it was pushed after a sweep had merged its block and
-        // been through the stacks. Whoever then finds the block without its node, as here, makes the next sweep move it.
+        // been through the stacks. Whoever then finds the block without its node, as here, makes the next sweep move
+        // it.
         if let Some(found) = self.sweep_for(0) {
             self.release(found, 0);
         }

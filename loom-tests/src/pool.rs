@@ -29,8 +29,8 @@ unsafe impl Sync for Pool {}
 unsafe impl Send for Pool {}
 
 impl Pool {
-    /// A pool of heaps of so many units each, powers of two, all of it free. A cache holds at most `cache` units: half of
-    /// them in its bins, the rest in its outboxes.
+    /// A pool of heaps of so many units each, powers of two, all of it free. A cache holds at most `cache` units: half
+    /// of them in its bins, the rest in its outboxes.
     pub fn new(heaps: &[usize], cache: usize) -> Arc<Self> {
         Self::to_grow(heaps, &[], cache)
     }

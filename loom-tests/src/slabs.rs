@@ -54,8 +54,8 @@ struct Cell {
     used: bool,
 }
 
-/// A heap of pages, and for each page some cells that stand for its memory: whoever owns a slot or a span writes to what lies in
-/// it, so that loom sees two owners at once and an owner that does not know what the last one wrote.
+/// A heap of pages, and for each page some cells that stand for its memory: whoever owns a slot or a span writes to
+/// what lies in it, so that loom sees two owners at once and an owner that does not know what the last one wrote.
 pub struct Pages {
     /// The heap itself.
     pub raw: Slabs<CLASSES>,
@@ -242,8 +242,9 @@ impl Pages {
 
     /// The end of a model, when its threads were joined: `slots` and `spans` are still out.
     ///
-    /// Each node that is in use stands in one stack, once; what is counted as idle is idle; the slots that are not free are the
-    /// ones that are out; and when all is given back and swept, all of the heap has coalesced, and the stacks have it.
+    /// Each node that is in use stands in one stack, once; what is counted as idle is idle; the slots that are not free
+    /// are the ones that are out; and when all is given back and swept, all of the heap has coalesced, and the
+    /// stacks have it.
     ///
     /// # Panics
     ///

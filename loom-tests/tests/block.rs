@@ -143,7 +143,8 @@ fn moved_stale_entry() {
     });
 }
 
-/// A node in the stack of another order than its block's, popped by one of two: it is moved to where the other finds it.
+/// A node in the stack of another order than its block's, popped by one of two: it is moved to where the other finds
+/// it.
 ///
 /// Seeded bug: it is pushed where it was.
 #[test]
@@ -232,7 +233,8 @@ fn split_split() {
     });
 }
 
-/// A split against a scan that comes upon the block without its node, whatever it is then: all of it, or one of its halves.
+/// A split against a scan that comes upon the block without its node, whatever it is then: all of it, or one of its
+/// halves.
 ///
 /// Seeded bugs: the upper half before the lower one, whoever has the block, or not at all.
 #[test]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use loom_tests::{Address, Pool, join, model, start};
 
-/// An allocation fails for want of a merge, against the release that makes one possible: the next allocation does not take that
-/// failure for one of now.
+/// An allocation fails for want of a merge, against the release that makes one possible: the next allocation does not
+/// take that failure for one of now.
 ///
 /// Seeded bugs: a publication is not told, or its look at the news is not behind a fence.
 #[test]

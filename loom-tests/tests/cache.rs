@@ -5,8 +5,8 @@ use loom_tests::{Pool, join, model, start};
 
 /// Two threads that come to use the pool at once have two numbers and two caches.
 ///
-/// Seeded bugs: a number is taken without a compare-exchange; a segment of the table of caches is published without one or
-/// without Release, or found without Acquire.
+/// Seeded bugs: a number is taken without a compare-exchange; a segment of the table of caches is published without one
+/// or without Release, or found without Acquire.
 #[test]
 fn claim_claim() {
     model("claim_claim", Some(3), || {
@@ -40,8 +40,8 @@ fn new_cache_seen() {
     });
 }
 
-/// A thread that uses its cache and exits, against one that comes to use the pool: it has a number of its own, or adopts
-/// the cache with what is in it.
+/// A thread that uses its cache and exits, against one that comes to use the pool: it has a number of its own, or
+/// adopts the cache with what is in it.
 ///
 /// Seeded bugs: a number is given back without Release, or taken without Acquire.
 #[test]
@@ -64,8 +64,8 @@ fn adopt() {
 /// A thread that takes the number of one that is gone, and is gone itself, against a drain of the cache of that number:
 /// before, after, or not at all.
 ///
-/// Seeded bugs: the drain doesn't become the user, does so though the user is there, or without Acquire; the end of the generation
-/// is not published with Release; the drain ends without Release, or the next user enters without Acquire.
+/// Seeded bugs: the drain doesn't become the user, does so though the user is there, or without Acquire; the end of the
+/// generation is not published with Release; the drain ends without Release, or the next user enters without Acquire.
 #[test]
 fn adopt_drain() {
     model("adopt_drain", Some(3), || {
@@ -81,11 +81,11 @@ fn adopt_drain() {
     });
 }
 
-/// The owner of a cache turns its window to another heap while it is asked to flush: it sees the request there, or finds
-/// the window closed at its next operation.
+/// The owner of a cache turns its window to another heap while it is asked to flush: it sees the request there, or
+/// finds the window closed at its next operation.
 ///
-/// Seeded bugs: the request doesn't close the window; the owner doesn't look for a request once it has turned the window;
-/// either does not order what it writes before what it reads or writes next, by a fence.
+/// Seeded bugs: the request doesn't close the window; the owner doesn't look for a request once it has turned the
+/// window; either does not order what it writes before what it reads or writes next, by a fence.
 #[test]
 fn request_show() {
     model("request_show", Some(3), || {

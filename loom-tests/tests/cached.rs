@@ -29,8 +29,8 @@ fn depot_put_take() {
 
 /// Two magazines are put into a depot, by the thread at home and by another one.
 ///
-/// Seeded bugs: a place is filled by a store of the whole word, or made busy without a compare-exchange, or though it is
-/// busy.
+/// Seeded bugs: a place is filled by a store of the whole word, or made busy without a compare-exchange, or though it
+/// is busy.
 #[test]
 fn depot_put_put() {
     model("depot_put_put", Some(3), || {
@@ -109,8 +109,8 @@ fn depot_take_drain() {
     });
 }
 
-/// Three releases of a block, two of them by the thread that has it: one succeeds, whether the others find it in a cache, in
-/// another thread's outbox, or where it was.
+/// Three releases of a block, two of them by the thread that has it: one succeeds, whether the others find it in a
+/// cache, in another thread's outbox, or where it was.
 ///
 /// Seeded bugs: a release into a cache as a store; it disregards that another one was faster.
 #[test]
@@ -147,7 +147,8 @@ fn release_release_past_caches() {
     });
 }
 
-/// The release of the block that was handed out last, against its growth: the order that the cache remembers may be wrong.
+/// The release of the block that was handed out last, against its growth: the order that the cache remembers may be
+/// wrong.
 ///
 /// Seeded bug: the remembered order is believed.
 #[test]
@@ -163,8 +164,8 @@ fn release_grow() {
     });
 }
 
-/// A block that is handed out once more is released by a thread that nothing else orders behind the one that had it, and
-/// handed out there.
+/// A block that is handed out once more is released by a thread that nothing else orders behind the one that had it,
+/// and handed out there.
 ///
 /// Seeded bug: a block is handed out without Release.
 #[test]
@@ -214,8 +215,8 @@ fn flush_refill() {
     });
 }
 
-/// A thread allocates, another one releases and is gone, while the first one exits: what the second one has for the first
-/// one is in its outbox, in the depot of a number that nobody has, or back in the heap.
+/// A thread allocates, another one releases and is gone, while the first one exits: what the second one has for the
+/// first one is in its outbox, in the depot of a number that nobody has, or back in the heap.
 ///
 /// Seeded bugs: the depots of threads that are gone are not drained; outboxes are not flushed; a cache with nothing but
 /// what is in its outboxes counts as empty.
@@ -239,8 +240,8 @@ fn hand_over() {
     });
 }
 
-/// A refill finds a block among those of another thread and another one elsewhere: it keeps that one and leaves the first
-/// to its neighbour's thread, which refills meanwhile. What is left when nothing else is there it keeps.
+/// A refill finds a block among those of another thread and another one elsewhere: it keeps that one and leaves the
+/// first to its neighbour's thread, which refills meanwhile. What is left when nothing else is there it keeps.
 ///
 /// Seeded bugs: what is left to the other thread is forgotten; so is what is kept in the end; both have it.
 #[test]
@@ -262,8 +263,8 @@ fn refill_among_neighbours() {
 
 /// An allocation of what a gone thread left, against a drain of that: it does not fail because the other withholds it.
 ///
-/// Seeded bugs: it fails though the other has; a drain does not look whether another one has the cache; it passes over a cache
-/// that looks empty.
+/// Seeded bugs: it fails though the other has; a drain does not look whether another one has the cache; it passes over
+/// a cache that looks empty.
 #[test]
 fn what_a_gone_thread_left_is_withheld() {
     model("what_a_gone_thread_left_is_withheld", Some(2), || {
@@ -284,7 +285,8 @@ fn what_a_gone_thread_left_is_withheld() {
 
 /// The same of what is in a depot.
 ///
-/// Seeded bugs: a drain does not look for busy places; the place of a magazine is empty before its blocks are in the heaps.
+/// Seeded bugs: a drain does not look for busy places; the place of a magazine is empty before its blocks are in the
+/// heaps.
 #[test]
 fn what_is_in_a_depot_is_withheld() {
     model("what_is_in_a_depot_is_withheld", Some(2), || {

@@ -54,8 +54,8 @@ fn found_through_the_shim() {
     assert_eq!(outcomes, [0, 1]);
 }
 
-/// A pointer through the shim, by the table of caches, whose owner looks whether it has one before it makes one: a cache that
-/// comes into being against a count of them.
+/// A pointer through the shim, by the table of caches, whose owner looks whether it has one before it makes one: a
+/// cache that comes into being against a count of them.
 ///
 /// Seeded bug: the shim does not touch the companions of pointers.
 #[test]

@@ -8,8 +8,9 @@ use mempool::raw::Kind;
 use mempool::raw::Shard;
 use mempool::raw::slabs::{Cycle, Discards, Found};
 
-/// A cycle that discards all that is free, against an allocation of that and its release: the allocation has the page, or is told that
-/// another thread withheld pages; what it gets as a clean one is clean, and nobody else has it while it is discarded.
+/// A cycle that discards all that is free, against an allocation of that and its release: the allocation has the page,
+/// or is told that another thread withheld pages; what it gets as a clean one is clean, and nobody else has it while it
+/// is discarded.
 ///
 /// Seeded bugs: a step does not count as withholding pages; pages are discarded that are not taken.
 #[test]
@@ -66,8 +67,8 @@ fn cycle_cycle() {
     });
 }
 
-/// A cycle over a heap of two pages, against the release of one of them, whose buddy is free. The next cycle finds it, though it passes over
-/// heaps in which nothing was released since the last.
+/// A cycle over a heap of two pages, against the release of one of them, whose buddy is free. The next cycle finds it,
+/// though it passes over heaps in which nothing was released since the last.
 ///
 /// Seeded bug: what was released in the middle of a cycle counts as seen by it.
 #[test]

@@ -37,8 +37,8 @@ fn claim_wrong_class() {
     });
 }
 
-/// A block is released, its slab closed, and its page opened for another class, of which a block at the same address is handed out.
-/// Another thread releases the address, whatever is there: it has the one block or the other.
+/// A block is released, its slab closed, and its page opened for another class, of which a block at the same address is
+/// handed out. Another thread releases the address, whatever is there: it has the one block or the other.
 ///
 /// Seeded bugs: a block is handed out without Release; claimed without Acquire.
 #[test]
@@ -62,8 +62,8 @@ fn claim_reopen() {
     });
 }
 
-/// The same, and the other thread says what it means: the block that was there first. While it is refused, the one that is there by now
-/// can be released at each moment.
+/// The same, and the other thread says what it means: the block that was there first. While it is refused, the one that
+/// is there by now can be released at each moment.
 ///
 /// Seeded bugs: what is there is taken, and looked at afterwards, and put back; whatever is there is what was meant.
 #[test]

@@ -3,11 +3,11 @@
 
 use loom_tests::{Pool, join, model, start};
 
-/// A thread allocates, writes and releases while the heap is removed: the heap goes only if the thread has none of it, and
-/// then nobody gets any of it. If it does not go, nothing is lost.
+/// A thread allocates, writes and releases while the heap is removed: the heap goes only if the thread has none of it,
+/// and then nobody gets any of it. If it does not go, nothing is lost.
 ///
-/// Seeded bugs: a heap is taken though a part of it is not free; what was taken in vain is not given back; a heap is freed
-/// while a thread reads it, or without Acquire of that it no longer does.
+/// Seeded bugs: a heap is taken though a part of it is not free; what was taken in vain is not given back; a heap is
+/// freed while a thread reads it, or without Acquire of that it no longer does.
 #[test]
 fn remove_alloc_release() {
     model("remove_alloc_release", Some(3), || {
@@ -42,11 +42,12 @@ fn remove_two() {
     });
 }
 
-/// A thread reads the set while it is replaced again and again: it finds the heap that stays, in a set that nobody frees meanwhile.
+/// A thread reads the set while it is replaced again and again: it finds the heap that stays, in a set that nobody
+/// frees meanwhile.
 ///
-/// Seeded bugs: a reader does not look whether its era is over; a snapshot begins in a later era than the one in which it is
-/// published, or ends in an earlier one than the one in which it is replaced; the fences between readers and who replaces; a reader
-/// leaves without Release.
+/// Seeded bugs: a reader does not look whether its era is over; a snapshot begins in a later era than the one in which
+/// it is published, or ends in an earlier one than the one in which it is replaced; the fences between readers and who
+/// replaces; a reader leaves without Release.
 #[test]
 fn read_remove_three() {
     model("read_remove_three", Some(2), || {
@@ -85,8 +86,8 @@ fn free_window() {
     });
 }
 
-/// The window of a thread shows a heap that is gone when another one has its addresses, and the thread releases a block of
-/// that: it looks into the window, finds nothing, and leaves it, while what nobody can see any more is freed.
+/// The window of a thread shows a heap that is gone when another one has its addresses, and the thread releases a block
+/// of that: it looks into the window, finds nothing, and leaves it, while what nobody can see any more is freed.
 ///
 /// Seeded bug: who frees looks at the window without Acquire.
 #[test]
@@ -152,8 +153,9 @@ fn add_alloc() {
     });
 }
 
-/// A thread adds the first heap of a pool; another one looks at what all heaps have, and sees all of that heap or nothing. (To add a further
-/// one is to make room on the board, whose fence stands before the set is replaced, and does the same as its Release.)
+/// A thread adds the first heap of a pool; another one looks at what all heaps have, and sees all of that heap or
+/// nothing. (To add a further one is to make room on the board, whose fence stands before the set is replaced, and does
+/// the same as its Release.)
 ///
 /// Seeded bug: the set is replaced without Release.
 #[test]

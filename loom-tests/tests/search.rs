@@ -105,10 +105,11 @@ fn search_overtaken_without_push() {
     });
 }
 
-/// A search against a sweep, which has half of the block in transit for a moment, or has merged both since one was seen.
+/// A search against a sweep, which has half of the block in transit for a moment, or has merged both since one was
+/// seen.
 ///
-/// Seeded bugs: the certificate disregards transit; the pass does, or does not look at the upper half again, or at the lower one
-/// without seeing what came before. With two preemptions: three take 500 000 executions.
+/// Seeded bugs: the certificate disregards transit; the pass does, or does not look at the upper half again, or at the
+/// lower one without seeing what came before. With two preemptions: three take 500 000 executions.
 #[test]
 fn search_merge() {
     model("search_merge", Some(2), || {
@@ -156,7 +157,8 @@ fn failure_release() {
     });
 }
 
-/// A failing search against one that closes the heap and opens it again: the failure does not answer for the time after.
+/// A failing search against one that closes the heap and opens it again: the failure does not answer for the time
+/// after.
 ///
 /// Seeded bug: opening a heap is no publication.
 #[test]
@@ -172,8 +174,8 @@ fn failure_closed() {
     });
 }
 
-/// A failing search against a thread that has the block in transit for as long as a search waits: that failure does not answer for the
-/// time after.
+/// A failing search against a thread that has the block in transit for as long as a search waits: that failure does not
+/// answer for the time after.
 ///
 /// Seeded bug: any certificate covers.
 #[test]

@@ -24,8 +24,8 @@ fn two_shards() {
     });
 }
 
-/// Two threads in two shards take a slot each of a run that is at home with one of them, as there are no more pages. Whoever came upon the
-/// node in the other's hand finds one later.
+/// Two threads in two shards take a slot each of a run that is at home with one of them, as there are no more pages.
+/// Whoever came upon the node in the other's hand finds one later.
 ///
 /// Seeded bug: slots of others' runs are not taken.
 #[test]

@@ -23,7 +23,8 @@ fn take_take() {
 
 /// The last free slots are taken while another one is given, whose new owner has nothing else to see its last one by.
 ///
-/// Seeded bugs: a give without Release, or not in one step; a take without Acquire, or as a store, or one that keeps the node.
+/// Seeded bugs: a give without Release, or not in one step; a take without Acquire, or as a store, or one that keeps
+/// the node.
 #[test]
 fn take_give() {
     model("take_give", None, || {
@@ -55,7 +56,8 @@ fn give_give() {
     });
 }
 
-/// A bitmap is made whole and closed, against a take of its free slot. Who comes too late opens a new slab where the old one was.
+/// A bitmap is made whole and closed, against a take of its free slot. Who comes too late opens a new slab where the
+/// old one was.
 ///
 /// Seeded bugs: a bitmap is closed by a store; or as if its node were in hand.
 #[test]
@@ -70,7 +72,8 @@ fn close_take() {
     });
 }
 
-/// Two threads that each make one bitmap of a slab whole: the slab is closed, though each may have found a bitmap in the other's hand.
+/// Two threads that each make one bitmap of a slab whole: the slab is closed, though each may have found a bitmap in
+/// the other's hand.
 ///
 /// Seeded bugs: what was closed is not given back; who gave something back does not look again, or without a fence.
 #[test]
@@ -134,10 +137,11 @@ fn open_open() {
     });
 }
 
-/// A sweep that is about to close a slab of two bitmaps, while another thread closes it and opens one at another page, which has the second bitmap
-/// of the old one, and that is whole.
+/// A sweep that is about to close a slab of two bitmaps, while another thread closes it and opens one at another page,
+/// which has the second bitmap of the old one, and that is whole.
 ///
-/// Seeded bugs: the second bitmap is closed while nothing is known of the slab; it is not given back when the slab is closed.
+/// Seeded bugs: the second bitmap is closed while nothing is known of the slab; it is not given back when the slab is
+/// closed.
 #[test]
 fn sweep_open_elsewhere() {
     model("sweep_open_elsewhere", Some(2), || {
@@ -167,8 +171,8 @@ fn take_open_elsewhere() {
     });
 }
 
-/// A slab is closed and its page opened for another class, by one thread, while another one has the bitmap's node in hand and is
-/// about to take.
+/// A slab is closed and its page opened for another class, by one thread, while another one has the bitmap's node in
+/// hand and is about to take.
 ///
 /// Seeded bugs: the class is asked before the slots are taken; it is not asked; the slots are kept; they are lost.
 #[test]
@@ -185,8 +189,8 @@ fn reopen_take() {
     });
 }
 
-/// The node of a bitmap stands in the stack of the class that its page had before. It is found there, moved to the right stack, and
-/// what was taken is given back, which may make the slab whole.
+/// The node of a bitmap stands in the stack of the class that its page had before. It is found there, moved to the
+/// right stack, and what was taken is given back, which may make the slab whole.
 ///
 /// Seeded bugs: the node goes back to the wrong stack; what was taken and given back is not counted.
 #[test]
@@ -216,8 +220,8 @@ fn stale_node_found() {
     });
 }
 
-/// A sweep that is about to close a slab, while another thread closes it and opens another one at its page, which has the slots free
-/// that would make the old one whole.
+/// A sweep that is about to close a slab, while another thread closes it and opens another one at its page, which has
+/// the slots free that would make the old one whole.
 ///
 /// Seeded bugs: the class is not looked at; what was taken is lost.
 #[test]
@@ -234,7 +238,8 @@ fn sweep_reopen() {
     });
 }
 
-/// The same, and the last slot of the new slab is given, too, so that the slab is whole while the sweep has slots of it.
+/// The same, and the last slot of the new slab is given, too, so that the slab is whole while the sweep has slots of
+/// it.
 ///
 /// Seeded bug: what a sweep has taken by mistake and gives back closes nothing, and is not counted.
 #[test]
@@ -253,7 +258,8 @@ fn sweep_reopen_give() {
     });
 }
 
-/// All slots of a bitmap are given at once, so that its node is in hand, against a sweep that closes it without the node.
+/// All slots of a bitmap are given at once, so that its node is in hand, against a sweep that closes it without the
+/// node.
 ///
 /// Seeded bugs: the node is not pushed, or pushed though the bitmap was closed with it.
 #[test]

@@ -45,7 +45,8 @@ impl Spans {
 
 /// Two take the same one: one has it, with what was written to it. What is put meanwhile is not lost.
 ///
-/// Seeded bugs: a spare is taken without an exchange, or without Acquire; one is put without Release, or over another one.
+/// Seeded bugs: a spare is taken without an exchange, or without Acquire; one is put without Release, or over another
+/// one.
 #[test]
 fn take_take_put() {
     model("take_take_put", None, || {

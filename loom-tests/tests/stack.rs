@@ -48,7 +48,8 @@ fn batch_pop_aba() {
 
 /// Push against push against pop: nothing is lost, and a popped node comes with what was written before its push.
 ///
-/// Seeded bugs: the push Relaxed, the head load of the pop Relaxed, or its reload after a failure; the link not set again.
+/// Seeded bugs: the push Relaxed, the head load of the pop Relaxed, or its reload after a failure; the link not set
+/// again.
 #[test]
 fn push_push_pop() {
     model("push_push_pop", None, || {
@@ -98,8 +99,8 @@ fn detach_push_pop() {
 /// A sweep gathers all but the top, on several paths, against a thread that owns the node that one of them
 /// begins at, or has put it back: what is read along that path is worth nothing.
 ///
-/// Seeded bugs: paths that are not proven count, or do so when they have ended; the rest is not detached; the chain that stays is
-/// pushed Relaxed, or the one that goes is taken so.
+/// Seeded bugs: paths that are not proven count, or do so when they have ended; the rest is not detached; the chain
+/// that stays is pushed Relaxed, or the one that goes is taken so.
 #[test]
 fn walk_pop_push() {
     model("walk_pop_push", Some(3), || {

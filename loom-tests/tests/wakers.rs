@@ -9,8 +9,8 @@ use mempool::wakers::Wakers;
 
 /// A thread is woken while it leaves its place and another one, here the same, moves in.
 ///
-/// Seeded bugs: a place is taken without Acquire, or while somebody looks at who has it; it is had without Release, seen
-/// without Acquire, looked at without being counted, or done with without Release.
+/// Seeded bugs: a place is taken without Acquire, or while somebody looks at who has it; it is had without Release,
+/// seen without Acquire, looked at without being counted, or done with without Release.
 #[test]
 fn wake_replace() {
     model("wake_replace", None, || {

@@ -29,8 +29,8 @@ const _: () = assert!(PLACES <= (u64::BITS / BITS) as usize && (MAGAZINE as u64)
 pub struct Depot {
     /// One for each order.
     words: [AtomicU64; Order::COUNT],
-    /// Where the entries of each order begin in a place, and where the last ones end. Never changed once others see the
-    /// depot.
+    /// Where the entries of each order begin in a place, and where the last ones end. Never changed once others see
+    /// the depot.
     begins: [u16; Order::COUNT + 1],
     /// In each place a magazine of each order.
     entries: [[AtomicU32; MAGAZINE_ENTRIES]; PLACES],

@@ -1,7 +1,7 @@
 #![doc = include_str!("links.md")]
 #![doc = include_str!("README.md")]
-// A chapter is a Markdown file, whose links are for whoever reads it in a checkout. `links.md` has those of rustdoc: of two
-// definitions of a link the first one counts. The lines of doc tests count those of `links.md`, too.
+// A chapter is a Markdown file, whose links are for whoever reads it in a checkout. `links.md` has those of rustdoc: of
+// two definitions of a link the first one counts. The lines of doc tests count those of `links.md`, too.
 
 /// A chapter; its examples are tested where the features are on that they need.
 macro_rules! chapters {
@@ -87,7 +87,7 @@ mod messages {}
 ///
 /// fn read(place: &Path, source: &mut String) {
 ///     let mut places: Vec<PathBuf> =
-///         fs::read_dir(place).map(|entries| entries.flatten().map(|entry| entry.path()).collect()).unwrap_or_default();
+///         fs::read_dir(place).map(|all| all.flatten().map(|entry| entry.path()).collect()).unwrap_or_default();
 ///     places.sort();
 ///     for place in places {
 ///         if place.is_dir() {
@@ -108,7 +108,8 @@ mod messages {}
 ///     let pages = pages.map(|page| fs::read_to_string(root.join(page)).expect("it is there"));
 ///     let names = pages.iter().flat_map(|page| page.split('`').skip(1).step_by(2));
 ///     let is_test = |name: &&str| name.len() > 13 && name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-///     let missing: Vec<&str> = names.filter(is_test).filter(|name| !source.contains(&format!("fn {name}("))).collect();
+///     let is_missing = |name: &&str| !source.contains(&format!("fn {name}("));
+///     let missing: Vec<&str> = names.filter(is_test).filter(is_missing).collect();
 ///     assert!(missing.is_empty(), "{missing:?}");
 /// }
 /// ```

@@ -15,7 +15,8 @@ pub(crate) struct Region {
     base: *mut u8,
     size: usize,
     min_shift: u32,
-    /// The address of the first unit, in units; the end of the address space is one past what a `usize` in bytes holds.
+    /// The address of the first unit, in units; the end of the address space is one past what a `usize` in bytes
+    /// holds.
     first_unit: u64,
     units: u32,
 }

@@ -116,9 +116,9 @@ impl<'a> HeapMap<'a> {
     /// A picture of all heaps in characters, wherever the iterator stands: for each heap up to `rows` rows of up to
     /// `columns` cells, with a scale and the heap's figures.
     ///
-    /// `columns` is rounded down to a power of two, so that rows begin at round offsets; both are brought into 1 to 1 024.
-    /// The text is plain unless [`colored`](TextMap::colored). The blocks are looked at when it is formatted, each time
-    /// anew; nothing is allocated for it.
+    /// `columns` is rounded down to a power of two, so that rows begin at round offsets; both are brought into 1 to 1
+    /// 024. The text is plain unless [`colored`](TextMap::colored). The blocks are looked at when it is formatted,
+    /// each time anew; nothing is allocated for it.
     ///
     /// # Progress
     ///
@@ -159,14 +159,15 @@ impl<'a> HeapMap<'a> {
 
     /// A picture of all heaps as a self-contained SVG document, wherever the iterator stands.
     ///
-    /// One panel for each heap, with its figures. Blocks that are large enough are drawn one by one, and the largest bear
-    /// their size; where blocks are smaller than a column of the picture, the column is filled from below by as much
-    /// as is live or cached. The document has less than a megabyte, however many blocks there are; of more than 32 heaps,
-    /// only the first 32 are shown. The blocks are looked at when it is formatted, each time anew.
+    /// One panel for each heap, with its figures. Blocks that are large enough are drawn one by one, and the largest
+    /// bear their size; where blocks are smaller than a column of the picture, the column is filled from below by
+    /// as much as is live or cached. The document has less than a megabyte, however many blocks there are; of more
+    /// than 32 heaps, only the first 32 are shown. The blocks are looked at when it is formatted, each time anew.
     ///
     /// # Progress
     ///
-    /// Lock-free, as [`text`](Self::text), but for the global allocator: formatting allocates as much as the document has.
+    /// Lock-free, as [`text`](Self::text), but for the global allocator: formatting allocates as much as the document
+    /// has.
     ///
     /// # Complexity
     ///

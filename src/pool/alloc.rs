@@ -17,8 +17,8 @@ use crate::thread;
 /// Blocks of a batch that are in hand at once.
 const BATCH: usize = 64;
 
-/// How often an allocation lets other threads run that are giving back what was cached. One that does not end even then is not
-/// waited for: in the child of a fork it never does.
+/// How often an allocation lets other threads run that are giving back what was cached. One that does not end even then
+/// is not waited for: in the child of a fork it never does.
 /// Under loom few: each costs an execution for every interleaving.
 const MAX_WAITS: u32 = model_or(3, 400);
 
@@ -220,8 +220,8 @@ impl MemoryPool {
         current(&self.caches)?.pop(order, self.config.min_shift)
     }
 
-    /// Pops a block from the cache of this thread, if that is the one of a pool that it used before the last one, or the block is in
-    /// the heap aside of the one that the cache works with.
+    /// Pops a block from the cache of this thread, if that is the one of a pool that it used before the last one, or
+    /// the block is in the heap aside of the one that the cache works with.
     fn pop_aside(&self, order: Order) -> Option<*mut u8> {
         match current(&self.caches) {
             Some(cache) => cache.pop_aside(order, self.config.min_shift),
@@ -249,9 +249,9 @@ impl MemoryPool {
         taken
     }
 
-    /// Takes a block from the stacks of the first heap that has one; or, when all that is cached within reach was given back
-    /// to the heaps, by a search. If that fails, the other threads are asked to flush, and the ones that are just in time help;
-    /// and while another thread is giving back what was within reach, all is done again.
+    /// Takes a block from the stacks of the first heap that has one; or, when all that is cached within reach was given
+    /// back to the heaps, by a search. If that fails, the other threads are asked to flush, and the ones that are
+    /// just in time help; and while another thread is giving back what was within reach, all is done again.
     fn take_from_heaps(&self, scope: &Scope<'_>, want: Option<Order>) -> Result<NonNull<u8>, Refused> {
         let shard = self.shard();
         let stacks = |want: Order| scope.take_first(want, |heap| Some(heap.pointer(heap.buddy().alloc(want, shard)?)));

@@ -24,8 +24,8 @@ impl MemoryPool {
 /// # }
 /// ```
 ///
-/// With the feature `serde`, a configuration can be read from a file. Fields that are left out are as by default. An unknown
-/// field, or a size that [`build`](Self::build) would refuse, is an error.
+/// With the feature `serde`, a configuration can be read from a file. Fields that are left out are as by default. An
+/// unknown field, or a size that [`build`](Self::build) would refuse, is an error.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[must_use = "a builder does nothing before `build`"]

@@ -15,7 +15,8 @@ pub(crate) struct Cycle {
     cursor: Option<Cursor>,
     /// The cycle has swept something.
     begun: bool,
-    /// Heaps in which there was nothing to merge, and their versions then. While nothing is published there, nothing can be.
+    /// Heaps in which there was nothing to merge, and their versions then. While nothing is published there, nothing
+    /// can be.
     at_rest: Vec<(HeapId, u64)>,
 }
 
@@ -31,9 +32,10 @@ pub(crate) struct Step {
 }
 
 impl MemoryPool {
-    /// Merges the next step, of so many units at most, of the heaps that are not at rest. With the last step of a heap goes
-    /// the tidying of its stacks, O(entries); with the first of a cycle, what threads left that are gone or is on its way
-    /// between threads goes back to the heaps. Lock-free; abandoned anywhere, it harms nothing, as a sweep.
+    /// Merges the next step, of so many units at most, of the heaps that are not at rest. With the last step of a heap
+    /// goes the tidying of its stacks, O(entries); with the first of a cycle, what threads left that are gone or is
+    /// on its way between threads goes back to the heaps. Lock-free; abandoned anywhere, it harms nothing, as a
+    /// sweep.
     ///
     /// Other threads are not asked to flush their caches: that would cost them something in each cycle.
     pub(crate) fn sweep_step(&self, cycle: &mut Cycle, units: u32) -> Step {

@@ -200,7 +200,8 @@ impl MemoryPool {
         crate::cache::exit(&self.caches);
     }
 
-    /// What a sweep does first: gives back to the heaps what is cached and can be had at once. True, if there was something.
+    /// What a sweep does first: gives back to the heaps what is cached and can be had at once. True, if there was
+    /// something.
     #[cfg(modelled)]
     #[doc(hidden)]
     pub fn reclaim(&self) -> bool {
@@ -216,15 +217,16 @@ impl MemoryPool {
         self.reach(&pinned).ask_others(self.cache())
     }
 
-    /// Has who reads the set of heaps counted: for models of what happens to that. Before the threads of the model start.
+    /// Has who reads the set of heaps counted: for models of what happens to that. Before the threads of the model
+    /// start.
     #[cfg(modelled)]
     #[doc(hidden)]
     pub fn watch_heaps(&self) {
         self.heaps.watch();
     }
 
-    /// The heaps now, for an operation that may use the thread's cache. That is made first: who had it before may have left
-    /// blocks in it of heaps that were added just then.
+    /// The heaps now, for an operation that may use the thread's cache. That is made first: who had it before may have
+    /// left blocks in it of heaps that were added just then.
     fn pin(&self) -> Pinned<'_> {
         self.make_cache();
         self.heaps.pin()
@@ -248,9 +250,10 @@ impl MemoryPool {
         self.cache().map_or_else(thread::shard, OwnCache::shard)
     }
 
-    /// Counts operations of the calling thread that went past its cache, on the books of that; which is made, where there can
-    /// be one. Where there is none, because another thread drains it, the pool is too small, or the thread is about to exit or has no
-    /// number, the pool counts. Not where nobody is to have a cache: it would cost each operation something.
+    /// Counts operations of the calling thread that went past its cache, on the books of that; which is made, where
+    /// there can be one. Where there is none, because another thread drains it, the pool is too small, or the
+    /// thread is about to exit or has no number, the pool counts. Not where nobody is to have a cache: it would
+    /// cost each operation something.
     fn count_past_cache(&self, allocations: usize, releases: usize) {
         // Not under loom, where it would be more to explore.
         #[cfg(all(feature = "std", not(modelled)))]

@@ -107,8 +107,8 @@ impl MemoryPool {
         }
         let new = self.hl_alloc(size);
         if !new.is_null() {
-            // SAFETY: the caller vouches that both blocks may be accessed and that `old` stays live; `new` was allocated
-            // apart from it, and each has at least the smaller of both sizes.
+            // SAFETY: the caller vouches that both blocks may be accessed and that `old` stays live; `new` was
+            // allocated apart from it, and each has at least the smaller of both sizes.
             unsafe { ptr::copy_nonoverlapping(whole.cast_const(), new, old_size.min(size)) };
             // It was live, and by the contract still is.
             let _ = self.release(old);

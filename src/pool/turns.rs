@@ -1,12 +1,14 @@
 //! The pool in a user's loom model: a build with `--cfg loom` and the feature `loom`, but not `loom-models`.
 //!
-//! The models in `loom-tests/` check the pool itself, so a user's model takes it as it is, with its real atomics, sizes and caches. loom
-//! runs its threads in turn in one thread of the operating system, and switches only where its own objects are used. So each operation of
-//! a pool happens in one *turn*. loom is told:
+//! The models in `loom-tests/` check the pool itself, so a user's model takes it as it is, with its real atomics, sizes
+//! and caches. loom runs its threads in turn in one thread of the operating system, and switches only where its own
+//! objects are used. So each operation of a pool happens in one *turn*. loom is told:
 //!
-//! - **order**: an operation begins with an exchange, `Relaxed`, on one word of the execution. So loom runs all orders of the operations.
-//! - **visibility**: a release of a block is a store, `Release`, to a word of that block; an allocation that gets some of the block acquires it.
-//!   This is all that a pool promises: the next owner of a block sees what the last one wrote.
+//! - **order**: an operation begins with an exchange, `Relaxed`, on one word of the execution. So loom runs all orders
+//!   of the operations.
+//! - **visibility**: a release of a block is a store, `Release`, to a word of that block; an allocation that gets some
+//!   of the block acquires it. This is all that a pool promises: the next owner of a block sees what the last one
+//!   wrote.
 //!
 //! In other builds nothing is left of it.
 
@@ -53,7 +55,8 @@ mod told {
         }
     }
 
-    /// In a thread of its own: loom's threads have stacks of 32 KiB, which is too little for this in a build without optimisation.
+    /// In a thread of its own: loom's threads have stacks of 32 KiB, which is too little for this in a build without
+    /// optimisation.
     pub(super) fn with_stack<R: Send>(act: impl FnOnce() -> R) -> R {
         struct Act<F>(F);
         // SAFETY: the caller does nothing until it is done.
@@ -76,8 +79,8 @@ mod told {
     pub(super) fn released(block: Range<usize>) {
         with(|told| {
             let word = told.releases.replace(told.releases.get() + 1) % WORDS;
-            // Release: pairs with the Acquire in `acquired`; the next owner of the block sees what this one wrote. An exchange, so
-            // that it takes nothing from another block with this word.
+            // Release: pairs with the Acquire in `acquired`; the next owner of the block sees what this one wrote. An
+            // exchange, so that it takes nothing from another block with this word.
             told.words[word].swap(true, Ordering::Release);
             let mut released = told.released.borrow_mut();
             // Who had all of a smaller block has acquired that.

@@ -23,13 +23,14 @@ use super::text::{Line, Pairs};
 pub struct AllocatorStats {
     /// Bytes that the heap may grow to.
     pub limit: usize,
-    /// Bytes of the heap now: addresses that it has grown to, whether memory is behind them yet or not. It never gets smaller. It is more than
-    /// what was asked for: a large block is aligned to the power of two that covers it, where the limit leaves room for that.
+    /// Bytes of the heap now: addresses that it has grown to, whether memory is behind them yet or not. It never gets
+    /// smaller. It is more than what was asked for: a large block is aligned to the power of two that covers it,
+    /// where the limit leaves room for that.
     pub heap: usize,
-    /// Bytes in memory, of the heap and of the metadata: pages for which the operating system says so. Pages that were never used are not,
-    /// nor those that were given back. One that was only read counts, and on Linux is the page of zeroes that all programs share. Short
-    /// tables, of less than 256 KiB each, count as far as they are used. Where the system does not say, so do all pages until they are
-    /// given back.
+    /// Bytes in memory, of the heap and of the metadata: pages for which the operating system says so. Pages that were
+    /// never used are not, nor those that were given back. One that was only read counts, and on Linux is the page
+    /// of zeroes that all programs share. Short tables, of less than 256 KiB each, count as far as they are used.
+    /// Where the system does not say, so do all pages until they are given back.
     pub resident: usize,
     /// Of the heap's bytes, free: in no block, and in no cache.
     pub free: usize,
@@ -39,8 +40,8 @@ pub struct AllocatorStats {
     pub metadata: usize,
     /// Caches of threads, also of such that are gone.
     pub caches: usize,
-    /// Releases and reallocations that it refused since it was made. A [checked](crate::AllocatorBuilder::checked) allocator refuses
-    /// all that are wrong; another one those of addresses at which it sees that nothing can be.
+    /// Releases and reallocations that it refused since it was made. A [checked](crate::AllocatorBuilder::checked)
+    /// allocator refuses all that are wrong; another one those of addresses at which it sees that nothing can be.
     pub refused_releases: u64,
 }
 
@@ -103,8 +104,8 @@ impl Figures for AllocatorStats {
 impl AllocatorStats {
     /// The figures in one line of `key=value` pairs ([logfmt](https://brandur.org/logfmt)), for a log that keeps them.
     ///
-    /// All figures are there each time, in the same order, with their unit in the key: `_bytes`, and `_total` for what only
-    /// ever grows. No value has a space. Keys may be added in later versions.
+    /// All figures are there each time, in the same order, with their unit in the key: `_bytes`, and `_total` for what
+    /// only ever grows. No value has a space. Keys may be added in later versions.
     ///
     /// ```
     /// let allocator = mempool::PoolAllocator::with_limit(64 << 20);
@@ -118,8 +119,8 @@ impl AllocatorStats {
 
 #[cfg(feature = "metrics")]
 impl AllocatorStats {
-    /// Sets metrics to these figures, in the recorder of the program, or of the calling thread where it has one. The labels
-    /// tell allocators apart; `Vec::new()` for none. The figures are as old as `self`; see
+    /// Sets metrics to these figures, in the recorder of the program, or of the calling thread where it has one. The
+    /// labels tell allocators apart; `Vec::new()` for none. The figures are as old as `self`; see
     /// [`PoolStats::record`](crate::PoolStats::record).
     ///
     /// | gauge | |

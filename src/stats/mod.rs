@@ -125,8 +125,8 @@ pub struct HeapStats {
     pub in_transit: usize,
     /// The largest block in bytes that merging forms of what is free now.
     pub largest_free: usize,
-    /// The largest block in bytes that the heap forms when all of it is free. Blocks are aligned to their size, so that depends on
-    /// its base.
+    /// The largest block in bytes that the heap forms when all of it is free. Blocks are aligned to their size, so
+    /// that depends on its base.
     #[cfg_attr(feature = "serde", serde(default))]
     pub largest_possible: usize,
     /// The largest block in bytes that it would form if its base were a multiple of that.
@@ -253,8 +253,8 @@ pub struct PoolStats {
     pub misaligned_heaps: usize,
     /// Threads that have a cache, or had one that no other thread has taken over yet.
     pub caches: usize,
-    /// Bytes of the tables of caches: their bins and depots, without the blocks, about 100 KiB each. They come from the
-    /// global allocator as zeroes, and what a thread does not use of them has no memory behind it, as a rule.
+    /// Bytes of the tables of caches: their bins and depots, without the blocks, about 100 KiB each. They come from
+    /// the global allocator as zeroes, and what a thread does not use of them has no memory behind it, as a rule.
     pub cache_tables: usize,
     /// Allocations that the caches served.
     pub cache_allocations: u64,

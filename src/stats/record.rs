@@ -1,4 +1,5 @@
-//! Figures as metrics of the `metrics` facade. Whoever has the figures says when; nothing here is on the path of an allocation.
+//! Figures as metrics of the `metrics` facade. Whoever has the figures says when; nothing here is on the path of an
+//! allocation.
 
 extern crate std;
 
@@ -50,8 +51,8 @@ fn describe<S: Figures>(recorder: &dyn Recorder) {
 }
 
 impl PoolStats {
-    /// Sets metrics to these figures, in the recorder of the program, or of the calling thread where it has one. The labels
-    /// tell pools apart; `Vec::new()` for none.
+    /// Sets metrics to these figures, in the recorder of the program, or of the calling thread where it has one. The
+    /// labels tell pools apart; `Vec::new()` for none.
     ///
     /// The figures are as old as `self`: a program calls this now and then, for instance before it is scraped. Counters
     /// never go back, so older figures don't change them.
@@ -100,9 +101,9 @@ impl PoolStats {
         set(self, &labels.into_labels());
     }
 
-    /// Sets the gauges `heapmaster_blocks` to the numbers of blocks, with the labels `block_size`, in bytes, and `state`: `live`,
-    /// `cached` or `free`, besides those that are given. That is up to 96 of them, for the sizes that a pool can have; sizes
-    /// without blocks are 0.
+    /// Sets the gauges `heapmaster_blocks` to the numbers of blocks, with the labels `block_size`, in bytes, and
+    /// `state`: `live`, `cached` or `free`, besides those that are given. That is up to 96 of them, for the sizes
+    /// that a pool can have; sizes without blocks are 0.
     ///
     /// # Progress
     ///
@@ -131,8 +132,8 @@ impl PoolStats {
 }
 
 impl HeapStats {
-    /// Sets gauges to the figures of this heap, with the label `heap`, its number, besides those that are given. They are
-    /// `heapmaster_heap_capacity_bytes`, `heapmaster_heap_live_bytes`, `heapmaster_heap_cached_bytes`,
+    /// Sets gauges to the figures of this heap, with the label `heap`, its number, besides those that are given. They
+    /// are `heapmaster_heap_capacity_bytes`, `heapmaster_heap_live_bytes`, `heapmaster_heap_cached_bytes`,
     /// `heapmaster_heap_free_bytes`, `heapmaster_heap_in_transit_bytes`, `heapmaster_heap_largest_free_bytes` and
     /// `heapmaster_heap_largest_possible_bytes`.
     ///
@@ -155,8 +156,8 @@ impl HeapStats {
     }
 }
 
-/// Tells the recorder what the metrics of all `record` methods are, and in which units. To be called once, after the recorder was
-/// installed: all pools have the same metrics, and so have all allocators and all sweepers.
+/// Tells the recorder what the metrics of all `record` methods are, and in which units. To be called once, after the
+/// recorder was installed: all pools have the same metrics, and so have all allocators and all sweepers.
 ///
 /// # Progress
 ///

@@ -30,7 +30,8 @@ pub struct SweeperStats {
     pub passes: u64,
     /// Passes before their time, because an allocation had to sweep by itself.
     pub early: u64,
-    /// Times that it came through all heaps of a pool, or through an allocator; those count in which nothing was left to do.
+    /// Times that it came through all heaps of a pool, or through an allocator; those count in which nothing was left
+    /// to do.
     pub cycles: u64,
     /// Pairs of buddies that it merged.
     pub merges: u64,
@@ -75,8 +76,8 @@ impl Figures for SweeperStats {
 impl SweeperStats {
     /// The figures in one line of `key=value` pairs ([logfmt](https://brandur.org/logfmt)), for a log that keeps them.
     ///
-    /// All figures are there each time, in the same order. All of them only ever grow: their keys end with `_total`. No value has a
-    /// space. Keys may be added in later versions.
+    /// All figures are there each time, in the same order. All of them only ever grow: their keys end with `_total`. No
+    /// value has a space. Keys may be added in later versions.
     ///
     /// ```
     /// let line = mempool::SweeperStats::default().log_line().to_string();
@@ -89,8 +90,8 @@ impl SweeperStats {
 
 #[cfg(feature = "metrics")]
 impl SweeperStats {
-    /// Sets metrics to these figures, in the recorder of the program, or of the calling thread where it has one. The labels
-    /// tell sweepers apart; `Vec::new()` for none. The figures are as old as `self`; see
+    /// Sets metrics to these figures, in the recorder of the program, or of the calling thread where it has one. The
+    /// labels tell sweepers apart; `Vec::new()` for none. The figures are as old as `self`; see
     /// [`PoolStats::record`](crate::PoolStats::record).
     ///
     /// | counter | |

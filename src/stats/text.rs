@@ -12,8 +12,8 @@ const BAR: u128 = 16;
 impl PoolStats {
     /// The figures in one line of `key=value` pairs ([logfmt](https://brandur.org/logfmt)), for a log that keeps them.
     ///
-    /// All figures are there each time, in the same order, with their unit in the key: `_bytes`, `_ratio`, and `_total` for
-    /// what only ever grows. The last key is there if there are blocks: `orders` has the counts of each size as
+    /// All figures are there each time, in the same order, with their unit in the key: `_bytes`, `_ratio`, and `_total`
+    /// for what only ever grows. The last key is there if there are blocks: `orders` has the counts of each size as
     /// `SIZE:LIVE/CACHED/FREE`, with commas between. No value has a space. Keys may be added in later versions.
     ///
     /// ```
@@ -90,8 +90,8 @@ impl<S: Figures> fmt::Display for Line<'_, S> {
 }
 
 impl fmt::Display for PoolStats {
-    /// A page for a person: a line for each figure that is not 0, and one for each size of which there are blocks, with a
-    /// bar of what is live (`█`), cached (`c`) and free (`·`) of them.
+    /// A page for a person: a line for each figure that is not 0, and one for each size of which there are blocks, with
+    /// a bar of what is live (`█`), cached (`c`) and free (`·`) of them.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plural = if self.heaps == 1 { "" } else { "s" };
         write!(f, "{} heap{plural}, {}", self.heaps, Bytes(self.capacity as u64))?;

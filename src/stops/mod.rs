@@ -1,8 +1,8 @@
 //! Threads that stop: each operation of a pool, an allocator and a sweeper, stopped at each of its steps.
 //!
-//! In the unit tests each access to an atomic, each fence and each wait is a *step* (`sync`). A thread can be stopped before
-//! each of them (`hook`). One thread does an [`Operation`] and stops at its n-th step, for each n until it ends before. While it
-//! is stopped, another thread does all operations and then takes all that is free (`run`). Then
+//! In the unit tests each access to an atomic, each fence and each wait is a *step* (`sync`). A thread can be stopped
+//! before each of them (`hook`). One thread does an [`Operation`] and stops at its n-th step, for each n until it ends
+//! before. While it is stopped, another thread does all operations and then takes all that is free (`run`). Then
 //!
 //! - each of its operations ends within a bound of steps,
 //! - no block is handed out twice,
@@ -17,8 +17,8 @@
 //! cargo test --lib -- --ignored --nocapture stops::all_stops
 //! ```
 //!
-//! `HEAPMASTER_STOPS=PART` takes only the operations with this in their names. A sample prints its seed, and takes one from
-//! `HEAPMASTER_SEED`.
+//! `HEAPMASTER_STOPS=PART` takes only the operations with this in their names. A sample prints its seed, and takes one
+//! from `HEAPMASTER_SEED`.
 #![allow(clippy::disallowed_types, reason = "tests are not modelled")]
 
 #[cfg(feature = "allocator")]

@@ -155,8 +155,8 @@ struct Undisturbed {
     available: usize,
 }
 
-/// Begins an operation in a thread that stops at a step. Calls `then` with the blocks that it keeps, when it has stopped or ended.
-/// Returns the thread's blocks, the result of `then`, and the number of steps.
+/// Begins an operation in a thread that stops at a step. Calls `then` with the blocks that it keeps, when it has
+/// stopped or ended. Returns the thread's blocks, the result of `then`, and the number of steps.
 fn begin<W: World, R>(
     operation: &Operation<W>,
     world: &W,

@@ -1,8 +1,8 @@
-//! Messages between the thread of a sweeper and the owners of the [`Sweeper`](super::Sweeper), under a lock; and the thread's
-//! counts.
+//! Messages between the thread of a sweeper and the owners of the [`Sweeper`](super::Sweeper), under a lock; and the
+//! thread's counts.
 //!
-//! Passes are numbered. They begin and end under the lock. A caller that waits for a pass after its call takes, under the lock,
-//! the number of the next pass to begin.
+//! Passes are numbered. They begin and end under the lock. A caller that waits for a pass after its call takes, under
+//! the lock, the number of the next pass to begin.
 
 extern crate std;
 
@@ -61,8 +61,8 @@ impl Control {
         self.told.notify_all();
     }
 
-    /// Waits until a pass that began after the call has ended; false, if the thread has ended before that. `rouse` has the
-    /// thread look at its messages.
+    /// Waits until a pass that began after the call has ended; false, if the thread has ended before that. `rouse` has
+    /// the thread look at its messages.
     pub fn wait_for_pass(&self, rouse: impl FnOnce()) -> bool {
         let mut messages = self.lock();
         messages.is_woken = true;

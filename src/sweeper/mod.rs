@@ -1,7 +1,7 @@
 //! The sweeper: a thread in the background that merges free blocks, for pools and allocators.
 //!
-//! `README.md` has the files. The thread shares nothing with the users of a pool but the pool: its passes are steps of sweeps
-//! (`pool/cycle`), and an allocation knows only a thread to wake (`wakers`).
+//! `README.md` has the files. The thread shares nothing with the users of a pool but the pool: its passes are steps of
+//! sweeps (`pool/cycle`), and an allocation knows only a thread to wake (`wakers`).
 
 extern crate std;
 
@@ -159,7 +159,8 @@ impl Sweeper {
     /// POOL.add_heap(heap.as_mut_ptr(), heap.len())?;
     ///
     /// // Passes only when this program says so, and each over the whole pool.
-    /// let builder = Sweeper::builder().interval(Duration::MAX).wake_on_demand(false).budget(Budget::Units(usize::MAX));
+    /// let builder = Sweeper::builder().interval(Duration::MAX).wake_on_demand(false);
+    /// let builder = builder.budget(Budget::Units(usize::MAX));
     /// let sweeper = builder.pool(&POOL).spawn()?;
     /// // ... a part of the program ...
     /// assert!(sweeper.wait_for_pass());

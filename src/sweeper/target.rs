@@ -62,8 +62,8 @@ impl Source {
     }
 }
 
-/// A cycle, and the address of its pool or allocator. A `Deref` may yield another one each time, even for two steps of one pass.
-/// Then the cycle begins anew.
+/// A cycle, and the address of its pool or allocator. A `Deref` may yield another one each time, even for two steps of
+/// one pass. Then the cycle begins anew.
 #[derive(Default)]
 struct CycleOf<R> {
     cycle: R,
@@ -169,8 +169,8 @@ mod of_allocator {
         }
     }
 
-    /// The pages that a cycle discards if it begins now. `trim_after` the end of the last cycle that marked pages, it discards
-    /// those that were free then and have been since.
+    /// The pages that a cycle discards if it begins now. `trim_after` the end of the last cycle that marked pages, it
+    /// discards those that were free then and have been since.
     fn discards(trim_after: Option<Duration>, looked: Option<Instant>) -> Discards {
         match trim_after {
             None => Discards::Nothing,

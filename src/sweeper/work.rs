@@ -86,8 +86,8 @@ impl Work {
         }
     }
 
-    /// Goes on with the cycle of a target. True: the cycle is over. False: the budget is spent, or the thread is to stop.
-    /// `None`: the target is gone.
+    /// Goes on with the cycle of a target. True: the cycle is over. False: the budget is spent, or the thread is to
+    /// stop. `None`: the target is gone.
     fn sweep(&mut self, place: usize, left: &mut Left) -> Option<bool> {
         let target = &mut self.targets[place];
         // Before the steps: a call that comes meanwhile gets another pass.

@@ -1,5 +1,5 @@
-//! All that differs from system to system: memory, the end of a thread, and how a thread is woken. `README.md` says how to
-//! add a system.
+//! All that differs from system to system: memory, the end of a thread, and how a thread is woken. `README.md` says how
+//! to add a system.
 
 pub(crate) mod exit;
 #[cfg(feature = "allocator")]
@@ -8,8 +8,8 @@ mod memory;
 #[cfg(feature = "allocator")]
 pub(crate) use memory::*;
 
-/// Whether the standard library unparks a thread without a lock, as with a futex or a semaphore. Elsewhere it takes a lock, so an
-/// allocation, which must not wait, wakes nobody.
+/// Whether the standard library unparks a thread without a lock, as with a futex or a semaphore. Elsewhere it takes a
+/// lock, so an allocation, which must not wait, wakes nobody.
 #[cfg(feature = "allocator")]
 pub(crate) const WAKES: bool = cfg!(any(
     target_os = "linux",

@@ -95,8 +95,8 @@ pub fn index() -> Option<usize> {
     if let Index::Is(index) = known_index() { Some(index.slot()) } else { None }
 }
 
-/// The calling thread's cache in the pool of this name, if that is the pool that it used last. The name is read after the
-/// thread-local was found: in a library that takes a call, and a value that lives across it takes a register more.
+/// The calling thread's cache in the pool of this name, if that is the pool that it used last. The name is read after
+/// the thread-local was found: in a library that takes a call, and a value that lives across it takes a register more.
 #[inline(always)]
 pub fn pool_cache(name: impl FnOnce() -> u64) -> Option<NonNull<()>> {
     CURRENT.with(|current| current.pool.get().of(name()))

@@ -1,4 +1,5 @@
-//! `PoolAllocator` as an allocator that is not the global one: every block is its owner's alone, limits hold, nothing is lost.
+//! `PoolAllocator` as an allocator that is not the global one: every block is its owner's alone, limits hold, nothing
+//! is lost.
 
 use std::alloc::GlobalAlloc;
 use std::sync::mpsc::channel;

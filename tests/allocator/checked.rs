@@ -1,4 +1,5 @@
-//! A checked `PoolAllocator`: whatever it is asked to release, no block is handed out twice, and what was refused is counted.
+//! A checked `PoolAllocator`: whatever it is asked to release, no block is handed out twice, and what was refused is
+//! counted.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::collections::HashSet;
@@ -103,8 +104,8 @@ fn twice_by_each_way() {
     }
 }
 
-/// While a block that was released sits in a cache, in a depot, in its run, or in pages that the heap has back, and then all are had
-/// again.
+/// While a block that was released sits in a cache, in a depot, in its run, or in pages that the heap has back, and
+/// then all are had again.
 #[test]
 fn twice_wherever_it_is() {
     for size in SIZES {

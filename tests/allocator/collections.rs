@@ -79,8 +79,8 @@ fn what_is_not_live_is_not_moved() {
     assert_eq!(allocator.stats().free, allocator.stats().heap);
 }
 
-/// Where nothing is left, what is made smaller is kept, whatever it is to be aligned to, if that is no better than before; and where it is,
-/// nothing has changed if it fails.
+/// Where nothing is left, what is made smaller is kept, whatever it is to be aligned to, if that is no better than
+/// before; and where it is, nothing has changed if it fails.
 #[test]
 fn to_shrink_never_fails_where_nothing_is_left() {
     const ALIGNS: [usize; 6] = [1, 16, 64, 1024, 4096, 16_384];

@@ -1,4 +1,5 @@
-//! A `PoolAllocator` at its limit, whatever that is: what goes beyond is refused at once, and what is made smaller is not.
+//! A `PoolAllocator` at its limit, whatever that is: what goes beyond is refused at once, and what is made smaller is
+//! not.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::NonNull;
@@ -160,7 +161,8 @@ fn what_stayed_is_no_better_aligned_than_it_was() {
     }
 }
 
-/// Threads with programs of their own at a limit: whatever there is, blocks are made smaller, and nobody sees another one's bytes.
+/// Threads with programs of their own at a limit: whatever there is, blocks are made smaller, and nobody sees another
+/// one's bytes.
 #[test]
 fn random_programs_at_the_limit() {
     const ALIGNS: [usize; 6] = [1, 8, 64, 512, 4096, 16_384];

@@ -1,4 +1,5 @@
-//! What a `PoolAllocator` needs besides its heap: a fiftieth of it at most, and no more of it for a program that repeats itself.
+//! What a `PoolAllocator` needs besides its heap: a fiftieth of it at most, and no more of it for a program that
+//! repeats itself.
 
 use std::alloc::{GlobalAlloc, Layout};
 

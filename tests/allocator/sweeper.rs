@@ -182,7 +182,8 @@ fn a_region_of_the_caller_and_locked_memory_stay() {
     drop(own);
 }
 
-/// Where nearly all that there is is needed by one allocation, it does not fail because the sweeper has some of it in its hand.
+/// Where nearly all that there is is needed by one allocation, it does not fail because the sweeper has some of it in
+/// its hand.
 #[test]
 fn a_block_as_large_as_the_heap_is_always_had() {
     let allocator = Arc::new(PoolAllocator::with_capacity(16 * MIB).expect("16 MiB"));

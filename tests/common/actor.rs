@@ -34,7 +34,8 @@ impl<'scope> Actor<'scope> {
         result
     }
 
-    /// Has all of these threads do something at the same moment, each with its place among them, and waits until all is done.
+    /// Has all of these threads do something at the same moment, each with its place among them, and waits until all is
+    /// done.
     pub fn all<R: Send + 'scope>(threads: &[Self], job: impl Fn(usize) -> R + Clone + Send + 'scope) -> Vec<R> {
         let gate = Arc::new(Gate::new(threads.len()));
         let begin = |(place, thread): (usize, &Self)| {

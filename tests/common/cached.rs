@@ -53,8 +53,8 @@ pub fn most_in_depot(bound: usize, unit: usize) -> usize {
     sizes.map(|size| 8 * 128.min(bound / 32 / size) * size).sum()
 }
 
-/// Fills the caches of threads, and what they have for each other, one thread after the other. Returns how many bytes each
-/// has then; in depots there is nothing.
+/// Fills the caches of threads, and what they have for each other, one thread after the other. Returns how many bytes
+/// each has then; in depots there is nothing.
 pub fn fill<'scope>(pool: &'scope MemoryPool, threads: &[Actor<'scope>]) -> Vec<usize> {
     let blocks = || (0..400).map(|number| alloc(pool, UNIT << (number % 4 * (number % 2)))).collect();
     let mut blocks: Vec<Vec<usize>> = threads.iter().map(|thread| thread.run(blocks)).collect();

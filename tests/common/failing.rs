@@ -1,5 +1,5 @@
-//! A global allocator that fails when it is told to, in one thread, and counts what is allocated there. Who includes this
-//! makes it the program's.
+//! A global allocator that fails when it is told to, in one thread, and counts what is allocated there. Who includes
+//! this makes it the program's.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

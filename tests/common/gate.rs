@@ -1,5 +1,5 @@
-//! What concurrent tests share: a gate at which threads meet so that they go on at the same moment, rounds in which they do,
-//! and a table of owners that sees any overlap at once.
+//! What concurrent tests share: a gate at which threads meet so that they go on at the same moment, rounds in which
+//! they do, and a table of owners that sees any overlap at once.
 
 use std::hint;
 use std::mem;
@@ -63,8 +63,8 @@ impl Gate {
 /// How long threads meet, where there are too few processors for all of them.
 const LONGEST: Duration = Duration::from_secs(4);
 
-/// At most `rounds` rounds, for a few seconds: in each, `prepare` makes what the threads then do together, and `judge` gets
-/// one result of each. Returns how many there were.
+/// At most `rounds` rounds, for a few seconds: in each, `prepare` makes what the threads then do together, and `judge`
+/// gets one result of each. Returns how many there were.
 pub fn together<P: Copy + Send + Sync, R: Send>(
     rounds: usize,
     threads: usize,

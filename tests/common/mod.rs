@@ -25,8 +25,8 @@ pub use seed::Random;
 use std::ptr;
 use std::thread::ScopedJoinHandle;
 
-/// Waits until threads are gone. A scope waits only until their closures are done, so that what they cached may still be
-/// theirs.
+/// Waits until threads are gone. A scope waits only until their closures are done, so that what they cached may still
+/// be theirs.
 pub fn join<T>(threads: Vec<ScopedJoinHandle<'_, T>>) {
     for thread in threads {
         thread.join().expect("no thread panics");

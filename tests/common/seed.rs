@@ -1,5 +1,5 @@
-//! Random numbers for the tests that proptest does not drive, seeded from `HEAPMASTER_SEED` or the clock. The seed is printed, so that
-//! a run can be repeated.
+//! Random numbers for the tests that proptest does not drive, seeded from `HEAPMASTER_SEED` or the clock. The seed is
+//! printed, so that a run can be repeated.
 
 use std::env;
 use std::time::{SystemTime, UNIX_EPOCH};

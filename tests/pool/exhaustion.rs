@@ -43,7 +43,8 @@ fn run(Run { threads, rounds, swept }: Run, pool: &mut Lockstep, choose: impl Fn
                         break;
                     }
                     owners.claim(block, size);
-                    // More threads than processors: let others run while this one has its block, or all would take turns.
+                    // More threads than processors: let others run while this one has its block, or all would take
+                    // turns.
                     if random.below(64) == 0 {
                         thread::yield_now();
                     }

@@ -1,4 +1,5 @@
-//! Threads that need much memory in turn, of other sizes each time, get what the others released: the heap is not cut to pieces.
+//! Threads that need much memory in turn, of other sizes each time, get what the others released: the heap is not cut
+//! to pieces.
 
 use std::thread;
 
@@ -53,8 +54,8 @@ impl Phases {
     }
 }
 
-/// More than half of the heap is free at any time. It had no large block left when threads cut up larger ones rather than to take what
-/// others left.
+/// More than half of the heap is free at any time. It had no large block left when threads cut up larger ones rather
+/// than to take what others left.
 #[test]
 fn a_large_block_is_there_whatever_sizes_the_threads_had_before() {
     let heap = pool((128 << 20) / UNIT);

@@ -161,8 +161,8 @@ fn failures_are_forgotten_when_heaps_come_and_go() {
     }
 }
 
-/// Threads allocate, release and fail in three heaps that come and go. Nobody has a block of a heap that is gone, and no
-/// heap goes of which somebody has a block.
+/// Threads allocate, release and fail in three heaps that come and go. Nobody has a block of a heap that is gone, and
+/// no heap goes of which somebody has a block.
 #[test]
 fn heaps_come_and_go_under_load() {
     const HEAPS: usize = 4;

@@ -186,7 +186,8 @@ fn parked_threads_hold_no_more_than_their_bound_each_and_all_the_rest_can_be_had
         let threads = [(); THREADS].map(|()| Actor::new(scope));
         for _ in 0..ROUNDS {
             histories(shared, &threads, pile, &mut random, WHOLE / 64);
-            // Something is published, so that the next failure has the figures of now, and not those of one in the history.
+            // Something is published, so that the next failure has the figures of now, and not those of one in the
+            // history.
             release(shared, kept.pop().expect("one for each round"));
             let adds_up = |stats: PoolStats| {
                 let live = pile.lock().expect("no thread died");

@@ -339,7 +339,8 @@ fn a_heap_whose_base_loses_half_says_so() {
     assert_eq!((most(&pool), pool.stats().misaligned_heaps), (Some(SIZE / 4), 0));
 }
 
-/// What threads of one generation do at once, each from its own stream; returns what was allocated, released, and failed.
+/// What threads of one generation do at once, each from its own stream; returns what was allocated, released, and
+/// failed.
 fn generation(pool: &MemoryPool, random: &Random, number: u64) -> [u64; 3] {
     const BATCH: usize = 40;
     let work = |stream: u64| {

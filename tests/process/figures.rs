@@ -1,5 +1,5 @@
-//! The figures of an allocator are those of the operating system: what is resident, what `trim` gives back, what a failed request leaves. In a
-//! program of its own, so that nobody else's memory is counted.
+//! The figures of an allocator are those of the operating system: what is resident, what `trim` gives back, what a
+//! failed request leaves. In a program of its own, so that nobody else's memory is counted.
 #![cfg(target_os = "linux")]
 
 use std::alloc::{GlobalAlloc, Layout};
@@ -49,8 +49,8 @@ fn assert_near(is: usize, should: usize, by: usize, stats: &AllocatorStats) {
     assert!(is.abs_diff(should) <= by, "{is} is not {should}, {stats}");
 }
 
-/// After one request that is much larger than all else, untouched and released, figures are of what is in memory: 64 MiB that were written
-/// to, and not gigabytes.
+/// After one request that is much larger than all else, untouched and released, figures are of what is in memory: 64
+/// MiB that were written to, and not gigabytes.
 #[test]
 fn after_a_large_request_figures_are_those_of_the_system() {
     let _alone = alone();

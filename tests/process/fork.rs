@@ -1,5 +1,5 @@
-//! A forked child goes on with its copy of a pool that other threads were in the middle of using. What it finds it tells
-//! by its exit code: between `fork` and `_exit` it does nothing but use the pool, and its copy of a sweeper.
+//! A forked child goes on with its copy of a pool that other threads were in the middle of using. What it finds it
+//! tells by its exit code: between `fork` and `_exit` it does nothing but use the pool, and its copy of a sweeper.
 #![cfg(unix)]
 #![allow(clippy::disallowed_types, reason = "tests are not modelled, so their atomics need not be the crate's")]
 
@@ -25,10 +25,11 @@ impl Drop for Child {
     }
 }
 
-/// Forks, has the child do something, and returns what that returned, or the number of the signal that killed it below zero.
+/// Forks, has the child do something, and returns what that returned, or the number of the signal that killed it below
+/// zero.
 fn fork(child: impl FnOnce() -> u8) -> i32 {
-    // SAFETY: the child uses only the pool, whose memory it has a copy of, `alarm` and `_exit`, and of the C library what that
-    // itself keeps fit for children: its allocator and new threads.
+    // SAFETY: the child uses only the pool, whose memory it has a copy of, `alarm` and `_exit`, and of the C library
+    // what that itself keeps fit for children: its allocator and new threads.
     match unsafe { libc::fork() } {
         -1 => panic!("no fork: {}", std::io::Error::last_os_error()),
         0 => {

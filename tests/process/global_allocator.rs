@@ -143,7 +143,8 @@ fn destructors_of_thread_locals_allocate() {
     }
 }
 
-/// All threads allocate from the allocator that is swept all the time, as does the sweeper's own; it begins and ends again and again.
+/// All threads allocate from the allocator that is swept all the time, as does the sweeper's own; it begins and ends
+/// again and again.
 #[test]
 fn the_global_allocator_is_swept_while_all_use_it() {
     for round in 0..20 {

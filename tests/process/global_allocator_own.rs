@@ -6,7 +6,8 @@ use std::alloc::{GlobalAlloc, Layout};
 
 use mempool::PoolAllocator;
 
-/// The allocator by calls that are never inlined. With them inlined rustc 1.95 does not get through `races`: its LLVM crashes.
+/// The allocator by calls that are never inlined. With them inlined rustc 1.95 does not get through `races`: its LLVM
+/// crashes.
 struct Called(PoolAllocator);
 
 #[global_allocator]

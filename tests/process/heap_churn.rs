@@ -8,8 +8,8 @@ use std::thread;
 
 use mempool::{MemoryPool, RemoveHeapError};
 
-/// Counts what is allocated, and overwrites what is freed: states that are read in it are those of live blocks where none
-/// are, and links and pointers lead nowhere.
+/// Counts what is allocated, and overwrites what is freed: states that are read in it are those of live blocks where
+/// none are, and links and pointers lead nowhere.
 struct Counting;
 
 static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
@@ -91,7 +91,8 @@ fn a_hundred_thousand_heaps_leave_nothing() {
         }
     });
     pool.remove_heap(stays).unwrap();
-    // A heap's tables have 1.5 KiB: 100 000 of them would be 150 MiB. What there is at a time is what waits to be freed.
+    // A heap's tables have 1.5 KiB: 100 000 of them would be 150 MiB. What there is at a time is what waits to be
+    // freed.
     let most = most.load(Ordering::Relaxed);
     println!("{most} bytes were allocated at most");
     assert!(most < 16 << 20, "{most} bytes were allocated at a time");

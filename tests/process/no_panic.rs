@@ -1,8 +1,8 @@
-//! No panic is reachable from the fast paths, neither of an allocator nor of a pool: the program that this is compiled to says so. A panic
-//! would be one of the global allocator, which may neither unwind nor allocate for a message.
+//! No panic is reachable from the fast paths, neither of an allocator nor of a pool: the program that this is compiled
+//! to says so. A panic would be one of the global allocator, which may neither unwind nor allocate for a message.
 //!
-//! Only builds without debug assertions are looked at, `cargo test --release --test no_panic`, since the standard library has assertions of its own in
-//! the others. It takes `objdump`, of GNU's binutils.
+//! Only builds without debug assertions are looked at, `cargo test --release --test no_panic`, since the standard
+//! library has assertions of its own in the others. It takes `objdump`, of GNU's binutils.
 #![cfg(all(target_os = "linux", target_arch = "x86_64", not(debug_assertions)))]
 
 use std::alloc::{GlobalAlloc, Layout};
@@ -203,7 +203,8 @@ impl Program {
 }
 
 impl Goal {
-    /// Where an instruction goes, if it calls or jumps. `loaded`: what registers were loaded with before in the function.
+    /// Where an instruction goes, if it calls or jumps. `loaded`: what registers were loaded with before in the
+    /// function.
     fn of(instruction: &str, loaded: &mut BTreeMap<String, Self>) -> Option<Self> {
         let (operation, operand) = instruction.trim_start_matches("addr32 ").split_once(' ')?;
         let operand = operand.trim();

@@ -1,5 +1,5 @@
-//! An allocator in the world: under limits of addresses and of data, locked, beside hundreds of others. Each program that has a limit is this one again,
-//! as a child that is told what to do; its own allocator is the one that is tested.
+//! An allocator in the world: under limits of addresses and of data, locked, beside hundreds of others. Each program
+//! that has a limit is this one again, as a child that is told what to do; its own allocator is the one that is tested.
 #![cfg(target_os = "linux")]
 
 use std::alloc::{GlobalAlloc, Layout};

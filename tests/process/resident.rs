@@ -1,5 +1,5 @@
-//! Memory goes back to the operating system: what is resident falls after a spike. In a program of its own, so that nobody else's
-//! memory is counted.
+//! Memory goes back to the operating system: what is resident falls after a spike. In a program of its own, so that
+//! nobody else's memory is counted.
 #![cfg(target_os = "linux")]
 
 #[path = "../common/mod.rs"]
@@ -104,8 +104,8 @@ fn what_is_resident_falls_to_what_is_live() {
     release(&kept, large);
 }
 
-/// Fills a block and releases it, then takes one that is to be zero, and returns by how much that makes more resident than there
-/// was before the first one. What is zero is only read here.
+/// Fills a block and releases it, then takes one that is to be zero, and returns by how much that makes more resident
+/// than there was before the first one. What is zero is only read here.
 fn zeroed_again(allocator: &PoolAllocator, filled: usize, zeroed: usize) -> isize {
     let layout = |size| Layout::array::<u8>(size).expect("a layout");
     let before = resident();

@@ -1,5 +1,5 @@
-//! An allocation near the limit, beside a thread that sweeps. In a program of its own: a thread that begins adopts what one has left that is
-//! gone, and here no other does.
+//! An allocation near the limit, beside a thread that sweeps. In a program of its own: a thread that begins adopts what
+//! one has left that is gone, and here no other does.
 #![allow(clippy::disallowed_types, reason = "tests are not modelled, so their atomics need not be the crate's")]
 
 use std::alloc::{GlobalAlloc, Layout};

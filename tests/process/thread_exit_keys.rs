@@ -1,5 +1,5 @@
-//! Threads that use a pool in destructors of `pthread_key`s, of which the pool has one itself. Alone in its program, so that it is
-//! known when the pool's is created.
+//! Threads that use a pool in destructors of `pthread_key`s, of which the pool has one itself. Alone in its program, so
+//! that it is known when the pool's is created.
 #![cfg(unix)]
 #![allow(clippy::disallowed_types, reason = "tests are not modelled, so their atomics need not be the crate's")]
 
@@ -51,7 +51,8 @@ fn key() -> libc::pthread_key_t {
     key
 }
 
-/// Threads that have a value of this key, and use the pool before they exit, or first then; in how many the cache served.
+/// Threads that have a value of this key, and use the pool before they exit, or first then; in how many the cache
+/// served.
 fn threads(key: libc::pthread_key_t, before: bool) -> usize {
     [&FINE, &SERVED].iter().for_each(|count| count.store(0, Ordering::Relaxed));
     let run = move || {

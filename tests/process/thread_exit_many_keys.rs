@@ -1,5 +1,5 @@
-//! Threads of a program that has so many `pthread_key`s that there is none for the pools, or that the C library allocates to set
-//! theirs: from the allocator itself, as where that is the program's malloc. Alone in its program.
+//! Threads of a program that has so many `pthread_key`s that there is none for the pools, or that the C library
+//! allocates to set theirs: from the allocator itself, as where that is the program's malloc. Alone in its program.
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 #![allow(clippy::disallowed_types, reason = "tests are not modelled, so their atomics need not be the crate's")]
 

@@ -38,7 +38,8 @@ struct Options {
     /// built in]
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
-    /// The size of the heap in bytes, or as 64MiB, 64M, 1.5GiB (all are powers of 1024) [default: enough for the trace]
+    /// The size of the heap in bytes, or as 64MiB, 64M, 1.5GiB (all are powers of 1024) [default: enough for the
+    /// trace]
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     heap: Option<usize>,
     /// The size of the smallest block, a power of two

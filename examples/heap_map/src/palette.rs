@@ -17,8 +17,8 @@ pub type Colour = [u8; 3];
 #[derive(Debug)]
 pub struct Palette {
     free: Colour,
-    /// For live blocks, from the smallest to the largest: of viridis, at places whose colours are equally far apart for
-    /// whoever tells them apart worst.
+    /// For live blocks, from the smallest to the largest: of viridis, at places whose colours are equally far apart
+    /// for whoever tells them apart worst.
     live: [Colour; MOST as usize],
 }
 

@@ -1,6 +1,7 @@
 //! A mailbox with room for one message, whose messages lie in blocks of a [`MemoryPool`].
 //!
-//! It stands for a lock-free structure of your own. `tests/model.rs` is its loom model; `README.md` says how to run it, and what to copy.
+//! It stands for a lock-free structure of your own. `tests/model.rs` is its loom model; `README.md` says how to run it,
+//! and what to copy.
 
 mod sync;
 
@@ -14,7 +15,8 @@ use mempool::MemoryPool;
 use sync::UnsafeCell;
 use sync::atomic::{AtomicPtr, Ordering};
 
-/// Release: pairs with the Acquire in `receive`, which sees the message as it was written. Acquire: for the message that is replaced.
+/// Release: pairs with the Acquire in `receive`, which sees the message as it was written. Acquire: for the message
+/// that is replaced.
 #[cfg(not(feature = "seeded-bug"))]
 const SEND: Ordering = Ordering::AcqRel;
 /// The seeded bug: without Release nothing orders the write of a message before its read.

@@ -1,4 +1,5 @@
-//! How a model sees a pool: in all orders of its operations, and with no more order between threads than the pool promises.
+//! How a model sees a pool: in all orders of its operations, and with no more order between threads than the pool
+//! promises.
 #![cfg(loom)]
 
 use std::collections::BTreeSet;

@@ -31,7 +31,8 @@ fn burst(allocator: &PoolAllocator, length: usize) {
     release(allocator, alloc(allocator, length));
 }
 
-/// Depots would else fill with blocks that nobody takes: a thread that only releases others' blocks has some of its own, too.
+/// Depots would else fill with blocks that nobody takes: a thread that only releases others' blocks has some of its
+/// own, too.
 #[test]
 fn only_magazines_of_others_go_to_depots() {
     const THREADS: usize = 8;

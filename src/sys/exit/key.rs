@@ -56,9 +56,9 @@ fn key_or_new() -> Option<Key> {
     }
 }
 
-/// The program is about to end, or this library is about to be unloaded. From then on its code must not be called. Threads that
-/// exit later don't give their indices back. (A thread-local of the standard library with a destructor would keep the library
-/// loaded.)
+/// The program is about to end, or this library is about to be unloaded. From then on its code must not be called.
+/// Threads that exit later don't give their indices back. (A thread-local of the standard library with a destructor
+/// would keep the library loaded.)
 #[allow(dead_code, reason = "not every system says when that is")]
 pub(super) fn end() {
     // Acquire: as in `key`. Relaxed for the store, which publishes nothing.
@@ -74,7 +74,8 @@ pub(super) fn called(value: usize) {
     exit(ThreadIndex::new(value.wrapping_sub(1)));
 }
 
-/// The calling thread exits. Destructors of thread-locals that run afterwards must know that, even if it has had no number.
+/// The calling thread exits. Destructors of thread-locals that run afterwards must know that, even if it has had no
+/// number.
 #[cfg(windows)]
 pub(super) fn thread_ends() {
     if let Some(key) = key_or_new() {
@@ -93,8 +94,9 @@ fn of_value(value: usize) -> Registered {
     }
 }
 
-/// The value that the operating system has for the calling thread. Where the standard library takes memory for thread-locals, it
-/// may have freed them before this call. Then the thread no longer knows its index, and the system does.
+/// The value that the operating system has for the calling thread. Where the standard library takes memory for
+/// thread-locals, it may have freed them before this call. Then the thread no longer knows its index, and the system
+/// does.
 pub fn registered() -> Registered {
     key().map_or(Registered::Nothing, |key| of_value(system::get(key)))
 }

@@ -1,7 +1,9 @@
-//! The end of a thread. A thread leaves its index with the operating system, which calls back with it when the thread exits.
+//! The end of a thread. A thread leaves its index with the operating system, which calls back with it when the thread
+//! exits.
 //!
-//! Thread-locals with a destructor are the last resort: glibc allocates for each thread that registers one, and aborts where it
-//! can't. A system has a key instead. Each thread sets the key's value to its index, and the system calls a function at its end.
+//! Thread-locals with a destructor are the last resort: glibc allocates for each thread that registers one, and aborts
+//! where it can't. A system has a key instead. Each thread sets the key's value to its index, and the system calls a
+//! function at its end.
 //!
 //! | system | file | who is called |
 //! |---|---|---|

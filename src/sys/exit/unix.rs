@@ -1,7 +1,8 @@
 //! A key of POSIX: `pthread_key_create`.
 //!
-//! glibc allocates for a key only from the 33rd of a program on. An allocator is used early and has one of the first. Destructors
-//! of keys run after those of the standard library's thread-locals, which so still find the thread's caches.
+//! glibc allocates for a key only from the 33rd of a program on. An allocator is used early and has one of the first.
+//! Destructors of keys run after those of the standard library's thread-locals, which so still find the thread's
+//! caches.
 
 use core::ffi::c_void;
 use core::num::NonZero;

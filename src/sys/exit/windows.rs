@@ -1,7 +1,7 @@
 //! A key of Windows: `TlsAlloc`; and a callback of the image, which the loader calls when a thread exits.
 //!
-//! Keys with a callback (`FlsAlloc`) won't do. They belong to fibers: the end of a fiber would give up the index of a thread that
-//! goes on. And to delete such a key calls it for all threads.
+//! Keys with a callback (`FlsAlloc`) won't do. They belong to fibers: the end of a fiber would give up the index of a
+//! thread that goes on. And to delete such a key calls it for all threads.
 
 use core::ffi::c_void;
 use core::num::NonZero;
@@ -16,8 +16,9 @@ pub(super) type RawKey = u32;
 
 type Callback = unsafe extern "system" fn(*mut c_void, u32, *mut c_void);
 
-/// Callbacks are called in the order of their sections' names: the array begins in `.CRT$XLA`, and the standard library's
-/// is in `.CRT$XLB`. That one may free thread-locals. A write to one afterwards would allocate it again, for ever.
+/// Callbacks are called in the order of their sections' names: the array begins in `.CRT$XLA`, and the standard
+/// library's is in `.CRT$XLB`. That one may free thread-locals. A write to one afterwards would allocate it again, for
+/// ever.
 #[used]
 // SAFETY: the section is an array of functions of this type.
 #[unsafe(link_section = ".CRT$XLAA")]
@@ -32,8 +33,8 @@ unsafe extern "system" fn called(_image: *mut c_void, reason: u32, _reserved: *m
 }
 
 pub(super) fn create() -> Option<Key> {
-    // It makes the linker keep the callback, which nothing else names. The standard library keeps the image's table of callbacks.
-    // SAFETY: a static.
+    // It makes the linker keep the callback, which nothing else names. The standard library keeps the image's table of
+    // callbacks. SAFETY: a static.
     _ = unsafe { (&raw const CALLBACK).read_volatile() };
     // SAFETY: it takes a number.
     let key = unsafe { TlsAlloc() };

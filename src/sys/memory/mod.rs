@@ -1,8 +1,8 @@
 //! Memory from the operating system. Nothing else asks it for some.
 //!
-//! A [`Reservation`] is addresses without memory. [`commit`] puts memory behind a part of them; the system gives each page, zeroed,
-//! when it is first used. Nothing here keeps a state of its own, panics or allocates. A refusal of the system is a `None`, a
-//! `false`, or a smaller number.
+//! A [`Reservation`] is addresses without memory. [`commit`] puts memory behind a part of them; the system gives each
+//! page, zeroed, when it is first used. Nothing here keeps a state of its own, panics or allocates. A refusal of the
+//! system is a `None`, a `false`, or a smaller number.
 //!
 //! | system | file |
 //! |---|---|
@@ -47,7 +47,8 @@ unsafe impl Send for Reservation {}
 unsafe impl Sync for Reservation {}
 
 impl Reservation {
-    /// Reserves `len` bytes of addresses. They can't be used before they are committed. `None`: the system has no such range.
+    /// Reserves `len` bytes of addresses. They can't be used before they are committed. `None`: the system has no such
+    /// range.
     pub(crate) fn new(len: usize) -> Option<Self> {
         let base = if is_refused() { None } else { system::reserve(len) };
         Some(Self { base: base?, len })
@@ -94,8 +95,8 @@ pub(crate) fn room(most: usize) -> usize {
     }
 }
 
-/// Puts memory behind the pages of `len` bytes from `start` on. Pages that have some stay as they are. False: the system has
-/// not enough, and nothing has changed.
+/// Puts memory behind the pages of `len` bytes from `start` on. Pages that have some stay as they are. False: the
+/// system has not enough, and nothing has changed.
 ///
 /// # Safety
 ///
@@ -108,8 +109,8 @@ pub(crate) unsafe fn commit(start: *mut u8, len: usize) -> bool {
     !is_refused() && unsafe { system::commit(start.wrapping_sub(before), len) }
 }
 
-/// Gives the memory of the whole pages in `len` bytes from `start` on back to the operating system. They are zero when they are
-/// next used. Returns the number of bytes.
+/// Gives the memory of the whole pages in `len` bytes from `start` on back to the operating system. They are zero when
+/// they are next used. Returns the number of bytes.
 ///
 /// # Safety
 ///
@@ -145,8 +146,8 @@ pub(crate) fn wish(start: *mut u8, len: usize, pages: Pages) {
     }
 }
 
-/// Makes the operating system give the memory behind `len` bytes from `start` on now, in one call. Where it can't, each page
-/// comes at its first use, as always.
+/// Makes the operating system give the memory behind `len` bytes from `start` on now, in one call. Where it can't, each
+/// page comes at its first use, as always.
 ///
 /// # Safety
 ///
@@ -168,7 +169,8 @@ pub(crate) unsafe fn prefault(start: *mut u8, len: usize) {
     // SAFETY: the caller vouches for the range.
     unsafe { populate(start, len) };
     for offset in (0..len).step_by(page_size()) {
-        // SAFETY: inside the caller's range. Volatile: else the compiler could leave out a write of the value that is there.
+        // SAFETY: inside the caller's range. Volatile: else the compiler could leave out a write of the value that is
+        // there.
         unsafe { start.wrapping_add(offset).write_volatile(0) };
     }
 }
@@ -239,7 +241,8 @@ mod refusal {
         is_refused
     }
 
-    /// Runs `work`. The system refuses `count` calls of this thread in it, after the first `after`. Returns the number of calls, too.
+    /// Runs `work`. The system refuses `count` calls of this thread in it, after the first `after`. Returns the number
+    /// of calls, too.
     pub(crate) fn refuse_after<R>(after: u32, count: u32, work: impl FnOnce() -> R) -> (R, u32) {
         CALLS.set(0);
         REFUSED.set(after..after.saturating_add(count));

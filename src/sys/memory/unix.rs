@@ -1,5 +1,5 @@
-//! The calls of POSIX: `mmap` and its like, by the C library's functions. These do nothing else, and need no state that is read
-//! when a program starts.
+//! The calls of POSIX: `mmap` and its like, by the C library's functions. These do nothing else, and need no state that
+//! is read when a program starts.
 
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};
@@ -77,7 +77,8 @@ pub(super) unsafe fn populate(start: *mut u8, len: usize) {
     {
         // Since Linux 5.14; the number is the same everywhere.
         const POPULATE_WRITE: i32 = 23;
-        // SAFETY: the caller vouches for the range. Contents stay as they are. An error: the kernel is older, or has no memory.
+        // SAFETY: the caller vouches for the range. Contents stay as they are. An error: the kernel is older, or has no
+        // memory.
         _ = unsafe { libc::madvise(start.cast::<c_void>(), len, POPULATE_WRITE) };
     }
     #[cfg(not(any(target_os = "linux", target_os = "android")))]

@@ -1,5 +1,5 @@
-//! WebAssembly has one memory. It grows at its end, by pages of 64 KiB, and gives nothing back. So a reservation has its memory
-//! from the beginning, and keeps it.
+//! WebAssembly has one memory. It grows at its end, by pages of 64 KiB, and gives nothing back. So a reservation has
+//! its memory from the beginning, and keeps it.
 
 use core::ptr::{self, NonNull};
 
@@ -12,7 +12,8 @@ use super::pages::Pages;
 
 const PAGE: usize = 64 << 10;
 
-/// The bytes that growing allocators divide. The first one gets half of them at once: it can't grow later, nor give any back.
+/// The bytes that growing allocators divide. The first one gets half of them at once: it can't grow later, nor give any
+/// back.
 pub(super) const ROOM: Option<usize> = Some(256 << 20);
 
 pub(super) fn reserve(len: usize) -> Option<NonNull<u8>> {

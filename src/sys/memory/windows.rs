@@ -40,8 +40,8 @@ pub(super) unsafe fn commit(start: *mut u8, len: usize) -> bool {
     !unsafe { VirtualAlloc(start.cast::<c_void>(), len, MEM_COMMIT, PAGE_READWRITE) }.is_null()
 }
 
-/// Pages are zero only after their memory went and came. Other programs may take it in between. Then this thread waits until
-/// there is some. It withholds the pages; other threads go on.
+/// Pages are zero only after their memory went and came. Other programs may take it in between. Then this thread waits
+/// until there is some. It withholds the pages; other threads go on.
 ///
 /// # Safety
 ///

@@ -1,5 +1,5 @@
-//! Bad pointers while blocks are in caches: doubles, also racing ones, interior and foreign ones. Each is told for what it
-//! is, by whichever thread, and nothing is lost by it.
+//! Bad pointers while blocks are in caches: doubles, also racing ones, interior and foreign ones. Each is told for what
+//! it is, by whichever thread, and nothing is lost by it.
 
 use std::alloc::Layout;
 use std::thread;
@@ -248,7 +248,8 @@ fn interior_and_foreign_pointers() {
                     refuses(shared, block + inside, Interior);
                 }
             }
-            // As far away as an index of 32 bits reaches, and a number of units; and at the other end of the address space.
+            // As far away as an index of 32 bits reaches, and a number of units; and at the other end of the address
+            // space.
             let far = [1usize.checked_shl(32), UNIT.checked_shl(32), Some(1 << (usize::BITS - 1))];
             for far in far.into_iter().flatten() {
                 refuses(shared, block.wrapping_add(far), Foreign);

@@ -139,8 +139,8 @@ fn pools_used_in_turn_do_not_evict_each_other() {
         turn(&third.pool, &two.pool, UNIT);
     }
     let after = [one, two, third].map(figures);
-    // Of `first` 3 + 1 a round, of `second` 2 * 3 + 2, of the third 2 + 1; and never a visit to the heaps, but where the
-    // third warmed up.
+    // Of `first` 3 + 1 a round, of `second` 2 * 3 + 2, of the third 2 + 1; and never a visit to the heaps, but where
+    // the third warmed up.
     let counts = [4000, 8000, 3000];
     for ((before, after), count) in before.iter().zip(after).zip(counts) {
         assert_eq!((after.0 - before.0, after.1 - before.1), (count, count));

@@ -152,8 +152,8 @@ impl Run<'_> {
         handed.into_iter().for_each(|block| self.release(of, block));
     }
 
-    /// Allocates, releases and hands over at random, never more than `quota` bytes: then a smallest block is always there,
-    /// even if all others have as much as they may have, and cache as much as they may cache.
+    /// Allocates, releases and hands over at random, never more than `quota` bytes: then a smallest block is always
+    /// there, even if all others have as much as they may have, and cache as much as they may cache.
     fn churn(&self, me: usize, quota: usize, random: &mut Random) {
         let mut held: Vec<(usize, usize)> = Vec::new();
         for _ in 0..20_000 {

@@ -1,5 +1,6 @@
-//! Sweeps of heaps that are large enough for all that a sweep does: it merges runs, takes the nodes in hand, and walks along the
-//! stacks on many paths. At the end nothing overlaps, all has coalesced, and the stacks have neither too little nor too much.
+//! Sweeps of heaps that are large enough for all that a sweep does: it merges runs, takes the nodes in hand, and walks
+//! along the stacks on many paths. At the end nothing overlaps, all has coalesced, and the stacks have neither too
+//! little nor too much.
 
 use std::alloc::Layout;
 use std::sync::Arc;
@@ -28,7 +29,8 @@ fn all(pool: &MemoryPool, size: usize) -> Vec<usize> {
     std::iter::from_fn(|| Some(pool.hl_alloc(size).addr()).filter(|block| *block != 0)).collect()
 }
 
-/// Everything was released and swept: is it as it was when the heap was added, and do allocations find it in the stacks?
+/// Everything was released and swept: is it as it was when the heap was added, and do allocations find it in the
+/// stacks?
 fn check_whole(pool: &MemoryPool, units: usize, skew: usize) {
     let report = pool.sweep();
     assert_eq!((report.merges, report.stale_entries), (0, 0), "the sweep before has left something");

@@ -1,5 +1,5 @@
-//! Who wants a pass of the sweeper now wakes it, and may wait until it is over; so a program may have all its passes where
-//! it wants them.
+//! Who wants a pass of the sweeper now wakes it, and may wait until it is over; so a program may have all its passes
+//! where it wants them.
 
 use std::io::{self, Write};
 use std::ops::Deref;
@@ -62,8 +62,8 @@ fn one_pass_whenever_somebody_waits_for_one() {
 #[test]
 fn a_pass_that_is_under_way_is_not_the_one_that_is_waited_for() {
     let _running = deadline();
-    // With passes all the time, and ones that are called for. Each thread has a pool of its own, so that most of a pass is
-    // elsewhere.
+    // With passes all the time, and ones that are called for. Each thread has a pool of its own, so that most of a pass
+    // is elsewhere.
     for interval in [Duration::ZERO, NEVER] {
         let pools = [(); 4].map(|()| Arc::new(uncached(1 << 16)));
         let builder = Sweeper::builder().interval(interval).budget(Budget::Units(usize::MAX));

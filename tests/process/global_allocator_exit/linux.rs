@@ -1,6 +1,6 @@
-//! A constructor, which runs before `main`, destructors of the main thread's thread-locals, handlers of `atexit` and destructors of the
-//! program allocate, grow and release, also what threads allocated that are gone, while another thread goes on. This program starts
-//! itself once for each way to end, and looks at its output and at its exit code.
+//! A constructor, which runs before `main`, destructors of the main thread's thread-locals, handlers of `atexit` and
+//! destructors of the program allocate, grow and release, also what threads allocated that are gone, while another
+//! thread goes on. This program starts itself once for each way to end, and looks at its output and at its exit code.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

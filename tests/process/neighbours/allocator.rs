@@ -1,4 +1,5 @@
-//! What two threads have of a `PoolAllocator` lies apart, though they allocate in turn, and release each other's blocks.
+//! What two threads have of a `PoolAllocator` lies apart, though they allocate in turn, and release each other's
+//! blocks.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::collections::{BTreeMap, HashSet};
@@ -46,8 +47,8 @@ fn pages(blocks: &[usize]) -> HashSet<usize> {
     blocks.iter().map(|block| block / PAGE).collect()
 }
 
-/// Where the memory of two threads alternates, processors that look ahead take lines from each other. Pages alternated when each thread took
-/// the next free one.
+/// Where the memory of two threads alternates, processors that look ahead take lines from each other. Pages alternated
+/// when each thread took the next free one.
 #[test]
 fn pages_of_threads_that_allocate_in_turn_lie_in_rows() {
     let _alone = crate::alone();
@@ -74,8 +75,8 @@ fn pages_of_threads_that_allocate_in_turn_lie_in_rows() {
     });
 }
 
-/// One thread has used a heap alone, so that it is full of runs with slots left. When a second one comes, each has pages of its own: else
-/// each burst of theirs would wait for lines that the other one has.
+/// One thread has used a heap alone, so that it is full of runs with slots left. When a second one comes, each has
+/// pages of its own: else each burst of theirs would wait for lines that the other one has.
 #[test]
 fn bursts_of_two_threads_share_no_pages() {
     let _alone = crate::alone();
@@ -113,8 +114,8 @@ fn bursts_of_two_threads_share_no_pages() {
     });
 }
 
-/// Others have left slots of their runs. Who needs blocks opens runs of his own all the same, where free pages have memory behind them; else when
-/// he needs many, and only the first few are of those.
+/// Others have left slots of their runs. Who needs blocks opens runs of his own all the same, where free pages have
+/// memory behind them; else when he needs many, and only the first few are of those.
 #[test]
 fn runs_of_ones_own_are_better_than_leftovers() {
     let _alone = crate::alone();

@@ -1,5 +1,5 @@
-//! What two threads have lies apart, in a pool and in an allocator. One test at a time, so that their threads have the first indices, which are in different
-//! shards.
+//! What two threads have lies apart, in a pool and in an allocator. One test at a time, so that their threads have the
+//! first indices, which are in different shards.
 #![allow(clippy::disallowed_types, reason = "tests are not modelled, so their atomics need not be the crate's")]
 
 #[path = "../../common/mod.rs"]

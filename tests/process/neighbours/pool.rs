@@ -1,4 +1,5 @@
-//! Threads stay out of each other's cache lines: blocks that were mixed up find back to the thread among whose blocks they lie.
+//! Threads stay out of each other's cache lines: blocks that were mixed up find back to the thread among whose blocks
+//! they lie.
 
 use std::alloc::Layout;
 use std::collections::HashMap;
@@ -40,8 +41,8 @@ fn shared_lines(blocks: &[Vec<usize>; 2]) -> f64 {
     lines.values().filter(|has| **has == [true; 2]).count() as f64 / lines.len() as f64
 }
 
-/// Two threads allocate, one after the other; exchange random halves; release what they have then. Returns what they get in
-/// bursts of their own afterwards.
+/// Two threads allocate, one after the other; exchange random halves; release what they have then. Returns what they
+/// get in bursts of their own afterwards.
 fn exchange<'scope>(pool: &'scope MemoryPool, random: &mut Random, threads: &[Actor<'scope>; 2]) -> f64 {
     let mut blocks = [0, 1].map(|thread: usize| threads[thread].run(move || alloc_many(pool, BLOCKS)));
     blocks.iter_mut().for_each(|blocks| random.shuffle(blocks));
@@ -61,9 +62,9 @@ fn exchange<'scope>(pool: &'scope MemoryPool, random: &mut Random, threads: &[Ac
     shared
 }
 
-/// A mixture must not spread: it did when a whole stretch changed its home with the first block that another thread got, up to
-/// nine lines of ten; and two of ten were mixed when blocks for which there was no room at home went into the stacks of the thread that
-/// released them, and not to where their home looks first.
+/// A mixture must not spread: it did when a whole stretch changed its home with the first block that another thread
+/// got, up to nine lines of ten; and two of ten were mixed when blocks for which there was no room at home went into
+/// the stacks of the thread that released them, and not to where their home looks first.
 #[test]
 fn threads_that_exchange_blocks_keep_lines_to_themselves() {
     let _alone = crate::alone();
@@ -77,8 +78,8 @@ fn threads_that_exchange_blocks_keep_lines_to_themselves() {
     });
 }
 
-/// Where the memory of two threads alternates, processors that look ahead take lines from each other, though no line is shared. It
-/// alternated from stretch to stretch when each took the next best one, whatever shard it was in.
+/// Where the memory of two threads alternates, processors that look ahead take lines from each other, though no line is
+/// shared. It alternated from stretch to stretch when each took the next best one, whatever shard it was in.
 #[test]
 fn what_threads_carve_in_turn_lies_in_rows() {
     let _alone = crate::alone();
@@ -104,8 +105,8 @@ fn what_threads_carve_in_turn_lies_in_rows() {
     });
 }
 
-/// Whoever had blocks before, in however many stretches: the first ones of another thread are its own, as long as there is
-/// something to cut up. They were taken as they came once there had been too many to send home.
+/// Whoever had blocks before, in however many stretches: the first ones of another thread are its own, as long as there
+/// is something to cut up. They were taken as they came once there had been too many to send home.
 #[test]
 fn the_first_blocks_of_a_thread_lie_apart_from_the_many_that_another_released() {
     let _alone = crate::alone();

@@ -1,6 +1,6 @@
-//! A pool whose tables can't be had: this program's global allocator fails when it is told to, in one thread, and counts
-//! what is allocated there. Each allocation of each operation fails once; it is an error then, the pool is as it was,
-//! and nothing leaks.
+//! A pool whose tables can't be had: this program's global allocator fails when it is told to, in one thread, and
+//! counts what is allocated there. Each allocation of each operation fails once; it is an error then, the pool is as it
+//! was, and nothing leaks.
 
 use crate::common::at;
 use crate::common::failing::{BALANCE, with};

@@ -1,5 +1,5 @@
-//! What allocates: adding a heap, and the first use of a pool by a thread; nothing else does. In a program of its own, whose
-//! allocations are counted.
+//! What allocates: adding a heap, and the first use of a pool by a thread; nothing else does. In a program of its own,
+//! whose allocations are counted.
 
 use std::alloc::Layout;
 

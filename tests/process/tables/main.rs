@@ -1,4 +1,5 @@
-//! What a pool allocates for itself. This program's global allocator counts for each thread, and fails when it is told to.
+//! What a pool allocates for itself. This program's global allocator counts for each thread, and fails when it is told
+//! to.
 #![allow(clippy::disallowed_types, reason = "tests are not modelled, so their atomics need not be the crate's")]
 
 #[path = "../../common/mod.rs"]

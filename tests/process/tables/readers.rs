@@ -1,6 +1,6 @@
-//! A thread that is stopped while it reads the set of heaps, and other users of `crossbeam-epoch` in the same program: neither
-//! keeps the tables of heaps that are gone, and neither side runs or delays what is the other's. In a program of its own, whose
-//! allocations are counted.
+//! A thread that is stopped while it reads the set of heaps, and other users of `crossbeam-epoch` in the same program:
+//! neither keeps the tables of heaps that are gone, and neither side runs or delays what is the other's. In a program
+//! of its own, whose allocations are counted.
 
 use std::alloc::Layout;
 use std::fmt::{self, Write};
@@ -49,7 +49,8 @@ impl Write for Stopped<'_> {
     }
 }
 
-/// Heaps come and go beside threads that are stopped while they draw a map. Each of them keeps what the set had when it began.
+/// Heaps come and go beside threads that are stopped while they draw a map. Each of them keeps what the set had when it
+/// began.
 #[test]
 fn a_stopped_reader_keeps_what_it_reads_and_no_more() {
     const READERS: usize = 3;
@@ -89,8 +90,8 @@ fn a_stopped_reader_keeps_what_it_reads_and_no_more() {
     });
 }
 
-/// A function that another user of `crossbeam-epoch` in this thread defers is not run by a pool, and one who keeps an epoch
-/// pinned for ever is none of a pool's readers.
+/// A function that another user of `crossbeam-epoch` in this thread defers is not run by a pool, and one who keeps an
+/// epoch pinned for ever is none of a pool's readers.
 #[test]
 fn other_users_of_epochs_are_left_alone() {
     let pool = MemoryPool::new();

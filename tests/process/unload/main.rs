@@ -126,7 +126,8 @@ fn what_is_live_stays() {
         // SAFETY: so many bytes, which live for ever.
         assert!(unsafe { std::slice::from_raw_parts(block, 100_000) }.iter().all(|byte| *byte == 7));
     }
-    // Tables keep their addresses, those of checked allocators a tenth of the heap's; but the heap doesn't, which has 512 GiB.
+    // Tables keep their addresses, those of checked allocators a tenth of the heap's; but the heap doesn't, which has
+    // 512 GiB.
     let after = mapped();
     assert!(after.0 < before.0 + 10 * 64 * GIB, "{before:?} {after:?}");
 }

@@ -21,12 +21,13 @@ pub(crate) fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// How copies are compiled: for each bug only what it changes, and without what only a debugger needs. `.ci/run` compiles the models alike.
+/// How copies are compiled: for each bug only what it changes, and without what only a debugger needs. `.ci/run`
+/// compiles the models alike.
 const PROFILE: [&str; 2] = ["profile.release.debug=0", "profile.release.incremental=true"];
 
-/// A copy of the workspace, without what no model needs. Each has a target folder of its own: cargo names what it builds
-/// for a member of a workspace alike in all of them. What was built of loom for the models themselves serves here, too, where it is in `loom` in
-/// cargo's folder; and these folders stay.
+/// A copy of the workspace, without what no model needs. Each has a target folder of its own: cargo names what it
+/// builds for a member of a workspace alike in all of them. What was built of loom for the models themselves serves
+/// here, too, where it is in `loom` in cargo's folder; and these folders stay.
 #[derive(Debug)]
 pub(crate) struct Copy {
     folder: PathBuf,

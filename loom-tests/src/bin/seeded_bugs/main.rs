@@ -1,10 +1,10 @@
 //! Proves that each model can fail: patches a copy of the shipped source with one bug at a time and demands that the
 //! models named with the bug fail.
 //!
-//! `cargo run --release -p loom-tests --bin seeded_bugs [--check | --matrix] [PART OF A BUG'S NAME OR MODEL]`. It ends in failure when a
-//! model survives a bug that it is not known to miss (`open`) or finds one that it is, when a patch no longer applies to the source
-//! exactly once, or when a patched source does not compile. `--check` only looks whether the patches apply and the models are there, which takes
-//! no time.
+//! `cargo run --release -p loom-tests --bin seeded_bugs [--check | --matrix] [PART OF A BUG'S NAME OR MODEL]`. It ends
+//! in failure when a model survives a bug that it is not known to miss (`open`) or finds one that it is, when a patch
+//! no longer applies to the source exactly once, or when a patched source does not compile. `--check` only looks
+//! whether the patches apply and the models are there, which takes no time.
 //! `--matrix` prints as Markdown which model holds which line.
 
 mod all;
