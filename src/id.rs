@@ -1,8 +1,8 @@
-//! The name of a heap.
+//! The id of a heap.
 
 use core::fmt;
 
-/// The name of a heap within its pool. Ids are given in the order in which heaps are added, from 0, and never again:
+/// The id of a heap within its pool. Ids are given in the order in which heaps are added, from 0, and never again:
 /// 2^64 of them last for centuries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

@@ -159,7 +159,7 @@ impl Cache {
     }
 
     /// Refills an empty bin, and takes a block of it. `None`: there is no memory within the limit. `collect_gone` gives
-    /// back the blocks of threads that are gone.
+    /// back the blocks of ended threads.
     #[cold]
     pub(super) fn pop_slow(&self, class: usize, backend: &Backend, collect_gone: impl FnOnce()) -> Option<NonNull<u8>> {
         // Where other threads leave magazines for this shard, blocks go round: the bin has to hold more.
@@ -249,7 +249,7 @@ impl Cache {
         };
         let may = limit.saturating_sub(self.capacity.get()) / size;
         if wanted > has + may && backend.crowd.take_has_fallen() {
-            // For the next miss: then there is room for what the threads that are gone have held.
+            // For the next miss: then there is room for what the ended threads have held.
             collect_gone();
         }
         let wanted = wanted.min(has + may);

@@ -1,4 +1,4 @@
-//! A sweeper's cycle over an allocator, in steps: it takes back the blocks of depots and of threads that are gone, then
+//! A sweeper's cycle over an allocator, in steps: it takes back the blocks of depots and of ended threads, then
 //! sweeps all pages. Any time may pass between two steps.
 
 use crate::raw::slabs::{Cycle, Discards, Step};

@@ -264,7 +264,7 @@ impl Instance {
     }
 
     /// Gives back all blocks within reach: the calling thread's, if it has a cache, those in depots, and those of
-    /// threads that are gone. Counts as withholding memory; see [`Slabs::attempt`](crate::raw::slabs::Slabs::attempt).
+    /// ended threads. Counts as withholding memory; see [`Slabs::attempt`](crate::raw::slabs::Slabs::attempt).
     pub(super) fn collect(&self, own: Option<&Cache>) {
         self.backend.heap.slabs.withholding(|| self.collect_now(own));
     }
@@ -285,7 +285,7 @@ impl Instance {
         }
     }
 
-    /// Gives back the cached blocks of threads that are gone.
+    /// Gives back the cached blocks of ended threads.
     pub(super) fn collect_gone(&self) {
         self.backend.heap.slabs.withholding(|| self.empty_gone());
     }

@@ -21,7 +21,8 @@ use crate::wakers::Wakers;
 /// It reserves addresses at its first use and puts memory behind them as it grows; or it has all its memory from the
 /// beginning.
 ///
-/// Blocks up to 64 KiB have one of 56 sizes, at most a quarter larger than the request, from 1 to 8 KiB an eighth.
+/// Blocks up to 64 KiB have one of 56 sizes: up to 128 bytes the next multiple of 16, then at most a quarter larger
+/// than the request, from 1 to 8 KiB an eighth.
 /// Larger blocks are whole pages of 4 KiB. A block that is made smaller stays in place if there is no smaller one, so
 /// that never fails, unless it is to be aligned better than before.
 ///
@@ -114,7 +115,7 @@ impl PoolAllocator {
     }
 
     /// Gives back what is cached within reach, and makes whole pages of what is free. Within reach are the caches of
-    /// this thread and of gone threads, and what is on its way between threads.
+    /// this thread and of ended threads, and what is on its way between threads.
     ///
     /// # Progress
     ///
@@ -139,7 +140,7 @@ impl PoolAllocator {
     ///
     /// # Complexity
     ///
-    /// O(pages), and a call of the operating system for each stretch of free ones.
+    /// O(pages), and a call of the operating system for each row of free pages.
     ///
     /// # Examples
     ///

@@ -103,7 +103,7 @@ impl Reach<'_> {
     }
 
     /// Gives all cached blocks back to the heaps that can be had at once: those of this thread's cache, if it has one,
-    /// of all depots, and of the caches of gone threads.
+    /// of all depots, and of the caches of ended threads.
     pub fn reclaim(&self, own: Option<OwnCache<'_>>) -> Reclaimed {
         let mut blocks = own.map_or(0, |cache| cache.flush(self));
         let mut drains = 0_u64;

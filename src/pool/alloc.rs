@@ -14,11 +14,11 @@ use crate::raw::{self, BlockIndex, Exhausted, LastFailure, Order, Shard, State};
 use crate::sync::{model_or, yield_now};
 use crate::thread;
 
-/// Blocks of a batch that are in hand at once.
+/// Blocks of a batch that are taken from a heap at once.
 const BATCH: usize = 64;
 
-/// How often an allocation lets other threads run that are giving back what was cached. One that does not end even then
-/// is not waited for: in the child of a fork it never does.
+/// Most times that an allocation lets other threads run that are giving back cached blocks. A thread that does not end
+/// even then is not waited for: in the child of a fork it never does.
 /// Under loom few: each costs an execution for every interleaving.
 const MAX_WAITS: u32 = model_or(3, 400);
 

@@ -32,10 +32,9 @@ pub(crate) struct Step {
 }
 
 impl MemoryPool {
-    /// Merges the next step, of so many units at most, of the heaps that are not at rest. With the last step of a heap
-    /// goes the tidying of its stacks, O(entries); with the first of a cycle, what threads left that are gone or is
-    /// on its way between threads goes back to the heaps. Lock-free; abandoned anywhere, it harms nothing, as a
-    /// sweep.
+    /// Merges the next step, of at most `units` units, of the heaps that are not at rest. The last step of a heap also
+    /// tidies its stacks, O(entries). The first step of a cycle also gives back to the heaps what ended threads left
+    /// and what is on its way between threads. Lock-free; abandoned anywhere, it harms nothing, as a sweep.
     ///
     /// Other threads are not asked to flush their caches: that would cost them something in each cycle.
     pub(crate) fn sweep_step(&self, cycle: &mut Cycle, units: u32) -> Step {

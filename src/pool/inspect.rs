@@ -12,7 +12,7 @@ use crate::thread;
 impl MemoryPool {
     /// Merges all free buddies, and drops stale entries from the free stacks.
     ///
-    /// First it gives back to the heaps what the calling thread has cached, what gone threads left, and what is on
+    /// First it gives back to the heaps what the calling thread has cached, what ended threads left, and what is on
     /// its way between threads. The other threads are asked to give back theirs. They do so at their next operation,
     /// or at the one after it if that is the release of the block that they allocated last.
     ///

@@ -250,10 +250,10 @@ impl MemoryPool {
         self.cache().map_or_else(thread::shard, OwnCache::shard)
     }
 
-    /// Counts operations of the calling thread that went past its cache, on the books of that; which is made, where
-    /// there can be one. Where there is none, because another thread drains it, the pool is too small, or the
-    /// thread is about to exit or has no number, the pool counts. Not where nobody is to have a cache: it would
-    /// cost each operation something.
+    /// Counts operations of the calling thread that went past its cache, in the counters of the cache. The cache is
+    /// made first, where there can be one. The pool counts where there is none: another thread drains it, the pool
+    /// is too small, or the thread has no index or is about to exit. A pool without caches counts nothing, since
+    /// that would cost each operation something.
     fn count_past_cache(&self, allocations: usize, releases: usize) {
         // Not under loom, where it would be more to explore.
         #[cfg(all(feature = "std", not(modelled)))]

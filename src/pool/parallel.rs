@@ -13,8 +13,8 @@ use crate::raw::{Buddy, Order, Sweep};
 use crate::stats::SweepReport;
 use crate::thread;
 
-/// What one task merges: 65 536 units, a few hundred microseconds where all is in single units.
-const PIECE: Option<Order> = Order::new(16);
+/// The part of a heap that one task merges: 65 536 units, a few hundred microseconds if all are single.
+const PART: Option<Order> = Order::new(16);
 
 impl MemoryPool {
     /// Sweeps as [`sweep`](Self::sweep), with the threads of rayon. Heaps are cut into parts of 65 536 smallest
@@ -66,7 +66,7 @@ impl MemoryPool {
         let with = |run: &dyn Fn(&Buddy) -> Sweep| {
             self.heaps.pin().view().get(heap).map_or_else(Sweep::default, |heap| run(heap.buddy()))
         };
-        let order = PIECE.unwrap_or(Order::MAX);
+        let order = PART.unwrap_or(Order::MAX);
         let steps = self.heaps.pin().view().get(heap).map(|heap| heap.buddy().steps(order).collect::<Vec<_>>());
         let steps = steps.unwrap_or_default().into_par_iter();
         let mut total = sum(steps

@@ -353,7 +353,7 @@ impl Buddy {
     /// It is the sum of counters that only grow. A later reading finds each as large or larger, so that equal sums mean
     /// equal counters, until one wraps: the tag of a stack does after 2^39 pushes in a heap of 2^24 units, half an hour
     /// of nothing else, and after 2^32 in the largest heap, 12 s (`stack`). If just as much was pushed in between as
-    /// makes the sum come round, an allocation may fail, or a sweeper leave a heap at rest, though a block was
+    /// makes the sum wrap around, an allocation may fail, or a sweeper leave a heap at rest, though a block was
     /// published. That block stays free, and the next publication makes the readings differ again.
     pub fn version(&self) -> u64 {
         let pushes = self.shards.through(self.geometry.max_order().slot()).map(|stack| stack.pushes(&self.links));

@@ -38,7 +38,7 @@ pub struct AllocatorStats {
     pub idle: usize,
     /// Bytes of the allocator's own tables and caches, besides the heap.
     pub metadata: usize,
-    /// Caches of threads, also of such that are gone.
+    /// Caches of threads, ended ones included.
     pub caches: usize,
     /// Releases and reallocations that it refused since it was made. A [checked](crate::AllocatorBuilder::checked)
     /// allocator refuses all that are wrong; another one those of addresses at which it sees that nothing can be.
@@ -131,7 +131,7 @@ impl AllocatorStats {
     /// | `heapmaster_allocator_free_bytes` | of the heap's bytes, in no block and in no cache |
     /// | `heapmaster_allocator_idle_bytes` | of the free ones, kept for blocks of one size class |
     /// | `heapmaster_allocator_metadata_bytes` | bytes of tables and caches |
-    /// | `heapmaster_allocator_caches` | caches of threads, also of such that are gone |
+    /// | `heapmaster_allocator_caches` | caches of threads, ended ones included |
     ///
     /// | counter | |
     /// |---|---|

@@ -168,10 +168,10 @@ fn realloc<const CHECKED: bool, const SIZE: usize>(allocator: &Allocator<CHECKED
     blocks.into_iter().map(|block| allocator.realloc(block, SIZE)).collect()
 }
 
-fn rounds<const CHECKED: bool>(allocator: &Allocator<CHECKED>, blocks: Vec<Block>) -> Vec<Block> {
-    let mut round = Cycle::default();
+fn cycles<const CHECKED: bool>(allocator: &Allocator<CHECKED>, blocks: Vec<Block>) -> Vec<Block> {
+    let mut cycle = Cycle::default();
     for discards in [Discards::Nothing, Discards::Old, Discards::All] {
-        while !allocator.0.sweep_step(&mut round, 64, || discards).0.is_last {}
+        while !allocator.0.sweep_step(&mut cycle, 64, || discards).0.is_last {}
     }
     blocks
 }
@@ -191,7 +191,7 @@ pub fn operations<const CHECKED: bool>() -> Vec<Operation<Allocator<CHECKED>>> {
         operation(names!("alloc, the first"), nothing, alloc::<CHECKED, 1, UNIT>),
         operation(names!("alloc, cached"), warm, alloc::<CHECKED, 1, UNIT>),
         operation(names!("alloc, refills"), nothing, alloc::<CHECKED, 200, UNIT>),
-        operation(names!("alloc, of runs of several groups"), nothing, alloc::<CHECKED, 300, 16>),
+        operation(names!("alloc, of slabs of several bitmaps"), nothing, alloc::<CHECKED, 300, 16>),
         operation(names!("alloc, of 100 KiB"), warm, alloc::<CHECKED, 3, { 25 * PAGE }>),
         operation(names!("alloc, of single pages"), crumbs, alloc::<CHECKED, 1, { 100 * PAGE }>),
         operation(names!("alloc, fails"), full, alloc::<CHECKED, 1, UNIT>),
@@ -241,8 +241,8 @@ pub fn operations<const CHECKED: bool>() -> Vec<Operation<Allocator<CHECKED>>> {
             }
             vec![]
         }),
-        operation(names!("a sweeper's rounds"), scattered, rounds),
-        operation(names!("a sweeper's rounds, of what a gone thread left"), crumbs, rounds),
+        operation(names!("a sweeper's cycles"), scattered, cycles),
+        operation(names!("a sweeper's cycles, of what a gone thread left"), crumbs, cycles),
         Operation { exits: true, ..operation(names!("the end of a thread"), warm, |_, blocks| blocks) },
     ]
 }

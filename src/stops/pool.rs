@@ -254,8 +254,8 @@ fn resize<const SIZE: usize>(pool: &Pool, mut blocks: Vec<Block>) -> Vec<Block> 
 }
 
 fn sweep_steps(pool: &Pool, blocks: Vec<Block>) -> Vec<Block> {
-    let mut round = Cycle::default();
-    while !pool.pool.sweep_step(&mut round, 1 << 10).is_last {}
+    let mut cycle = Cycle::default();
+    while !pool.pool.sweep_step(&mut cycle, 1 << 10).is_last {}
     blocks
 }
 
@@ -319,8 +319,8 @@ pub fn operations() -> Vec<Operation<Pool>> {
             pool.pool.sweep();
             blocks
         }),
-        operation("a sweeper's round", crumbs::<1024>, sweep_steps),
-        operation("a sweeper's round, of what a gone thread left", left, sweep_steps),
+        operation("a sweeper's cycle", crumbs::<1024>, sweep_steps),
+        operation("a sweeper's cycle, of what a gone thread left", left, sweep_steps),
         operation("stats", scattered, |pool, blocks| {
             pool.pool.stats();
             blocks

@@ -107,7 +107,7 @@ impl SweeperBuilder {
     }
 
     /// Adds an allocator: a `&'static PoolAllocator`, such as the global one, an `Arc<PoolAllocator>`, or anything
-    /// else that keeps one alive. The sweeper keeps it until it is dropped itself. It gives back what gone threads
+    /// else that keeps one alive. The sweeper keeps it until it is dropped itself. It gives back what ended threads
     /// have cached, and makes whole pages of what is free, as [`PoolAllocator::sweep`].
     ///
     /// A pass comes early after an allocation had to sweep by itself: before the heap grew, or because it would have

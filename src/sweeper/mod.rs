@@ -37,7 +37,7 @@ use crate::sync::{JoinHandle, current};
 /// [`wait_for_pass`](Self::wait_for_pass) ask for one at once. A heap in which nothing was released since the last
 /// way through it costs next to nothing.
 ///
-/// Blocks in the caches of gone threads go back to the heaps. Those of running threads don't:
+/// Blocks in the caches of ended threads go back to the heaps. Those of running threads don't:
 /// [`MemoryPool::flush_thread_cache`] is for that.
 ///
 /// Nothing needs a sweeper. It harms nothing to have several of them at one pool, or to stop one anywhere.
