@@ -134,8 +134,19 @@ impl Backend {
     /// the caller waits, and tries again each time that the others have come to something, for a bounded time and a
     /// bounded work. The next allocation that fails does not wait for the same threads again.
     pub(super) fn insist<R>(&self, attempt: impl Fn() -> Option<R>) -> Option<R> {
+        // Another thread may have given slots back since the caller swept, and withholds them no more. So slabs are
+        // idle whose pages the attempt needs.
+        let attempt = || {
+            attempt().or_else(|| {
+                if self.heap.slabs.idle() == 0 {
+                    return None;
+                }
+                self.heap.slabs.sweep();
+                attempt()
+            })
+        };
         let (mut seen, mut attempts) = (self.heap.slabs.progress(), 1);
-        if let Some(certain) = self.heap.slabs.attempt(&attempt) {
+        if let Some(certain) = self.heap.slabs.attempt(attempt) {
             return certain;
         }
         if self.heap.slabs.has_waited() {
@@ -149,7 +160,7 @@ impl Backend {
                 continue;
             }
             (seen, attempts) = (now, attempts + 1);
-            if let Some(certain) = self.heap.slabs.attempt(&attempt) {
+            if let Some(certain) = self.heap.slabs.attempt(attempt) {
                 return certain;
             }
             if is_enough(attempts, u64::from(attempts) * (self.heap.bytes() / PAGE) as u64) {

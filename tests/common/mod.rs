@@ -14,6 +14,7 @@ pub mod lockstep;
 pub mod oracle;
 pub mod pieces;
 pub mod seed;
+pub mod withheld;
 
 pub use actor::Actor;
 pub use gate::{Gate, Owners, released_once, together};
@@ -21,6 +22,7 @@ pub use history::History;
 pub use lockstep::{Lockstep, Op};
 pub use oracle::{Oracle, Refusal};
 pub use seed::Random;
+pub use withheld::alloc_beside;
 
 use std::ptr;
 use std::thread::ScopedJoinHandle;

@@ -3,9 +3,13 @@
 #![allow(clippy::disallowed_types, reason = "tests are not modelled, so their atomics need not be the crate's")]
 
 use std::alloc::{GlobalAlloc, Layout};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
+#[path = "../common/mod.rs"]
+mod common;
+
+use common::alloc_beside;
 use mempool::PoolAllocator;
 
 const MIB: usize = 1 << 20;
@@ -23,32 +27,39 @@ fn churn(allocator: &PoolAllocator, sizes: impl IntoIterator<Item = usize>) {
     }
 }
 
-/// Beside another thread that sweeps all the time: it has caches, runs and blocks in its hand meanwhile.
+/// Ends the other thread, also where an assertion fails.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Beside another thread that sweeps all the time: it withholds caches, slabs and blocks meanwhile.
 #[test]
 fn a_block_as_large_as_the_heap_is_had_beside_sweeps() {
     let allocator = PoolAllocator::with_capacity(4 * MIB).expect("4 MiB");
     // The heap grows to what it may be.
     churn(&allocator, [100_000; 40]);
-    let (allocator, large, is_over) = (&allocator, Layout::new::<[u8; 3 * MIB]>(), AtomicBool::new(false));
+    let (allocator, large) = (&allocator, Layout::new::<[u8; 3 * MIB]>());
+    let (sweeps, is_over) = (AtomicU64::new(0), AtomicBool::new(false));
     thread::scope(|scope| {
         scope.spawn(|| {
             while !is_over.load(Ordering::Relaxed) {
                 allocator.sweep();
+                sweeps.fetch_add(1, Ordering::Relaxed);
             }
         });
+        let _over = Over(&is_over);
         for round in 0..3000 {
             // Blocks of all classes in the cache of a thread that is gone, which are left to whoever sweeps.
             let gone = scope.spawn(move || churn(allocator, (0..300).map(|number| 1 + number * (7 + round) % 8000)));
             gone.join().expect("no panic");
             // SAFETY: the size is not 0.
-            let block = unsafe { allocator.alloc(large) };
-            if block.is_null() {
-                is_over.store(true, Ordering::Relaxed);
-                panic!("round {round}: {}", allocator.stats());
-            }
+            let block = alloc_beside(|| unsafe { allocator.alloc(large) }, || sweeps.load(Ordering::Relaxed));
             // SAFETY: a live block of this layout.
             unsafe { allocator.dealloc(block, large) };
         }
-        is_over.store(true, Ordering::Relaxed);
     });
 }
