@@ -104,15 +104,16 @@ impl Live {
 
     /// Makes a block of the caller live, as this kind.
     pub fn begin(&self, place: LivePlace, kind: Kind) {
-        // Release, both: pairs with the Acquire in `claim`; makes visible the page map's entries of the block.
         match kind {
             Kind::Slot(class) => {
                 if let Some(slot) = self.slot(place) {
+                    // Release: pairs with the Acquire in `claim`; makes visible the page map's entries of the block.
                     slot.store(tag(class), Ordering::Release);
                 }
             }
             Kind::Span(pages) => {
                 if let Some(span) = self.span(place) {
+                    // Release: as above.
                     span.store(pages, Ordering::Release);
                 }
             }
