@@ -49,8 +49,8 @@ fn caches_serve_big_blocks_of_a_big_pool() {
             // Most were past the caches when these had a MiB.
             assert!(past * 100 < all, "{past} of {all} operations went past the caches: {stats}");
             // What the caches themselves hold is a 64th of the pool each; the rest is in depots, which a sweep empties.
-            // Magazines of big blocks are small, so about half of it is in bins at any moment. With a MiB in all it would
-            // be a thousandth.
+            // Magazines of big blocks are small, so about half is in bins.
+            // With a MiB in all it would be a thousandth.
             pool.largest_free_block();
             let cached = pool.stats().cached;
             assert!(cached > threads * POOL / 64 / 4, "{cached} bytes are cached: {stats}");
