@@ -21,7 +21,7 @@ fn claim() -> Option<ThreadIndex> {
     set_index(Index::Never);
     match registered() {
         Registered::Nothing => {}
-        Registered::Number(index) => {
+        Registered::Index(index) => {
             set_index(Index::Is(index));
             return Some(index);
         }

@@ -2,7 +2,7 @@
 
 use core::num::NonZero;
 
-use super::{Registered, system};
+use super::Registered;
 use crate::sync::{AtomicU64, Ordering};
 use crate::thread::exit;
 use crate::thread::registry::ThreadIndex;
@@ -17,18 +17,31 @@ const CALLED: usize = usize::MAX;
 
 /// A key of the system's.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Key(pub(super) system::RawKey);
+pub(super) struct Key(pub(super) u64);
 
-impl Key {
-    #[allow(clippy::unnecessary_cast, reason = "keys have different types")]
-    fn of_word(word: u64) -> Option<Self> {
-        (word != NOT_YET && word != NEVER).then(|| Self((word - 1) as system::RawKey))
-    }
+/// What a system has for keys.
+pub(super) trait System {
+    /// A new key, if there is one.
+    fn create() -> Option<Key>;
+
+    /// Deletes a key.
+    ///
+    /// # Safety
+    ///
+    /// It was created, and no thread uses it any more.
+    unsafe fn delete(key: Key);
+
+    /// Sets the value of the calling thread. False: it can't, or the key was deleted.
+    fn set(key: Key, value: NonZero<usize>) -> bool;
+
+    /// The value of the calling thread, 0 if it has none.
+    fn get(key: Key) -> usize;
 }
 
-#[allow(clippy::unnecessary_cast, reason = "keys have different types")]
-fn word_of(key: Key) -> u64 {
-    key.0 as u64 + 1
+impl Key {
+    fn of_word(word: u64) -> Option<Self> {
+        (word != NOT_YET && word != NEVER).then(|| Self(word - 1))
+    }
 }
 
 /// The key, if there is one.
@@ -38,19 +51,19 @@ fn key() -> Option<Key> {
 }
 
 /// The key, created by the first that asks. `None`: the program has no more of them, or is about to end.
-fn key_or_new() -> Option<Key> {
+fn key_or_new<S: System>() -> Option<Key> {
     // Acquire: pairs with the Release below; the key is seen as it was created.
     let word = KEY.load(Ordering::Acquire);
     if word != NOT_YET {
         return Key::of_word(word);
     }
-    let key = system::create()?;
+    let key = S::create()?;
     // Release: pairs with the Acquire above and in `key`. Acquire on failure: as above.
-    match KEY.compare_exchange(NOT_YET, word_of(key), Ordering::Release, Ordering::Acquire) {
+    match KEY.compare_exchange(NOT_YET, key.0 + 1, Ordering::Release, Ordering::Acquire) {
         Ok(_) => Some(key),
         Err(word) => {
             // SAFETY: created above. No other thread knows it.
-            unsafe { system::delete(key) };
+            unsafe { S::delete(key) };
             Key::of_word(word)
         }
     }
@@ -60,11 +73,11 @@ fn key_or_new() -> Option<Key> {
 /// Threads that exit later don't give their indices back. (A thread-local of the standard library with a destructor
 /// would keep the library loaded.)
 #[allow(dead_code, reason = "not every system says when that is")]
-pub(super) fn end() {
+pub(super) fn end<S: System>() {
     // Acquire: as in `key`. Relaxed for the store, which publishes nothing.
     if let Some(key) = Key::of_word(KEY.swap(NEVER, Ordering::Acquire)) {
         // SAFETY: `key_or_new` created it, and only this function deletes it.
-        unsafe { system::delete(key) };
+        unsafe { S::delete(key) };
     }
 }
 
@@ -75,13 +88,13 @@ pub(super) fn called(value: usize) {
 }
 
 /// The calling thread exits. Destructors of thread-locals that run afterwards must know that, even if it has had no
-/// number.
+/// index.
 #[cfg(windows)]
-pub(super) fn thread_ends() {
-    if let Some(key) = key_or_new() {
-        let registered = of_value(system::get(key));
-        system::set(key, const { NonZero::new(CALLED).unwrap() });
-        if let Registered::Number(index) = registered {
+pub(super) fn thread_ends<S: System>() {
+    if let Some(key) = key_or_new::<S>() {
+        let registered = of_value(S::get(key));
+        S::set(key, const { NonZero::new(CALLED).unwrap() });
+        if let Registered::Index(index) = registered {
             exit(Some(index));
         }
     }
@@ -90,20 +103,20 @@ pub(super) fn thread_ends() {
 fn of_value(value: usize) -> Registered {
     match value {
         CALLED => Registered::Called,
-        value => value.checked_sub(1).and_then(ThreadIndex::new).map_or(Registered::Nothing, Registered::Number),
+        value => value.checked_sub(1).and_then(ThreadIndex::new).map_or(Registered::Nothing, Registered::Index),
     }
 }
 
 /// The value that the operating system has for the calling thread. Where the standard library takes memory for
 /// thread-locals, it may have freed them before this call. Then the thread no longer knows its index, and the system
 /// does.
-pub fn registered() -> Registered {
-    key().map_or(Registered::Nothing, |key| of_value(system::get(key)))
+pub(super) fn registered<S: System>() -> Registered {
+    key().map_or(Registered::Nothing, |key| of_value(S::get(key)))
 }
 
 /// Registers a call of [`exit`] with this index for the end of the calling thread. False: the system can't.
-pub fn at_exit(index: ThreadIndex) -> bool {
+pub(super) fn at_exit<S: System>(index: ThreadIndex) -> bool {
     // Not 0: for that value there is no call.
     let value = NonZero::<usize>::MIN.saturating_add(index.slot());
-    key_or_new().is_some_and(|key| system::set(key, value))
+    key_or_new::<S>().is_some_and(|key| S::set(key, value))
 }

@@ -13,21 +13,19 @@
 
 #[cfg(any(unix, windows))]
 mod key;
-#[cfg(unix)]
-mod unix;
-#[cfg(unix)]
-use unix as system;
-#[cfg(windows)]
-mod windows;
-#[cfg(windows)]
-use windows as system;
 #[cfg(not(any(unix, windows)))]
 mod other;
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
 
-#[cfg(any(unix, windows))]
-pub use key::{at_exit, registered};
 #[cfg(not(any(unix, windows)))]
 pub use other::{at_exit, registered};
+#[cfg(unix)]
+pub use unix::{at_exit, registered};
+#[cfg(windows)]
+pub use windows::{at_exit, registered};
 
 use crate::thread::registry::ThreadIndex;
 
@@ -36,8 +34,8 @@ use crate::thread::registry::ThreadIndex;
 pub enum Registered {
     /// Nothing yet.
     Nothing,
-    /// Its number.
-    Number(ThreadIndex),
+    /// Its index.
+    Index(ThreadIndex),
     /// The call was made, and will not be made again.
     Called,
 }

@@ -25,7 +25,7 @@ thread_local! {
 pub fn registered() -> Registered {
     match EXIT.try_with(|exit| exit.0.get()) {
         Ok(None) => Registered::Nothing,
-        Ok(Some(index)) => Registered::Number(index),
+        Ok(Some(index)) => Registered::Index(index),
         Err(_) => Registered::Called,
     }
 }

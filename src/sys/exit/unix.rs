@@ -3,14 +3,15 @@
 //! glibc allocates for a key only from the 33rd of a program on. An allocator is used early and has one of the first.
 //! Destructors of keys run after those of the standard library's thread-locals, which so still find the thread's
 //! caches.
+#![allow(clippy::unnecessary_cast, reason = "keys have different types")]
 
 use core::ffi::c_void;
 use core::num::NonZero;
 use core::ptr;
 
-use super::key::{self, Key};
-
-pub(super) type RawKey = libc::pthread_key_t;
+use super::Registered;
+use super::key::{self, Key, System};
+use crate::thread::registry::ThreadIndex;
 
 #[cfg(any(
     target_os = "linux",
@@ -25,7 +26,7 @@ pub(super) type RawKey = libc::pthread_key_t;
 #[unsafe(link_section = ".fini_array")]
 static END: extern "C" fn() = {
     extern "C" fn end() {
-        key::end();
+        key::end::<Posix>();
     }
     end
 };
@@ -34,27 +35,43 @@ unsafe extern "C" fn called(value: *mut c_void) {
     key::called(value.addr());
 }
 
-pub(super) fn create() -> Option<Key> {
-    let mut key = 0;
-    // SAFETY: `key` may be written, and the destructor may be called by any thread, with what it was given.
-    (unsafe { libc::pthread_key_create(&raw mut key, Some(called)) } == 0).then_some(Key(key))
+fn raw(key: Key) -> libc::pthread_key_t {
+    key.0 as libc::pthread_key_t
 }
 
-/// # Safety
-///
-/// It was created, and no thread uses it any more.
-pub(super) unsafe fn delete(key: Key) {
-    // SAFETY: the caller vouches for it.
-    unsafe { libc::pthread_key_delete(key.0) };
+/// The keys of POSIX.
+struct Posix;
+
+impl System for Posix {
+    fn create() -> Option<Key> {
+        let mut key = 0;
+        // SAFETY: `key` may be written, and the destructor may be called by any thread, with what it was given.
+        (unsafe { libc::pthread_key_create(&raw mut key, Some(called)) } == 0).then_some(Key(key as u64))
+    }
+
+    unsafe fn delete(key: Key) {
+        // SAFETY: the caller vouches for it.
+        unsafe { libc::pthread_key_delete(raw(key)) };
+    }
+
+    fn set(key: Key, value: NonZero<usize>) -> bool {
+        let value = ptr::without_provenance::<c_void>(value.get());
+        // SAFETY: the value is what the destructor expects. A key that was deleted is an error.
+        unsafe { libc::pthread_setspecific(raw(key), value) == 0 }
+    }
+
+    fn get(key: Key) -> usize {
+        // SAFETY: as above; then it is null.
+        unsafe { libc::pthread_getspecific(raw(key)) }.addr()
+    }
 }
 
-pub(super) fn set(key: Key, value: NonZero<usize>) -> bool {
-    let value = ptr::without_provenance::<c_void>(value.get());
-    // SAFETY: the value is what the destructor expects. A key that was deleted is an error.
-    unsafe { libc::pthread_setspecific(key.0, value) == 0 }
+/// See [`key::registered`].
+pub fn registered() -> Registered {
+    key::registered::<Posix>()
 }
 
-pub(super) fn get(key: Key) -> usize {
-    // SAFETY: as above; then it is null.
-    unsafe { libc::pthread_getspecific(key.0) }.addr()
+/// See [`key::at_exit`].
+pub fn at_exit(index: ThreadIndex) -> bool {
+    key::at_exit::<Posix>(index)
 }
