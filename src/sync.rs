@@ -146,6 +146,32 @@ pub(crate) fn thread_of_model() -> usize {
     number.0
 }
 
+/// Operations that change a word.
+macro_rules! changes {
+    ($value:ty, $($change:ident)+) => {$(
+        #[inline(always)]
+        pub(crate) fn $change(&self, value: $value, order: Ordering) -> $value {
+            self.word().$change(value, order)
+        }
+    )+};
+}
+
+/// Operations that change a word if it is as it was seen.
+macro_rules! exchanges {
+    ($value:ty, $($exchange:ident)+) => {$(
+        #[inline(always)]
+        pub(crate) fn $exchange(
+            &self,
+            seen: $value,
+            new: $value,
+            success: Ordering,
+            failure: Ordering,
+        ) -> Result<$value, $value> {
+            self.word().$exchange(seen, new, success, failure)
+        }
+    )+};
+}
+
 /// Wraps an atomic type: the operations that the crate uses, and under loom the companion.
 macro_rules! wrap {
     ($name:ident $(<$parameter:ident>)?, $word:ident, $companion:ident, $value:ty, $new:expr) => {
@@ -191,32 +217,8 @@ macro_rules! wrap {
                 self.word().store(value, order);
             }
 
-            #[inline(always)]
-            pub(crate) fn swap(&self, value: $value, order: Ordering) -> $value {
-                self.word().swap(value, order)
-            }
-
-            #[inline(always)]
-            pub(crate) fn compare_exchange(
-                &self,
-                seen: $value,
-                new: $value,
-                success: Ordering,
-                failure: Ordering,
-            ) -> Result<$value, $value> {
-                self.word().compare_exchange(seen, new, success, failure)
-            }
-
-            #[inline(always)]
-            pub(crate) fn compare_exchange_weak(
-                &self,
-                seen: $value,
-                new: $value,
-                success: Ordering,
-                failure: Ordering,
-            ) -> Result<$value, $value> {
-                self.word().compare_exchange_weak(seen, new, success, failure)
-            }
+            changes!($value, swap);
+            exchanges!($value, compare_exchange compare_exchange_weak);
         }
 
         impl $(<$parameter>)? Default for $name $(<$parameter>)? {
@@ -234,35 +236,7 @@ macro_rules! integer {
 
         #[allow(dead_code, reason = "each type uses some of the operations")]
         impl $name {
-            #[inline(always)]
-            pub(crate) fn fetch_add(&self, value: $value, order: Ordering) -> $value {
-                self.word().fetch_add(value, order)
-            }
-
-            #[inline(always)]
-            pub(crate) fn fetch_max(&self, value: $value, order: Ordering) -> $value {
-                self.word().fetch_max(value, order)
-            }
-
-            #[inline(always)]
-            pub(crate) fn fetch_sub(&self, value: $value, order: Ordering) -> $value {
-                self.word().fetch_sub(value, order)
-            }
-
-            #[inline(always)]
-            pub(crate) fn fetch_or(&self, value: $value, order: Ordering) -> $value {
-                self.word().fetch_or(value, order)
-            }
-
-            #[inline(always)]
-            pub(crate) fn fetch_and(&self, value: $value, order: Ordering) -> $value {
-                self.word().fetch_and(value, order)
-            }
-
-            #[inline(always)]
-            pub(crate) fn fetch_xor(&self, value: $value, order: Ordering) -> $value {
-                self.word().fetch_xor(value, order)
-            }
+            changes!($value, fetch_add fetch_and fetch_max fetch_or fetch_sub fetch_xor);
         }
     };
 }

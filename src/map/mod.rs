@@ -1,6 +1,7 @@
 //! The blocks of a pool, one by one, and pictures of them.
 
 mod cells;
+mod drawing;
 mod svg;
 mod text;
 

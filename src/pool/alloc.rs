@@ -3,11 +3,11 @@
 use core::alloc::Layout;
 use core::ptr::{self, NonNull};
 
+use super::scope::Scope;
 use super::{MemoryPool, count};
 use crate::cache::{current, return_to};
 use crate::error::AllocError;
 use crate::heaps::Heap;
-use crate::heaps::View;
 use crate::id::HeapId;
 use crate::raw::search::{SearchEnd, is_enough};
 use crate::raw::{self, BlockIndex, Exhausted, LastFailure, Order, Shard, State};
@@ -24,12 +24,6 @@ const MAX_WAITS: u32 = model_or(3, 400);
 
 /// No block: what there was instead, or `None` where no heap could ever have it.
 type Refused = Option<Exhausted>;
-
-/// Where an allocation looks.
-enum Scope<'a> {
-    All(View<'a>),
-    One(&'a Heap),
-}
 
 impl MemoryPool {
     /// Allocates a block of at least `size` bytes. Null when there is none, or for 0 bytes; [`alloc`](Self::alloc)
@@ -332,48 +326,6 @@ impl MemoryPool {
                 free: self.config.bytes_of(free_units),
                 capacity,
             },
-        }
-    }
-}
-
-impl<'a> Scope<'a> {
-    fn heaps(&self) -> impl Iterator<Item = &'a Heap> + Clone {
-        let (all, one) = match *self {
-            Self::All(view) => (view, None),
-            Self::One(heap) => (View::default(), Some(heap)),
-        };
-        all.by_age().chain(one)
-    }
-
-    /// What `take` takes from the first heap that has a block of `order` or a larger one in its stacks.
-    fn take_first<R>(&self, order: Order, mut take: impl FnMut(&'a Heap) -> Option<R>) -> Option<R> {
-        match *self {
-            Self::All(view) => view.take_first(order, |_| true, take),
-            Self::One(heap) => Some(heap).filter(|heap| !heap.buddy().is_closed()).and_then(&mut take),
-        }
-    }
-
-    /// The last failure of an allocation there. `None`: there never was a heap.
-    fn last_failure(&self) -> Option<&'a LastFailure> {
-        match *self {
-            Self::All(view) => view.last_failure(),
-            Self::One(heap) => Some(heap.last_failure()),
-        }
-    }
-
-    /// The order of the largest block that they can form.
-    fn largest(&self) -> Option<Order> {
-        match *self {
-            Self::All(view) => view.largest(),
-            Self::One(heap) => Some(heap.buddy().geometry().max_order()),
-        }
-    }
-
-    /// Bytes in blocks.
-    fn capacity(&self) -> usize {
-        match *self {
-            Self::All(view) => view.capacity(),
-            Self::One(heap) => heap.capacity(),
         }
     }
 }

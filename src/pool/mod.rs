@@ -13,6 +13,7 @@ mod parallel;
 mod release;
 mod remove;
 mod resize;
+mod scope;
 mod turns;
 
 use core::fmt;

@@ -227,8 +227,7 @@ impl Buddy {
             }
         }
         if let Some(order) = self.put_away_slow(block) {
-            // The block was merged or split since. Its state may change again before the push. Then this is a stale
-            // entry once more.
+            // It was merged or split since. If its state changes before the push, this is a stale entry once more.
             self.push(Chain::new(block), order, shard);
         }
         false
@@ -269,9 +268,7 @@ impl Buddy {
 
     /// Publishes a range of units that the caller has, as the fewest blocks.
     pub(super) fn publish_range(&self, range: Range<u32>, shard: Shard) {
-        for (block, order) in self.geometry.blocks(range) {
-            self.publish(block, order, shard);
-        }
+        self.geometry.blocks(range).for_each(|(block, order)| self.publish(block, order, shard));
     }
 
     /// Pushes nodes that the caller owns onto a stack of `order`.

@@ -39,4 +39,5 @@ mod stats;
 mod stats_metrics;
 #[cfg(feature = "serde")]
 mod stats_serde;
+mod stats_text;
 mod usage;
