@@ -56,6 +56,7 @@ use std::time::Duration;
 use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use recordings::exit_code;
 
 use crate::measure::{Plan, interleave};
 use crate::results::{Cell, Pick, Results};
@@ -124,13 +125,7 @@ fn main() -> ExitCode {
         Some(part) => part,
         None => run(&Options::parse()),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(done.map(|()| true))
 }
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {

@@ -25,7 +25,7 @@ use std::{env, fs};
 
 use clap::Parser;
 use indicatif::{HumanBytes, HumanCount};
-use recordings::{DB_BENCH, Trace, parse_bytes};
+use recordings::{DB_BENCH, Trace, exit_code, parse_bytes};
 
 use crate::film::Film;
 
@@ -64,14 +64,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    match run(&Options::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(run(&Options::parse()))
 }
 
 /// Did all allocations succeed?

@@ -27,7 +27,7 @@ use std::thread;
 use clap::Parser;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use mempool::{AddHeapError, MemoryPool};
-use recordings::{Region, Trace, parse_bytes};
+use recordings::{Region, Trace, exit_code, parse_bytes};
 
 use crate::replay::Replay;
 use crate::report::{AtEnd, AtPeak, Plan, Style};
@@ -58,14 +58,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    match run(&Options::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(run(&Options::parse()))
 }
 
 /// Was all as it should be?
