@@ -82,7 +82,7 @@ impl Entry {
         self.0 == Self::DIRTY.0 || self.0 == Self::OLD.0
     }
 
-    pub(super) const fn meaning(self) -> Meaning {
+    pub(super) fn meaning(self) -> Meaning {
         match (self.0, self.0 & Self::SEVERAL) {
             (0, _) | (_, Self::FREE) => Meaning::Nothing,
             (slab, 0) => Meaning::Slab {

@@ -38,3 +38,8 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Bug> {
     ];
     tables.into_iter().flatten()
 }
+
+/// The same with their numbers, from 1 on.
+pub(crate) fn numbered() -> impl Iterator<Item = (usize, &'static Bug)> {
+    (1..).zip(all())
+}

@@ -1,5 +1,6 @@
 //! What a seeded bug is, and how it is put into a source file.
 
+use std::ops::Range;
 use std::path::Path;
 use std::{fs, io};
 
@@ -18,17 +19,36 @@ pub(crate) struct Bug {
     pub models: &'static [&'static str],
 }
 
+/// What a bug changes in its source.
+#[derive(Debug)]
+pub(crate) struct Change {
+    /// Which bytes.
+    pub place: Range<usize>,
+    /// To what.
+    pub text: &'static str,
+}
+
 impl Bug {
-    /// The source with the bug; None where the patch does not apply exactly once.
-    pub(crate) fn apply(&self, source: &str) -> Option<String> {
-        (source.matches(self.find).count() == 1).then(|| source.replacen(self.find, self.replace, 1))
+    /// What it changes in its source, without what it leaves around that; None where the patch does not apply exactly
+    /// once.
+    pub(crate) fn change(&self, source: &str) -> Option<Change> {
+        let mut places = source.match_indices(self.find);
+        let (Some((start, _)), None) = (places.next(), places.next()) else { return None };
+        let alike = |pairs: &mut dyn Iterator<Item = (char, char)>| -> usize {
+            pairs.take_while(|(old, new)| old == new).map(|(old, _)| old.len_utf8()).sum()
+        };
+        let before = alike(&mut self.find.chars().zip(self.replace.chars()));
+        let (old, new) = (&self.find[before..], &self.replace[before..]);
+        let after = alike(&mut old.chars().rev().zip(new.chars().rev()));
+        let place = start + before..start + self.find.len() - after;
+        Some(Change { place, text: &new[..new.len() - after] })
     }
 
     /// What is wrong with it, as it can be seen without running it: the patch does not apply, or a model is not there.
     pub(crate) fn faults(&self, workspace: &Path) -> io::Result<Vec<String>> {
         let source = fs::read_to_string(workspace.join("src").join(self.source))?;
         let mut faults = Vec::new();
-        if self.apply(&source).is_none() {
+        if self.change(&source).is_none() {
             faults.push(format!("{}: the patched line is not there exactly once", self.source));
         }
         for model in self.models {

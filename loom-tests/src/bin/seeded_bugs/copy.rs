@@ -1,10 +1,14 @@
-//! A copy of the workspace to put bugs into.
+//! A copy of the workspace that has all bugs.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs, io};
+
+use crate::all::{self, bug::Bug};
+use crate::switch;
 
 /// The root of the workspace.
 pub(crate) fn root() -> &'static Path {
@@ -17,17 +21,19 @@ pub(crate) fn original(source: &str) -> PathBuf {
 }
 
 /// Where cargo builds.
-pub(crate) fn target() -> PathBuf {
+fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// How copies are compiled: for each bug only what it changes, and without what only a debugger needs. `.ci/run`
-/// compiles the models alike.
-const PROFILE: [&str; 2] = ["profile.release.debug=0", "profile.release.incremental=true"];
+/// How the copy is compiled: as `.ci/models` compiles the models, so that loom is built once.
+const PROFILE: [&str; 2] = ["profile.release.debug=0", "profile.release.incremental=false"];
 
-/// A copy of the workspace, without what no model needs. Each has a target folder of its own: cargo names what it
-/// builds for a member of a workspace alike in all of them. What was built of loom for the models themselves serves
-/// here, too, where it is in `loom` in cargo's folder; and these folders stay.
+/// A file of the workspace, by its path from there, and what it has.
+type Files = BTreeMap<PathBuf, Vec<u8>>;
+
+/// A copy of the workspace with all bugs, without what no model needs. It has a target folder of its own: cargo names
+/// what it builds for a member of a workspace alike in all of them. Both folders stay, so that cargo builds what has
+/// changed.
 #[derive(Debug)]
 pub(crate) struct Copy {
     folder: PathBuf,
@@ -35,57 +41,136 @@ pub(crate) struct Copy {
 }
 
 impl Copy {
-    /// Copies the workspace to `folder`, afresh.
-    pub(crate) fn new(folder: PathBuf, target: PathBuf) -> io::Result<Self> {
-        if folder.exists() {
-            fs::remove_dir_all(&folder)?;
-        }
-        copy_folder(root(), &folder)?;
-        let (built, place) = (self::target().join("loom/release"), target.join("release"));
-        if built.exists() && !place.exists() {
-            for part in ["build", "deps", ".fingerprint"] {
-                copy_built(&built.join(part), &place.join(part))?;
+    /// Copies the workspace, with all bugs.
+    ///
+    /// # Errors
+    ///
+    /// When one of them can't be put in, too.
+    pub(crate) fn new() -> io::Result<Self> {
+        let (folder, place) = (target().join("seeded-bugs"), target().join("seeded-bugs-target"));
+        let mut files = Files::new();
+        read(Path::new(""), &mut files)?;
+        switch_all(&mut files)?;
+        // What is there as it should be keeps its time, so that cargo does not build it again.
+        for old in files_in(&folder)? {
+            let path = old.strip_prefix(&folder).expect("it is in the folder");
+            match files.get(path) {
+                Some(content) if fs::read(&old)? == *content => drop(files.remove(path)),
+                Some(_) => {}
+                None => fs::remove_file(&old)?,
             }
         }
-        Ok(Self { folder, target })
+        for (path, content) in files {
+            let to = folder.join(path);
+            fs::create_dir_all(to.parent().expect("it is in the folder"))?;
+            fs::write(to, content)?;
+        }
+        let (built, release) = (target().join("loom/release"), place.join("release"));
+        if built.exists() && !release.exists() {
+            for part in ["build", "deps", ".fingerprint"] {
+                copy_built(&built.join(part), &release.join(part))?;
+            }
+        }
+        Ok(Self { folder, target: place })
     }
 
-    /// The place of a source file in the copy.
-    pub(crate) fn source(&self, source: &str) -> PathBuf {
-        self.folder.join("src").join(source)
-    }
-
-    /// Puts a source file back as it was; its time is new, so that cargo builds it again.
-    pub(crate) fn restore(&self, source: &str) -> io::Result<()> {
-        fs::write(self.source(source), fs::read_to_string(original(source))?)
-    }
-
-    /// A command that compiles a file of models.
-    pub(crate) fn compile(&self, file: &str) -> Command {
+    /// Compiles files of models. Returns the programs, by the names of their files.
+    ///
+    /// # Errors
+    ///
+    /// When something does not compile, too: what the compiler says, and of which bugs.
+    pub(crate) fn compile(&self, models: &BTreeSet<&str>) -> io::Result<BTreeMap<String, PathBuf>> {
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        command.args(["test", "--release", "-p", "loom-tests", "--no-run", "--test", file]);
+        command.args(["test", "--release", "-p", "loom-tests", "--no-run"]);
+        command.args(models.iter().flat_map(|file| ["--test", file]));
         command.args(PROFILE.iter().flat_map(|setting| ["--config", setting]));
         command.current_dir(&self.folder);
         command.env("RUSTFLAGS", "--cfg loom").env_remove("CARGO_ENCODED_RUSTFLAGS");
         command.env("CARGO_TARGET_DIR", &self.target);
         command.env("CARGO_TERM_COLOR", "never").env_remove("CARGO_INCREMENTAL");
-        command
+        let output = command.output()?;
+        let log = String::from_utf8_lossy(&output.stderr);
+        if !output.status.success() {
+            return Err(io::Error::other(self.errors(&log)));
+        }
+        // "Executable tests/FILE.rs (PATH)" for each.
+        let program = |line: &str| {
+            let (file, program) = line.trim().strip_prefix("Executable tests/")?.split_once(".rs (")?;
+            Some((file.to_owned(), PathBuf::from(program.trim_end_matches(')'))))
+        };
+        Ok(log.lines().filter_map(program).collect())
+    }
+
+    /// The errors of a log, and with which bugs they are: each has its place behind an arrow.
+    fn errors(&self, log: &str) -> String {
+        let mut errors = String::new();
+        for error in log.split("\n\n").filter(|said| said.trim_start().starts_with("error")) {
+            let place = error.lines().find_map(|line| line.trim().strip_prefix("--> ")).unwrap_or_default();
+            let mut parts = place.split(':');
+            let source =
+                parts.next().and_then(|file| fs::read_to_string(self.folder.join(file)).ok()).unwrap_or_default();
+            let line = parts.next().and_then(|line| line.parse().ok()).unwrap_or(0);
+            let bug = switch::bug_at(&source, line).unwrap_or("none");
+            errors += &format!("{error}\nThe bug there: {bug}\n\n");
+        }
+        errors
     }
 }
 
-fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
+/// Puts all bugs into the sources.
+///
+/// # Errors
+///
+/// When one can't be put in.
+fn switch_all(files: &mut Files) -> io::Result<()> {
+    let mut sources = BTreeMap::<&str, Vec<(usize, &Bug)>>::new();
+    all::numbered().for_each(|(number, bug)| sources.entry(bug.source).or_default().push((number, bug)));
+    for (source, bugs) in sources {
+        let content = files.get_mut(&Path::new("src").join(source)).ok_or(io::ErrorKind::NotFound)?;
+        let switched = switch::switched(&String::from_utf8_lossy(content), &bugs).map_err(io::Error::other)?;
+        *content = switched.into_bytes();
+    }
+    let root = files.get_mut(Path::new("src/lib.rs")).expect("the crate has a root");
+    *root = switch::root(&String::from_utf8_lossy(root)).into_bytes();
+    Ok(())
+}
+
+/// Looks whether all bugs can be put into the sources.
+///
+/// # Errors
+///
+/// When one can't be.
+pub(crate) fn check() -> io::Result<()> {
+    let mut files = Files::new();
+    read(Path::new("src"), &mut files)?;
+    switch_all(&mut files)
+}
+
+/// Reads the workspace, or a folder of it.
+fn read(folder: &Path, files: &mut Files) -> io::Result<()> {
+    for entry in fs::read_dir(root().join(folder))? {
         let entry = entry?;
-        let (name, place) = (entry.file_name(), to.join(entry.file_name()));
+        let (name, path) = (entry.file_name(), folder.join(entry.file_name()));
         let skip = ["target", "bin"].map(OsStr::new).contains(&&*name) || name.as_encoded_bytes().starts_with(b".");
         match entry.file_type()? {
-            kind if kind.is_dir() && !skip => copy_folder(&entry.path(), &place)?,
-            kind if kind.is_file() && !skip => drop(fs::copy(entry.path(), place)?),
+            kind if kind.is_dir() && !skip => read(&path, files)?,
+            kind if kind.is_file() && !skip => drop(files.insert(path.clone(), fs::read(entry.path())?)),
             _ => {}
         }
     }
     Ok(())
+}
+
+/// All files in a folder, if there is one.
+fn files_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    if folder.exists() {
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_dir() { files.extend(files_in(&path)?) } else { files.push(path) }
+        }
+    }
+    Ok(files)
 }
 
 /// Copies what cargo has built, with its times, without which it would be built again.

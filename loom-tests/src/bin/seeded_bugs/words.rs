@@ -23,10 +23,10 @@ pub(crate) const BUGS: &[Bug] = &[
         models: &["companion::found_through_pointers"],
     },
     Bug {
-        name: "a tag of width 0",
+        name: "a push leaves the tag as it was",
         source: STACK,
-        find: "const TAG_BITS: u32 = model_or(4, 64);",
-        replace: "const TAG_BITS: u32 = model_or(0, 64);",
+        find: "if is_push { before.wrapping_add(self.index_mask + 1) } else { before }",
+        replace: "if is_push { before } else { before }",
         models: &["stack::pop_aba", "stack::batch_pop_aba"],
     },
     Bug {
