@@ -76,14 +76,14 @@ mod threads {
 
 /// Defines a function that is `const` but under loom, whose atomics have no `const` constructor.
 macro_rules! const_unless_loom {
-    ($(#[$meta:meta])* $visibility:vis fn $name:ident($($argument:ident: $type:ty)?) -> $result:ty $body:block) => {
+    ($(#[$meta:meta])* $visibility:vis fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty $body:block) => {
         #[cfg(not(modelled))]
         $(#[$meta])*
-        $visibility const fn $name($($argument: $type)?) -> $result $body
+        $visibility const fn $name($($argument: $type),*) -> $result $body
 
         #[cfg(modelled)]
         $(#[$meta])*
-        $visibility fn $name($($argument: $type)?) -> $result $body
+        $visibility fn $name($($argument: $type),*) -> $result $body
     };
 }
 pub(crate) use const_unless_loom;

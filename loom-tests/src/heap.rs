@@ -85,7 +85,7 @@ impl Heap {
     /// Allocates up to `count` blocks of `size` from the stacks.
     pub fn alloc_batch(&self, size: u32, count: usize) -> Vec<BlockIndex> {
         let mut out = vec![block(u32::MAX); count];
-        let filled = self.raw.alloc_batch(State::live(order(size)), Shard::FIRST, &mut out);
+        let filled = self.raw.alloc_batch(State::live(order(size).into()), Shard::FIRST, &mut out);
         out.truncate(filled);
         out.iter().for_each(|block| self.own(*block, size));
         out

@@ -208,7 +208,7 @@ fn carve_for_cache_pop_stale() {
         heap.release(held, 1);
         let other = start(&heap, |heap| heap.alloc(0));
         let mut cached = [block(u32::MAX); 2];
-        let filled = heap.raw.alloc_batch(State::cached(order(0)), Shard::FIRST, &mut cached);
+        let filled = heap.raw.alloc_batch(State::cached(order(0).into()), Shard::FIRST, &mut cached);
         assert!(cached[..filled].iter().all(|block| !heap.raw.state(*block).is_listed()));
         let theirs = join(other);
         let mut batch = heap.raw.release_batch();

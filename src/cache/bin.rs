@@ -1,4 +1,4 @@
-//! Bins: the blocks that a cache holds, each bin those of one order, the youngest on top.
+//! Bins: the blocks that a cache holds, each bin those of one class, the youngest on top.
 //!
 //! All bins of a cache share one table of entries, which only the owner of the cache uses. The tops are atomic, though
 //! only the owner changes them: other threads may look at them.
@@ -18,7 +18,7 @@
 
 use core::cell::Cell;
 
-use crate::raw::Order;
+use crate::raw::{Class, Sizes};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 use super::entry::Entry;
@@ -32,28 +32,28 @@ const POP: u64 = (1 << PLACE_BITS) - PUSH;
 /// A count of this many pops moves out of a top.
 const MANY_POPS: u64 = 1 << 40;
 
-/// A bin for each order, and for each outbox.
-const BINS: usize = Order::COUNT + OUTBOXES;
+/// A bin for each class, and for each outbox.
+const BINS: usize = Class::COUNT + OUTBOXES;
 
 /// Which bin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BinIndex(usize);
 
 impl BinIndex {
-    /// The bin of the cache's own blocks of an order.
+    /// The bin of the cache's own blocks of a class.
     #[inline]
-    pub const fn of(order: Order) -> Self {
-        Self(order.slot())
+    pub const fn of(class: Class) -> Self {
+        Self(class.slot())
     }
 
     /// The bin of an outbox.
     pub const fn of_outbox(outbox: usize) -> Self {
-        Self(Order::COUNT + outbox)
+        Self(Class::COUNT + outbox)
     }
 
-    /// All of them.
-    pub fn all() -> impl Iterator<Item = Self> {
-        (0..BINS).map(Self)
+    /// Those of these classes, and of all outboxes.
+    pub fn all(sizes: Sizes) -> impl Iterator<Item = Self> {
+        sizes.classes().map(Self::of).chain((0..OUTBOXES).map(Self::of_outbox))
     }
 }
 
@@ -70,6 +70,8 @@ pub struct Tops {
 pub struct Bins {
     /// The places after the last entries that the bins may use now.
     limits: [Cell<u32>; BINS],
+    /// How many places the bins have. They never change.
+    places: [Cell<u32>; BINS],
     entries: [Cell<u32>; ENTRIES],
 }
 
@@ -87,7 +89,11 @@ impl Default for Tops {
 impl Default for Bins {
     fn default() -> Self {
         let cell = |_| Cell::new(0);
-        Self { limits: core::array::from_fn(cell), entries: core::array::from_fn(cell) }
+        Self {
+            limits: core::array::from_fn(cell),
+            places: core::array::from_fn(cell),
+            entries: core::array::from_fn(cell),
+        }
     }
 }
 
@@ -142,9 +148,9 @@ pub(super) struct OwnBins<'a> {
 }
 
 impl OwnBins<'_> {
-    /// Gives a bin the places from `first` on. The place before is no other bin's. The bin is empty, and may hold
-    /// nothing.
-    pub(super) fn place(self, bin: BinIndex, first: usize) {
+    /// Gives a bin so many places from `first` on. The place before is no bin's. The bin is empty, and may hold nothing.
+    pub(super) fn place(self, bin: BinIndex, first: usize, places: usize) {
+        self.bins.places[bin.0].set(places as u32);
         self.bins.entry(first as u64 - 1).set(Entry::NONE.0);
         self.bins.limits[bin.0].set(first as u32);
         // Relaxed: the cache is not published yet.
@@ -198,11 +204,9 @@ impl OwnBins<'_> {
         self.bins.limits[bin.0].get() as usize - self.tops.first(bin)
     }
 
-    /// How many places the bin of an order has.
-    pub(super) fn places(self, order: Order) -> usize {
-        let bin = BinIndex::of(order);
-        // The next bin is that of the next order, or of the first outbox.
-        self.tops.first(BinIndex(bin.0 + 1)) - 1 - self.tops.first(bin)
+    /// How many places the bin of a class has.
+    pub(super) fn places(self, class: Class) -> usize {
+        self.bins.places[BinIndex::of(class).0].get() as usize
     }
 
     /// Sets how many blocks a bin may hold: no fewer than it has, no more than it has places.

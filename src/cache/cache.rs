@@ -5,7 +5,7 @@ use core::marker::PhantomData;
 
 use crate::check::check;
 use crate::heaps::Heap;
-use crate::raw::{Kind, Order, Owner, Shard, State};
+use crate::raw::{Class, Kind, Owner, Shard, Sizes, State};
 use crate::sync::{AtomicU32, AtomicU64, Local, Ordering};
 use crate::thread;
 use crate::thread::lease::Lease;
@@ -19,7 +19,7 @@ use super::limit::Limit;
 use super::outbox::Outbox;
 use super::window::{Aside, HeapCopy, OwnWindow, Window};
 
-/// A value that is no unit and no order.
+/// A value that is no unit and no class.
 const NONE: u64 = u64::MAX;
 
 /// A cache. The fields of the fast paths stand close together, behind the depot, so that they don't begin with a page:
@@ -36,6 +36,8 @@ pub struct Cache {
     asked: AtomicU32,
     own: Local<Own>,
     past: Past,
+    /// The sizes of its blocks.
+    pub(super) sizes: Sizes,
 }
 
 /// The part of a cache that only its owner uses.
@@ -43,10 +45,12 @@ pub struct Cache {
 #[repr(C)]
 pub struct Own {
     copy: HeapCopy,
-    /// The state, as bits, of a block of the smallest order that this cache handed out.
+    /// The state, as bits, of a block of one unit that this cache handed out.
     mine: Cell<u16>,
-    /// The block that was handed out last: its order and its unit. Often it is the next to be released. Then the
-    /// release need not read the state to know the order, which would wait for the store of the allocation.
+    /// The cache itself, as the owner of tiles.
+    owner: Cell<Owner>,
+    /// The block that was handed out last: its class and its unit. Often it is the next to be released. Then the
+    /// release need not read the state to know the class, which would wait for the store of the allocation.
     last: Cell<u64>,
     bins: Bins,
     pub(super) outboxes: [Outbox; OUTBOXES],
@@ -58,7 +62,7 @@ pub struct Own {
 /// operations: at one a nanosecond they wrap after 584 years.
 #[derive(Debug, Default)]
 pub struct Counts {
-    /// Blocks that came into the bins of the orders other than by a release.
+    /// Blocks that came into the bins of the classes other than by a release.
     pub(super) refilled: AtomicU64,
     /// Blocks that left them other than by an allocation.
     pub(super) flushed: AtomicU64,
@@ -85,7 +89,7 @@ pub struct Served {
     pub releases: u64,
     /// Of these releases, those of other caches' blocks.
     pub sent: u64,
-    /// Blocks that came into the bins of the orders other than by a release.
+    /// Blocks that came into the bins of the classes other than by a release.
     pub refilled: u64,
     /// Blocks that left them other than by an allocation.
     pub flushed: u64,
@@ -126,18 +130,21 @@ impl Cache {
 
     /// Prepares a cache of zeroes, which others don't see yet, for the threads of index `index`.
     pub(super) fn prepare(&mut self, index: ThreadIndex, limit: &Limit) {
+        self.sizes = limit.sizes();
         self.depot.share_out(limit.magazine_entries());
         // SAFETY: `&mut self`: no other thread has the cache.
         let owner = unsafe { self.owner() };
-        owner.own().mine.set(State::live_from(Owner::of(index.slot())).bits());
+        let name = Owner::of(index.slot());
+        owner.own().mine.set(State::live_from(name).bits());
+        owner.own().owner.set(name);
         owner.forget_last();
-        let orders = limit.bin_entries().map(|(order, entries)| (BinIndex::of(order), entries));
+        let classes = limit.bin_entries().map(|(class, entries)| (BinIndex::of(class), entries));
         let outboxes = (0..OUTBOXES).map(|outbox| (BinIndex::of_outbox(outbox), MAGAZINE));
-        // The place before each bin is for the entry that is no block.
+        // The place before each bin is for the entry that is no block. Bins without places share one.
         let mut first = 1;
-        for (bin, entries) in orders.chain(outboxes) {
-            owner.bins().place(bin, first);
-            first += entries + 1;
+        for (bin, entries) in classes.chain(outboxes) {
+            owner.bins().place(bin, first, entries);
+            first += entries + usize::from(entries > 0);
         }
     }
 
@@ -156,14 +163,14 @@ impl Cache {
 
     /// Has it no blocks, but for those in its depot? For other threads than the owner a hint.
     pub fn is_empty(&self) -> bool {
-        BinIndex::all().all(|bin| self.tops.len(bin) == 0)
+        BinIndex::all(self.sizes).all(|bin| self.tops.len(bin) == 0)
     }
 
     /// What it has served.
     pub fn served(&self) -> Served {
         // Relaxed, all: statistics.
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let bins = || Order::ZERO.through(Order::MAX).map(BinIndex::of);
+        let bins = || self.sizes.classes().map(BinIndex::of);
         // Never counted under loom, see `count_past`.
         let past = |past: &AtomicU64| if cfg!(modelled) { 0 } else { count(past) };
         let popped = past(&self.past.popped).wrapping_add(bins().map(|bin| self.tops.popped(bin)).sum());
@@ -218,9 +225,9 @@ impl<'a> OwnCache<'a> {
 
     /// Moves the counts of pops out of the tops that have many, so that they can't wrap there. Not under loom: as
     /// above.
-    pub(super) fn move_counts(self, orders: impl Iterator<Item = Order>) {
+    pub(super) fn move_counts(self, classes: impl Iterator<Item = Class>) {
         if cfg!(not(modelled)) {
-            let many: u64 = orders.map(|order| self.bins().take_many_pops(BinIndex::of(order))).sum();
+            let many: u64 = classes.map(|class| self.bins().take_many_pops(BinIndex::of(class))).sum();
             add_wide(&self.cache.past.popped, many);
         }
     }
@@ -230,16 +237,16 @@ impl<'a> OwnCache<'a> {
         State::from_bits(self.own().mine.get())
     }
 
-    /// Hands out a block of `order`, if the bin has one in the window.
+    /// Hands out a block of `class`, if the bin has one in the window.
     #[inline]
-    pub fn pop(self, order: Order, min_shift: u32) -> Option<*mut u8> {
+    pub fn pop(self, class: Class, min_shift: u32) -> Option<*mut u8> {
         let (bins, window) = (self.bins(), self.window());
-        let bin = BinIndex::of(order);
+        let bin = BinIndex::of(class);
         let (entry, top) = bins.youngest(bin);
         let unit = window.unit_of(entry)?;
         bins.take(bin, top);
-        window.state(unit).hand_out(self.mine().of_order(order));
-        self.own().last.set(u64::from(order.get()) << u32::BITS | u64::from(unit.number()));
+        window.state(unit).hand_out(self.mine().of_class(class));
+        self.own().last.set(u64::from(class.code()) << u32::BITS | u64::from(unit.number()));
         Some(window.pointer(unit, min_shift))
     }
 
@@ -250,29 +257,29 @@ impl<'a> OwnCache<'a> {
         let (bins, window) = (self.bins(), self.window());
         let number = window.number_at(address, min_shift);
         let last = self.own().last.get();
-        let (unit, order) = if last as u32 as usize == number {
-            let order = Order::new((last >> u32::BITS) as u32)?;
+        let (unit, class) = if last as u32 as usize == number {
+            let class = Class::from_code(u8::try_from(last >> u32::BITS).ok()?);
             // SAFETY: `last` was a unit of the heap in the window, and is forgotten when the window shows another.
-            (unsafe { window.was_inside(number) }, order)
+            (unsafe { window.was_inside(number) }, class)
         } else {
             let unit = window.inside(number)?;
-            (unit, window.state(unit).read().order_if_like(self.mine())?)
+            (unit, window.state(unit).read().class_if_like(self.mine())?)
         };
-        let bin = BinIndex::of(order);
+        let bin = BinIndex::of(class);
         let room = bins.room(bin)?;
         // The one locked operation: of several releases of a block, one changes the state that it has.
-        window.state(unit).hold(self.mine().of_order(order), order).ok()?;
+        window.state(unit).hold(self.mine().of_class(class), class).ok()?;
         bins.put(bin, room, window.entry(unit));
         Some(())
     }
 
     /// [`pop`](Self::pop) from the heap aside.
-    pub fn pop_aside(self, order: Order, min_shift: u32) -> Option<*mut u8> {
-        let bin = BinIndex::of(order);
+    pub fn pop_aside(self, class: Class, min_shift: u32) -> Option<*mut u8> {
+        let bin = BinIndex::of(class);
         let (entry, top) = self.bins().youngest(bin);
         let block = self.window().entry_aside(entry, min_shift)?;
         self.bins().take(bin, top);
-        block.state.hand_out(self.mine().of_order(order));
+        block.state.hand_out(self.mine().of_class(class));
         self.count_aside();
         Some(block.pointer)
     }
@@ -280,10 +287,10 @@ impl<'a> OwnCache<'a> {
     /// [`push`](Self::push) of a block of the heap aside.
     pub fn push_aside(self, address: usize, min_shift: u32) -> Option<()> {
         let block = self.window().block_aside(address, min_shift)?;
-        let order = block.state.read().order_if_like(self.mine())?;
-        let bin = BinIndex::of(order);
+        let class = block.state.read().class_if_like(self.mine())?;
+        let bin = BinIndex::of(class);
         let room = self.bins().room(bin)?;
-        block.state.hold(self.mine().of_order(order), order).ok()?;
+        block.state.hold(self.mine().of_class(class), class).ok()?;
         self.bins().put(bin, room, block.entry);
         self.count_aside();
         Some(())
@@ -325,9 +332,14 @@ impl<'a> OwnCache<'a> {
         asked
     }
 
-    /// The owner in the states of its blocks.
+    /// The cache as the owner of tiles, and of blocks as far as their states can tell.
     pub(super) fn owner(self) -> Owner {
-        self.mine().owner()
+        self.own().owner.get()
+    }
+
+    /// The sizes of its blocks.
+    pub(super) fn sizes(self) -> Sizes {
+        self.cache.sizes
     }
 
     /// The shard in which it looks first, and others leave its blocks.
@@ -341,9 +353,9 @@ impl<'a> OwnCache<'a> {
         seen.owner() == Owner::NONE || seen.owner() == self.owner()
     }
 
-    /// Blocks of a magazine of `order`; 0 where one block is too much.
-    pub(super) fn magazine(self, order: Order, limit: &Limit) -> usize {
-        limit.magazine(order).min(self.cache.depot.room(order))
+    /// Blocks of a magazine of `class`; 0 where one block is too much.
+    pub(super) fn magazine(self, class: Class, limit: &Limit) -> usize {
+        limit.magazine(class).min(self.cache.depot.room(class))
     }
 }
 
@@ -353,14 +365,18 @@ mod tests {
     use crate::cache::layout::PLACE_BITS;
     use crate::cache::limit::Allowance;
     use crate::metadata::Owned;
+    use crate::raw::Order;
 
     #[test]
     fn counts_of_pops_do_not_wrap() {
         let mut cache = Owned::<Cache>::zeroed().expect("there is memory for it");
-        cache.prepare(ThreadIndex::new(0).expect("it is an index"), &Limit::new(Allowance::DEFAULT, 0, 6));
+        cache.prepare(
+            ThreadIndex::new(0).expect("it is an index"),
+            &Limit::new(Allowance::DEFAULT, 0, 6, Sizes::PowersOfTwo),
+        );
         // SAFETY: nobody else knows the cache.
         let owner = unsafe { cache.owner() };
-        let (bin, other) = (BinIndex::of(Order::ZERO), BinIndex::of(Order::MAX));
+        let (bin, other) = (BinIndex::of(Class::UNIT), BinIndex::of(Order::MAX.into()));
         let pop = |bin: BinIndex, times: u64| {
             cache.tops.add_pops(bin, times);
         };
@@ -370,7 +386,7 @@ mod tests {
         for times in 1..=20 {
             pop(bin, most);
             assert_eq!(cache.served().allocations, 5 + times * most);
-            owner.move_counts(Order::ZERO.through(Order::MAX));
+            owner.move_counts(Sizes::PowersOfTwo.classes());
             assert_eq!(cache.served().allocations, 5 + times * most);
             assert_eq!((cache.tops.popped(bin), cache.tops.popped(other)), (0, 5), "few stay where they are");
             assert_eq!((cache.tops.len(bin), owner.bins().len(bin)), (0, 0));

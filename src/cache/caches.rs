@@ -5,7 +5,7 @@ use core::ptr::{self, NonNull};
 
 use crate::heaps::{Heaps, View};
 use crate::metadata::{Owned, Zeroed};
-use crate::raw::Owner;
+use crate::raw::{Owner, Sizes};
 #[cfg(not(modelled))]
 use crate::sync::AtomicU64;
 use crate::sync::{AtomicPtr, Ordering, const_unless_loom, model_or};
@@ -46,6 +46,7 @@ pub struct Caches {
     id: AtomicU64,
     /// What each cache may hold by the configuration.
     allowed: Allowance,
+    sizes: Sizes,
     segments: [AtomicPtr<Segment>; SEGMENTS],
     #[cfg(modelled)]
     registry: ThreadRegistry,
@@ -69,7 +70,7 @@ pub struct Reach<'a> {
 impl Reach<'_> {
     /// What a cache may hold.
     pub(super) fn limit(&self) -> Limit {
-        Limit::new(self.caches.allowed, self.heaps.capacity(), self.min_shift)
+        self.caches.limit(self.heaps.capacity(), self.min_shift)
     }
 
     /// The cache of an owner whose thread is running. A hint.
@@ -81,8 +82,8 @@ impl Reach<'_> {
 
 impl Caches {
     const_unless_loom! {
-        /// None yet. Each will hold at most this much.
-        pub fn new(allowed: Allowance) -> Self {
+        /// None yet. Each will hold at most this much, in blocks of these sizes.
+        pub fn new(allowed: Allowance, sizes: Sizes) -> Self {
             #[cfg(not(modelled))]
             let segments = [const { AtomicPtr::new(ptr::null_mut()) }; SEGMENTS];
             #[cfg(modelled)]
@@ -91,6 +92,7 @@ impl Caches {
                 #[cfg(not(modelled))]
                 id: AtomicU64::new(0),
                 allowed,
+                sizes,
                 segments,
                 #[cfg(modelled)]
                 registry: ThreadRegistry::new(),
@@ -128,9 +130,14 @@ impl Caches {
         &self.registry
     }
 
+    /// What a cache may hold in a pool of `capacity` bytes.
+    fn limit(&self, capacity: usize, min_shift: u32) -> Limit {
+        Limit::new(self.allowed, capacity, min_shift, self.sizes)
+    }
+
     /// May a cache of a pool of `capacity` bytes hold anything?
     pub fn are_of_use(&self, capacity: impl FnOnce() -> usize, min_shift: u32) -> bool {
-        !self.allowed.is_none() && Limit::new(self.allowed, capacity(), min_shift).holds_any()
+        !self.allowed.is_none() && self.limit(capacity(), min_shift).holds_any()
     }
 
     fn slot(&self, index: ThreadIndex) -> Option<&CacheSlot> {
@@ -170,7 +177,7 @@ impl Caches {
         }
         let slot = self.slot_or_new(index)?;
         let mut cache = Owned::<Cache>::zeroed().ok()?;
-        cache.prepare(index, &Limit::new(self.allowed, 0, min_shift));
+        cache.prepare(index, &self.limit(0, min_shift));
         // Release: pairs with the Acquire in `get`. A plain store: only the thread of this index makes its cache.
         slot.0.store(cache.into_raw().as_ptr(), Ordering::Release);
         self.get(index)

@@ -1,7 +1,7 @@
 //! A depot: where other threads leave a cache's blocks, a whole magazine at a time (Bonwick and Adams, Magazines and
 //! Vmem, 2001).
 //!
-//! Each order has a few places for magazines, and one word that says what is in each of them. To put a magazine or to
+//! Each class has a few places for magazines, and one word that says what is in each of them. To put a magazine or to
 //! take one, a thread makes its place busy by one compare-exchange, copies the entries, and says what is there then.
 //! Nobody waits for a busy place: a thread that finds no other goes on without the depot.
 //!
@@ -15,7 +15,7 @@
 use super::entry::Entry;
 use super::layout::{MAGAZINE, MAGAZINE_ENTRIES, PLACES};
 use crate::check::check;
-use crate::raw::Order;
+use crate::raw::{Class, Sizes};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 const BITS: u32 = u8::BITS;
@@ -27,28 +27,28 @@ const _: () = assert!(PLACES <= (u64::BITS / BITS) as usize && (MAGAZINE as u64)
 /// The depot of one cache.
 #[derive(Debug)]
 pub struct Depot {
-    /// One for each order.
-    words: [AtomicU64; Order::COUNT],
-    /// Where the entries of each order begin in a place, and where the last ones end. Never changed once others see
+    /// One for each class.
+    words: [AtomicU64; Class::COUNT],
+    /// Where the entries of each class begin in a place, and where the last ones end. Never changed once others see
     /// the depot.
-    begins: [u16; Order::COUNT + 1],
-    /// In each place a magazine of each order.
+    begins: [u16; Class::COUNT + 1],
+    /// In each place a magazine of each class.
     entries: [[AtomicU32; MAGAZINE_ENTRIES]; PLACES],
 }
 
-/// The magazines of one order.
+/// The magazines of one class.
 #[derive(Clone, Copy, Debug)]
 struct Shelf<'a> {
     word: &'a AtomicU64,
     depot: &'a Depot,
-    order: Order,
+    class: Class,
 }
 
 impl Default for Depot {
     fn default() -> Self {
         let entries = |_| core::array::from_fn(|_| AtomicU32::new(0));
         let words = core::array::from_fn(|_| AtomicU64::new(0));
-        Self { words, begins: [0; Order::COUNT + 1], entries: core::array::from_fn(entries) }
+        Self { words, begins: [0; Class::COUNT + 1], entries: core::array::from_fn(entries) }
     }
 }
 
@@ -91,7 +91,7 @@ impl<'a> Shelf<'a> {
 
     /// The entries of a place.
     fn magazine(self, place: usize) -> &'a [AtomicU32] {
-        let [begin, end] = [0, 1].map(|next| usize::from(self.depot.begins[self.order.slot() + next]));
+        let [begin, end] = [0, 1].map(|next| usize::from(self.depot.begins[self.class.slot() + next]));
         &self.depot.entries[place][begin..end]
     }
 
@@ -111,28 +111,29 @@ impl<'a> Shelf<'a> {
 }
 
 impl Depot {
-    /// Shares the entries out to the orders, before others see the depot.
-    pub(super) fn share_out(&mut self, entries: impl Iterator<Item = (Order, usize)>) {
-        for (order, entries) in entries {
-            self.begins[order.slot() + 1] = self.begins[order.slot()] + entries as u16;
+    /// Shares the entries out to the classes, before others see the depot.
+    pub(super) fn share_out(&mut self, entries: impl Iterator<Item = (Class, usize)>) {
+        entries.for_each(|(class, entries)| self.begins[class.slot() + 1] = entries as u16);
+        for slot in 0..Class::COUNT {
+            self.begins[slot + 1] += self.begins[slot];
         }
     }
 
-    /// Most blocks of `order` that a magazine can have here.
-    pub(super) fn room(&self, order: Order) -> usize {
-        usize::from(self.begins[order.slot() + 1] - self.begins[order.slot()])
+    /// Most blocks of `class` that a magazine can have here.
+    pub(super) fn room(&self, class: Class) -> usize {
+        usize::from(self.begins[class.slot() + 1] - self.begins[class.slot()])
     }
 
-    fn shelf(&self, order: Order) -> Shelf<'_> {
-        Shelf { word: &self.words[order.slot()], depot: self, order }
+    fn shelf(&self, class: Class) -> Shelf<'_> {
+        Shelf { word: &self.words[class.slot()], depot: self, class }
     }
 
-    /// Puts blocks of `order` into a magazine with room for all of them. A magazine has at most `magazine` blocks.
+    /// Puts blocks of `class` into a magazine with room for all of them. A magazine has at most `magazine` blocks.
     /// False: none has room.
     #[must_use = "the blocks are the caller's still if there was no place"]
-    pub fn put(&self, order: Order, blocks: &[Entry], magazine: usize) -> bool {
-        let shelf = self.shelf(order);
-        check!((1..=magazine).contains(&blocks.len()) && magazine <= self.room(order));
+    pub fn put(&self, class: Class, blocks: &[Entry], magazine: usize) -> bool {
+        let shelf = self.shelf(class);
+        check!((1..=magazine).contains(&blocks.len()) && magazine <= self.room(class));
         let room = (magazine - blocks.len()) as u64;
         // A busy place seems to have more blocks than there can be room for.
         let Some((place, has)) = shelf.occupy(BUSY, |has| has <= room) else { return false };
@@ -144,30 +145,31 @@ impl Depot {
         true
     }
 
-    /// Takes a magazine of blocks of `order`. Returns how many blocks it had, 0 for no magazine.
-    pub fn take(&self, order: Order, out: &mut [Entry; MAGAZINE]) -> usize {
-        self.shelf(order).take(BUSY, out, |_| {})
+    /// Takes a magazine of blocks of `class`. Returns how many blocks it had, 0 for no magazine.
+    pub fn take(&self, class: Class, out: &mut [Entry; MAGAZINE]) -> usize {
+        self.shelf(class).take(BUSY, out, |_| {})
     }
 
-    /// Takes all magazines, and lets `give` give them back to the heaps.
+    /// Takes all magazines of blocks of these sizes, and lets `give` give them back to the heaps.
     ///
-    /// Returns a bit for each order of which other threads are doing the same with magazines that they took before.
-    /// `None`: no thread is, and the heaps have all that others took.
-    pub fn drain(&self, mut give: impl FnMut(Order, &[Entry])) -> Option<u64> {
+    /// Returns a number that tells of which classes other threads are doing the same with magazines that they took
+    /// before. `None`: no thread is, and the heaps have all that others took.
+    pub fn drain(&self, sizes: Sizes, mut give: impl FnMut(Class, &[Entry])) -> Option<u64> {
         let mut blocks = [Entry::NONE; MAGAZINE];
-        let mut under_way = 0;
-        for order in Order::ZERO.through(Order::MAX) {
-            let shelf = self.shelf(order);
+        let (mut under_way, mut drains) = (0, false);
+        for class in sizes.classes() {
+            let shelf = self.shelf(class);
             // Acquire: pairs with the Release in `vacate`; makes the blocks visible in the heaps, as others gave them
             // back.
             if shelf.word.load(Ordering::Acquire) != 0 {
-                while shelf.take(DRAINED, &mut blocks, |blocks| give(order, blocks)) > 0 {}
+                while shelf.take(DRAINED, &mut blocks, |blocks| give(class, blocks)) > 0 {}
                 // Acquire: as above.
                 let seen = shelf.word.load(Ordering::Acquire);
                 let is_drained = (0..PLACES).any(|place| content(seen, place) == DRAINED);
-                under_way |= u64::from(is_drained) << order.get();
+                drains |= is_drained;
+                under_way ^= u64::from(is_drained) << (class.slot() % u64::BITS as usize);
             }
         }
-        (under_way != 0).then_some(under_way)
+        drains.then_some(under_way)
     }
 }

@@ -4,7 +4,7 @@ use core::{iter, ptr};
 
 use crate::check::check;
 use crate::heaps::Heap;
-use crate::raw::{Batch, BlockIndex, Order};
+use crate::raw::{Batch, BlockIndex, Class};
 
 use super::bin::BinIndex;
 use super::cache::{Cache, OwnCache, add};
@@ -48,23 +48,23 @@ impl OwnCache<'_> {
     /// Gives all blocks of this cache, and all in its depot, back to their heaps. Returns how many there were.
     pub fn flush(self, reach: &Reach<'_>) -> usize {
         let mut flushed = 0;
-        self.move_counts(Order::ZERO.through(Order::MAX));
-        for order in Order::ZERO.through(Order::MAX) {
-            let blocks = self.empty(BinIndex::of(order), order, reach);
+        self.move_counts(self.sizes().classes());
+        for class in self.sizes().classes() {
+            let blocks = self.empty(BinIndex::of(class), class, reach);
             add(&self.cache().counts.flushed, blocks);
             flushed += blocks;
         }
         for (number, outbox) in self.own().outboxes.iter().enumerate() {
-            flushed += self.empty(BinIndex::of_outbox(number), outbox.of().order(), reach);
+            flushed += self.empty(BinIndex::of_outbox(number), outbox.of().class(), reach);
         }
         flushed + self.cache().drain_depot(reach).blocks
     }
 
-    fn empty(self, bin: BinIndex, order: Order, reach: &Reach<'_>) -> usize {
+    fn empty(self, bin: BinIndex, class: Class, reach: &Reach<'_>) -> usize {
         let mut oldest = [Entry::NONE; MAGAZINE];
         let mut taken = || match self.bins().take_oldest(bin, &mut oldest) {
             0 => None,
-            count => Some(reach.flush_to_heaps(order, &oldest[..count])),
+            count => Some(reach.flush_to_heaps(class, &oldest[..count])),
         };
         iter::from_fn(&mut taken).sum()
     }
@@ -74,14 +74,14 @@ impl Cache {
     /// Gives the blocks in the depot back to the heaps. For any thread.
     pub fn drain_depot(&self, reach: &Reach<'_>) -> Reclaimed {
         let mut drained = 0;
-        let under_way = self.depot.drain(|order, blocks| drained += reach.flush_to_heaps(order, blocks));
+        let under_way = self.depot.drain(self.sizes, |class, blocks| drained += reach.flush_to_heaps(class, blocks));
         Reclaimed { blocks: drained, under_way }
     }
 }
 
 impl Reach<'_> {
-    /// Gives cached blocks of one order back to their heaps: `Cached` → `Free`. Returns how many.
-    pub(super) fn flush_to_heaps(&self, order: Order, blocks: &[Entry]) -> usize {
+    /// Gives cached blocks of one class back to their heaps: `Cached` → `Free`. Returns how many.
+    pub(super) fn flush_to_heaps(&self, class: Class, blocks: &[Entry]) -> usize {
         // Cached blocks keep their heaps in the set: the heaps of now have these blocks.
         let pinned = self.set.pin();
         let mut batch: Option<(&Heap, Batch<'_>)> = None;
@@ -96,7 +96,7 @@ impl Reach<'_> {
             }
             if let Some((heap, batch)) = &mut batch {
                 // Into the shard where the owner of its tile looks first, and others last.
-                batch.flush(block, order, heap.shard(block));
+                batch.flush(block, class.order(), heap.shard(block));
             }
         }
         blocks.len()

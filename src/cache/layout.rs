@@ -7,11 +7,11 @@ use crate::sync::model_or;
 /// Under loom few: each entry is a tracked object.
 pub const MAGAZINE: usize = model_or(2, 128);
 
-/// Magazines of one order in a depot.
+/// Magazines of one class in a depot.
 /// Under loom two: the second one shows what happens while the first is busy.
 pub const PLACES: usize = model_or(2, 8);
 
-/// Entries that the orders share for one magazine of each.
+/// Entries that the classes share for one magazine of each.
 /// Under loom as many as they can use.
 pub const MAGAZINE_ENTRIES: usize = model_or(Order::COUNT * MAGAZINE, 1024);
 
@@ -27,6 +27,6 @@ pub const PLACE_BITS: u32 = 14;
 pub const ENTRIES: usize = model_or(32, 1 << PLACE_BITS);
 const _: () = assert!(ENTRIES.is_power_of_two() && ENTRIES <= 1 << PLACE_BITS);
 
-/// Entries of the bins of the orders: all, without the outboxes' and without one before each bin. The last entry
+/// Entries of the bins of the classes: all, without the outboxes' and without one before each bin. The last entry
 /// belongs to no bin, so that the place after a bin is a place.
 pub const BIN_ENTRIES: usize = ENTRIES - 1 - OUTBOXES * (MAGAZINE + 1) - Order::COUNT;

@@ -1,18 +1,18 @@
 //! How much a cache may hold: by the configuration, and by the size of the pool.
 
-use crate::raw::Order;
+use crate::raw::{Class, Sizes};
 use crate::sync::model_or;
 
 use super::layout::{BIN_ENTRIES, MAGAZINE, MAGAZINE_ENTRIES};
 
-/// Most blocks of one order in a cache.
+/// Most blocks of one class in a cache.
 pub const MOST_BLOCKS: usize = 2048;
 /// Blocks of this many bytes are *big*: the pool's size bounds what a cache may hold of them. A MiB is plenty for
 /// smaller ones.
 const BIG: usize = 64 << 10;
-/// Least entries that the bin of each order of big blocks has.
+/// Least entries that the bin of each class of big blocks has.
 const FEWEST_BIG: usize = 64;
-/// Least entries that a magazine of each order of big blocks has.
+/// Least entries that a magazine of each class of big blocks has.
 /// Under loom as many as any magazine.
 const FEWEST_BIG_IN_MAGAZINE: usize = model_or(MAGAZINE, 4);
 /// Blocks that a bin may hold when it comes into use.
@@ -32,7 +32,7 @@ const MAGAZINE_PART: usize = model_or(OUTBOXES_PART, 32);
 const _: () = assert!(MAGAZINE_PART >= OUTBOXES_PART);
 /// Blocks from this order on are large.
 const LARGE: u32 = 6;
-/// Large blocks of one order are at most this part of what the bins may hold.
+/// Large blocks of one class are at most this part of what the bins may hold.
 const LARGE_PART: usize = 2;
 
 /// Bytes that the blocks of a cache may have.
@@ -83,17 +83,23 @@ pub struct Limit {
     /// By the configuration, however large the pool is going to be.
     configured: Allowance,
     min_shift: u32,
+    sizes: Sizes,
 }
 
 impl Limit {
     /// The limit of a cache in a pool of `capacity` bytes with blocks from 2^`min_shift` bytes on.
-    pub fn new(configured: Allowance, capacity: usize, min_shift: u32) -> Self {
-        Self { allowed: configured.at_most(capacity / PART_OF_POOL), configured, min_shift }
+    pub fn new(configured: Allowance, capacity: usize, min_shift: u32, sizes: Sizes) -> Self {
+        Self { allowed: configured.at_most(capacity / PART_OF_POOL), configured, min_shift, sizes }
+    }
+
+    /// The sizes of the blocks.
+    pub(super) fn sizes(&self) -> Sizes {
+        self.sizes
     }
 
     /// May a cache hold one block at least?
     pub fn holds_any(&self) -> bool {
-        self.bytes(self.of_bins(), Order::ZERO) >= self.size(Order::ZERO)
+        self.bytes(self.of_bins(), Class::UNIT) >= self.size(Class::UNIT)
     }
 
     /// What all bins may hold.
@@ -106,91 +112,91 @@ impl Limit {
         self.allowed.part(OUTBOXES_PART)
     }
 
-    pub(super) fn is_big(&self, order: Order) -> bool {
-        self.size(order) >= BIG
+    pub(super) fn is_big(&self, class: Class) -> bool {
+        self.size(class) >= BIG
     }
 
-    /// Bytes of an allowance that blocks of `order` may have.
-    fn bytes(&self, allowance: Allowance, order: Order) -> usize {
-        if self.is_big(order) { allowance.all } else { allowance.small }
+    /// Bytes of an allowance that blocks of `class` may have.
+    fn bytes(&self, allowance: Allowance, class: Class) -> usize {
+        if self.is_big(class) { allowance.all } else { allowance.small }
     }
 
     /// Bytes of a block.
-    pub(super) fn size(&self, order: Order) -> usize {
-        1usize.checked_shl(self.min_shift + order.get()).unwrap_or(usize::MAX)
+    pub(super) fn size(&self, class: Class) -> usize {
+        usize::try_from(u128::from(class.units()) << self.min_shift).unwrap_or(usize::MAX)
     }
 
-    /// Bytes of `blocks` blocks of `order`.
-    pub fn bytes_of(&self, order: Order, blocks: usize) -> usize {
-        self.size(order).saturating_mul(blocks)
+    /// Bytes of `blocks` blocks of `class`.
+    pub fn bytes_of(&self, class: Class, blocks: usize) -> usize {
+        self.size(class).saturating_mul(blocks)
     }
 
-    /// The orders of which the bins may hold a block, however large the pool is going to be.
-    pub(super) fn orders(&self) -> impl Iterator<Item = Order> {
+    /// The classes of which the bins may hold a block, however large the pool is going to be.
+    pub(super) fn classes(&self) -> impl Iterator<Item = Class> {
         let bins = self.configured.of_bins();
-        Order::ZERO.through(Order::MAX).filter(move |order| self.size(*order) <= self.bytes(bins, *order))
+        self.sizes.classes().filter(move |class| self.size(*class) <= self.bytes(bins, *class))
     }
 
-    /// Most blocks of `order` in a bin.
-    pub(super) fn most(&self, order: Order) -> usize {
-        self.most_of(self.allowed, order)
+    /// Most blocks of `class` in a bin.
+    pub(super) fn most(&self, class: Class) -> usize {
+        self.most_of(self.allowed, class)
     }
 
-    /// Blocks of `order` that a bin may hold when it comes into use.
-    pub(super) fn first(&self, order: Order) -> usize {
-        FIRST_BLOCKS.min(self.most_of(self.allowed.part(FIRST_PART), order)).max(1)
+    /// Blocks of `class` that a bin may hold when it comes into use.
+    pub(super) fn first(&self, class: Class) -> usize {
+        FIRST_BLOCKS.min(self.most_of(self.allowed.part(FIRST_PART), class)).max(1)
     }
 
-    /// Most blocks of `order` in a cache of such an allowance. Small blocks may have all of it, large ones a part, but
+    /// Most blocks of `class` in a cache of such an allowance. Small blocks may have all of it, large ones a part, but
     /// one block at least if there is room.
-    fn most_of(&self, allowance: Allowance, order: Order) -> usize {
-        let (size, bins) = (self.size(order), self.bytes(allowance.of_bins(), order));
-        let part = if order.get() < LARGE { bins } else { bins / LARGE_PART };
+    fn most_of(&self, allowance: Allowance, class: Class) -> usize {
+        let (size, bins) = (self.size(class), self.bytes(allowance.of_bins(), class));
+        let part = if class.order().get() < LARGE { bins } else { bins / LARGE_PART };
         (part / size).max(usize::from(size <= bins)).min(MOST_BLOCKS)
     }
 
-    /// Blocks of a magazine of `order`, as far as the depot has entries for them; 0 where one block is too much.
-    pub(super) fn magazine(&self, order: Order) -> usize {
-        self.magazine_of(self.allowed, order)
+    /// Blocks of a magazine of `class`, as far as the depot has entries for them; 0 where one block is too much.
+    pub(super) fn magazine(&self, class: Class) -> usize {
+        self.magazine_of(self.allowed, class)
     }
 
-    fn magazine_of(&self, allowance: Allowance, order: Order) -> usize {
-        (self.bytes(allowance, order) / MAGAZINE_PART / self.size(order)).min(MAGAZINE)
+    fn magazine_of(&self, allowance: Allowance, class: Class) -> usize {
+        (self.bytes(allowance, class) / MAGAZINE_PART / self.size(class)).min(MAGAZINE)
     }
 
-    /// How many entries the bin of each order has.
-    pub fn bin_entries(self) -> impl Iterator<Item = (Order, usize)> {
-        let most = move |order| self.most_of(self.configured, order);
+    /// How many entries the bin of each class has.
+    pub fn bin_entries(self) -> impl Iterator<Item = (Class, usize)> {
+        let most = move |class| self.most_of(self.configured, class);
         self.shares(BIN_ENTRIES, most, MOST_BLOCKS, FEWEST_BIG)
     }
 
-    /// How many entries the magazines of each order have.
-    pub fn magazine_entries(self) -> impl Iterator<Item = (Order, usize)> {
-        let most = move |order| self.magazine_of(self.configured, order);
+    /// How many entries the magazines of each class have.
+    pub fn magazine_entries(self) -> impl Iterator<Item = (Class, usize)> {
+        let most = move |class| self.magazine_of(self.configured, class);
         self.shares(MAGAZINE_ENTRIES, most, MAGAZINE, FEWEST_BIG_IN_MAGAZINE)
     }
 
-    /// Shares `entries` out to the orders, whatever the size of the pool is going to be. Each order gets as many as it
-    /// can use at `most`, up to a bound for orders of small blocks and another one for those of big blocks. The bound
-    /// for small ones is the first of `bound`, a half of that, and so on that leaves `fewest_big` for each order of big
+    /// Shares `entries` out to the classes, whatever the size of the pool is going to be. Each class gets as many as it
+    /// can use at `most`, up to a bound for classes of small blocks and another one for those of big blocks. The bound
+    /// for small ones is the first of `bound`, a half of that, and so on that leaves `fewest_big` for each class of big
     /// blocks.
     fn shares(
         self,
         entries: usize,
-        most: impl Fn(Order) -> usize + Copy,
+        most: impl Fn(Class) -> usize + Copy,
         bound: usize,
         fewest_big: usize,
-    ) -> impl Iterator<Item = (Order, usize)> {
-        let orders = || Order::ZERO.through(Order::MAX);
-        let big = orders().filter(|order| self.is_big(*order)).count();
+    ) -> impl Iterator<Item = (Class, usize)> {
+        let classes = move || self.sizes.classes();
+        let big = classes().filter(|class| self.is_big(*class)).count();
         let small = move |bound: usize| {
-            let small = orders().filter(move |order| !self.is_big(*order));
-            small.map(move |order| most(order).min(bound)).sum::<usize>()
+            let small = classes().filter(move |class| !self.is_big(*class));
+            small.map(move |class| most(class).min(bound)).sum::<usize>()
         };
         let halves = core::iter::successors(Some(bound), |bound| Some(bound / 2)).take_while(|bound| *bound > 0);
         let of_small = halves.into_iter().find(|bound| small(*bound) + big * fewest_big <= entries).unwrap_or(0);
         let of_big = (entries - small(of_small)).checked_div(big).unwrap_or(0);
-        orders().map(move |order| (order, most(order).min(if self.is_big(order) { of_big } else { of_small })))
+        classes().map(move |class| (class, most(class).min(if self.is_big(class) { of_big } else { of_small })))
     }
 }
 
@@ -208,10 +214,10 @@ mod tests {
             (Allowance::of(1 << 30), 6, 1024, 64),
             (Allowance::of(1 << 20), 6, 2048, 6),
         ] {
-            let limit = Limit::new(allowance, 0, min_shift);
-            let rooms: alloc::vec::Vec<(Order, usize)> = limit.bin_entries().collect();
+            let limit = Limit::new(allowance, 0, min_shift, Sizes::PowersOfTwo);
+            let rooms: alloc::vec::Vec<(Class, usize)> = limit.bin_entries().collect();
             assert!(rooms.iter().map(|(_, room)| room).sum::<usize>() <= BIN_ENTRIES);
-            let first_big = rooms.iter().find(|(order, _)| limit.is_big(*order)).expect("there are big ones");
+            let first_big = rooms.iter().find(|(class, _)| limit.is_big(*class)).expect("there are big ones");
             assert!(first_big.1 >= big, "{allowance:?} {min_shift}: {first_big:?}");
             assert!(limit.is_big(rooms[0].0) || rooms[0].1 >= small, "{allowance:?} {min_shift}: {:?}", rooms[0]);
         }
@@ -227,10 +233,10 @@ mod tests {
             (Allowance::of(8 << 20), 6, MAGAZINE, 4),
             (Allowance::of(1 << 30), 6, MAGAZINE / 2, 17),
         ] {
-            let limit = Limit::new(allowance, 0, min_shift);
-            let entries: alloc::vec::Vec<(Order, usize)> = limit.magazine_entries().collect();
+            let limit = Limit::new(allowance, 0, min_shift, Sizes::PowersOfTwo);
+            let entries: alloc::vec::Vec<(Class, usize)> = limit.magazine_entries().collect();
             assert!(entries.iter().map(|(_, entries)| entries).sum::<usize>() <= MAGAZINE_ENTRIES);
-            let first_big = entries.iter().find(|(order, _)| limit.is_big(*order)).expect("there are big ones");
+            let first_big = entries.iter().find(|(class, _)| limit.is_big(*class)).expect("there are big ones");
             assert!(first_big.1 >= big, "{allowance:?} {min_shift}: {first_big:?}");
             assert!(limit.is_big(entries[0].0) || entries[0].1 >= small, "{allowance:?} {min_shift}: {:?}", entries[0]);
         }

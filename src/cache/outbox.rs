@@ -1,4 +1,4 @@
-//! An outbox: blocks of one order that one other cache handed out, until they fill a magazine. The blocks are in a bin.
+//! An outbox: blocks of one class that one other cache handed out, until they fill a magazine. The blocks are in a bin.
 
 use core::cell::Cell;
 
@@ -6,15 +6,15 @@ use crate::raw::State;
 
 use super::layout::OUTBOXES;
 
-/// The state that the blocks of an outbox had as live ones. It has their order and their owner.
+/// The state that the blocks of an outbox had as live ones. It has their class and their owner.
 #[derive(Debug, Default)]
 pub struct Outbox(Cell<u16>);
 
 impl Outbox {
-    /// The outbox for a block in this state. Neighbouring orders of one owner have different ones, and so do
+    /// The outbox for a block in this state. Neighbouring classes of one owner have different ones, and so do
     /// neighbouring owners.
     pub(super) fn number_for(live: State) -> usize {
-        (live.owner().cache().unwrap_or(0) * 5 + live.order().slot()) % OUTBOXES
+        (live.owner().cache().unwrap_or(0) * 5 + live.class().slot()) % OUTBOXES
     }
 
     pub(super) fn of(&self) -> State {

@@ -3,7 +3,7 @@
 
 use crate::error::ReleaseError;
 use crate::heaps::Heap;
-use crate::raw::{BlockIndex, Kind, Order, Owner, State};
+use crate::raw::{BlockIndex, Class, Kind, Owner, State};
 
 use super::bin::BinIndex;
 use super::cache::{OwnCache, add};
@@ -31,11 +31,11 @@ impl OwnCache<'_> {
                 // The heap is being removed: it wants all of it back.
                 break;
             }
-            let (entry, order) = (Entry(start + block.get()), seen.order());
+            let (entry, class) = (Entry(start + block.get()), seen.class());
             let (bin, sent) =
-                if self.keeps(seen) { (self.make_room(order, reach), false) } else { (self.outbox(seen, reach), true) };
+                if self.keeps(seen) { (self.make_room(class, reach), false) } else { (self.outbox(seen, reach), true) };
             let Some((bin, top)) = bin.and_then(|bin| Some((bin, self.bins().room(bin)?))) else { break };
-            match word.hold(seen, order) {
+            match word.hold(seen, class) {
                 Ok(()) => {
                     self.bins().put(bin, top, entry);
                     add(&self.cache().counts.sent, usize::from(sent));
@@ -53,37 +53,37 @@ impl OwnCache<'_> {
         Ok(())
     }
 
-    /// The bin of `order`, with room for a block if it may hold any. It grows, or else gives its oldest half away.
-    fn make_room(self, order: Order, reach: &Reach<'_>) -> Option<BinIndex> {
-        let bin = BinIndex::of(order);
+    /// The bin of `class`, with room for a block if it may hold any. It grows, or else gives its oldest half away.
+    fn make_room(self, class: Class, reach: &Reach<'_>) -> Option<BinIndex> {
+        let bin = BinIndex::of(class);
         if self.bins().room(bin).is_none() {
             let limit = reach.limit();
-            self.grow(order, &limit, reach);
+            self.grow(class, &limit, reach);
             if self.bins().room(bin).is_none() {
-                self.make_way(order, self.bins().len(bin).div_ceil(2), &limit, reach);
+                self.make_way(class, self.bins().len(bin).div_ceil(2), &limit, reach);
             }
         }
         Some(bin)
     }
 
     /// Lets a bin hold no more than `keeps` blocks.
-    pub(super) fn reduce(self, order: Order, keeps: usize, limit: &Limit, reach: &Reach<'_>) {
-        let bin = BinIndex::of(order);
-        self.make_way(order, self.bins().len(bin).saturating_sub(keeps), limit, reach);
+    pub(super) fn reduce(self, class: Class, keeps: usize, limit: &Limit, reach: &Reach<'_>) {
+        let bin = BinIndex::of(class);
+        self.make_way(class, self.bins().len(bin).saturating_sub(keeps), limit, reach);
         let less = self.bins().capacity(bin) - keeps;
         self.bins().set_capacity(bin, keeps);
-        self.own().budget.shrink(limit, order, less);
+        self.own().budget.shrink(limit, class, less);
     }
 
     /// Takes the oldest blocks out of a bin: to the owners of their tiles, else into the own depot, else to their
     /// heaps.
-    fn make_way(self, order: Order, count: usize, limit: &Limit, reach: &Reach<'_>) {
+    fn make_way(self, class: Class, count: usize, limit: &Limit, reach: &Reach<'_>) {
         let mut left = count;
-        let magazine = self.magazine(order, limit);
+        let magazine = self.magazine(class, limit);
         let mut oldest = [Entry::NONE; MAGAZINE];
         while left > 0 {
             let most = if magazine == 0 { MAGAZINE } else { magazine };
-            let taken = self.bins().take_oldest(BinIndex::of(order), &mut oldest[..left.min(most)]);
+            let taken = self.bins().take_oldest(BinIndex::of(class), &mut oldest[..left.min(most)]);
             if taken == 0 {
                 break;
             }
@@ -93,10 +93,10 @@ impl OwnCache<'_> {
             let owner_of = |entry: Entry| {
                 pinned.view().numbered(entry.0).map_or(Owner::NONE, |(heap, block)| heap.tile_owner(block))
             };
-            let Sorted { own, refused, .. } = self.send_to_owners(order, &mut oldest[..taken], owner_of, reach);
-            reach.flush_to_heaps(order, refused);
-            if magazine == 0 || own.is_empty() || !self.cache().depot.put(order, own, magazine) {
-                reach.flush_to_heaps(order, own);
+            let Sorted { own, refused, .. } = self.send_to_owners(class, &mut oldest[..taken], owner_of, reach);
+            reach.flush_to_heaps(class, refused);
+            if magazine == 0 || own.is_empty() || !self.cache().depot.put(class, own, magazine) {
+                reach.flush_to_heaps(class, own);
             }
         }
     }
@@ -112,11 +112,11 @@ impl OwnCache<'_> {
         if outbox.of() != seen || self.bins().capacity(bin) == 0 {
             let limit = reach.limit();
             self.close(number, &limit, reach);
-            let magazine = self.magazine(seen.order(), &limit);
+            let magazine = self.magazine(seen.class(), &limit);
             if magazine == 0 {
                 return None;
             }
-            while let Some(other) = self.own().budget.open_outbox(&limit, seen.order(), magazine) {
+            while let Some(other) = self.own().budget.open_outbox(&limit, seen.class(), magazine) {
                 self.close(other, &limit, reach);
             }
             outbox.set(seen);
@@ -140,7 +140,7 @@ impl OwnCache<'_> {
         }
         let bin = BinIndex::of_outbox(number);
         let room = self.bins().room(bin)?;
-        window.state(unit).hold(seen, seen.order()).ok()?;
+        window.state(unit).hold(seen, seen.class()).ok()?;
         self.bins().put(bin, room, window.entry(unit));
         add(&self.cache().counts.sent, 1);
         Some(())
@@ -150,8 +150,8 @@ impl OwnCache<'_> {
     fn close(self, number: usize, limit: &Limit, reach: &Reach<'_>) {
         self.send(number, reach);
         let bin = BinIndex::of_outbox(number);
-        let order = self.own().outboxes[number].of().order();
-        self.own().budget.close_outbox(limit, order, self.bins().capacity(bin));
+        let class = self.own().outboxes[number].of().class();
+        self.own().budget.close_outbox(limit, class, self.bins().capacity(bin));
         self.bins().set_capacity(bin, 0);
     }
 
@@ -164,8 +164,8 @@ impl OwnCache<'_> {
             return;
         }
         let owner = if state.owner() == Owner::NONE { None } else { reach.running(state.owner()) };
-        if !owner.is_some_and(|owner| owner.depot.put(state.order(), &blocks[..count], magazine)) {
-            reach.flush_to_heaps(state.order(), &blocks[..count]);
+        if !owner.is_some_and(|owner| owner.depot.put(state.class(), &blocks[..count], magazine)) {
+            reach.flush_to_heaps(state.class(), &blocks[..count]);
         }
     }
 }

@@ -7,7 +7,7 @@
 //! where the owner looks first.
 
 use crate::heaps::Heap;
-use crate::raw::{Order, Owner};
+use crate::raw::{Class, Owner};
 
 use super::cache::OwnCache;
 use super::caches::Reach;
@@ -32,17 +32,17 @@ impl<'a> Sorted<'a> {
 }
 
 impl OwnCache<'_> {
-    /// Leaves blocks of `order` that lie in other running threads' tiles in the depots of those threads, as far as
+    /// Leaves blocks of `class` that lie in other running threads' tiles in the depots of those threads, as far as
     /// there is room. `owner` tells whose tile a block lies in.
     pub(super) fn send_to_owners<'a>(
         self,
-        order: Order,
+        class: Class,
         blocks: &'a mut [Entry],
         owner: impl Fn(Entry) -> Owner,
         reach: &Reach<'_>,
     ) -> Sorted<'a> {
-        let magazine = self.magazine(order, &reach.limit());
-        if magazine == 0 || order.units() >= Heap::TILE {
+        let magazine = self.magazine(class, &reach.limit());
+        if magazine == 0 || class.units() >= Heap::TILE {
             return Sorted::unsorted(blocks);
         }
         let mut own = 0;
@@ -59,7 +59,7 @@ impl OwnCache<'_> {
             let first = owner(others[next]);
             let alike = others[next + 1..].iter().take_while(|block| owner(**block) == first);
             let batch = next..next + 1 + alike.take(magazine - 1).count();
-            if !reach.running(first).is_some_and(|owner| owner.depot.put(order, &others[batch.clone()], magazine)) {
+            if !reach.running(first).is_some_and(|owner| owner.depot.put(class, &others[batch.clone()], magazine)) {
                 others.copy_within(batch.clone(), refused);
                 refused += batch.len();
             }

@@ -10,7 +10,7 @@ use crate::error::AllocError;
 use crate::heaps::Heap;
 use crate::id::HeapId;
 use crate::raw::search::{SearchEnd, is_enough};
-use crate::raw::{self, BlockIndex, Exhausted, LastFailure, Order, Shard, State};
+use crate::raw::{self, BlockIndex, Class, Exhausted, LastFailure, Order, Shard, State};
 use crate::sync::{model_or, yield_now};
 use crate::thread;
 
@@ -53,11 +53,11 @@ impl MemoryPool {
     #[must_use = "a block that nobody releases stays live"]
     pub fn hl_alloc(&self, size: usize) -> *mut u8 {
         self.begin();
-        let order = self.config.order_for(size);
-        let block = match order.and_then(|order| self.pop(order)) {
+        let class = self.config.class_for(size);
+        let block = match class.and_then(|class| self.pop(class)) {
             Some(block) => block,
             None if size == 0 => ptr::null_mut(),
-            None => self.take_slow(order).map_or(ptr::null_mut(), NonNull::as_ptr),
+            None => self.take_slow(class).map_or(ptr::null_mut(), NonNull::as_ptr),
         };
         self.acquired(block);
         block
@@ -95,12 +95,12 @@ impl MemoryPool {
     pub fn alloc(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
         self.begin();
         let requested = bytes_of(layout)?;
-        let order = self.config.order_for(requested);
-        if let Some(block) = order.and_then(|order| self.pop(order)).and_then(NonNull::new) {
+        let class = self.config.class_for(requested);
+        if let Some(block) = class.and_then(|class| self.pop(class)).and_then(NonNull::new) {
             self.acquired(block.as_ptr());
             return Ok(block);
         }
-        let taken = self.take_slow(order);
+        let taken = self.take_slow(class);
         taken
             .inspect(|block| self.acquired(block.as_ptr()))
             .map_err(|refused| self.explain(&Scope::All(self.heaps.pin().view()), requested, refused))
@@ -140,13 +140,13 @@ impl MemoryPool {
         let pinned = self.heaps.pin();
         let found = pinned.view().get(heap).ok_or(AllocError::UnknownHeap { requested, heap })?;
         let scope = Scope::One(found);
-        let order = self.config.order_for(requested);
-        let cached = order.and_then(|order| current(&self.caches)?.pop_from(heap, order, self.config.min_shift));
+        let class = self.config.class_for(requested);
+        let cached = class.and_then(|class| current(&self.caches)?.pop_from(heap, class, self.config.min_shift));
         if let Some(block) = cached.and_then(NonNull::new) {
             self.acquired(block.as_ptr());
             return Ok(block);
         }
-        let taken = self.take_from_heaps(&scope, order);
+        let taken = self.take_from_heaps(&scope, class);
         self.count_past_cache(usize::from(taken.is_ok()), 0);
         taken.inspect(|block| self.acquired(block.as_ptr())).map_err(|refused| self.explain(&scope, requested, refused))
     }
@@ -183,20 +183,20 @@ impl MemoryPool {
     pub fn alloc_batch(&self, layout: Layout, blocks: &mut [*mut u8]) -> Result<usize, AllocError> {
         self.begin();
         let requested = bytes_of(layout)?;
-        let order = self.config.order_for(requested);
+        let class = self.config.class_for(requested);
         let pinned = self.heaps.pin();
         let scope = Scope::All(pinned.view());
         let mut filled = 0;
         while filled < blocks.len() {
-            if let Some(order) = order {
-                scope.take_first(order, |heap| {
-                    filled += fill(heap, order, self.shard(), &mut blocks[filled..]);
+            if let Some(class) = class {
+                scope.take_first(class.order(), |heap| {
+                    filled += fill(heap, class, self.shard(), &mut blocks[filled..]);
                     (filled == blocks.len()).then_some(())
                 });
             }
             let Some(place) = blocks.get_mut(filled) else { break };
             // The stacks are empty: a search for one more also merges and tidies them.
-            match self.take_from_heaps(&scope, order) {
+            match self.take_from_heaps(&scope, class) {
                 Ok(block) => *place = block.as_ptr(),
                 Err(refused) if filled == 0 => return Err(self.explain(&scope, requested, refused)),
                 Err(_) => break,
@@ -210,25 +210,25 @@ impl MemoryPool {
 
     /// Pops a block from the cache of this thread.
     #[inline]
-    fn pop(&self, order: Order) -> Option<*mut u8> {
-        current(&self.caches)?.pop(order, self.config.min_shift)
+    fn pop(&self, class: Class) -> Option<*mut u8> {
+        current(&self.caches)?.pop(class, self.config.min_shift)
     }
 
     /// Pops a block from the cache of this thread, if that is the one of a pool that it used before the last one, or
     /// the block is in the heap aside of the one that the cache works with.
-    fn pop_aside(&self, order: Order) -> Option<*mut u8> {
+    fn pop_aside(&self, class: Class) -> Option<*mut u8> {
         match current(&self.caches) {
-            Some(cache) => cache.pop_aside(order, self.config.min_shift),
+            Some(cache) => cache.pop_aside(class, self.config.min_shift),
             None => {
                 let cache = return_to(&self.caches)?;
-                cache.pop(order, self.config.min_shift).or_else(|| cache.pop_aside(order, self.config.min_shift))
+                cache.pop(class, self.config.min_shift).or_else(|| cache.pop_aside(class, self.config.min_shift))
             }
         }
     }
 
     /// Takes a block that the fast path could not: by way of the cache, where there can be one, or from the heaps.
     #[cold]
-    fn take_slow(&self, want: Option<Order>) -> Result<NonNull<u8>, Refused> {
+    fn take_slow(&self, want: Option<Class>) -> Result<NonNull<u8>, Refused> {
         if let Some(block) = want.and_then(|want| self.pop_aside(want)).and_then(NonNull::new) {
             return Ok(block);
         }
@@ -246,7 +246,8 @@ impl MemoryPool {
     /// Takes a block from the stacks of the first heap that has one; or, when all that is cached within reach was given
     /// back to the heaps, by a search. If that fails, the other threads are asked to flush, and the ones that are
     /// just in time help; and while another thread is giving back what was within reach, all is done again.
-    fn take_from_heaps(&self, scope: &Scope<'_>, want: Option<Order>) -> Result<NonNull<u8>, Refused> {
+    fn take_from_heaps(&self, scope: &Scope<'_>, want: Option<Class>) -> Result<NonNull<u8>, Refused> {
+        let want = want.map(Class::order);
         let shard = self.shard();
         let stacks = |want: Order| scope.take_first(want, |heap| Some(heap.pointer(heap.buddy().alloc(want, shard)?)));
         if let Some(block) = want.and_then(stacks) {
@@ -331,11 +332,11 @@ impl MemoryPool {
 }
 
 /// Fills `blocks` from the stacks of one heap; returns how many there were.
-fn fill(heap: &Heap, order: Order, shard: Shard, blocks: &mut [*mut u8]) -> usize {
+fn fill(heap: &Heap, class: Class, shard: Shard, blocks: &mut [*mut u8]) -> usize {
     let mut filled = 0;
     for chunk in blocks.chunks_mut(BATCH) {
         let mut registry = [BlockIndex::new(0); BATCH];
-        let count = heap.buddy().alloc_batch(State::live(order), shard, &mut registry[..chunk.len()]);
+        let count = heap.buddy().alloc_batch(State::live(class), shard, &mut registry[..chunk.len()]);
         for (place, index) in chunk.iter_mut().zip(&registry[..count]) {
             *place = heap.pointer(*index).as_ptr();
         }

@@ -4,7 +4,7 @@ use super::MemoryPool;
 use super::config::{Config, LEAST_MIN_BLOCK};
 use crate::cache::Allowance;
 use crate::error::ConfigError;
-use crate::raw::Order;
+use crate::raw::{Class, Order};
 
 impl MemoryPool {
     /// A builder, for other sizes of blocks and caches.
@@ -84,7 +84,7 @@ impl PoolBuilder {
             if !bytes.is_power_of_two() || bytes < min_block {
                 return Err(ConfigError::MaxBlock { bytes, min_block });
             }
-            config.max_order = config.order_for(bytes).unwrap_or(Order::MAX);
+            config.max_order = config.class_for(bytes).map_or(Order::MAX, Class::order);
         }
         Ok(config)
     }

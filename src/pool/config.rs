@@ -1,7 +1,7 @@
-//! The configuration of a pool, and the order of a size.
+//! The configuration of a pool, and the class of a size.
 
 use crate::cache::Allowance;
-use crate::raw::Order;
+use crate::raw::{Class, Order};
 
 /// Smallest `min_block` in bytes.
 pub(super) const LEAST_MIN_BLOCK: usize = 16;
@@ -14,9 +14,9 @@ const STEPS: usize = 256;
 /// A configuration, checked.
 #[derive(Clone)]
 pub(crate) struct Config {
-    /// The orders of small sizes, looked up by the number of the size's last step: a table is faster than to count
-    /// bits, and than to shift by a number that is not known to the compiler.
-    orders: [u8; STEPS],
+    /// The codes of the classes of small sizes, looked up by the number of the size's last step: a table is faster than
+    /// to count bits, and than to shift by a number that is not known to the compiler.
+    classes: [u8; STEPS],
     /// A unit has 2^`min_shift` bytes.
     pub(crate) min_shift: u32,
     /// The order of the largest block.
@@ -30,39 +30,42 @@ impl Config {
     pub(crate) const DEFAULT: Self = Self::new(6, Order::MAX, Allowance::DEFAULT);
 
     pub(super) const fn new(min_shift: u32, max_order: Order, thread_cache: Allowance) -> Self {
-        let mut orders = [u8::MAX; STEPS];
+        let mut classes = [Class::NO_CODE; STEPS];
         let mut step = 0;
         while step < STEPS {
             // Under loom there are fewer orders than the table has sizes for.
-            if let Some(order) = Self::order_of_last((step << STEP) >> min_shift) {
-                orders[step] = order.get() as u8;
+            if let Some(class) = Self::class_of_last((step << STEP) >> min_shift) {
+                classes[step] = class.code();
             }
             step += 1;
         }
-        Self { orders, min_shift, max_order, thread_cache }
+        Self { classes, min_shift, max_order, thread_cache }
     }
 
-    /// The order of a block of at least `bytes`, if there are so large ones; none for 0 bytes.
+    /// The class of a block of at least `bytes`, if there are so large ones; none for 0 bytes.
     #[inline]
-    pub(crate) fn order_for(&self, bytes: usize) -> Option<Order> {
+    pub(crate) fn class_for(&self, bytes: usize) -> Option<Class> {
         let last = bytes.wrapping_sub(1);
-        match self.orders.get(last >> STEP) {
-            Some(order) => Order::new(u32::from(*order)),
-            None => Self::order_of_last(last >> self.min_shift),
+        match self.classes.get(last >> STEP) {
+            Some(code) => Class::from_code_or_none(*code),
+            None => Self::class_of_last(last >> self.min_shift),
         }
     }
 
-    /// The order of a block that has at least the units from 0 to `last_unit`.
+    /// The class of a block that has at least the units from 0 to `last_unit`.
     #[inline]
-    const fn order_of_last(last_unit: usize) -> Option<Order> {
+    const fn class_of_last(last_unit: usize) -> Option<Class> {
         // As many bits as the number of the last unit has.
-        Order::new(usize::BITS - last_unit.leading_zeros())
+        match Order::new(usize::BITS - last_unit.leading_zeros()) {
+            Some(order) => Some(Class::of(order)),
+            None => None,
+        }
     }
 
-    /// Bytes of a block of `order`; `usize::MAX` if they are more.
+    /// Bytes of a block of an order or class; `usize::MAX` if they are more.
     #[inline]
-    pub(crate) fn bytes(&self, order: Order) -> usize {
-        self.bytes_of(u64::from(order.units()))
+    pub(crate) fn bytes(&self, size: impl Into<Class>) -> usize {
+        self.bytes_of(u64::from(size.into().units()))
     }
 
     /// Bytes of `units` units; `usize::MAX` if they are more.

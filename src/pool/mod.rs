@@ -27,7 +27,7 @@ use crate::error::AddHeapError;
 use crate::heaps::Region;
 use crate::heaps::{Heaps, Pinned};
 use crate::id::HeapId;
-use crate::raw::{Order, Shard};
+use crate::raw::{Order, Shard, Sizes};
 use crate::sync::const_unless_loom;
 use crate::thread;
 use crate::units::Bytes;
@@ -113,7 +113,7 @@ impl MemoryPool {
 
     const_unless_loom! {
         pub(crate) fn with(config: Config) -> Self {
-            let caches = Caches::new(config.thread_cache);
+            let caches = Caches::new(config.thread_cache, Sizes::PowersOfTwo);
             Self {
                 config,
                 heaps: Heaps::new(),

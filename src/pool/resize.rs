@@ -45,7 +45,7 @@ impl MemoryPool {
             Ok(has) => ResizeError::NoRoom { requested: size, size: has },
             Err(gone) => gone.into(),
         };
-        let order = self.config.order_for(size).ok_or_else(no_room)?;
+        let order = self.config.class_for(size).ok_or_else(no_room)?.order();
         match heap.buddy().resize(index, order, heap.shard(index)) {
             Ok(_) => {
                 self.acquired(block.as_ptr());

@@ -79,7 +79,7 @@ impl Buddy {
         let mut filled = 0;
         for part in 0..count {
             let place = block.after(part, want);
-            if part > 0 && self.states.at(place).claim(to) == Node::Elsewhere && to == State::cached(want) {
+            if part > 0 && self.states.at(place).claim(to) == Node::Elsewhere && to == State::cached(want.into()) {
                 // A cache has only blocks whose nodes are idle.
                 self.publish(place, want, shard);
                 continue;

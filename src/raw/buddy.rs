@@ -131,7 +131,7 @@ impl Buddy {
     /// Lock-free: at most one split for each order above.
     #[inline]
     pub fn alloc(&self, want: Order, shard: Shard) -> Option<BlockIndex> {
-        match self.pop_take(want, want, State::live(want), shard) {
+        match self.pop_take(want, want, State::live(want.into()), shard) {
             Some((block, _)) => Some(block),
             None => self.alloc_larger_slow(want, shard),
         }
@@ -141,7 +141,7 @@ impl Buddy {
     fn alloc_larger_slow(&self, want: Order, shard: Shard) -> Option<BlockIndex> {
         let mut larger = want.through(self.geometry.max_order()).skip(1);
         larger.find_map(|from| {
-            let (block, size) = self.pop_take(from, want, State::live(want), shard)?;
+            let (block, size) = self.pop_take(from, want, State::live(want.into()), shard)?;
             self.split(block, size, want, shard);
             Some(block)
         })

@@ -4,6 +4,7 @@
 
 pub mod batch;
 pub mod buddy;
+pub mod class;
 pub mod order;
 pub mod owner;
 pub mod resize;
@@ -25,6 +26,7 @@ pub mod watermark;
 pub use batch::Batch;
 pub(crate) use buddy::Listing;
 pub use buddy::{Buddy, NotLive};
+pub use class::{Class, Sizes};
 pub use order::{BlockIndex, Geometry, Order};
 pub use owner::Owner;
 pub use resize::CantResize;

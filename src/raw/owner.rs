@@ -8,9 +8,17 @@ impl Owner {
     /// No cache, or one without a code.
     pub const NONE: Self = Self(0);
 
+    /// The largest code that a state can have.
+    pub(super) const MOST_IN_STATE: u8 = 31;
+
     /// The code of cache number `cache`. The first 255 caches have one.
     pub const fn of(cache: usize) -> Self {
         if cache < u8::MAX as usize { Self(cache as u8 + 1) } else { Self::NONE }
+    }
+
+    /// The code that a state has: five bits, for the first 31 caches.
+    pub(super) const fn in_state(self) -> u8 {
+        if self.0 <= Self::MOST_IN_STATE { self.0 } else { 0 }
     }
 
     /// The code as a number, for [`from_code`](Self::from_code).

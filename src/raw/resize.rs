@@ -49,7 +49,7 @@ impl Buddy {
             }
             // The exchange first: a release that comes after it finds the small block, and the halves are still
             // this thread's.
-            match word.resize(seen, to) {
+            match word.resize(seen, to.into()) {
                 Ok(()) => {
                     self.split(block, from, to, shard);
                     return Ok(from);
@@ -75,7 +75,7 @@ impl Buddy {
         let word = self.states.at(block);
         let mut seen = word.read();
         while seen.kind() == Kind::Live && seen.order() == from {
-            match word.resize(seen, to) {
+            match word.resize(seen, to.into()) {
                 Ok(()) => return Ok(from),
                 Err(now) => seen = now,
             }

@@ -18,7 +18,7 @@ impl Buddy {
     /// publishes the others. `None` says only that the stacks did not have a block that large. Lock-free.
     pub fn alloc_span(&self, units: u32, align: Order, shard: Shard) -> Option<BlockIndex> {
         let order = Order::covering(units as usize)?.max(align);
-        let (block, from) = self.take_near(order, State::live(order), shard)?;
+        let (block, from) = self.take_near(order, State::live(order.into()), shard)?;
         self.split(block, from, order, shard);
         self.cut(block, order, units, shard);
         Some(block)
@@ -34,12 +34,12 @@ impl Buddy {
             if part == block {
                 let mut seen = word.read();
                 // The owner of the node may clear `Listed` meanwhile.
-                while let Err(now) = word.resize(seen, size) {
+                while let Err(now) = word.resize(seen, size.into()) {
                     seen = now;
                 }
             } else {
                 // Its node may stand in a stack. The release of the block sees to that.
-                let (Node::Idle | Node::Elsewhere) = word.claim(State::live(size));
+                let (Node::Idle | Node::Elsewhere) = word.claim(State::live(size.into()));
             }
         }
         self.publish_range(block.get() + units..block.after(1, order).get(), shard);
@@ -154,7 +154,7 @@ impl Buddy {
     fn claim_span(&self, block: BlockIndex, units: u32) {
         for (part, order) in self.geometry.blocks(Self::span(block, units)) {
             // Its node may stand in a stack. The release of the block sees to that.
-            let (Node::Idle | Node::Elsewhere) = self.states.at(part).claim(State::live(order));
+            let (Node::Idle | Node::Elsewhere) = self.states.at(part).claim(State::live(order.into()));
         }
     }
 

@@ -2,10 +2,10 @@
 //!
 //! | bits | meaning |
 //! |---|---|
-//! | 0–4 | order of the block that begins here |
-//! | 5–6 | kind: 0 `Inner`, 1 `Free`, 2 `Cached`, 3 `Live` |
-//! | 7 | `Listed`: this unit's node is in use |
-//! | 8–15 | *owner* of a `Live` block: the cache that handed it out, 0 for none |
+//! | 0–7 | class of the block that begins here; of a `Free` one an order |
+//! | 8–9 | kind: 0 `Inner`, 1 `Free`, 2 `Cached`, 3 `Live` |
+//! | 10 | `Listed`: this unit's node is in use |
+//! | 11–15 | *owner* of a `Live` block: the cache that handed it out, 0 for none or a later one than the 31st |
 //!
 //! | kind | meaning | changed by |
 //! |---|---|---|
@@ -23,23 +23,27 @@
 //! by a plain store.
 //!
 //! The owner of a block is a hint: it tells a release whose block it has, in the word that the release reads anyway. So
-//! the state of a thread's own block is one value that is known beforehand, but for the order.
+//! the state of a thread's own block is one value that is known beforehand, but for the class.
 
+use super::class::Class;
 use super::order::Order;
 use super::owner::Owner;
 use crate::check::check;
 use crate::sync::{AtomicU16, Ordering};
 
-pub(in crate::raw) const ORDER: u16 = 0b0001_1111;
-pub(in crate::raw) const KIND: u16 = 0b0110_0000;
-const KIND_SHIFT: u32 = KIND.trailing_zeros();
-const LISTED: u16 = 0b1000_0000;
-const OWNER: u16 = 0xff00;
+/// The class. Its lowest bits are the order.
+const CLASS: u16 = 0x00ff;
+pub(in crate::raw) const ORDER: u16 = 0x001f;
+pub(in crate::raw) const KIND: u16 = 0x0300;
+pub(in crate::raw) const KIND_SHIFT: u32 = KIND.trailing_zeros();
+const LISTED: u16 = 0x0400;
+const OWNER: u16 = 0xf800;
 const OWNER_SHIFT: u32 = OWNER.trailing_zeros();
 
-const _: () = assert!(ORDER | KIND | LISTED | OWNER == u16::MAX && ORDER & KIND == 0);
-const _: () = assert!(LISTED & (ORDER | KIND) == 0 && OWNER & (ORDER | KIND | LISTED) == 0);
+const _: () = assert!(CLASS | KIND | LISTED | OWNER == u16::MAX && CLASS & KIND == 0 && CLASS & ORDER == ORDER);
+const _: () = assert!(LISTED & (CLASS | KIND) == 0 && OWNER & (CLASS | KIND | LISTED) == 0);
 const _: () = assert!(Order::COUNT <= ORDER as usize + 1);
+const _: () = assert!(Owner::MOST_IN_STATE as u16 == OWNER >> OWNER_SHIFT);
 
 /// The kind of block that begins at a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,26 +73,26 @@ pub enum Node {
 pub struct State(u16);
 
 impl State {
-    const fn with(kind: Kind, order: Order) -> Self {
-        Self((kind as u16) << KIND_SHIFT | order.get() as u16)
+    const fn with(kind: Kind, class: Class) -> Self {
+        Self((kind as u16) << KIND_SHIFT | class.code() as u16)
     }
 
-    /// A `Live` block of `order` without an owner, its node idle.
+    /// A `Live` block of `class` without an owner, its node idle.
     #[inline]
-    pub const fn live(order: Order) -> Self {
-        Self::with(Kind::Live, order)
+    pub const fn live(class: Class) -> Self {
+        Self::with(Kind::Live, class)
     }
 
-    /// A `Live` block of the smallest order with this owner, its node idle.
+    /// A `Live` block of one unit with this owner, as far as a state can tell, its node idle.
     #[inline]
     pub const fn live_from(owner: Owner) -> Self {
-        Self(Self::live(Order::ZERO).0 | (owner.code() as u16) << OWNER_SHIFT)
+        Self(Self::live(Class::UNIT).0 | (owner.in_state() as u16) << OWNER_SHIFT)
     }
 
-    /// This state with `order`. It has the smallest order before.
+    /// This state with `class`. It has one unit before.
     #[inline]
-    pub const fn of_order(self, order: Order) -> Self {
-        Self(self.0 | order.get() as u16)
+    pub const fn of_class(self, class: Class) -> Self {
+        Self(self.0 | class.code() as u16)
     }
 
     /// The state as a number, for [`from_bits`](Self::from_bits).
@@ -103,22 +107,23 @@ impl State {
         Self(bits)
     }
 
-    /// The order of this block, if it differs from `model`, a state of the smallest order, in the order only.
+    /// The class of this block, if it differs from `model`, a state of one unit, in the class only.
     #[inline]
-    pub const fn order_if_like(self, model: Self) -> Option<Order> {
-        Order::new((self.0 ^ model.0) as u32)
+    pub const fn class_if_like(self, model: Self) -> Option<Class> {
+        let class = self.0 ^ model.0;
+        if class <= CLASS { Some(Class::from_code(class as u8)) } else { None }
     }
 
-    /// A `Cached` block of `order`, its node idle.
+    /// A `Cached` block of `class`, its node idle.
     #[inline]
-    pub const fn cached(order: Order) -> Self {
-        Self::with(Kind::Cached, order)
+    pub const fn cached(class: Class) -> Self {
+        Self::with(Kind::Cached, class)
     }
 
     /// A `Free` block of `order`, its node in use, as the rule has it.
     #[inline]
     pub const fn free(order: Order) -> Self {
-        Self(Self::with(Kind::Free, order).0 | LISTED)
+        Self(Self::with(Kind::Free, Class::of(order)).0 | LISTED)
     }
 
     /// What begins here.
@@ -132,7 +137,13 @@ impl State {
         }
     }
 
-    /// The order of the block that begins here; without meaning for `Inner`.
+    /// The class of the block that begins here; without meaning for `Inner`.
+    #[inline]
+    pub const fn class(self) -> Class {
+        Class::from_code((self.0 & CLASS) as u8)
+    }
+
+    /// The order of that class.
     #[inline]
     pub const fn order(self) -> Order {
         match Order::new((self.0 & ORDER) as u32) {
@@ -178,8 +189,8 @@ impl State {
         Self(self.0 & !LISTED | other.0 & LISTED)
     }
 
-    const fn resized(self, order: Order) -> Self {
-        Self(self.0 & !ORDER | order.get() as u16)
+    const fn resized(self, class: Class) -> Self {
+        Self(self.0 & !CLASS | class.code() as u16)
     }
 }
 
@@ -233,7 +244,7 @@ impl StateWord<'_> {
     /// `Free` → `Live(order)`, by a thread that found the block without its node, which stays where it is.
     #[inline]
     pub fn take(self, seen: State, order: Order) -> Result<(), State> {
-        self.change(seen, State::live(order).keeping_node_of(seen))
+        self.change(seen, State::live(Class::of(order)).keeping_node_of(seen))
     }
 
     /// Clears `Listed`: the node, which the caller owns, becomes idle. The rest of the state stays.
@@ -251,12 +262,12 @@ impl StateWord<'_> {
         Ok(if seen.is_listed() { Node::Elsewhere } else { Node::Idle })
     }
 
-    /// `Live` → `Cached`, both of `order`: a release into a cache. Only for a block whose node is idle, so that only
+    /// `Live` → `Cached`, both of `class`: a release into a cache. Only for a block whose node is idle, so that only
     /// the cache may change it from now on.
     #[inline]
-    pub fn hold(self, seen: State, order: Order) -> Result<(), State> {
-        check!(seen.kind() == Kind::Live && !seen.is_listed() && seen.order() == order);
-        self.change(seen, State::cached(order))
+    pub fn hold(self, seen: State, class: Class) -> Result<(), State> {
+        check!(seen.kind() == Kind::Live && !seen.is_listed() && seen.class() == class);
+        self.change(seen, State::cached(class))
     }
 
     /// `Cached` → `live`, by the cache that has it, its node idle.
@@ -303,14 +314,14 @@ impl StateWord<'_> {
     /// The lower half of a pair, `Free(order)` → `Live(up)`, by the thread that has the upper half.
     #[inline]
     pub fn raise_and_take(self, order: Order, up: Order) -> Result<(), State> {
-        self.change(State::free(order), State(State::live(up).0 | LISTED))
+        self.change(State::free(order), State(State::live(Class::of(up)).0 | LISTED))
     }
 
-    /// `Live` → `Live(order)`: grow or shrink in place. A racing release has the old block or the new one.
+    /// `Live` → `Live(class)`: grow or shrink in place. A racing release has the old block or the new one.
     #[inline]
-    pub fn resize(self, seen: State, order: Order) -> Result<(), State> {
+    pub fn resize(self, seen: State, class: Class) -> Result<(), State> {
         check!(seen.kind() == Kind::Live);
-        self.change(seen, seen.resized(order))
+        self.change(seen, seen.resized(class))
     }
 
     /// In transit → `to`, `Live` or `Cached`. The caller has the block, as a part of one that it took. Tells whether
@@ -354,23 +365,25 @@ mod tests {
     #[test]
     fn fields_do_not_disturb_each_other() {
         for order in Order::ZERO.through(Order::MAX) {
-            let (live, free) = (State::live(order), State::free(order));
+            let (live, free) = (State::live(order.into()), State::free(order));
             assert_eq!((live.kind(), live.order(), live.is_listed()), (Kind::Live, order, false));
             assert_eq!((free.kind(), free.order(), free.is_listed()), (Kind::Free, order, true));
             assert_eq!(live.keeping_node_of(free).order(), order);
             assert!(live.keeping_node_of(free).is_listed());
         }
-        let mine = State::live_from(Owner::of(200));
-        for order in Order::ZERO.through(Order::MAX) {
-            let live = mine.of_order(order);
-            assert_eq!((live.kind(), live.order(), live.owner().cache()), (Kind::Live, order, Some(200)));
-            assert_eq!(live.order_if_like(mine), Some(order));
-            assert_eq!(mine.resized(order), live);
-            for other in [State::live(order), State::cached(order), State::free(order), State(live.0 | LISTED)] {
-                assert_eq!(other.order_if_like(mine), None);
+        let mine = State::live_from(Owner::of(30));
+        for code in 0..=u8::MAX {
+            let class = Class::from_code(code);
+            let live = mine.of_class(class);
+            assert_eq!((live.kind(), live.class(), live.owner().cache()), (Kind::Live, class, Some(30)));
+            assert_eq!(live.class_if_like(mine), Some(class));
+            assert_eq!(mine.resized(class), live);
+            for other in [State::live(class), State::cached(class), State(live.0 | LISTED)] {
+                assert_eq!((other.class_if_like(mine), other.class()), (None, class));
             }
         }
         assert_eq!((Owner::of(254).cache(), Owner::of(255)), (Some(254), Owner::NONE));
+        assert_eq!(State::live_from(Owner::of(31)).owner(), Owner::NONE);
         assert_eq!(State(0).kind(), Kind::Inner);
         assert_eq!(State(LISTED).kind(), Kind::Inner);
     }

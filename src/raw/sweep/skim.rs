@@ -2,7 +2,7 @@
 //! side by side. `skip` says when a sweep tries which.
 
 use crate::raw::order::{BlockIndex, Geometry, Order};
-use crate::raw::state::{KIND, Kind, ORDER, State};
+use crate::raw::state::{KIND, KIND_SHIFT, Kind, ORDER, State};
 use crate::raw::states::States;
 use crate::sync::{AtomicU16, Ordering, model_or};
 
@@ -119,20 +119,12 @@ impl States {
     }
 }
 
-/// The units that a block adds to the free ones, by its kind and order: none for one that is taken. A block in transit
-/// adds as much as one that is too large.
-const FREE_UNITS: [u32; (KIND | ORDER) as usize + 1] = {
-    let mut units = [0; (KIND | ORDER) as usize + 1];
-    let mut bits = 0;
-    while bits < units.len() {
-        let state = State::from_bits(bits as u16);
-        units[bits] = match state.kind() {
-            Kind::Inner => 1 << 31,
-            Kind::Free => state.order().units(),
-            Kind::Cached | Kind::Live => 0,
-        };
-        bits += 1;
-    }
+/// The units that a block of the smallest order adds to the free ones, by its kind: none if it is taken. A block in
+/// transit adds as much as one that is too large.
+const FREE_UNITS: [u32; 4] = {
+    let mut units = [0; 4];
+    units[Kind::Inner as usize] = 1 << 31;
+    units[Kind::Free as usize] = 1;
     units
 };
 
@@ -177,7 +169,8 @@ impl<'a> Walker<'a> {
     fn step(&mut self, sum: &mut Sum) {
         // Relaxed: as in `StateWord::glance`.
         let seen = self.window[self.at as usize].load(Ordering::Relaxed);
-        let free = FREE_UNITS[(seen & (KIND | ORDER)) as usize];
+        // The lowest five bits of a state are the order, and 0 where no block begins.
+        let free = FREE_UNITS[usize::from((seen & KIND) >> KIND_SHIFT)].wrapping_shl(seen.into());
         sum.blocks += 1;
         sum.free_units += u64::from(free);
         sum.free_orders |= free;
@@ -185,7 +178,6 @@ impl<'a> Walker<'a> {
         // last block, if that is free and as large.
         sum.pairs |= self.at & free & self.last;
         self.last = free;
-        // By the lowest five bits, which are the order, and 0 where no block begins.
         self.at += 1u32.wrapping_shl(seen.into());
     }
 }
@@ -227,6 +219,7 @@ fn probe(words: &[AtomicU16], shift: u32, order: Order, in_pairs: bool) -> Optio
 mod tests {
     use super::*;
     use crate::metadata::Source;
+    use crate::raw::class::Class;
     use crate::raw::owner::Owner;
 
     /// Probes blocks of `order` with these states.
@@ -243,9 +236,9 @@ mod tests {
     fn a_probe_succeeds_only_if_each_block_is_skippable() {
         for order in [0, 1, 3].map(|order| Order::new(order).expect("an order")) {
             let up = order.up().expect("an order");
-            let live = State::live_from(Owner::of(200)).of_order(order);
+            let live = State::live_from(Owner::of(30)).of_class(order.into());
             assert_eq!(look(order, true, |_| live), Some(0));
-            assert_eq!(look(order, true, |_| State::cached(order)), Some(0));
+            assert_eq!(look(order, true, |_| State::cached(order.into())), Some(0));
             assert_eq!(look(order, false, |_| State::free(order)), Some(PROBE as u32));
             assert_eq!(look(order, true, |_| State::free(order)), None);
             for odd in 0..PROBE {
@@ -253,7 +246,7 @@ mod tests {
                 assert_eq!(look(order, true, half), Some(PROBE as u32 / 2));
                 let and = |other: State| move |place: usize| if place == odd { other } else { live };
                 assert_eq!(look(order, true, and(State::free(order))), Some(1));
-                for other in [State::from_bits(0), State::from_bits(0x80), State::live(up), State::free(up)] {
+                for other in [State::from_bits(0), State::from_bits(0x400), State::live(up.into()), State::free(up)] {
                     assert_eq!(look(order, true, and(other)), None, "block {odd} is {other:?}");
                     assert_eq!(look(order, false, and(other)), None, "block {odd} is {other:?}");
                 }
@@ -279,14 +272,14 @@ mod tests {
         let table = States::new(&Geometry::new(1000, 0, Order::ZERO), &mut Source::Global).expect("a few bytes");
         let words = table.words();
         for head in [0, 1, 3, 63, 64, 65, 500, 999] {
-            for state in [State::live(Order::ZERO), State::cached(Order::ZERO), State::free(Order::ZERO)] {
+            for state in [State::live(Class::UNIT), State::cached(Class::UNIT), State::free(Order::ZERO)] {
                 words[head].store(state.bits(), Ordering::Relaxed);
                 for from in [0, 1, 2, 63, 64, 400, head as u32].into_iter().filter(|from| *from <= head as u32) {
                     assert_eq!(table.skip_inner(from, 1000), head as u32, "from {from}");
                     assert_eq!(table.skip_inner(from, from), from);
                 }
                 // In transit, with its node in use.
-                words[head].store(0x80, Ordering::Relaxed);
+                words[head].store(0x400, Ordering::Relaxed);
                 assert_eq!(table.skip_inner(0, 1000), 1000);
             }
             words[head].store(0, Ordering::Relaxed);
@@ -298,7 +291,7 @@ mod tests {
         let units = ABREAST * WINDOW;
         let table = States::new(&Geometry::new(units as u32, 0, Order::MAX), &mut Source::Global).expect("some memory");
         for head in (0..units).step_by(order.units() as usize) {
-            table.words()[head].store(State::live(order).bits(), Ordering::Relaxed);
+            table.words()[head].store(State::live(order.into()).bits(), Ordering::Relaxed);
         }
         if let Some((unit, state)) = odd {
             table.words()[unit].store(state.bits(), Ordering::Relaxed);
@@ -320,21 +313,21 @@ mod tests {
             assert_eq!(walk(order, None), Some(taken(order, 0)));
         }
         for head in (0..units as usize).step_by(4) {
-            for other in [State::from_bits(0), State::from_bits(0x80)] {
+            for other in [State::from_bits(0), State::from_bits(0x400)] {
                 assert_eq!(walk(small, Some((head, other))), None, "{other:?} at {head}");
             }
             let free = Walk { free_units: 4, free_orders: 4, ..taken(small, 0) };
             assert_eq!(walk(small, Some((head, State::free(small)))), Some(free), "at {head}");
             // A reader may see this while blocks change hands: a block is there twice, or ends inside another.
-            let twice = Some((head, State::live(next)));
+            let twice = Some((head, State::live(next.into())));
             let is_inside = (head + 4) % WINDOW != 0;
             let at_end = head + 4 == units as usize;
             let expected = Walk { next: units + if at_end { 4 } else { 0 }, ..taken(small, 0) };
             let blocks = expected.blocks - u64::from(is_inside);
             assert_eq!(walk(small, twice), (is_inside || at_end).then_some(Walk { blocks, ..expected }), "at {head}");
-            let hole = Some((head, State::live(Order::ZERO)));
+            let hole = Some((head, State::live(Class::UNIT)));
             assert_eq!(walk(small, hole), None, "at {head}");
-            let unseen = Some((head + 1, State::live(next)));
+            let unseen = Some((head + 1, State::live(next.into())));
             assert_eq!(walk(small, unseen), Some(taken(small, 0)));
         }
         // The lower buddy of a free block as large as a window may be in another window.

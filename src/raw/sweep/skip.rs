@@ -198,7 +198,7 @@ mod tests {
             for (number, (block, seen)) in blocks.iter().enumerate() {
                 let word = &heap.states.words()[block.slot()];
                 // In transit, with the node in use or idle; or free, which is what is wanted.
-                let other = [0, 0x80, State::free(seen.order()).bits()][number % 3];
+                let other = [0, 0x400, State::free(seen.order()).bits()][number % 3];
                 word.store(other, Ordering::Relaxed);
                 let Skipped { blocks: passed, found, .. } = heap.skip(0, units, Some(Order::ZERO));
                 let expected = Some((*block, State::from_bits(other)));

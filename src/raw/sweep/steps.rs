@@ -196,7 +196,9 @@ mod tests {
     fn in_stacks(heap: &Buddy) -> usize {
         let orders = Order::ZERO.through(heap.geometry.max_order()).rev();
         orders
-            .map(|order| core::iter::from_fn(|| heap.pop_take(order, order, State::live(order), Shard::FIRST)).count())
+            .map(|order| {
+                core::iter::from_fn(|| heap.pop_take(order, order, State::live(order.into()), Shard::FIRST)).count()
+            })
             .sum()
     }
 

@@ -225,7 +225,7 @@ pub(crate) const BUGS: &[Bug] = &[
         name: "grow: the exchange before the buddies",
         source: RESIZE,
         find: "        for order in from.until(to) {\n            if !self.absorb_buddy",
-        replace: "        let _ = self.states.at(block).resize(self.states.at(block).read(), to);\n        for order in from.until(to) {\n            if !self.absorb_buddy",
+        replace: "        let _ = self.states.at(block).resize(self.states.at(block).read(), to.into());\n        for order in from.until(to) {\n            if !self.absorb_buddy",
         models: &["resize::grow_release"],
     },
     Bug {
@@ -245,8 +245,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "shrink: the halves before the exchange",
         source: RESIZE,
-        find: "            match word.resize(seen, to) {\n                Ok(()) => {\n                    self.split(block, from, to, shard);",
-        replace: "            self.split(block, from, to, shard);\n            match word.resize(seen, to) {\n                Ok(()) => {",
+        find: "            match word.resize(seen, to.into()) {\n                Ok(()) => {\n                    self.split(block, from, to, shard);",
+        replace: "            self.split(block, from, to, shard);\n            match word.resize(seen, to.into()) {\n                Ok(()) => {",
         models: &["resize::shrink_release"],
     },
     Bug {

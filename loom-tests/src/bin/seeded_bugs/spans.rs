@@ -62,8 +62,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a block that is cut disregards that its node was taken off",
         source: SPANS,
-        find: "while let Err(now) = word.resize(seen, size) {",
-        replace: "if let Err(now) = word.resize(seen, size) {",
+        find: "while let Err(now) = word.resize(seen, size.into()) {",
+        replace: "if let Err(now) = word.resize(seen, size.into()) {",
         models: &["spans::shrink_pop_stale"],
     },
     Bug {

@@ -130,8 +130,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "take by a scan: a store",
         source: STATE,
-        find: "pub fn take(self, seen: State, order: Order) -> Result<(), State> {\n        self.change(seen, State::live(order).keeping_node_of(seen))",
-        replace: "pub fn take(self, seen: State, order: Order) -> Result<(), State> {\n        Ok(self.0.store(State::live(order).keeping_node_of(seen).0, Ordering::Release))",
+        find: "pub fn take(self, seen: State, order: Order) -> Result<(), State> {\n        self.change(seen, State::live(Class::of(order)).keeping_node_of(seen))",
+        replace: "pub fn take(self, seen: State, order: Order) -> Result<(), State> {\n        Ok(self.0.store(State::live(Class::of(order)).keeping_node_of(seen).0, Ordering::Release))",
         models: &["block::take_take_by_scans", "block::moved_stale_entry", "search::never_fails"],
     },
     Bug {
@@ -222,22 +222,22 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "raise and take: a store",
         source: STATE,
-        find: "self.change(State::free(order), State(State::live(up).0 | LISTED))",
-        replace: "Ok(drop((order, self.0.store(State::live(up).0 | LISTED, Ordering::Release))))",
+        find: "self.change(State::free(order), State(State::live(Class::of(up)).0 | LISTED))",
+        replace: "Ok(drop((order, self.0.store(State::live(Class::of(up)).0 | LISTED, Ordering::Release))))",
         models: &["merge::merge_and_take_alloc"],
     },
     Bug {
         name: "raise and take: the node is forgotten",
         source: STATE,
-        find: "self.change(State::free(order), State(State::live(up).0 | LISTED))",
-        replace: "self.change(State::free(order), State::live(up))",
+        find: "self.change(State::free(order), State(State::live(Class::of(up)).0 | LISTED))",
+        replace: "self.change(State::free(order), State::live(Class::of(up)))",
         models: &["merge::merge_and_take_alloc"],
     },
     Bug {
         name: "resize: the node is forgotten",
         source: STATE,
-        find: "self.change(seen, seen.resized(order))",
-        replace: "self.change(seen, State::live(order))",
+        find: "self.change(seen, seen.resized(class))",
+        replace: "self.change(seen, State::live(class))",
         models: &["resize::shrink_pop_stale"],
     },
     Bug {
