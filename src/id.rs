@@ -9,6 +9,11 @@ use core::fmt;
 pub struct HeapId(pub(crate) u64);
 
 impl HeapId {
+    /// The id of this number, which [`get`](Self::get) returned; for programs that keep it as a number, as C's do.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
     /// The id as a number.
     pub const fn get(self) -> u64 {
         self.0

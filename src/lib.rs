@@ -5,6 +5,7 @@
 #![cfg_attr(doc, doc = "[guide]: crate::guide")]
 #![cfg_attr(doc, doc = "[choosing]: crate::guide::choosing")]
 #![cfg_attr(doc, doc = "[guarantees]: crate::guide::guarantees")]
+#![cfg_attr(doc, doc = "[any program]: crate::guide::any_program")]
 #![cfg_attr(doc, doc = "[models]: crate::guide::model_checking")]
 #![cfg_attr(doc, doc = "[figures]: https://docs.rs/crate/heapmaster/latest/source/benches/README.md")]
 #![cfg_attr(doc, doc = "[map]: https://docs.rs/crate/heapmaster/latest/source/src/README.md")]

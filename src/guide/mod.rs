@@ -20,6 +20,7 @@ chapters! {
     regions: "std";
     global_allocator: "allocator";
     c_libraries: "allocator";
+    any_program: ;
     reading_statistics: "allocator";
     tuning: "allocator";
     failures: "allocator";

@@ -3,12 +3,11 @@
 //! That is in a thread-local without a destructor, so that it can be read at any time, in destructors too, without a
 //! check. When the thread exits, it forgets all before it gives its index back: from then on it works without caches.
 
-extern crate std;
-
 use core::cell::Cell;
 use core::ptr::NonNull;
-use std::thread_local;
 
+#[cfg(initial_exec)]
+use super::initial_exec;
 use super::registry::{ThreadIndex, ThreadRegistry};
 use crate::sync::{AtomicU64, Ordering};
 
@@ -31,6 +30,7 @@ pub fn next_name() -> u64 {
 
 /// What a thread knows of its index.
 #[derive(Clone, Copy, Debug)]
+#[repr(u32)]
 pub(super) enum Index {
     /// It has not asked for one, or all were taken.
     NotYet,
@@ -43,6 +43,7 @@ pub(super) enum Index {
 
 /// A cache of the calling thread.
 #[derive(Clone, Copy)]
+#[repr(C)]
 struct Known {
     /// The name of the pool or allocator.
     name: u64,
@@ -59,6 +60,7 @@ impl Known {
     }
 }
 
+#[repr(C)]
 struct Current {
     index: Cell<Index>,
     /// The cache in the pool that this thread used last.
@@ -68,7 +70,11 @@ struct Current {
     allocator: Cell<Known>,
 }
 
-thread_local! {
+#[cfg(not(initial_exec))]
+extern crate std;
+
+#[cfg(not(initial_exec))]
+std::thread_local! {
     static CURRENT: Current = const {
         Current {
             index: Cell::new(Index::NotYet),
@@ -79,14 +85,37 @@ thread_local! {
     };
 }
 
+/// What the calling thread remembers.
+#[cfg(not(initial_exec))]
+#[inline(always)]
+fn with_current<R>(look: impl FnOnce(&Current) -> R) -> R {
+    CURRENT.with(look)
+}
+
+/// What the calling thread remembers.
+#[cfg(initial_exec)]
+#[inline(always)]
+fn with_current<R>(look: impl FnOnce(&Current) -> R) -> R {
+    use core::mem::{align_of, offset_of, size_of};
+
+    // The words of a new thread are one that has no index, and knows no pool and no allocator.
+    const _: () = assert!(size_of::<Current>() == 8 * initial_exec::WORDS && align_of::<Current>() == 8);
+    const _: () = assert!(offset_of!(Current, pool) == 8 && offset_of!(Current, allocator) == 24);
+    const _: () = assert!(offset_of!(Known, name) == 0 && initial_exec::FIRST[1] == Known::NOTHING.name);
+    const _: () = assert!(initial_exec::FIRST[1] == initial_exec::FIRST[3]);
+    // SAFETY: `Index` is a `u32`, of which 0 is `NotYet`, and what it holds; a name is any number, and no pointer of a
+    // new thread is null. So the words are a `Current` of this thread, and nobody else has them.
+    look(unsafe { &*initial_exec::words().cast::<Current>() })
+}
+
 /// The calling thread's index as it knows it.
 #[inline]
 pub(super) fn known_index() -> Index {
-    CURRENT.with(|current| current.index.get())
+    with_current(|current| current.index.get())
 }
 
 pub(super) fn set_index(index: Index) {
-    CURRENT.with(|current| current.index.set(index));
+    with_current(|current| current.index.set(index));
 }
 
 /// The index of the calling thread, if it has one.
@@ -99,30 +128,30 @@ pub fn index() -> Option<usize> {
 /// the thread-local was found: in a library that takes a call, and a value that lives across it takes a register more.
 #[inline(always)]
 pub fn pool_cache(name: impl FnOnce() -> u64) -> Option<NonNull<()>> {
-    CURRENT.with(|current| current.pool.get().of(name()))
+    with_current(|current| current.pool.get().of(name()))
 }
 
 /// The calling thread remembers its cache in the pool of this name, until it is about to exit.
 pub fn remember_pool(name: u64, cache: NonNull<()>) {
-    CURRENT.with(|current| current.pool.set(Known { name, cache }));
+    with_current(|current| current.pool.set(Known { name, cache }));
 }
 
 /// The calling thread's cache in the allocator of this name, if that is the allocator that it used last.
 #[cfg(feature = "allocator")]
 #[inline(always)]
 pub fn allocator_cache(name: u64) -> Option<NonNull<()>> {
-    CURRENT.with(|current| current.allocator.get().of(name))
+    with_current(|current| current.allocator.get().of(name))
 }
 
 /// The calling thread remembers its cache in the allocator of this name, until it is about to exit.
 #[cfg(feature = "allocator")]
 pub fn remember_allocator(name: u64, cache: NonNull<()>) {
-    CURRENT.with(|current| current.allocator.set(Known { name, cache }));
+    with_current(|current| current.allocator.set(Known { name, cache }));
 }
 
 /// The calling thread is about to exit: gives its index back.
 pub fn exit(index: Option<ThreadIndex>) {
-    CURRENT.with(|current| {
+    with_current(|current| {
         current.index.set(Index::Never);
         current.pool.set(Known::NOTHING);
         #[cfg(feature = "allocator")]

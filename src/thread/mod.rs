@@ -4,6 +4,8 @@
 mod claim;
 #[cfg(all(feature = "std", not(modelled)))]
 mod current;
+#[cfg(initial_exec)]
+mod initial_exec;
 #[cfg_attr(not(feature = "std"), allow(dead_code, reason = "only the standard library tells threads apart"))]
 pub mod lease;
 #[cfg_attr(not(feature = "std"), allow(dead_code, reason = "only the standard library tells threads apart"))]

@@ -1,0 +1,111 @@
+//! What the environment asks of `malloc`. `heapmaster run` sets it.
+//!
+//! | variable | value | meaning |
+//! |---|---|---|
+//! | `HEAPMASTER_LIMIT` | bytes, in decimal digits | `malloc` has so many bytes of heap at most |
+//!
+//! It is read without the C library, whose copy may not be there yet when `malloc` is first called. A program with
+//! another user's rights ignores it.
+
+use core::ffi::{CStr, c_int};
+
+/// The options of this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Bytes of heap.
+    pub limit: usize,
+}
+
+impl Options {
+    /// Nothing is asked for.
+    pub const NONE: Self = Self { limit: usize::MAX };
+
+    /// As the environment says. It neither allocates nor changes `errno`.
+    pub fn read() -> Self {
+        // SAFETY: it returns a number.
+        if unsafe { libc::getauxval(libc::AT_SECURE) } != 0 {
+            return Self::NONE;
+        }
+        let mut options = Self::NONE;
+        for_each_variable(|variable| {
+            let Some(equals) = variable.iter().position(|byte| *byte == b'=') else { return };
+            let (name, value) = (&variable[..equals], &variable[equals + 1..]);
+            if name == b"HEAPMASTER_LIMIT" {
+                options.limit = number(value).unwrap_or(options.limit);
+            }
+        });
+        options
+    }
+}
+
+/// A number in decimal digits.
+fn number(text: &[u8]) -> Option<usize> {
+    let digit = |number: usize, byte: &u8| {
+        let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        number.checked_mul(10)?.checked_add(digit.into())
+    };
+    if text.is_empty() { None } else { text.iter().try_fold(0, digit) }
+}
+
+/// Most bytes of a variable that is looked at.
+const MOST: usize = 8192;
+
+/// Visits the variables with which the program was started, `NAME=VALUE`. Longer ones than [`MOST`] are left out.
+fn for_each_variable(mut visit: impl FnMut(&[u8])) {
+    unsafe extern "C" {
+        static environ: *const *const core::ffi::c_char;
+    }
+    // SAFETY: the C library's array of texts, up to a null; or null, before the C library has one. Nobody changes it
+    // while `malloc` is called for the first time.
+    let mut place = unsafe { environ };
+    if place.is_null() {
+        return for_each_in_proc(visit);
+    }
+    // SAFETY: as above.
+    while let Some(text) = unsafe { (*place).as_ref() } {
+        // SAFETY: as above.
+        visit(unsafe { CStr::from_ptr(text) }.to_bytes());
+        place = place.wrapping_add(1);
+    }
+}
+
+/// The same, of what the system has kept.
+fn for_each_in_proc(visit: impl FnMut(&[u8])) {
+    // SAFETY: where the calling thread has it; the calls below may change it.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: as above.
+    let before: c_int = unsafe { *errno };
+    // SAFETY: a path.
+    let file = unsafe { libc::open(c"/proc/self/environ".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+    if file >= 0 {
+        for_each_in_file(file, visit);
+        // SAFETY: opened above.
+        unsafe { libc::close(file) };
+    }
+    // SAFETY: as above.
+    unsafe { *errno = before };
+}
+
+fn for_each_in_file(file: c_int, mut visit: impl FnMut(&[u8])) {
+    let (mut buffer, mut len, mut skips) = ([0_u8; MOST], 0, false);
+    loop {
+        let room = &mut buffer[len..];
+        // SAFETY: so many bytes may be written there.
+        let count = unsafe { libc::read(file, room.as_mut_ptr().cast(), room.len()) };
+        let Ok(count @ 1..) = usize::try_from(count) else { return };
+        len += count;
+        let mut begin = 0;
+        while let Some(end) = buffer[begin..len].iter().position(|byte| *byte == 0) {
+            if !core::mem::replace(&mut skips, false) {
+                visit(&buffer[begin..begin + end]);
+            }
+            begin += end + 1;
+        }
+        buffer.copy_within(begin..len, 0);
+        len -= begin;
+        if len == MOST {
+            // Too long: its rest is no variable.
+            (len, skips) = (0, true);
+        }
+    }
+}

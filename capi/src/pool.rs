@@ -1,0 +1,462 @@
+//! Pools for C: `MemoryPool`, method by method.
+//!
+//! A pool's tables come from the program's `malloc`, which may be this library's, or not.
+
+use core::alloc::Layout;
+use core::ffi::{CStr, c_char, c_void};
+use core::fmt::{self, Write};
+use core::ptr::{self, NonNull};
+use std::alloc::{alloc, dealloc};
+
+use mempool::{BlockState, HeapId, MemoryPool};
+
+use crate::status::Status::{self, HM_INVALID, HM_OK};
+
+/// A pool of regions that the program owns. All functions may be called by any thread at any time, but
+/// `hm_pool_free`. No function reads or writes a region, but `hm_pool_resize`. The pool of a call is not null, but
+/// `hm_pool_free`'s.
+#[allow(missing_debug_implementations, reason = "C has none")]
+pub struct Pool(MemoryPool);
+
+/// How a pool is. 0 is the default of each.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PoolOptions {
+    /// Bytes of the smallest block, a power of two, at least 16. The default is 64.
+    pub min_block: usize,
+    /// Bytes of the largest block, a power of two. By default there is no limit.
+    pub max_block: usize,
+    /// Bytes that the cache of each thread may hold. By default that depends on the pool's size. `SIZE_MAX`: none.
+    pub thread_cache: usize,
+}
+
+/// The figures of a pool.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct PoolStats {
+    /// Number of regions.
+    pub regions: usize,
+    /// Bytes in blocks, of whatever state.
+    pub capacity: usize,
+    /// Bytes of blocks with the program.
+    pub live: usize,
+    /// Bytes of blocks in the caches of threads.
+    pub cached: usize,
+    /// Bytes of free blocks.
+    pub free: usize,
+    /// Bytes of blocks that some thread was splitting, merging or resizing.
+    pub in_transit: usize,
+    /// The largest block in bytes that merging forms of what is free now.
+    pub largest_free: usize,
+    /// The largest block in bytes that a region forms when all of it is free.
+    pub largest_possible: usize,
+    /// Number of caches of threads.
+    pub caches: usize,
+    /// Bytes of the caches themselves.
+    pub cache_tables: usize,
+    /// Blocks handed out.
+    pub allocations: u64,
+    /// Blocks taken back.
+    pub releases: u64,
+    /// Allocations that failed.
+    pub failures: u64,
+    /// Sweeps.
+    pub sweeps: u64,
+    /// Pairs of blocks that were merged.
+    pub merges: u64,
+}
+
+/// The state of a block in a map.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(non_camel_case_types, reason = "C's names")]
+pub enum State {
+    /// Nobody has it.
+    HM_FREE = 0,
+    /// The cache of a thread has it.
+    HM_CACHED,
+    /// The program has it.
+    HM_LIVE,
+    /// A thread is splitting or merging it.
+    HM_IN_TRANSIT,
+}
+
+/// A block in a map.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Block {
+    /// Its region.
+    pub region: u64,
+    /// Bytes from the beginning of the region to it.
+    pub offset: usize,
+    /// Its bytes.
+    pub size: usize,
+    /// Its state.
+    pub state: State,
+}
+
+/// Makes a pool without regions, and writes it to `place`. `options` may be null.
+///
+/// # Safety
+///
+/// `place` may be written, and `options` is null or may be read.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hm_pool_new(options: *const PoolOptions, place: *mut *mut Pool) -> Status {
+    // SAFETY: the caller vouches for it.
+    let options = unsafe { options.as_ref() }.copied().unwrap_or_default();
+    let mut builder = MemoryPool::builder();
+    if options.min_block > 0 {
+        builder = builder.min_block(options.min_block);
+    }
+    if options.max_block > 0 {
+        builder = builder.max_block(options.max_block);
+    }
+    match options.thread_cache {
+        0 => {}
+        usize::MAX => builder = builder.thread_cache(0),
+        bytes => builder = builder.thread_cache(bytes),
+    }
+    let pool = match builder.build() {
+        Ok(pool) => Pool(pool),
+        Err(error) => return error.into(),
+    };
+    // SAFETY: the size is not 0.
+    let own = unsafe { alloc(Layout::new::<Pool>()) }.cast::<Pool>();
+    if own.is_null() {
+        return Status::HM_NO_MEMORY;
+    }
+    // SAFETY: `own` is new, and a place for a pool; the caller vouches for `place`.
+    unsafe {
+        own.write(pool);
+        place.write(own);
+    }
+    HM_OK
+}
+
+/// Frees a pool. Its regions are the program's, whatever was live in them. Null is nothing.
+///
+/// # Safety
+///
+/// `pool` is null, or came from `hm_pool_new`, and nobody uses it any more.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hm_pool_free(pool: *mut Pool) {
+    if !pool.is_null() {
+        // SAFETY: the caller vouches for it.
+        unsafe {
+            ptr::drop_in_place(pool);
+            dealloc(pool.cast(), Layout::new::<Pool>());
+        }
+    }
+}
+
+/// Adds a region of any base and size, and writes its number to `region`, unless that is null.
+///
+/// # Safety
+///
+/// The pool is one; `region` is null or may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hm_pool_add_region(pool: &Pool, base: *mut c_void, size: usize, region: *mut u64) -> Status {
+    match pool.0.add_heap(base.cast(), size) {
+        Ok(id) => {
+            if !region.is_null() {
+                // SAFETY: the caller vouches for it.
+                unsafe { region.write(id.get()) };
+            }
+            HM_OK
+        }
+        Err(error) => error.into(),
+    }
+}
+
+/// Removes a region, all of which is free. Its memory is the program's again.
+///
+/// # Safety
+///
+/// The pool is one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hm_pool_remove_region(pool: &Pool, region: u64) -> Status {
+    Status::of(pool.0.remove_heap(HeapId::new(region)))
+}
+
+/// Allocates a block of at least `size` bytes. It is aligned to the largest power of two that divides its size. Null
+/// when there is none, or for 0 bytes.
+///
+/// # Safety
+///
+/// The pool is one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hm_pool_alloc(pool: &Pool, size: usize) -> *mut c_void {
+    pool.0.hl_alloc(size).cast()
+}
+
+fn layout(size: usize, align: usize) -> Option<Layout> {
+    Layout::from_size_align(size, align).ok()
+}
+
+/// The same, aligned to `align`, a power of two.
+///
+/// # Safety
+///
+/// The pool is one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hm_pool_alloc_aligned(pool: &Pool, align: usize, size: usize) -> *mut c_void {
+    let block = layout(size, align).and_then(|layout| pool.0.alloc(layout).ok());
+    block.map_or(ptr::null_mut(), |block| block.as_ptr().cast())
+}
+
+/// The same, of one region.
+///
+/// # Safety
+///
+/// The pool is one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hm_pool_alloc_in(pool: &Pool, region: u64, align: usize, size: usize) -> *mut c_void {
+    let block = layout(size, align).and_then(|layout| pool.0.alloc_in(HeapId::new(region), layout).ok());
+    block.map_or(ptr::null_mut(), |block| block.as_ptr().cast())
+}
+
+/// Releases a block. Null is nothing, and `HM_OK`. A wrong address changes nothing, and is `HM_FOREIGN`,
+/// `HM_INTERIOR` or `HM_NOT_LIVE`, also when threads race.
+///
+/// # Safety
+///
+/// The pool is one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hm_pool_release(pool: &Pool, block: *mut c_void) -> Status {
+    Status::of(pool.0.hl_release(block.cast()))
+}
+
+/// Gives a block another size, in place, or elsewhere with its contents; as C's `realloc`. Null when there is none;
+/// then the block is as it was.
+///
+/// # Safety
+///
+/// The pool is one; the block is null, or the memory behind it may be read and written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hm_pool_resize(pool: &Pool, block: *mut c_void, size: usize) -> *mut c_void {
+    // SAFETY: the caller vouches for the block.
+    unsafe { pool.0.hl_resize(block.cast(), size) }.cast()
+}
+
+/// Gives a block another size where it is. The bytes that it has then are written to `now`, unless that is null.
+///
+/// # Safety
+///
+/// The pool is one; `now` is null or may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hm_pool_resize_in_place(
+    pool: &Pool,
+    block: *mut c_void,
+    size: usize,
+    now: *mut usize,
+) -> Status {
+    let Some(block) = NonNull::new(block.cast()) else { return HM_INVALID };
+    match pool.0.resize_in_place(block, size) {
+        Ok(bytes) => {
+            if !now.is_null() {
+                // SAFETY: the caller vouches for it.
+                unsafe { now.write(bytes) };
+            }
+            HM_OK
+        }
+        Err(error) => error.into(),
+    }
+}
+
+/// Bytes of a live block; 0 if none is at the address.
+///
+/// # Safety
+///
+/// The pool is one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hm_pool_block_size(pool: &Pool, block: *mut c_void) -> usize {
+    NonNull::new(block.cast()).and_then(|block| pool.0.block_size(block).ok()).unwrap_or(0)
+}
+
+/// The region in which an address lies is written to `region`. False: it lies in none.
+///
+/// # Safety
+///
+/// The pool is one; `region` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hm_pool_region_of(pool: &Pool, address: *mut c_void, region: *mut u64) -> bool {
+    let found = NonNull::new(address.cast()).and_then(|address| pool.0.heap_of(address));
+    if let Some(id) = found {
+        // SAFETY: the caller vouches for it.
+        unsafe { region.write(id.get()) };
+    }
+    found.is_some()
+}
+
+/// Gives back what the calling thread has cached.
+///
+/// # Safety
+///
+/// The pool is one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hm_pool_flush_thread_cache(pool: &Pool) {
+    pool.0.flush_thread_cache();
+}
+
+/// Merges all free blocks, and returns how many pairs there were.
+///
+/// # Safety
+///
+/// The pool is one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hm_pool_sweep(pool: &Pool) -> u64 {
+    pool.0.sweep().merges
+}
+
+/// The largest block in bytes that merging forms of what is free now.
+///
+/// # Safety
+///
+/// The pool is one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hm_pool_largest_free(pool: &Pool) -> usize {
+    pool.0.largest_free_block()
+}
+
+/// Writes the figures of the pool to `stats`. O(blocks).
+///
+/// # Safety
+///
+/// The pool is one; `stats` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hm_pool_stats(pool: &Pool, stats: *mut PoolStats) {
+    let now = pool.0.stats();
+    let figures = PoolStats {
+        regions: now.heaps,
+        capacity: now.capacity,
+        live: now.live,
+        cached: now.cached,
+        free: now.free,
+        in_transit: now.in_transit,
+        largest_free: now.largest_free,
+        largest_possible: now.largest_possible,
+        caches: now.caches,
+        cache_tables: now.cache_tables,
+        allocations: now.allocations(),
+        releases: now.releases(),
+        failures: now.failures,
+        sweeps: now.sweeps,
+        merges: now.merges,
+    };
+    // SAFETY: the caller vouches for it.
+    unsafe { stats.write(figures) };
+}
+
+/// Calls `visit` with each block, region by region, until it returns false.
+///
+/// # Safety
+///
+/// The pool is one; `visit` may be called with `argument`, and does not free the pool.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hm_pool_for_each_block(
+    pool: &Pool,
+    visit: unsafe extern "C" fn(block: *const Block, argument: *mut c_void) -> bool,
+    argument: *mut c_void,
+) {
+    for block in pool.0.heap_map() {
+        let state = match block.state {
+            BlockState::Free => State::HM_FREE,
+            BlockState::Cached => State::HM_CACHED,
+            BlockState::Live => State::HM_LIVE,
+            _ => State::HM_IN_TRANSIT,
+        };
+        let block = Block { region: block.heap.get(), offset: block.offset, size: block.size, state };
+        // SAFETY: the caller vouches for it.
+        if !unsafe { visit(&raw const block, argument) } {
+            return;
+        }
+    }
+}
+
+/// Text for a buffer of the caller's: as much as fits, with a 0 at its end; and how much there is.
+struct Text {
+    place: *mut u8,
+    room: usize,
+    len: usize,
+}
+
+impl Text {
+    /// # Safety
+    ///
+    /// So many bytes may be written at `place`, for as long as this lives; none, if it is null.
+    unsafe fn new(place: *mut c_char, room: usize) -> Self {
+        Self { place: place.cast(), room: if place.is_null() { 0 } else { room }, len: 0 }
+    }
+
+    /// Writes what there is; returns its bytes.
+    fn write(mut self, text: impl fmt::Display) -> usize {
+        // It does not fail: `write_str` never does.
+        _ = write!(self, "{text}");
+        if self.room > 0 {
+            // SAFETY: within the room.
+            unsafe { self.place.add(self.len.min(self.room - 1)).write(0) };
+        }
+        self.len
+    }
+}
+
+impl Write for Text {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        // The last byte is for the 0.
+        let fits = self.room.saturating_sub(self.len + 1).min(text.len());
+        if fits > 0 {
+            // SAFETY: within the room.
+            unsafe { self.place.add(self.len).copy_from_nonoverlapping(text.as_ptr(), fits) };
+        }
+        self.len += text.len();
+        Ok(())
+    }
+}
+
+/// Writes the figures of the pool as text, as `snprintf` does: `room` bytes at most, with a 0 at the end. Returns
+/// how many bytes the whole text has, without that 0.
+///
+/// # Safety
+///
+/// The pool is one; `room` bytes may be written at `buffer`, which may be null if `room` is 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hm_pool_stats_text(pool: &Pool, buffer: *mut c_char, room: usize) -> usize {
+    // SAFETY: the caller vouches for the buffer.
+    unsafe { Text::new(buffer, room) }.write(pool.0.stats())
+}
+
+/// Draws the regions in characters, in so many columns and rows at most; else as `hm_pool_stats_text`.
+///
+/// # Safety
+///
+/// As `hm_pool_stats_text`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hm_pool_map_text(
+    pool: &Pool,
+    columns: usize,
+    rows: usize,
+    buffer: *mut c_char,
+    room: usize,
+) -> usize {
+    // SAFETY: the caller vouches for the buffer.
+    unsafe { Text::new(buffer, room) }.write(pool.0.heap_map().text(columns, rows))
+}
+
+/// Draws the regions as a picture in SVG, with a title, which may be null; else as `hm_pool_stats_text`.
+///
+/// # Safety
+///
+/// As `hm_pool_stats_text`; the title is null or a text.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hm_pool_map_svg(pool: &Pool, title: *const c_char, buffer: *mut c_char, room: usize) -> usize {
+    let title = if title.is_null() {
+        None
+    } else {
+        // SAFETY: the caller vouches for the text.
+        unsafe { CStr::from_ptr(title) }.to_str().ok()
+    };
+    let map = pool.0.heap_map();
+    let svg = title.map_or_else(|| map.svg(), |title| map.svg().title(title));
+    // SAFETY: the caller vouches for the buffer.
+    unsafe { Text::new(buffer, room) }.write(svg)
+}
