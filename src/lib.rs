@@ -52,6 +52,12 @@ mod stats;
 mod stops;
 #[cfg(all(feature = "std", not(modelled)))]
 mod sweeper;
+// As for `raw`.
+#[cfg(modelled)]
+#[allow(missing_docs, reason = "the operations are those of the standard library")]
+#[doc(hidden)]
+pub mod sync;
+#[cfg(not(modelled))]
 mod sync;
 #[cfg(all(feature = "std", not(modelled)))]
 mod sys;

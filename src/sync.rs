@@ -24,7 +24,7 @@ use core::cell::UnsafeCell;
 #[cfg(modelled)]
 use loom::cell::UnsafeCell;
 
-pub(crate) use atomic::Ordering;
+pub use atomic::Ordering;
 
 #[cfg(all(test, feature = "std", not(loom)))]
 use crate::stops::{step, waits};
@@ -45,7 +45,7 @@ mod no_stops {
 
 /// A fence, as that of the atomics.
 #[inline(always)]
-pub(crate) fn fence(order: Ordering) {
+pub fn fence(order: Ordering) {
     step();
     atomic::fence(order);
 }
@@ -150,7 +150,7 @@ pub(crate) fn thread_of_model() -> usize {
 macro_rules! changes {
     ($value:ty, $($change:ident)+) => {$(
         #[inline(always)]
-        pub(crate) fn $change(&self, value: $value, order: Ordering) -> $value {
+        pub fn $change(&self, value: $value, order: Ordering) -> $value {
             self.word().$change(value, order)
         }
     )+};
@@ -160,7 +160,7 @@ macro_rules! changes {
 macro_rules! exchanges {
     ($value:ty, $($exchange:ident)+) => {$(
         #[inline(always)]
-        pub(crate) fn $exchange(
+        pub fn $exchange(
             &self,
             seen: $value,
             new: $value,
@@ -177,7 +177,7 @@ macro_rules! wrap {
     ($name:ident $(<$parameter:ident>)?, $word:ident, $companion:ident, $value:ty, $new:expr) => {
         #[derive(Debug)]
         #[cfg_attr(not(modelled), repr(transparent))]
-        pub(crate) struct $name $(<$parameter>)? {
+        pub struct $name $(<$parameter>)? {
             #[cfg(modelled)]
             companion: $companion,
             word: atomic::$word $(<$parameter>)?,
@@ -186,7 +186,7 @@ macro_rules! wrap {
         #[allow(dead_code, reason = "each type uses some of the operations")]
         impl $(<$parameter>)? $name $(<$parameter>)? {
             const_unless_loom! {
-                pub(crate) fn new(value: $value) -> Self {
+                pub fn new(value: $value) -> Self {
                     Self {
                         #[cfg(modelled)]
                         companion: $companion::default(),
@@ -205,7 +205,7 @@ macro_rules! wrap {
             }
 
             #[inline(always)]
-            pub(crate) fn load(&self, order: Ordering) -> $value {
+            pub fn load(&self, order: Ordering) -> $value {
                 #[cfg(modelled)]
                 self.companion.before_load();
                 step();
@@ -213,7 +213,7 @@ macro_rules! wrap {
             }
 
             #[inline(always)]
-            pub(crate) fn store(&self, value: $value, order: Ordering) {
+            pub fn store(&self, value: $value, order: Ordering) {
                 self.word().store(value, order);
             }
 
@@ -254,7 +254,7 @@ wrap!(AtomicPtr<T>, AtomicPtr, CompanionOfEach, *mut T, core::ptr::null_mut());
 /// loom a hand-over without that is an error.
 #[derive(Debug, Default)]
 #[cfg_attr(not(modelled), repr(transparent))]
-pub(crate) struct Local<T>(UnsafeCell<T>);
+pub struct Local<T>(UnsafeCell<T>);
 
 // SAFETY: the caller of `get` says that no other thread uses the value. So it is as if it were sent from thread to
 // thread.
@@ -267,7 +267,7 @@ impl<T> Local<T> {
     ///
     /// The caller is the one thread that uses the value for as long as the reference lives.
     #[inline(always)]
-    pub(crate) unsafe fn get(&self) -> &T {
+    pub unsafe fn get(&self) -> &T {
         #[cfg(not(modelled))]
         // SAFETY: the value lives as long as `self`; there is no `&mut` to it anywhere.
         return unsafe { &*self.0.get() };

@@ -2,21 +2,25 @@
 //! cells.
 //!
 //! Models call `mempool` and `mempool::raw` itself; the only code here that stands for something is the payload, which
-//! stands for the memory of the blocks.
+//! stands for the memory of the blocks. The exception is `bias`, a protocol that the pool does not have yet.
 #![cfg(loom)]
 
+pub mod bias;
+mod biased;
 mod heap;
 mod live;
 mod pool;
 mod slabs;
 mod stack;
 
+pub use biased::{Biased, By};
 pub use heap::{Failure, Heap, block, order};
 pub use live::Checked;
 pub use pool::{Address, Pool};
 pub use slabs::{Hold, LONG, PAIR, Pages, Span, TRIPLE};
 pub use stack::Stack;
 
+use mempool::sync;
 use std::env;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};

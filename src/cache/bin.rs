@@ -148,7 +148,8 @@ pub(super) struct OwnBins<'a> {
 }
 
 impl OwnBins<'_> {
-    /// Gives a bin so many places from `first` on. The place before is no bin's. The bin is empty, and may hold nothing.
+    /// Gives a bin so many places from `first` on. The place before is no bin's. The bin is empty, and may hold
+    /// nothing.
     pub(super) fn place(self, bin: BinIndex, first: usize, places: usize) {
         self.bins.places[bin.0].set(places as u32);
         self.bins.entry(first as u64 - 1).set(Entry::NONE.0);

@@ -1,5 +1,7 @@
 //! All bugs. A test of the crate includes this file, so that each `cargo test` looks whether the patches apply.
 
+#[path = "bias.rs"]
+mod bias;
 #[path = "blocks.rs"]
 mod blocks;
 #[path = "board.rs"]
@@ -35,6 +37,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Bug> {
         slabs::BUGS,
         spans::BUGS,
         cycles::BUGS,
+        bias::BUGS,
     ];
     tables.into_iter().flatten()
 }

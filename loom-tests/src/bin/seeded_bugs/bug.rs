@@ -1,7 +1,7 @@
 //! What a seeded bug is, and how it is put into a source file.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 /// A one-line bug, and the models that find it.
@@ -9,7 +9,7 @@ use std::{fs, io};
 pub(crate) struct Bug {
     /// What goes wrong, in a few words.
     pub name: &'static str,
-    /// The file, in `src/`.
+    /// The file, in `src/`; one of `loom-tests/src/` by its path from the workspace.
     pub source: &'static str,
     /// What stands there, exactly once.
     pub find: &'static str,
@@ -29,6 +29,11 @@ pub(crate) struct Change {
 }
 
 impl Bug {
+    /// The path of its file from the workspace.
+    pub(crate) fn path(&self) -> PathBuf {
+        if self.source.starts_with("loom-tests/") { self.source.into() } else { Path::new("src").join(self.source) }
+    }
+
     /// What it changes in its source, without what it leaves around that; None where the patch does not apply exactly
     /// once.
     pub(crate) fn change(&self, source: &str) -> Option<Change> {
@@ -46,7 +51,7 @@ impl Bug {
 
     /// What is wrong with it, as it can be seen without running it: the patch does not apply, or a model is not there.
     pub(crate) fn faults(&self, workspace: &Path) -> io::Result<Vec<String>> {
-        let source = fs::read_to_string(workspace.join("src").join(self.source))?;
+        let source = fs::read_to_string(workspace.join(self.path()))?;
         let mut faults = Vec::new();
         if self.change(&source).is_none() {
             faults.push(format!("{}: the patched line is not there exactly once", self.source));

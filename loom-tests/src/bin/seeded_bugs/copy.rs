@@ -123,15 +123,17 @@ impl Copy {
 ///
 /// When one can't be put in.
 fn switch_all(files: &mut Files) -> io::Result<()> {
-    let mut sources = BTreeMap::<&str, Vec<(usize, &Bug)>>::new();
-    all::numbered().for_each(|(number, bug)| sources.entry(bug.source).or_default().push((number, bug)));
-    for (source, bugs) in sources {
-        let content = files.get_mut(&Path::new("src").join(source)).ok_or(io::ErrorKind::NotFound)?;
+    let mut sources = BTreeMap::<PathBuf, Vec<(usize, &Bug)>>::new();
+    all::numbered().for_each(|(number, bug)| sources.entry(bug.path()).or_default().push((number, bug)));
+    for (path, bugs) in sources {
+        let content = files.get_mut(&path).ok_or(io::ErrorKind::NotFound)?;
         let switched = switch::switched(&String::from_utf8_lossy(content), &bugs).map_err(io::Error::other)?;
         *content = switched.into_bytes();
     }
-    let root = files.get_mut(Path::new("src/lib.rs")).expect("the crate has a root");
-    *root = switch::root(&String::from_utf8_lossy(root)).into_bytes();
+    for root in ["src/lib.rs", "loom-tests/src/lib.rs"] {
+        let root = files.get_mut(Path::new(root)).expect("the crate has a root");
+        *root = switch::root(&String::from_utf8_lossy(root)).into_bytes();
+    }
     Ok(())
 }
 
@@ -142,7 +144,9 @@ fn switch_all(files: &mut Files) -> io::Result<()> {
 /// When one can't be.
 pub(crate) fn check() -> io::Result<()> {
     let mut files = Files::new();
-    read(Path::new("src"), &mut files)?;
+    for folder in ["src", "loom-tests/src"] {
+        read(Path::new(folder), &mut files)?;
+    }
     switch_all(&mut files)
 }
 

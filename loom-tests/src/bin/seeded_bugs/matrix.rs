@@ -11,7 +11,7 @@ use crate::copy;
 pub(crate) fn print(bugs: &[(usize, &Bug)]) -> io::Result<()> {
     let mut files = BTreeMap::<&str, Vec<(usize, &Bug)>>::new();
     for (_, bug) in bugs {
-        let source = fs::read_to_string(copy::original(bug.source))?;
+        let source = fs::read_to_string(copy::root().join(bug.path()))?;
         let line = source.find(bug.find).map_or(0, |place| 1 + source[..place].matches('\n').count());
         files.entry(bug.source).or_default().push((line, bug));
     }
