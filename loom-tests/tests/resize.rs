@@ -78,7 +78,7 @@ fn grow_twice_release() {
     });
 }
 
-/// Grow into unmerged pieces against a sweep that merges them.
+/// Grow into unmerged pieces against a step of a sweep that merges them.
 ///
 /// Seeded bug: the upper piece is absorbed by a store.
 #[test]
@@ -88,7 +88,7 @@ fn grow_merge() {
         let held = heap.alloc(1).expect("free");
         let pieces = [0; 2].map(|size| heap.alloc(size).expect("free"));
         pieces.iter().for_each(|piece| heap.release(*piece, 0));
-        let other = start(&heap, |heap| heap.raw.sweep(None, Shard::FIRST));
+        let other = start(&heap, |heap| heap.raw.merge_step(0, 4, Shard::FIRST));
         let grown = heap.raw.resize(held, order(2), Shard::FIRST).is_ok();
         if grown {
             heap.own(block(2), 1);

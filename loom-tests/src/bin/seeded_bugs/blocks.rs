@@ -135,7 +135,7 @@ pub(crate) const BUGS: &[Bug] = &[
         source: GATHER,
         find: "Some(chain) => chain.prepend(&self.heap.links, block),\n            none => *none = Some(Chain::new(block)),",
         replace: "Some(chain) => chain.prepend(&self.heap.links, block),\n            none => *none = None,",
-        models: &["merge::two_sweeps"],
+        models: &["merge::two_sweeps", "merge::two_sweeps_tidy"],
     },
     Bug {
         name: "a sweep moves nodes to the stack of the smallest blocks",
@@ -254,7 +254,7 @@ pub(crate) const BUGS: &[Bug] = &[
         source: SEARCH,
         find: "seen.is_settled() && version() == outcome.version",
         replace: "seen.is_settled()",
-        models: &["search::search_overtaken", "search::search_overtaken_without_push"],
+        models: &["search::search_overtaken"],
     },
     Bug {
         name: "the certificate disregards transit",
