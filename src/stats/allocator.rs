@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::figures::{Figure, Figures, Of};
+use super::figures::figures;
 use super::text::{Line, Pairs};
 
 /// What a [`PoolAllocator`](crate::PoolAllocator) has at one moment; while others allocate, approximately.
@@ -45,60 +45,19 @@ pub struct AllocatorStats {
     pub refused_releases: u64,
 }
 
-impl Figures for AllocatorStats {
-    const FIGURES: &'static [Figure<Self>] = {
-        use Of::{Bytes, Count, Total};
-        &[
-            Figure::new(
-                "heapmaster_allocator_limit_bytes",
-                "limit",
-                "Bytes that the heap of an allocator may grow to.",
-                Bytes(|of| of.limit as u64),
-            ),
-            Figure::new(
-                "heapmaster_allocator_heap_bytes",
-                "heap",
-                "Bytes of the heap of an allocator.",
-                Bytes(|of| of.heap as u64),
-            ),
-            Figure::new(
-                "heapmaster_allocator_resident_bytes",
-                "resident",
-                "Bytes of an allocator in memory, with its metadata.",
-                Bytes(|of| of.resident as u64),
-            ),
-            Figure::new(
-                "heapmaster_allocator_free_bytes",
-                "free",
-                "Bytes of an allocator's heap in no block and in no cache.",
-                Bytes(|of| of.free as u64),
-            ),
-            Figure::new(
-                "heapmaster_allocator_idle_bytes",
-                "of that idle",
-                "Free bytes of an allocator's heap that are kept for blocks of one size class.",
-                Bytes(|of| of.idle as u64),
-            ),
-            Figure::new(
-                "heapmaster_allocator_metadata_bytes",
-                "metadata",
-                "Bytes of an allocator's own tables and caches.",
-                Bytes(|of| of.metadata as u64),
-            ),
-            Figure::new(
-                "heapmaster_allocator_caches",
-                "caches",
-                "Caches of an allocator's threads, also of such that are gone.",
-                Count(|of| of.caches as u64),
-            ),
-            Figure::new(
-                "heapmaster_allocator_refused_releases_total",
-                "refused releases",
-                "Releases and reallocations that an allocator refused.",
-                Total(|of| of.refused_releases),
-            ),
-        ]
-    };
+figures! { AllocatorStats
+    Bytes limit, "heapmaster_allocator_limit_bytes", "limit", "Bytes that the heap of an allocator may grow to.";
+    Bytes heap, "heapmaster_allocator_heap_bytes", "heap", "Bytes of the heap of an allocator.";
+    Bytes resident, "heapmaster_allocator_resident_bytes", "resident",
+        "Bytes of an allocator in memory, with its metadata.";
+    Bytes free, "heapmaster_allocator_free_bytes", "free", "Bytes of an allocator's heap in no block and in no cache.";
+    Bytes idle, "heapmaster_allocator_idle_bytes", "of that idle",
+        "Free bytes of an allocator's heap that are kept for blocks of one size class.";
+    Bytes metadata, "heapmaster_allocator_metadata_bytes", "metadata", "Bytes of an allocator's own tables and caches.";
+    Count caches, "heapmaster_allocator_caches", "caches",
+        "Caches of an allocator's threads, also of such that are gone.";
+    Total refused_releases, "heapmaster_allocator_refused_releases_total", "refused releases",
+        "Releases and reallocations that an allocator refused.";
 }
 
 impl AllocatorStats {

@@ -56,10 +56,6 @@ impl Value {
 }
 
 impl<S> Figure<S> {
-    pub(super) const fn new(name: &'static str, label: &'static str, description: &'static str, of: Of<S>) -> Self {
-        Self { name, label, description, of }
-    }
-
     /// Its name without the prefix.
     pub(super) fn key(&self) -> &'static str {
         self.name.strip_prefix(PREFIX).unwrap_or(self.name)
@@ -75,173 +71,73 @@ impl<S> Figure<S> {
     }
 }
 
-impl Figures for PoolStats {
-    const FIGURES: &'static [Figure<Self>] = {
-        use Of::{Bytes, Count, Ratio, Total};
-        &[
-            Figure::new("heapmaster_heaps", "heaps", "Heaps.", Count(|of| of.heaps as u64)),
-            Figure::new(
-                "heapmaster_capacity_bytes",
-                "capacity",
-                "Bytes in blocks, of whatever state.",
-                Bytes(|of| of.capacity as u64),
-            ),
-            Figure::new("heapmaster_live_bytes", "live", "Bytes of blocks with the user.", Bytes(|of| of.live as u64)),
-            Figure::new(
-                "heapmaster_cached_bytes",
-                "cached",
-                "Bytes of blocks in caches.",
-                Bytes(|of| of.cached as u64),
-            ),
-            Figure::new("heapmaster_free_bytes", "free", "Bytes of free blocks.", Bytes(|of| of.free as u64)),
-            Figure::new(
-                "heapmaster_in_transit_bytes",
-                "in transit",
-                "Bytes of blocks that were being split, merged or resized.",
-                Bytes(|of| of.in_transit as u64),
-            ),
-            Figure::new(
-                "heapmaster_largest_free_bytes",
-                "largest free",
-                "The largest block that merging forms of what is free.",
-                Bytes(|of| of.largest_free as u64),
-            ),
-            Figure::new(
-                "heapmaster_largest_possible_bytes",
-                "largest possible",
-                "The largest block that a heap forms when all of it is free.",
-                Bytes(|of| of.largest_possible as u64),
-            ),
-            Figure::new(
-                "heapmaster_misaligned_heaps",
-                "misaligned heaps",
-                "Heaps whose base keeps them from forming a block twice as large.",
-                Count(|of| of.misaligned_heaps as u64),
-            ),
-            Figure::new(
-                "heapmaster_external_fragmentation_ratio",
-                "external fragmentation",
-                "The part of the free bytes that is not in the largest free block.",
-                Ratio(Self::external_fragmentation),
-            ),
-            Figure::new(
-                "heapmaster_caches",
-                "caches",
-                "Threads that have a cache, or left one.",
-                Count(|of| of.caches as u64),
-            ),
-            Figure::new(
-                "heapmaster_cache_tables_bytes",
-                "cache tables",
-                "Bytes of the tables of caches, without their blocks.",
-                Bytes(|of| of.cache_tables as u64),
-            ),
-            Figure::new(
-                "heapmaster_cache_allocations_total",
-                "cache allocations",
-                "Allocations that caches served.",
-                Total(|of| of.cache_allocations),
-            ),
-            Figure::new(
-                "heapmaster_cache_releases_total",
-                "cache releases",
-                "Releases that caches took.",
-                Total(|of| of.cache_releases),
-            ),
-            Figure::new(
-                "heapmaster_cache_sent_blocks_total",
-                "cache blocks sent",
-                "Of the releases that caches took, blocks that went back to another thread's cache.",
-                Total(|of| of.cache_sent),
-            ),
-            Figure::new(
-                "heapmaster_cache_refilled_blocks_total",
-                "cache blocks refilled",
-                "Blocks that caches took in for allocations.",
-                Total(|of| of.cache_refilled),
-            ),
-            Figure::new(
-                "heapmaster_cache_flushed_blocks_total",
-                "cache blocks flushed",
-                "Blocks that caches gave away.",
-                Total(|of| of.cache_flushed),
-            ),
-            Figure::new(
-                "heapmaster_heap_allocations_total",
-                "heap allocations",
-                "Allocations that went past a thread's cache.",
-                Total(|of| of.heap_allocations),
-            ),
-            Figure::new(
-                "heapmaster_heap_releases_total",
-                "heap releases",
-                "Releases that went past a thread's cache.",
-                Total(|of| of.heap_releases),
-            ),
-            Figure::new("heapmaster_failures_total", "failures", "Allocations that failed.", Total(|of| of.failures)),
-            Figure::new(
-                "heapmaster_searches_total",
-                "searches",
-                "Allocations that the free stacks could not serve.",
-                Total(|of| of.searches),
-            ),
-            Figure::new("heapmaster_sweeps_total", "sweeps", "Sweeps, by hand or for a search.", Total(|of| of.sweeps)),
-            Figure::new(
-                "heapmaster_merges_total",
-                "merges",
-                "Pairs of buddies that sweeps merged.",
-                Total(|of| of.merges),
-            ),
-        ]
+/// The table of a struct: a row for each figure, with its kind, the field or method that has it, its name, its label,
+/// and its description.
+macro_rules! figures {
+    ($stats:ident $($kind:ident $of:ident, $name:literal, $label:literal, $description:literal;)+) => {
+        #[allow(clippy::unnecessary_cast, reason = "fields have different types")]
+        impl $crate::stats::figures::Figures for $stats {
+            const FIGURES: &'static [$crate::stats::figures::Figure<Self>] = &[$($crate::stats::figures::Figure {
+                name: $name,
+                label: $label,
+                description: $description,
+                of: figures!(@of $kind $of),
+            }),+];
+        }
     };
+    (@of Ratio $of:ident) => { $crate::stats::figures::Of::Ratio(Self::$of) };
+    (@of $kind:ident $of:ident) => { $crate::stats::figures::Of::$kind(|stats: &Self| stats.$of as u64) };
+}
+// Sweepers and allocators have tables of their own.
+#[cfg(feature = "std")]
+pub(super) use figures;
+
+figures! { PoolStats
+    Count heaps, "heapmaster_heaps", "heaps", "Heaps.";
+    Bytes capacity, "heapmaster_capacity_bytes", "capacity", "Bytes in blocks, of whatever state.";
+    Bytes live, "heapmaster_live_bytes", "live", "Bytes of blocks with the user.";
+    Bytes cached, "heapmaster_cached_bytes", "cached", "Bytes of blocks in caches.";
+    Bytes free, "heapmaster_free_bytes", "free", "Bytes of free blocks.";
+    Bytes in_transit, "heapmaster_in_transit_bytes", "in transit",
+        "Bytes of blocks that were being split, merged or resized.";
+    Bytes largest_free, "heapmaster_largest_free_bytes", "largest free",
+        "The largest block that merging forms of what is free.";
+    Bytes largest_possible, "heapmaster_largest_possible_bytes", "largest possible",
+        "The largest block that a heap forms when all of it is free.";
+    Count misaligned_heaps, "heapmaster_misaligned_heaps", "misaligned heaps",
+        "Heaps whose base keeps them from forming a block twice as large.";
+    Ratio external_fragmentation, "heapmaster_external_fragmentation_ratio", "external fragmentation",
+        "The part of the free bytes that is not in the largest free block.";
+    Count caches, "heapmaster_caches", "caches", "Threads that have a cache, or left one.";
+    Bytes cache_tables, "heapmaster_cache_tables_bytes", "cache tables",
+        "Bytes of the tables of caches, without their blocks.";
+    Total cache_allocations, "heapmaster_cache_allocations_total", "cache allocations",
+        "Allocations that caches served.";
+    Total cache_releases, "heapmaster_cache_releases_total", "cache releases", "Releases that caches took.";
+    Total cache_sent, "heapmaster_cache_sent_blocks_total", "cache blocks sent",
+        "Of the releases that caches took, blocks that went back to another thread's cache.";
+    Total cache_refilled, "heapmaster_cache_refilled_blocks_total", "cache blocks refilled",
+        "Blocks that caches took in for allocations.";
+    Total cache_flushed, "heapmaster_cache_flushed_blocks_total", "cache blocks flushed",
+        "Blocks that caches gave away.";
+    Total heap_allocations, "heapmaster_heap_allocations_total", "heap allocations",
+        "Allocations that went past a thread's cache.";
+    Total heap_releases, "heapmaster_heap_releases_total", "heap releases", "Releases that went past a thread's cache.";
+    Total failures, "heapmaster_failures_total", "failures", "Allocations that failed.";
+    Total searches, "heapmaster_searches_total", "searches", "Allocations that the free stacks could not serve.";
+    Total sweeps, "heapmaster_sweeps_total", "sweeps", "Sweeps, by hand or for a search.";
+    Total merges, "heapmaster_merges_total", "merges", "Pairs of buddies that sweeps merged.";
 }
 
-impl Figures for HeapStats {
-    const FIGURES: &'static [Figure<Self>] = {
-        use Of::Bytes;
-        &[
-            Figure::new(
-                "heapmaster_heap_capacity_bytes",
-                "capacity",
-                "Bytes of a heap in blocks, of whatever state.",
-                Bytes(|of| of.capacity as u64),
-            ),
-            Figure::new(
-                "heapmaster_heap_live_bytes",
-                "live",
-                "Bytes of a heap's blocks with the user.",
-                Bytes(|of| of.live as u64),
-            ),
-            Figure::new(
-                "heapmaster_heap_cached_bytes",
-                "cached",
-                "Bytes of a heap's blocks in caches.",
-                Bytes(|of| of.cached as u64),
-            ),
-            Figure::new(
-                "heapmaster_heap_free_bytes",
-                "free",
-                "Bytes of a heap's free blocks.",
-                Bytes(|of| of.free as u64),
-            ),
-            Figure::new(
-                "heapmaster_heap_in_transit_bytes",
-                "in transit",
-                "Bytes of a heap's blocks that were being split, merged or resized.",
-                Bytes(|of| of.in_transit as u64),
-            ),
-            Figure::new(
-                "heapmaster_heap_largest_free_bytes",
-                "largest free",
-                "The largest block that merging forms of what is free in a heap.",
-                Bytes(|of| of.largest_free as u64),
-            ),
-            Figure::new(
-                "heapmaster_heap_largest_possible_bytes",
-                "largest possible",
-                "The largest block that a heap forms when all of it is free.",
-                Bytes(|of| of.largest_possible as u64),
-            ),
-        ]
-    };
+figures! { HeapStats
+    Bytes capacity, "heapmaster_heap_capacity_bytes", "capacity", "Bytes of a heap in blocks, of whatever state.";
+    Bytes live, "heapmaster_heap_live_bytes", "live", "Bytes of a heap's blocks with the user.";
+    Bytes cached, "heapmaster_heap_cached_bytes", "cached", "Bytes of a heap's blocks in caches.";
+    Bytes free, "heapmaster_heap_free_bytes", "free", "Bytes of a heap's free blocks.";
+    Bytes in_transit, "heapmaster_heap_in_transit_bytes", "in transit",
+        "Bytes of a heap's blocks that were being split, merged or resized.";
+    Bytes largest_free, "heapmaster_heap_largest_free_bytes", "largest free",
+        "The largest block that merging forms of what is free in a heap.";
+    Bytes largest_possible, "heapmaster_heap_largest_possible_bytes", "largest possible",
+        "The largest block that a heap forms when all of it is free.";
 }

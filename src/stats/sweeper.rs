@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::figures::{Figure, Figures, Of};
+use super::figures::figures;
 use super::text::{Line, Pairs};
 
 /// What a [`Sweeper`](crate::Sweeper) has done so far.
@@ -40,37 +40,15 @@ pub struct SweeperStats {
     pub trimmed: u64,
 }
 
-impl Figures for SweeperStats {
-    const FIGURES: &'static [Figure<Self>] = {
-        use Of::{Total, TotalBytes};
-        &[
-            Figure::new("heapmaster_sweeper_passes_total", "passes", "Passes of a sweeper.", Total(|of| of.passes)),
-            Figure::new(
-                "heapmaster_sweeper_early_passes_total",
-                "of these early",
-                "Passes of a sweeper because an allocation had to sweep by itself.",
-                Total(|of| of.early),
-            ),
-            Figure::new(
-                "heapmaster_sweeper_cycles_total",
-                "cycles",
-                "Times that a sweeper came through a pool or an allocator.",
-                Total(|of| of.cycles),
-            ),
-            Figure::new(
-                "heapmaster_sweeper_merges_total",
-                "merges",
-                "Pairs of buddies that a sweeper merged.",
-                Total(|of| of.merges),
-            ),
-            Figure::new(
-                "heapmaster_sweeper_trimmed_bytes_total",
-                "trimmed",
-                "Bytes that a sweeper gave back to the operating system.",
-                TotalBytes(|of| of.trimmed),
-            ),
-        ]
-    };
+figures! { SweeperStats
+    Total passes, "heapmaster_sweeper_passes_total", "passes", "Passes of a sweeper.";
+    Total early, "heapmaster_sweeper_early_passes_total", "of these early",
+        "Passes of a sweeper because an allocation had to sweep by itself.";
+    Total cycles, "heapmaster_sweeper_cycles_total", "cycles",
+        "Times that a sweeper came through a pool or an allocator.";
+    Total merges, "heapmaster_sweeper_merges_total", "merges", "Pairs of buddies that a sweeper merged.";
+    TotalBytes trimmed, "heapmaster_sweeper_trimmed_bytes_total", "trimmed",
+        "Bytes that a sweeper gave back to the operating system.";
 }
 
 impl SweeperStats {
