@@ -100,7 +100,7 @@ impl Pool {
         self.raw.resize_in_place(block, units * UNIT).is_ok()
     }
 
-    /// Allocates a unit, releases it, and exits: what is left is a number that is free, and what its cache holds.
+    /// Allocates a unit, releases it, and exits: what is left is an index that is free, and what its cache holds.
     pub fn visit(&self) {
         let block = self.alloc(1);
         self.release(block, 1);

@@ -1,11 +1,11 @@
-//! Models of who has a cache: the numbers of threads, adoption, drains; and of requests to its owner.
+//! Models of who has a cache: the indices of threads, adoption, drains; and of requests to its owner.
 #![cfg(loom)]
 
 use loom_tests::{Pool, join, model, start};
 
-/// Two threads that come to use the pool at once have two numbers and two caches.
+/// Two threads that come to use the pool at once have two indices and two caches.
 ///
-/// Seeded bugs: a number is taken without a compare-exchange; a segment of the table of caches is published without one
+/// Seeded bugs: an index is taken without a compare-exchange; a segment of the table of caches is published without one
 /// or without Release, or found without Acquire.
 #[test]
 fn claim_claim() {
@@ -40,10 +40,10 @@ fn new_cache_seen() {
     });
 }
 
-/// A thread that uses its cache and exits, against one that comes to use the pool: it has a number of its own, or
+/// A thread that uses its cache and exits, against one that comes to use the pool: it has an index of its own, or
 /// adopts the cache with what is in it.
 ///
-/// Seeded bugs: a number is given back without Release, or taken without Acquire.
+/// Seeded bugs: an index is given back without Release, or taken without Acquire.
 #[test]
 fn adopt() {
     model("adopt", Some(3), || {
@@ -61,7 +61,7 @@ fn adopt() {
     });
 }
 
-/// A thread that takes the number of one that is gone, and is gone itself, against a drain of the cache of that number:
+/// A thread that takes the index of one that is gone, and is gone itself, against a drain of the cache of that index:
 /// before, after, or not at all.
 ///
 /// Seeded bugs: the drain doesn't become the user, does so though the user is there, or without Acquire; the end of the
@@ -70,7 +70,7 @@ fn adopt() {
 fn adopt_drain() {
     model("adopt_drain", Some(3), || {
         let pool = Pool::new(&[2], 2);
-        // This thread has a number of its own.
+        // This thread has an index of its own.
         pool.raw.flush_thread_cache();
         join(start(&pool, Pool::visit));
         assert_eq!(pool.cached(), 1);

@@ -217,7 +217,7 @@ fn flush_refill() {
 }
 
 /// A thread allocates, another one releases and is gone, while the first one exits: what the second one has for the
-/// first one is in its outbox, in the depot of a number that nobody has, or back in the heap.
+/// first one is in its outbox, in the depot of an index that nobody has, or back in the heap.
 ///
 /// Seeded bugs: the depots of threads that are gone are not drained; outboxes are not flushed; a cache with nothing but
 /// what is in its outboxes counts as empty.
@@ -225,7 +225,7 @@ fn flush_refill() {
 fn hand_over() {
     model("hand_over", None, || {
         let pool = Pool::new(&[2], 2);
-        // This thread has a number of its own.
+        // This thread has an index of its own.
         pool.raw.flush_thread_cache();
         let shared = Arc::clone(&pool);
         join(start(&pool, move |pool| {
@@ -264,18 +264,17 @@ fn refill_among_neighbours() {
 
 /// An allocation of what a gone thread left, against a drain of that: it does not fail because the other withholds it.
 ///
-/// Seeded bugs: it fails though the other has; a drain does not look whether another one has the cache; it passes over
-/// a cache that looks empty.
+/// Seeded bugs: it fails though the other has; the other is not counted, or too late.
 #[test]
 fn what_a_gone_thread_left_is_withheld() {
     model("what_a_gone_thread_left_is_withheld", Some(2), || {
         let pool = Pool::new(&[2], 2);
-        // This thread has a number of its own.
+        // This thread has an index of its own.
         pool.raw.flush_thread_cache();
         let live = pool.alloc_past_caches();
         let shared = Arc::clone(&pool);
         join(start(&pool, move |pool| {
-            // The other thread is to have this number, so that it does not adopt what is left.
+            // The other thread is to have this index, so that it does not adopt what is left.
             pool.raw.flush_thread_cache();
             join(start(&shared, Pool::visit));
             pool.exit();
@@ -286,8 +285,7 @@ fn what_a_gone_thread_left_is_withheld() {
 
 /// The same of what is in a depot.
 ///
-/// Seeded bugs: a drain does not look for busy places; the place of a magazine is empty before its blocks are in the
-/// heaps.
+/// Seeded bugs: it fails though the other has; the other is not counted, or too late.
 #[test]
 fn what_is_in_a_depot_is_withheld() {
     model("what_is_in_a_depot_is_withheld", Some(2), || {

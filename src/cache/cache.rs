@@ -304,13 +304,13 @@ impl<'a> OwnCache<'a> {
         }
     }
 
-    /// Turns the window to `heap`, which the caller has found in the set.
+    /// Makes the window show `heap`, which the caller has found in the set.
     pub(super) fn show(self, heap: &Heap) {
         self.forget_last();
         self.window().show(heap, || self.cache.is_asked());
     }
 
-    /// Turns the window to no heap.
+    /// Makes the window show no heap.
     pub(super) fn leave(self) {
         self.forget_last();
         self.window().leave();

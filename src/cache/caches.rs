@@ -5,6 +5,7 @@ use core::ptr::{self, NonNull};
 
 use crate::heaps::{Heaps, View};
 use crate::metadata::{Owned, Zeroed};
+use crate::raw::withheld::Withheld;
 use crate::raw::{Owner, Sizes};
 #[cfg(not(modelled))]
 use crate::sync::AtomicU64;
@@ -48,6 +49,8 @@ pub struct Caches {
     allowed: Allowance,
     sizes: Sizes,
     segments: [AtomicPtr<Segment>; SEGMENTS],
+    /// Threads that give back what was in depots or in the caches of ended threads.
+    pub withheld: Withheld,
     #[cfg(modelled)]
     registry: ThreadRegistry,
 }
@@ -94,6 +97,7 @@ impl Caches {
                 allowed,
                 sizes,
                 segments,
+                withheld: Withheld::new(),
                 #[cfg(modelled)]
                 registry: ThreadRegistry::new(),
             }

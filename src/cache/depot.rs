@@ -9,20 +9,19 @@
 //! |---|---|
 //! | 0 | is empty |
 //! | 1 to 128 | has a magazine of that many blocks |
-//! | 254 | is being drained: one thread gives its blocks back to the heaps |
 //! | 255 | is busy: one thread copies |
 
 use super::entry::Entry;
 use super::layout::{MAGAZINE, MAGAZINE_ENTRIES, PLACES};
 use crate::check::check;
+use crate::raw::withheld::Withheld;
 use crate::raw::{Class, Sizes};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 const BITS: u32 = u8::BITS;
 const BUSY: u64 = u8::MAX as u64;
-const DRAINED: u64 = BUSY - 1;
 const EMPTY: u64 = 0;
-const _: () = assert!(PLACES <= (u64::BITS / BITS) as usize && (MAGAZINE as u64) < DRAINED);
+const _: () = assert!(PLACES <= (u64::BITS / BITS) as usize && (MAGAZINE as u64) < BUSY);
 
 /// The depot of one cache.
 #[derive(Debug)]
@@ -61,9 +60,8 @@ fn in_place(content: u64, place: usize) -> u64 {
 }
 
 impl<'a> Shelf<'a> {
-    /// Makes a place `busy`, [`BUSY`] or [`DRAINED`], if `wanted` wants what it has. Returns the place and what it had.
-    /// Lock-free.
-    fn occupy(self, busy: u64, wanted: impl Fn(u64) -> bool) -> Option<(usize, u64)> {
+    /// Makes a place busy, if `wanted` wants what it has. Returns the place and what it had. Lock-free.
+    fn occupy(self, wanted: impl Fn(u64) -> bool) -> Option<(usize, u64)> {
         // Relaxed: only a guess, which the exchange checks.
         let mut seen = self.word.load(Ordering::Relaxed);
         loop {
@@ -73,7 +71,7 @@ impl<'a> Shelf<'a> {
             // thread that puts others there sees that the last ones were read. Relaxed on failure: as above.
             match self.word.compare_exchange_weak(
                 seen,
-                seen ^ in_place(has ^ busy, place),
+                seen ^ in_place(has ^ BUSY, place),
                 Ordering::Acquire,
                 Ordering::Relaxed,
             ) {
@@ -83,30 +81,16 @@ impl<'a> Shelf<'a> {
         }
     }
 
-    /// Says what a place has now that the caller made `busy`.
-    fn vacate(self, place: usize, busy: u64, has: u64) {
-        // Release: pairs with the Acquire in `occupy`, and with those in `drain`.
-        self.word.fetch_xor(in_place(busy ^ has, place), Ordering::Release);
+    /// Says what a place has now that the caller made busy.
+    fn vacate(self, place: usize, has: u64) {
+        // Release: pairs with the Acquire in `occupy`.
+        self.word.fetch_xor(in_place(BUSY ^ has, place), Ordering::Release);
     }
 
     /// The entries of a place.
     fn magazine(self, place: usize) -> &'a [AtomicU32] {
         let [begin, end] = [0, 1].map(|next| usize::from(self.depot.begins[self.class.slot() + next]));
         &self.depot.entries[place][begin..end]
-    }
-
-    /// Takes a magazine, and lets `give` do something with its blocks while its place is `busy`. Returns how many
-    /// blocks there were, 0 for no magazine.
-    fn take(self, busy: u64, out: &mut [Entry; MAGAZINE], give: impl FnOnce(&[Entry])) -> usize {
-        let Some((place, has)) = self.occupy(busy, |has| has != EMPTY && has < DRAINED) else { return 0 };
-        let len = has as usize;
-        for (to, from) in out[..len].iter_mut().zip(self.magazine(place)) {
-            // Relaxed: made visible by the Acquire in `occupy`.
-            *to = Entry(from.load(Ordering::Relaxed));
-        }
-        give(&out[..len]);
-        self.vacate(place, busy, EMPTY);
-        len
     }
 }
 
@@ -136,40 +120,41 @@ impl Depot {
         check!((1..=magazine).contains(&blocks.len()) && magazine <= self.room(class));
         let room = (magazine - blocks.len()) as u64;
         // A busy place seems to have more blocks than there can be room for.
-        let Some((place, has)) = shelf.occupy(BUSY, |has| has <= room) else { return false };
+        let Some((place, has)) = shelf.occupy(|has| has <= room) else { return false };
         for (to, block) in shelf.magazine(place)[has as usize..].iter().zip(blocks) {
             // Relaxed: published by the Release in `vacate`.
             to.store(block.0, Ordering::Relaxed);
         }
-        shelf.vacate(place, BUSY, has + blocks.len() as u64);
+        shelf.vacate(place, has + blocks.len() as u64);
         true
     }
 
     /// Takes a magazine of blocks of `class`. Returns how many blocks it had, 0 for no magazine.
     pub fn take(&self, class: Class, out: &mut [Entry; MAGAZINE]) -> usize {
-        self.shelf(class).take(BUSY, out, |_| {})
+        let shelf = self.shelf(class);
+        let Some((place, has)) = shelf.occupy(|has| has != EMPTY && has != BUSY) else { return 0 };
+        let len = has as usize;
+        for (to, from) in out[..len].iter_mut().zip(shelf.magazine(place)) {
+            // Relaxed: made visible by the Acquire in `occupy`.
+            *to = Entry(from.load(Ordering::Relaxed));
+        }
+        shelf.vacate(place, EMPTY);
+        len
     }
 
-    /// Takes all magazines of blocks of these sizes, and lets `give` give them back to the heaps.
-    ///
-    /// Returns a number that tells of which classes other threads are doing the same with magazines that they took
-    /// before. `None`: no thread is, and the heaps have all that others took.
-    pub fn drain(&self, sizes: Sizes, mut give: impl FnMut(Class, &[Entry])) -> Option<u64> {
+    /// Takes all magazines of blocks of these sizes, and lets `give` give them back to the heaps. Where it finds none,
+    /// the blocks that others took to do the same are in the heaps, or `withheld` counts these threads.
+    pub fn drain(&self, sizes: Sizes, withheld: &Withheld, mut give: impl FnMut(Class, &[Entry])) {
         let mut blocks = [Entry::NONE; MAGAZINE];
-        let (mut under_way, mut drains) = (0, false);
         for class in sizes.classes() {
-            let shelf = self.shelf(class);
-            // Acquire: pairs with the Release in `vacate`; makes the blocks visible in the heaps, as others gave them
-            // back.
-            if shelf.word.load(Ordering::Acquire) != 0 {
-                while shelf.take(DRAINED, &mut blocks, |blocks| give(class, blocks)) > 0 {}
-                // Acquire: as above.
-                let seen = shelf.word.load(Ordering::Acquire);
-                let is_drained = (0..PLACES).any(|place| content(seen, place) == DRAINED);
-                drains |= is_drained;
-                under_way ^= u64::from(is_drained) << (class.slot() % u64::BITS as usize);
+            // Relaxed: a guess; the fence of `withheld` orders it before the counts that the caller reads.
+            if self.words[class.slot()].load(Ordering::Relaxed) != 0 {
+                withheld.during(|| {
+                    while let len @ 1.. = self.take(class, &mut blocks) {
+                        give(class, &blocks[..len]);
+                    }
+                });
             }
         }
-        drains.then_some(under_way)
     }
 }

@@ -12,19 +12,6 @@ use super::caches::Reach;
 use super::entry::Entry;
 use super::layout::MAGAZINE;
 
-/// An odd number without a pattern: a sum of its multiples is 0 by chance only.
-const DRAINS: u64 = 0x9E37_79B9_7F4A_7C15;
-
-/// The result of giving cached blocks back to the heaps, as far as they can be had at once.
-#[derive(Clone, Copy, Debug)]
-pub struct Reclaimed {
-    /// How many blocks this thread gave back.
-    pub blocks: usize,
-    /// Other threads are giving cached blocks back, and may withhold what this one did not find. The number tells how
-    /// far they are: it changes when they go on.
-    pub under_way: Option<u64>,
-}
-
 impl OwnCache<'_> {
     /// Does what the owner is asked for, and opens the window again. Leaves a heap that was removed, before the cache
     /// gets blocks of another heap with its addresses or its numbers.
@@ -57,7 +44,7 @@ impl OwnCache<'_> {
         for (number, outbox) in self.own().outboxes.iter().enumerate() {
             flushed += self.empty(BinIndex::of_outbox(number), outbox.of().class(), reach);
         }
-        flushed + self.cache().drain_depot(reach).blocks
+        flushed + self.cache().drain_depot(reach)
     }
 
     fn empty(self, bin: BinIndex, class: Class, reach: &Reach<'_>) -> usize {
@@ -71,11 +58,12 @@ impl OwnCache<'_> {
 }
 
 impl Cache {
-    /// Gives the blocks in the depot back to the heaps. For any thread.
-    pub fn drain_depot(&self, reach: &Reach<'_>) -> Reclaimed {
+    /// Gives the blocks in the depot back to the heaps. Returns how many there were. For any thread.
+    pub fn drain_depot(&self, reach: &Reach<'_>) -> usize {
         let mut drained = 0;
-        let under_way = self.depot.drain(self.sizes, |class, blocks| drained += reach.flush_to_heaps(class, blocks));
-        Reclaimed { blocks: drained, under_way }
+        let flush = |class, blocks: &[Entry]| drained += reach.flush_to_heaps(class, blocks);
+        self.depot.drain(self.sizes, &reach.caches.withheld, flush);
+        drained
     }
 }
 
@@ -103,26 +91,24 @@ impl Reach<'_> {
     }
 
     /// Gives all cached blocks back to the heaps that can be had at once: those of this thread's cache, if it has one,
-    /// of all depots, and of the caches of ended threads.
-    pub fn reclaim(&self, own: Option<OwnCache<'_>>) -> Reclaimed {
+    /// of all depots, and of the caches of ended threads. Returns how many there were. If `withheld` of the caches
+    /// counts nobody afterwards, other threads withhold none of these.
+    pub fn reclaim(&self, own: Option<OwnCache<'_>>) -> usize {
         let mut blocks = own.map_or(0, |cache| cache.flush(self));
-        let mut drains = 0_u64;
         for (index, cache) in self.caches.iter() {
-            let in_depot = cache.drain_depot(self);
-            blocks += in_depot.blocks;
-            // Empty or not: a thread that drains the cache may withhold what was there.
-            if cache.lease.begin_drain(|generation| self.registry.is_over(index, generation)) {
-                if !cache.is_empty() {
-                    // SAFETY: this thread has the lease until the drain ends.
-                    blocks += unsafe { cache.owner() }.flush(self);
-                }
-                cache.lease.end_drain();
+            blocks += cache.drain_depot(self);
+            let is_over = |generation| self.registry.is_over(index, generation);
+            if cache.lease.is_left(is_over) && !cache.is_empty() {
+                self.caches.withheld.during(|| {
+                    if cache.lease.begin_drain(is_over) {
+                        // SAFETY: this thread has the lease until the drain ends.
+                        blocks += unsafe { cache.owner() }.flush(self);
+                        cache.lease.end_drain();
+                    }
+                });
             }
-            let is_drained = u64::from(cache.lease.is_drained());
-            let of_cache = in_depot.under_way.unwrap_or(0) << 1 | is_drained;
-            drains = drains.rotate_left(1).wrapping_add(of_cache.wrapping_mul(DRAINS));
         }
-        Reclaimed { blocks, under_way: (drains != 0).then_some(drains) }
+        blocks
     }
 
     /// Asks the other threads to flush their caches at their next operation. True, if one has blocks.

@@ -25,8 +25,8 @@ const SENDS: usize = model_or(1, 16);
 
 impl OwnCache<'_> {
     /// Allocates a block of `class` when [`pop`](Self::pop) could not. Does what the owner is asked for, refills an
-    /// empty bin, and turns the window to the heap of the block. `None`: the stacks have no such block, or a cache may
-    /// not hold it.
+    /// empty bin, and makes the window show the heap of the block. `None`: the stacks have no such block, or a cache
+    /// may not hold it.
     #[cold]
     pub fn pop_slow(self, class: Class, reach: &Reach<'_>) -> Option<*mut u8> {
         self.attend(reach);

@@ -10,7 +10,7 @@ use crate::error::AllocError;
 use crate::heaps::Heap;
 use crate::id::HeapId;
 use crate::raw::search::{SearchEnd, is_enough};
-use crate::raw::{self, BlockIndex, Class, Exhausted, LastFailure, Order, Shard, State};
+use crate::raw::{self, BlockIndex, Class, Exhausted, LastFailure, Order, Shard, State, withheld};
 use crate::sync::{model_or, yield_now};
 use crate::thread;
 
@@ -264,7 +264,8 @@ impl MemoryPool {
         let (mut waits, mut attempts, mut steps) = (0, 0, 0);
         loop {
             let reclaimed = reach.reclaim(own);
-            if reclaimed.blocks > 0
+            let withheld = self.caches.withheld.count();
+            if reclaimed > 0
                 && let Some(block) = stacks(want)
             {
                 return Ok(block);
@@ -284,11 +285,11 @@ impl MemoryPool {
             (attempts, steps) = (attempts + outcome.attempts, steps + outcome.steps);
             let asked = waits == 0 && reach.ask_others(own);
             let is_enough = waits == MAX_WAITS || is_enough(attempts, steps);
-            if is_enough && let Some(drains) = reclaimed.under_way {
-                last.note_waited(outcome.version, drains);
+            let progress = withheld::progress(outcome.version, withheld);
+            if is_enough && withheld > 0 {
+                last.waited.note(progress);
             }
-            let waits_for = |drains| !is_enough && !last.has_waited(outcome.version, drains);
-            if !asked && !reclaimed.under_way.is_some_and(waits_for) {
+            if !asked && (withheld == 0 || is_enough || last.waited.has(progress)) {
                 count(&self.counters.failures, 1);
                 return Err(Some(exhausted));
             }

@@ -207,7 +207,7 @@ impl MemoryPool {
     #[doc(hidden)]
     pub fn reclaim(&self) -> bool {
         let pinned = self.pin();
-        self.reach(&pinned).reclaim(self.cache()).blocks > 0
+        self.reach(&pinned).reclaim(self.cache()) > 0
     }
 
     /// What a sweep does next: asks the other threads to flush. True, if one has something.

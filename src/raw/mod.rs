@@ -22,6 +22,7 @@ pub mod sweep;
 pub mod take_all;
 #[cfg(any(feature = "allocator", modelled))]
 pub mod watermark;
+pub mod withheld;
 
 pub use batch::Batch;
 pub(crate) use buddy::Listing;

@@ -23,6 +23,7 @@ use super::buddy::Buddy;
 use super::order::{BlockIndex, Order};
 use super::shards::Shard;
 use super::sweep::merge::Sweep;
+use super::withheld::Waited;
 use crate::sync::{AtomicU64, MAX_WAITS, Ordering, const_unless_loom, model_or, wait, yield_now};
 
 /// Most attempts of one search. Four threads on four blocks had 2 failures in 10 million with 16 attempts, none with 1
@@ -78,8 +79,8 @@ pub struct LastFailure {
     /// The unit in transit, if it failed for one. If another thread wrote it last, that one has seen the unit in
     /// transit after a version at most as large.
     stall: AtomicU64,
-    /// The version, and the drains for which an allocation has waited in vain.
-    waited: AtomicU64,
+    /// The last wait in vain for threads that withhold what is cached.
+    pub waited: Waited,
     /// Free units and, in the low bits, one more than the largest order, 0 for none.
     figures: AtomicU64,
 }
@@ -98,7 +99,7 @@ impl LastFailure {
             Self {
                 certificate: AtomicU64::new(u64::MAX),
                 stall: AtomicU64::new(0),
-                waited: AtomicU64::new(0),
+                waited: Waited::new(),
                 figures: AtomicU64::new(0),
             }
         }
@@ -139,24 +140,6 @@ impl LastFailure {
         let figures = self.figures.load(Ordering::Relaxed);
         let largest = (figures & ORDER_MASK).checked_sub(1).and_then(|order| Order::new(order as u32));
         Exhausted { largest, free_units: figures >> ORDER_BITS }
-    }
-
-    /// Notes that an allocation has waited in vain, as long as one may, at this version, for the threads of these
-    /// drains.
-    pub fn note_waited(&self, version: u64, drains: u64) {
-        // Relaxed: only equality with a later value matters.
-        self.waited.store(Self::wait(version, drains), Ordering::Relaxed);
-    }
-
-    /// Has one, for the same drains, and was nothing published since?
-    pub fn has_waited(&self, version: u64, drains: u64) -> bool {
-        // Relaxed: as above.
-        self.waited.load(Ordering::Relaxed) == Self::wait(version, drains)
-    }
-
-    /// Both in one number. Pairs that differ by chance have different ones.
-    const fn wait(version: u64, drains: u64) -> u64 {
-        drains.rotate_left(u32::BITS) ^ version.wrapping_mul(0x9E37_79B9_7F4A_7C15)
     }
 }
 
@@ -331,14 +314,5 @@ mod tests {
             assert!(failed.found.is_err() && failed.is_certain);
             assert_eq!(failed.attempts, attempts);
         }
-    }
-
-    #[test]
-    fn who_waited_for_drains_in_vain_is_known_until_one_of_them_or_something_published_is_another() {
-        let last = LastFailure::new();
-        assert!(!last.has_waited(7, 5));
-        last.note_waited(7, 5);
-        assert!(last.has_waited(7, 5));
-        assert!(!last.has_waited(8, 5) && !last.has_waited(7, 4) && !last.has_waited(5, 7));
     }
 }

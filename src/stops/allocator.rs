@@ -128,7 +128,7 @@ fn scattered<const CHECKED: bool>(allocator: &Allocator<CHECKED>) -> Blocks {
 }
 
 /// All is free in single pages, none of them in the thread's cache.
-fn crumbs<const CHECKED: bool>(allocator: &Allocator<CHECKED>) -> Blocks {
+fn small_blocks<const CHECKED: bool>(allocator: &Allocator<CHECKED>) -> Blocks {
     thread::scope(|scope| {
         let leave = || allocator.release(allocator.alloc_some(usize::MAX, PAGE));
         scope.spawn(leave).join().expect("it does not panic");
@@ -193,12 +193,12 @@ pub fn operations<const CHECKED: bool>() -> Vec<Operation<Allocator<CHECKED>>> {
         operation(names!("alloc, refills"), nothing, alloc::<CHECKED, 200, UNIT>),
         operation(names!("alloc, of slabs of several bitmaps"), nothing, alloc::<CHECKED, 300, 16>),
         operation(names!("alloc, of 100 KiB"), warm, alloc::<CHECKED, 3, { 25 * PAGE }>),
-        operation(names!("alloc, of single pages"), crumbs, alloc::<CHECKED, 1, { 100 * PAGE }>),
+        operation(names!("alloc, of single pages"), small_blocks, alloc::<CHECKED, 1, { 100 * PAGE }>),
         operation(names!("alloc, fails"), full, alloc::<CHECKED, 1, UNIT>),
         operation(names!("alloc, fails for a span"), scattered, alloc::<CHECKED, 1, LIMIT>),
         operation(names!("alloc, of what a gone thread left"), left, alloc::<CHECKED, 1, LIMIT>),
         operation(names!("alloc, by the next with a number"), left, alloc::<CHECKED, 100, UNIT>),
-        operation(names!("alloc_zeroed"), crumbs, |allocator, _| {
+        operation(names!("alloc_zeroed"), small_blocks, |allocator, _| {
             // SAFETY: the size is not 0.
             let block = unsafe { allocator.0.alloc_zeroed(layout(20 * PAGE)) };
             NonNull::new(block).map(|block| (block.as_ptr().expose_provenance(), 20 * PAGE)).into_iter().collect()
@@ -218,7 +218,7 @@ pub fn operations<const CHECKED: bool>() -> Vec<Operation<Allocator<CHECKED>>> {
             allocator.0.sweep();
             blocks
         }),
-        operation(names!("sweep, of what a gone thread left"), crumbs, |allocator, blocks| {
+        operation(names!("sweep, of what a gone thread left"), small_blocks, |allocator, blocks| {
             allocator.0.sweep();
             blocks
         }),
@@ -242,7 +242,7 @@ pub fn operations<const CHECKED: bool>() -> Vec<Operation<Allocator<CHECKED>>> {
             vec![]
         }),
         operation(names!("a sweeper's cycles"), scattered, cycles),
-        operation(names!("a sweeper's cycles, of what a gone thread left"), crumbs, cycles),
+        operation(names!("a sweeper's cycles, of what a gone thread left"), small_blocks, cycles),
         Operation { exits: true, ..operation(names!("the end of a thread"), warm, |_, blocks| blocks) },
     ]
 }

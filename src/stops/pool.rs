@@ -205,8 +205,8 @@ fn full(pool: &Pool) -> Blocks {
     Blocks { kept: pool.fill(), used: vec![] }
 }
 
-/// All is free in small pieces, none of them in the thread's cache.
-fn crumbs<const SIZE: usize>(pool: &Pool) -> Blocks {
+/// All is free in small blocks, none of them in the thread's cache.
+fn small_blocks<const SIZE: usize>(pool: &Pool) -> Blocks {
     let blocks = pool.alloc_some(usize::MAX, SIZE);
     pool.release(blocks);
     pool.pool.flush_thread_cache();
@@ -266,11 +266,11 @@ pub fn operations() -> Vec<Operation<Pool>> {
         operation("hl_alloc, the first of a heap", nothing, alloc::<1, UNIT>),
         operation("hl_alloc, cached", warm, alloc::<1, UNIT>),
         operation("hl_alloc, refills", nothing, alloc::<100, UNIT>),
-        operation("hl_alloc, refills from small pieces", crumbs::<UNIT>, alloc::<100, UNIT>),
+        operation("hl_alloc, refills from small blocks", small_blocks::<UNIT>, alloc::<100, UNIT>),
         operation("hl_alloc, of 32 KiB", nothing, alloc::<1, { 32 << 10 }>),
-        operation("hl_alloc, searches", crumbs::<1024>, alloc::<1, { 32 << 10 }>),
+        operation("hl_alloc, searches", small_blocks::<1024>, alloc::<1, { 32 << 10 }>),
         operation("hl_alloc, fails", full, alloc::<1, UNIT>),
-        operation("hl_alloc, fails among small pieces", scattered, alloc::<1, FIRST>),
+        operation("hl_alloc, fails among small blocks", scattered, alloc::<1, FIRST>),
         operation("hl_alloc, of what a gone thread left", left, alloc::<1, FIRST>),
         operation("hl_alloc, by the next with a number", left, alloc::<60, UNIT>),
         operation("alloc_in, another heap", warm, |pool, _| {
@@ -311,7 +311,7 @@ pub fn operations() -> Vec<Operation<Pool>> {
             pool.pool.sweep();
             blocks
         }),
-        operation("sweep, merges all", crumbs::<1024>, |pool, blocks| {
+        operation("sweep, merges all", small_blocks::<1024>, |pool, blocks| {
             pool.pool.sweep();
             blocks
         }),
@@ -319,7 +319,7 @@ pub fn operations() -> Vec<Operation<Pool>> {
             pool.pool.sweep();
             blocks
         }),
-        operation("a sweeper's cycle", crumbs::<1024>, sweep_steps),
+        operation("a sweeper's cycle", small_blocks::<1024>, sweep_steps),
         operation("a sweeper's cycle, of what a gone thread left", left, sweep_steps),
         operation("stats", scattered, |pool, blocks| {
             pool.pool.stats();

@@ -53,10 +53,9 @@ impl Lease {
         self.0.store(NOBODY, Ordering::Release);
     }
 
-    /// Is another thread draining the cache? If not, the heaps have what was drained.
-    pub fn is_drained(&self) -> bool {
-        // Acquire: pairs with the Release in `end_drain`, also by way of the exchange in `enter`.
-        self.0.load(Ordering::Acquire) == DRAINED
+    /// Has the last user ended, as `is_over` tells? Then the cache may have what it left.
+    pub fn is_left(&self, is_over: impl Fn(Generation) -> bool) -> bool {
+        self.generation().is_some_and(is_over)
     }
 
     /// The generation of the thread that uses the cache, or did until it ended. A hint.

@@ -16,7 +16,6 @@ mod slots;
 mod spans;
 pub mod spares;
 mod tidy;
-mod withheld;
 
 pub use bitmap::Slots;
 pub use cycle::{Cycle, Discards, Step};

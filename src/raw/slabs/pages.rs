@@ -8,7 +8,6 @@ use super::page_map::{Entry, Found, Meaning};
 use super::resident::Resident;
 use super::shape::{BitmapId, Shape};
 use super::spares::Spares;
-use super::withheld::Withheld;
 use crate::commit::Commit;
 #[cfg(not(modelled))]
 use crate::metadata::room;
@@ -20,6 +19,9 @@ use crate::raw::shards::Shard;
 use crate::raw::stack::Links;
 #[cfg(not(modelled))]
 use crate::raw::sweep::tables::GatherTables;
+#[cfg(not(modelled))]
+use crate::raw::withheld::Waited;
+use crate::raw::withheld::Withheld;
 #[cfg(not(modelled))]
 use crate::sync::{AtomicU16, AtomicU64};
 use crate::sync::{AtomicU32, Ordering};
@@ -43,6 +45,9 @@ pub struct Slabs<const CLASSES: usize> {
     /// Counts of pages in use and of dirty ones.
     pub(super) resident: CachePadded<Resident>,
     pub(super) withheld: Withheld,
+    /// The last wait in vain of an allocation that failed.
+    #[cfg(not(modelled))]
+    pub(super) waited: Waited,
     /// Pages of idle slabs. It may be below zero for a moment.
     pub(super) idle: AtomicU32,
     /// Pages of the spans that were taken since the last sweep of an allocation.
@@ -129,7 +134,9 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
             grown: AtomicU32::new(0),
             hint: AtomicU32::new(0),
             resident: CachePadded::new(Resident::new()),
-            withheld: Withheld::default(),
+            withheld: Withheld::new(),
+            #[cfg(not(modelled))]
+            waited: Waited::new(),
             idle: AtomicU32::new(0),
             taken: AtomicU32::new(0),
             spares: Spares::default(),

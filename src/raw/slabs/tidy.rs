@@ -2,6 +2,8 @@
 
 use super::pages::Slabs;
 use super::spans::GROWTH_PART;
+#[cfg(not(modelled))]
+use crate::raw::withheld;
 use crate::sync::{Ordering, model_or};
 use crate::thread;
 
@@ -79,16 +81,16 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
     /// that is over does not change it.
     pub fn progress(&self) -> u64 {
         let version = self.buddy.version().wrapping_add(self.bitmaps.version());
-        version.rotate_left(u32::BITS) ^ u64::from(self.withheld.count())
+        withheld::progress(version, self.withheld.count())
     }
 
     /// Notes that an allocation has waited in vain, as long as one may, for the threads that withhold memory now.
     pub fn note_waited(&self) {
-        self.withheld.note_waited(self.progress());
+        self.waited.note(self.progress());
     }
 
     /// Has an allocation waited in vain, without any progress of the others since?
     pub fn has_waited(&self) -> bool {
-        self.withheld.has_waited(self.progress())
+        self.waited.has(self.progress())
     }
 }

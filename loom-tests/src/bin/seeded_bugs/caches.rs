@@ -8,30 +8,30 @@ const STATE: &str = "raw/state.rs";
 const DEPOT: &str = "cache/depot.rs";
 const CACHES: &str = "cache/caches.rs";
 const FLUSH: &str = "cache/flush.rs";
-const OWNERS: &str = "cache/tiles.rs";
+const TILES: &str = "cache/tiles.rs";
 const REFILL: &str = "cache/refill.rs";
 const REGISTRY: &str = "thread/registry.rs";
 const CACHE: &str = "cache/cache.rs";
-const USER: &str = "thread/lease.rs";
+const LEASE: &str = "thread/lease.rs";
 const WINDOW: &str = "cache/window.rs";
 
 pub(crate) const BUGS: &[Bug] = &[
     Bug {
-        name: "a number: taken without a compare-exchange",
+        name: "an index: taken without a compare-exchange",
         source: REGISTRY,
         find: "match taken.compare_exchange_weak(seen, seen | 1 << bit, Ordering::Acquire, Ordering::Relaxed) {",
         replace: "match Ok::<u64, u64>(taken.fetch_or(1 << bit, Ordering::Acquire)) {",
         models: &["cache::claim_claim"],
     },
     Bug {
-        name: "a number: taken without Acquire",
+        name: "an index: taken without Acquire",
         source: REGISTRY,
         find: "seen | 1 << bit, Ordering::Acquire, Ordering::Relaxed)",
         replace: "seen | 1 << bit, Ordering::Relaxed, Ordering::Relaxed)",
         models: &["cache::adopt"],
     },
     Bug {
-        name: "a number: given back without Release",
+        name: "an index: given back without Release",
         source: REGISTRY,
         find: "fetch_and(!index.bit(), Ordering::Release)",
         replace: "fetch_and(!index.bit(), Ordering::Relaxed)",
@@ -53,28 +53,28 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "a drain of a cache whose user is there",
-        source: USER,
+        source: LEASE,
         find: "is_over(generation) && drained().is_ok()",
         replace: "(is_over(generation) || true) && drained().is_ok()",
         models: &["cache::adopt_drain"],
     },
     Bug {
         name: "a drain does not become the user",
-        source: USER,
+        source: LEASE,
         find: "is_over(generation) && drained().is_ok()",
         replace: "is_over(generation) && (true || drained().is_ok())",
         models: &["cache::adopt_drain"],
     },
     Bug {
         name: "a drain ends without Release",
-        source: USER,
+        source: LEASE,
         find: "self.0.store(NOBODY, Ordering::Release);",
         replace: "self.0.store(NOBODY, Ordering::Relaxed);",
         models: &["cache::adopt_drain"],
     },
     Bug {
         name: "the user enters without Acquire",
-        source: USER,
+        source: LEASE,
         find: "compare_exchange(seen, generation.get(), Ordering::Acquire, Ordering::Relaxed)",
         replace: "compare_exchange(seen, generation.get(), Ordering::Relaxed, Ordering::Relaxed)",
         models: &["cache::adopt_drain"],
@@ -152,36 +152,36 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a depot: a place is made busy without a compare-exchange",
         source: DEPOT,
-        find: "match self.word.compare_exchange_weak(\n                seen,\n                seen ^ in_place(has ^ busy, place),\n                Ordering::Acquire,\n                Ordering::Relaxed,\n            ) {",
-        replace: "match Ok::<u64, u64>(self.word.fetch_xor(in_place(has ^ busy, place), Ordering::Acquire)) {",
+        find: "match self.word.compare_exchange_weak(\n                seen,\n                seen ^ in_place(has ^ BUSY, place),\n                Ordering::Acquire,\n                Ordering::Relaxed,\n            ) {",
+        replace: "match Ok::<u64, u64>(self.word.fetch_xor(in_place(has ^ BUSY, place), Ordering::Acquire)) {",
         models: &["cached::depot_put_put", "cached::depot_take_drain"],
     },
     Bug {
         name: "a depot: a place is filled without Release",
         source: DEPOT,
-        find: "in_place(busy ^ has, place), Ordering::Release)",
-        replace: "in_place(busy ^ has, place), Ordering::Relaxed)",
+        find: "in_place(BUSY ^ has, place), Ordering::Release)",
+        replace: "in_place(BUSY ^ has, place), Ordering::Relaxed)",
         models: &["cached::depot_put_take"],
     },
     Bug {
         name: "a depot: a place is filled by a store of the whole word",
         source: DEPOT,
-        find: "self.word.fetch_xor(in_place(busy ^ has, place), Ordering::Release);",
+        find: "self.word.fetch_xor(in_place(BUSY ^ has, place), Ordering::Release);",
         replace: "self.word.store(in_place(has, place), Ordering::Release);",
         models: &["cached::depot_put_put"],
     },
     Bug {
         name: "a depot: a busy place is taken",
         source: DEPOT,
-        find: "occupy(busy, |has| has != EMPTY && has < DRAINED)",
-        replace: "occupy(busy, |has| has != EMPTY)",
+        find: "occupy(|has| has != EMPTY && has != BUSY)",
+        replace: "occupy(|has| has != EMPTY)",
         models: &["cached::depot_put_drain"],
     },
     Bug {
         name: "a depot: a busy place is filled",
         source: DEPOT,
-        find: "occupy(BUSY, |has| has <= room)",
-        replace: "occupy(BUSY, |has| has <= room || has == BUSY)",
+        find: "occupy(|has| has <= room)",
+        replace: "occupy(|has| has <= room || has == BUSY)",
         models: &["cached::depot_put_put"],
     },
     Bug {
@@ -236,43 +236,43 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a sweep does not drain depots",
         source: FLUSH,
-        find: "let in_depot = cache.drain_depot(self);",
-        replace: "let in_depot = Reclaimed { blocks: 0, under_way: None };",
+        find: "blocks += cache.drain_depot(self);",
+        replace: "let _ = &cache;",
         models: &["cached::hand_over"],
     },
     Bug {
         name: "an allocation fails though another thread withholds something",
         source: ALLOC,
-        find: "reclaimed.under_way.is_some_and(waits_for)",
-        replace: "reclaimed.under_way.is_some_and(|drains| drains == 0 && waits_for(drains))",
+        find: "let withheld = self.caches.withheld.count();",
+        replace: "let withheld = self.caches.withheld.count() * 0;",
         models: &["cached::what_a_gone_thread_left_is_withheld", "cached::what_is_in_a_depot_is_withheld"],
     },
     Bug {
-        name: "who drains a cache does not look whether another thread does",
+        name: "a thread that drains the cache of an ended one is not counted",
         source: FLUSH,
-        find: "in_depot.under_way.unwrap_or(0) << 1 | is_drained;",
-        replace: "in_depot.under_way.unwrap_or(0) << 1 | is_drained & 0;",
+        find: "self.caches.withheld.during(|| {",
+        replace: "crate::raw::withheld::Withheld::new().during(|| {",
         models: &["cached::what_a_gone_thread_left_is_withheld"],
     },
     Bug {
-        name: "a cache that another drain has emptied is passed over",
+        name: "a thread that drains the cache of an ended one is counted too late",
         source: FLUSH,
-        find: "if cache.lease.begin_drain(",
-        replace: "if !cache.is_empty() && cache.lease.begin_drain(",
+        find: "                self.caches.withheld.during(|| {\n                    if cache.lease.begin_drain(is_over) {\n                        // SAFETY: this thread has the lease until the drain ends.\n                        blocks += unsafe { cache.owner() }.flush(self);",
+        replace: "                (0..1).for_each(|_| {\n                    if cache.lease.begin_drain(is_over) {\n                        let flushed = unsafe { cache.owner() }.flush(self);\n                        blocks += self.caches.withheld.during(|| flushed);",
         models: &["cached::what_a_gone_thread_left_is_withheld"],
     },
     Bug {
-        name: "a drain of a depot does not look for places that another one drains",
+        name: "a thread that drains a depot is not counted",
         source: DEPOT,
-        find: "let is_drained = (0..PLACES).any(",
-        replace: "let is_drained = (0..0).any(",
+        find: "withheld.during(|| {",
+        replace: "Withheld::new().during(|| {",
         models: &["cached::what_is_in_a_depot_is_withheld"],
     },
     Bug {
-        name: "a place is empty before what was there is in the heaps",
+        name: "a thread that drains a depot is counted too late",
         source: DEPOT,
-        find: "        give(&out[..len]);\n        self.vacate(place, busy, EMPTY);",
-        replace: "        self.vacate(place, busy, EMPTY);\n        give(&out[..len]);",
+        find: "                withheld.during(|| {\n                    while let len @ 1.. = self.take(class, &mut blocks) {\n                        give(class, &blocks[..len]);\n                    }\n                });",
+        replace: "                while let len @ 1.. = self.take(class, &mut blocks) {\n                    withheld.during(|| give(class, &blocks[..len]));\n                }",
         models: &["cached::what_is_in_a_depot_is_withheld"],
     },
     Bug {
@@ -305,7 +305,7 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "a refill keeps what it brings to another thread",
-        source: OWNERS,
+        source: TILES,
         find: "refused += batch.len();\n            }",
         replace: "}\n            refused += batch.len();",
         models: &["cached::refill_among_neighbours"],

@@ -5,7 +5,7 @@ use super::bug::Bug;
 const STATE: &str = "raw/state.rs";
 const SPANS: &str = "raw/spans.rs";
 const PAGES: &str = "raw/slabs/spans.rs";
-const WITHHELD: &str = "raw/slabs/withheld.rs";
+const WITHHELD: &str = "raw/withheld.rs";
 const TIDY: &str = "raw/slabs/tidy.rs";
 const SPARES: &str = "raw/slabs/spares.rs";
 
@@ -139,7 +139,7 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "pages are withheld by a thread that says that it withholds none",
         source: WITHHELD,
-        find: "let result = work();\n        // Release: pairs with the Acquire in `seen`; a thread that sees it finds the memory that was withheld.\n        self.ended.fetch_add(1, Ordering::Release);",
+        find: "let result = work();\n        // Release: pairs with the Acquire in `both`; a thread that sees it finds the memory that was withheld.\n        self.ended.fetch_add(1, Ordering::Release);",
         replace: "self.ended.fetch_add(1, Ordering::Release);\n        let result = work();",
         models: &["spans::discard_alloc", "spans::sweep_alloc"],
     },
