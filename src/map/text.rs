@@ -90,14 +90,14 @@ impl<'a> TextMap<'a> {
     }
 
     fn legend(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, shade) in Shade::ALL.into_iter().enumerate() {
+        for (number, shade) in SHADES.into_iter().enumerate() {
             if number > 0 {
                 f.write_str("  ")?;
             }
             let mut pen = Pen { colored: self.colored, last: None };
             pen.draw(f, shade)?;
             pen.lift(f)?;
-            write!(f, " {}", shade.meaning())?;
+            write!(f, " {}", shade.meaning)?;
         }
         writeln!(f)
     }
@@ -122,69 +122,36 @@ fn hexadecimal_digits(number: u64) -> usize {
 
 /// How a cell looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shade {
-    Free,
-    Third,
-    TwoThirds,
-    More,
-    Live,
-    Cached,
-    InTransit,
+struct Shade {
+    character: char,
+    meaning: &'static str,
+    /// A number of the 256-colour palette, chosen to be seen on black and on white.
+    color: u8,
 }
 
-impl Shade {
-    const ALL: [Self; 7] =
-        [Self::Free, Self::Third, Self::TwoThirds, Self::More, Self::Live, Self::Cached, Self::InTransit];
+const FREE: Shade = Shade { character: '·', meaning: "free", color: 245 };
+const THIRD: Shade = Shade { character: '░', meaning: "up to 1/3 live", color: 117 };
+const TWO_THIRDS: Shade = Shade { character: '▒', meaning: "up to 2/3", color: 75 };
+const MORE: Shade = Shade { character: '▓', meaning: "more", color: 33 };
+const LIVE: Shade = Shade { character: '█', meaning: "all live", color: 27 };
+const CACHED: Shade = Shade { character: 'c', meaning: "cached only", color: 208 };
+const IN_TRANSIT: Shade = Shade { character: 't', meaning: "in transit", color: 170 };
+/// In the order of the legend.
+const SHADES: [Shade; 7] = [FREE, THIRD, TWO_THIRDS, MORE, LIVE, CACHED, IN_TRANSIT];
 
+impl Shade {
     fn of(shares: &Shares) -> Self {
         match shares.live {
-            0 if shares.cached > 0 => Self::Cached,
-            0 if shares.in_transit > 0 => Self::InTransit,
-            0 => Self::Free,
-            live if live == shares.total() => Self::Live,
+            0 if shares.cached > 0 => CACHED,
+            0 if shares.in_transit > 0 => IN_TRANSIT,
+            0 => FREE,
+            live if live == shares.total() => LIVE,
             // Rounded up to thirds: what is just one third is not more.
             live => match shares.scaled(live, 3 << 32).div_ceil(1 << 32) {
-                0..=1 => Self::Third,
-                2 => Self::TwoThirds,
-                _ => Self::More,
+                0..=1 => THIRD,
+                2 => TWO_THIRDS,
+                _ => MORE,
             },
-        }
-    }
-
-    fn character(self) -> char {
-        match self {
-            Self::Free => '·',
-            Self::Third => '░',
-            Self::TwoThirds => '▒',
-            Self::More => '▓',
-            Self::Live => '█',
-            Self::Cached => 'c',
-            Self::InTransit => 't',
-        }
-    }
-
-    fn meaning(self) -> &'static str {
-        match self {
-            Self::Free => "free",
-            Self::Third => "up to 1/3 live",
-            Self::TwoThirds => "up to 2/3",
-            Self::More => "more",
-            Self::Live => "all live",
-            Self::Cached => "cached only",
-            Self::InTransit => "in transit",
-        }
-    }
-
-    /// A number of the 256-colour palette, chosen to be seen on black and on white.
-    fn color(self) -> u8 {
-        match self {
-            Self::Free => 245,
-            Self::Third => 117,
-            Self::TwoThirds => 75,
-            Self::More => 33,
-            Self::Live => 27,
-            Self::Cached => 208,
-            Self::InTransit => 170,
         }
     }
 }
@@ -199,10 +166,10 @@ struct Pen {
 impl Pen {
     fn draw(&mut self, f: &mut fmt::Formatter<'_>, shade: Shade) -> fmt::Result {
         if self.colored && self.last != Some(shade) {
-            write!(f, "\x1b[38;5;{}m", shade.color())?;
+            write!(f, "\x1b[38;5;{}m", shade.color)?;
             self.last = Some(shade);
         }
-        write!(f, "{}", shade.character())
+        write!(f, "{}", shade.character)
     }
 
     /// Back to the terminal's own colour.

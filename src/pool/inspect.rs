@@ -3,6 +3,7 @@
 use core::iter;
 
 use super::{MemoryPool, count};
+use crate::heaps::Pinned;
 use crate::id::HeapId;
 use crate::map::HeapMap;
 use crate::raw::{Order, Sweep};
@@ -38,17 +39,23 @@ impl MemoryPool {
     /// # Ok::<(), mempool::AddHeapError>(())
     /// ```
     pub fn sweep(&self) -> SweepReport {
+        let pinned = self.begin_sweep();
+        let mut total = Sweep::default();
+        for heap in pinned.view().by_age() {
+            total.add(&heap.buddy().sweep(None, thread::sweep_shard()));
+        }
+        self.swept(&total)
+    }
+
+    /// Before a sweep: what is cached goes back to the heaps, or is asked for.
+    pub(super) fn begin_sweep(&self) -> Pinned<'_> {
         self.begin();
         self.collect();
         let pinned = self.pin();
         let (own, reach) = (self.cache(), self.reach(&pinned));
         reach.reclaim(own);
         reach.ask_others(own);
-        let mut total = Sweep::default();
-        for heap in pinned.view().by_age() {
-            total.add(&heap.buddy().sweep(None, thread::sweep_shard()));
-        }
-        self.swept(&total)
+        pinned
     }
 
     /// Counts a sweep, and reports it.

@@ -51,12 +51,7 @@ impl MemoryPool {
         if panic::catch_unwind(rayon::current_num_threads).is_err() {
             return self.sweep();
         }
-        self.begin();
-        self.collect();
-        let pinned = self.pin();
-        let (own, reach) = (self.cache(), self.reach(&pinned));
-        reach.reclaim(own);
-        reach.ask_others(own);
+        let pinned = self.begin_sweep();
         let heaps: Vec<HeapId> = pinned.view().by_age().map(|heap| heap.id).collect();
         self.swept(&sum(heaps.into_par_iter().map(|heap| self.sweep_steps(heap))))
     }
