@@ -89,7 +89,7 @@ macro_rules! figures {
     (@of $kind:ident $of:ident) => { $crate::stats::figures::Of::$kind(|stats: &Self| stats.$of as u64) };
 }
 // Sweepers and allocators have tables of their own.
-#[cfg(feature = "std")]
+#[cfg(all(feature = "std", not(modelled)))]
 pub(super) use figures;
 
 figures! { PoolStats
