@@ -81,6 +81,7 @@ pub use id::HeapId;
 pub use map::{Block, BlockState, HeapMap, SvgMap, TextMap};
 pub use pool::MemoryPool;
 pub use pool::PoolBuilder;
+pub use raw::Sizes;
 #[cfg(all(feature = "allocator", not(modelled)))]
 #[cfg_attr(docsrs, doc(cfg(feature = "allocator")))]
 pub use stats::AllocatorStats;

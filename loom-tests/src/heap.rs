@@ -104,7 +104,8 @@ impl Heap {
     ///
     /// A failure, certified or not.
     pub fn search(&self, size: u32) -> Result<BlockIndex, Failure> {
-        let outcome = search(std::iter::once(&self.raw), || self.raw.version(), order(size), &self.last, Shard::FIRST);
+        let outcome =
+            search(std::iter::once(&self.raw), || self.raw.version(), order(size).into(), &self.last, Shard::FIRST);
         let failure = if outcome.is_certain { Failure::Certified } else { Failure::GaveUp };
         let (_, block) = outcome.found.map_err(|_| failure)?;
         self.own(block, size);
@@ -136,7 +137,7 @@ impl Heap {
     /// As there.
     pub fn release_in(&self, shard: Shard, block: BlockIndex, size: u32) {
         self.disown(block, size);
-        assert_eq!(self.raw.release(block, shard), Ok(order(size)));
+        assert_eq!(self.raw.release(block, shard), Ok(order(size).into()));
     }
 
     /// Releases a block that others may release too, and returns its order. Nobody has its memory.
@@ -145,7 +146,7 @@ impl Heap {
     ///
     /// When another release was faster.
     pub fn try_release(&self, block: BlockIndex) -> Result<u32, NotLive> {
-        self.raw.release(block, Shard::FIRST).map(Order::get)
+        self.raw.release(block, Shard::FIRST).map(|class| class.order().get())
     }
 
     /// The caller owns this block now, and writes to its memory.

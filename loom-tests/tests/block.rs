@@ -171,7 +171,7 @@ fn batches() {
         let other = start(&heap, |heap| heap.alloc_batch(0, 2));
         held.iter().for_each(|block| heap.disown(*block, 0));
         let mut batch = heap.raw.release_batch();
-        held.iter().for_each(|block| assert_eq!(batch.release(*block, Shard::FIRST), Ok(order(0))));
+        held.iter().for_each(|block| assert_eq!(batch.release(*block, Shard::FIRST), Ok(order(0).into())));
         drop(batch);
         heap.end(&Vec::from_iter(join(other).into_iter().map(|block| (block, 0))));
     });
@@ -212,7 +212,7 @@ fn carve_for_cache_pop_stale() {
         assert!(cached[..filled].iter().all(|block| !heap.raw.state(*block).is_listed()));
         let theirs = join(other);
         let mut batch = heap.raw.release_batch();
-        cached[..filled].iter().for_each(|block| batch.flush(*block, order(0), Shard::FIRST));
+        cached[..filled].iter().for_each(|block| batch.flush(*block, order(0).into(), Shard::FIRST));
         drop(batch);
         heap.end(&Vec::from_iter(theirs.map(|block| (block, 0))));
     });

@@ -84,7 +84,7 @@ impl Reach<'_> {
             }
             if let Some((heap, batch)) = &mut batch {
                 // Into the shard where the owner of its tile looks first, and others last.
-                batch.flush(block, class.order(), heap.shard(block));
+                batch.flush(block, class, heap.shard(block));
             }
         }
         blocks.len()

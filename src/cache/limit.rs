@@ -150,6 +150,10 @@ impl Limit {
     /// Most blocks of `class` in a cache of such an allowance. Small blocks may have all of it, large ones a part, but
     /// one block at least if there is room.
     fn most_of(&self, allowance: Allowance, class: Class) -> usize {
+        if !class.is_order() {
+            // Blocks of several parts are not cached.
+            return 0;
+        }
         let (size, bins) = (self.size(class), self.bytes(allowance.of_bins(), class));
         let part = if class.order().get() < LARGE { bins } else { bins / LARGE_PART };
         (part / size).max(usize::from(size <= bins)).min(MOST_BLOCKS)
@@ -161,7 +165,8 @@ impl Limit {
     }
 
     fn magazine_of(&self, allowance: Allowance, class: Class) -> usize {
-        (self.bytes(allowance, class) / MAGAZINE_PART / self.size(class)).min(MAGAZINE)
+        let most = if class.is_order() { MAGAZINE } else { 0 };
+        (self.bytes(allowance, class) / MAGAZINE_PART / self.size(class)).min(most)
     }
 
     /// How many entries the bin of each class has.
@@ -188,7 +193,7 @@ impl Limit {
         fewest_big: usize,
     ) -> impl Iterator<Item = (Class, usize)> {
         let classes = move || self.sizes.classes();
-        let big = classes().filter(|class| self.is_big(*class)).count();
+        let big = classes().filter(|class| self.is_big(*class) && class.is_order()).count();
         let small = move |bound: usize| {
             let small = classes().filter(move |class| !self.is_big(*class));
             small.map(move |class| most(class).min(bound)).sum::<usize>()

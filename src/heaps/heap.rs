@@ -230,7 +230,7 @@ impl Heap {
             return ReleaseError::NotLive;
         }
         let unit = BlockIndex::new(unit as u32);
-        match self.buddy.live_order(unit) {
+        match self.buddy.live_class(unit) {
             Ok(_) => ReleaseError::Interior,
             Err(reason) => reason.into(),
         }

@@ -126,11 +126,11 @@ impl<'a> Cells<'a> {
 
     fn next_block(&mut self) -> Option<()> {
         let (block, seen) = self.scan.next()?;
-        let (state, order) = look(seen);
+        let (state, class) = look(seen);
         if state == BlockState::Free {
-            self.coalescer.free(block, order);
+            self.coalescer.free(block, class.order());
         }
-        self.rest = u64::from(order.units()) << self.min_shift;
+        self.rest = u64::from(class.units()) << self.min_shift;
         self.block = (state, self.rest);
         self.totals = self.totals + Shares::of(state, self.rest);
         Some(())

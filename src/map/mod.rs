@@ -7,7 +7,7 @@ mod text;
 
 use crate::heaps::Heaps;
 use crate::id::HeapId;
-use crate::raw::{Kind, Order, State};
+use crate::raw::{Class, Kind, State};
 
 /// Where tests have a huge heap, how many bytes that is, and what they are called.
 #[cfg(test)]
@@ -46,12 +46,14 @@ pub enum BlockState {
 }
 
 /// What a scan has seen, in the user's terms. A unit in transit counts as a smallest block.
-fn look(seen: State) -> (BlockState, Order) {
+fn look(seen: State) -> (BlockState, Class) {
     match seen.kind() {
-        Kind::Inner => (BlockState::InTransit, Order::ZERO),
-        Kind::Free => (BlockState::Free, seen.order()),
-        Kind::Cached => (BlockState::Cached, seen.order()),
-        Kind::Live => (BlockState::Live, seen.order()),
+        Kind::Inner => (BlockState::InTransit, Class::UNIT),
+        Kind::Free => (BlockState::Free, seen.order().into()),
+        Kind::Cached => (BlockState::Cached, seen.class()),
+        Kind::Live => (BlockState::Live, seen.class()),
+        // The block was another one when the scan came to its beginning.
+        Kind::Tail => (BlockState::Live, seen.order().into()),
     }
 }
 
@@ -76,7 +78,7 @@ pub struct Block {
     pub heap: HeapId,
     /// Bytes between the base that was given to `add_heap` and the block.
     pub offset: usize,
-    /// Its order: it has 2^order smallest blocks.
+    /// Its order: it has 2^order smallest blocks, or more, but not twice as many.
     pub order: u32,
     /// Its size in bytes.
     pub size: usize,
@@ -207,8 +209,8 @@ impl Iterator for HeapMap<'_> {
                 continue;
             };
             self.next = (heap.id, scan.at());
-            let (state, order) = look(seen);
-            let (order, size) = (order.get(), 1 << (order.get() + self.min_shift));
+            let (state, class) = look(seen);
+            let (order, size) = (class.order().get(), (class.units() as usize) << self.min_shift);
             return Some(Block { heap: heap.id, offset: heap.offset(block), order, size, state });
         }
     }

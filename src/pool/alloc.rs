@@ -10,7 +10,7 @@ use crate::error::AllocError;
 use crate::heaps::Heap;
 use crate::id::HeapId;
 use crate::raw::search::{SearchEnd, is_enough};
-use crate::raw::{self, BlockIndex, Class, Exhausted, LastFailure, Order, Shard, State, withheld};
+use crate::raw::{self, BlockIndex, Class, Exhausted, LastFailure, Shard, State, withheld};
 use crate::sync::{model_or, yield_now};
 use crate::thread;
 
@@ -63,7 +63,8 @@ impl MemoryPool {
         block
     }
 
-    /// Allocates a block of at least `layout.size()` bytes, aligned to `layout.align()` and to its own size.
+    /// Allocates a block of at least `layout.size()` bytes, aligned to `layout.align()` and to the largest power of two
+    /// that divides its own size.
     ///
     /// # Errors
     ///
@@ -188,8 +189,8 @@ impl MemoryPool {
         let scope = Scope::All(pinned.view());
         let mut filled = 0;
         while filled < blocks.len() {
-            if let Some(class) = class {
-                scope.take_first(class.order(), |heap| {
+            if let Some((class, order)) = class.and_then(|class| Some((class, class.covering()?))) {
+                scope.take_first(order, |heap| {
                     filled += fill(heap, class, self.shard(), &mut blocks[filled..]);
                     (filled == blocks.len()).then_some(())
                 });
@@ -247,13 +248,14 @@ impl MemoryPool {
     /// back to the heaps, by a search. If that fails, the other threads are asked to flush, and the ones that are
     /// just in time help; and while another thread is giving back what was within reach, all is done again.
     fn take_from_heaps(&self, scope: &Scope<'_>, want: Option<Class>) -> Result<NonNull<u8>, Refused> {
-        let want = want.map(Class::order);
         let shard = self.shard();
-        let stacks = |want: Order| scope.take_first(want, |heap| Some(heap.pointer(heap.buddy().alloc(want, shard)?)));
+        let stacks = |want: Class| {
+            scope.take_first(want.covering()?, |heap| Some(heap.pointer(heap.buddy().alloc(want, shard)?)))
+        };
         if let Some(block) = want.and_then(stacks) {
             return Ok(block);
         }
-        let Some(want) = want.filter(|want| scope.largest() >= Some(*want)) else {
+        let Some(want) = want.filter(|want| want.covering().is_some_and(|order| scope.largest() >= Some(order))) else {
             count(&self.counters.failures, 1);
             return Err(None);
         };
@@ -299,7 +301,7 @@ impl MemoryPool {
     }
 
     #[cold]
-    fn search_slow(&self, scope: &Scope<'_>, want: Order, last: &LastFailure) -> SearchEnd {
+    fn search_slow(&self, scope: &Scope<'_>, want: Class, last: &LastFailure) -> SearchEnd {
         let (heaps, shard) = (scope.heaps().map(Heap::buddy), thread::sweep_shard());
         let outcome = match *scope {
             Scope::All(view) => raw::search(heaps, || view.news(), want, last, shard),
@@ -349,11 +351,13 @@ fn fill(heap: &Heap, class: Class, shard: Shard, blocks: &mut [*mut u8]) -> usiz
     filled
 }
 
-/// Bytes that a block for `layout` needs: it is aligned to its size, so a larger alignment needs a larger block.
+/// Bytes that a block for `layout` needs. It is aligned to the largest power of two that divides its size. So that is a
+/// multiple of the alignment.
 #[inline]
 fn bytes_of(layout: Layout) -> Result<usize, AllocError> {
     match layout.size() {
         0 => Err(AllocError::ZeroSize),
-        size => Ok(size.max(layout.align())),
+        // The size rounded up: the last byte has ones below the alignment. No layout is as large as to overflow.
+        size => Ok(((size - 1) | (layout.align() - 1)).wrapping_add(1)),
     }
 }

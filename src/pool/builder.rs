@@ -4,7 +4,7 @@ use super::MemoryPool;
 use super::config::{Config, LEAST_MIN_BLOCK};
 use crate::cache::Allowance;
 use crate::error::ConfigError;
-use crate::raw::{Class, Order};
+use crate::raw::{Class, Order, Sizes};
 
 impl MemoryPool {
     /// A builder, for other sizes of blocks and caches.
@@ -33,11 +33,17 @@ pub struct PoolBuilder {
     min_block: usize,
     max_block: Option<usize>,
     thread_cache: Option<usize>,
+    sizes: Sizes,
 }
 
 impl PoolBuilder {
     fn new() -> Self {
-        Self { min_block: 1 << Config::DEFAULT.min_shift, max_block: None, thread_cache: None }
+        Self {
+            min_block: 1 << Config::DEFAULT.min_shift,
+            max_block: None,
+            thread_cache: None,
+            sizes: Config::DEFAULT.sizes,
+        }
     }
 
     /// The smallest block in bytes: a power of two, at least 16. Unless set, 64. Every allocation takes at least as
@@ -63,6 +69,14 @@ impl PoolBuilder {
         self
     }
 
+    /// The sizes of blocks. Unless set, powers of two. With [`Eighths`](Sizes::Eighths) a block has at most an eighth
+    /// more than was asked for, or less than a smallest block. Blocks between the powers of two are not cached yet:
+    /// each operation on one goes to the heaps.
+    pub fn sizes(mut self, sizes: Sizes) -> Self {
+        self.sizes = sizes;
+        self
+    }
+
     /// The pool, without heaps.
     ///
     /// # Errors
@@ -74,12 +88,12 @@ impl PoolBuilder {
 
     /// The configuration, checked.
     fn config(&self) -> Result<Config, ConfigError> {
-        let Self { min_block, max_block, thread_cache } = *self;
+        let Self { min_block, max_block, thread_cache, sizes } = *self;
         if !min_block.is_power_of_two() || min_block < LEAST_MIN_BLOCK {
             return Err(ConfigError::MinBlock { bytes: min_block });
         }
         let thread_cache = thread_cache.map_or(Allowance::DEFAULT, Allowance::of);
-        let mut config = Config::new(min_block.trailing_zeros(), Order::MAX, thread_cache);
+        let mut config = Config::new(min_block.trailing_zeros(), Order::MAX, thread_cache, sizes);
         if let Some(bytes) = max_block {
             if !bytes.is_power_of_two() || bytes < min_block {
                 return Err(ConfigError::MaxBlock { bytes, min_block });
@@ -100,17 +114,18 @@ impl<'de> serde::Deserialize<'de> for PoolBuilder {
             min_block: usize,
             max_block: Option<usize>,
             thread_cache: Option<usize>,
+            sizes: Sizes,
         }
 
         impl Default for Unchecked {
             fn default() -> Self {
-                let PoolBuilder { min_block, max_block, thread_cache } = PoolBuilder::new();
-                Self { min_block, max_block, thread_cache }
+                let PoolBuilder { min_block, max_block, thread_cache, sizes } = PoolBuilder::new();
+                Self { min_block, max_block, thread_cache, sizes }
             }
         }
 
-        let Unchecked { min_block, max_block, thread_cache } = Unchecked::deserialize(deserializer)?;
-        let builder = Self { min_block, max_block, thread_cache };
+        let Unchecked { min_block, max_block, thread_cache, sizes } = Unchecked::deserialize(deserializer)?;
+        let builder = Self { min_block, max_block, thread_cache, sizes };
         builder.config().map_err(serde::de::Error::custom)?;
         Ok(builder)
     }

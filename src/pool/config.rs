@@ -1,7 +1,7 @@
 //! The configuration of a pool, and the class of a size.
 
 use crate::cache::Allowance;
-use crate::raw::{Class, Order};
+use crate::raw::{Class, Order, Sizes};
 
 /// Smallest `min_block` in bytes.
 pub(super) const LEAST_MIN_BLOCK: usize = 16;
@@ -23,23 +23,25 @@ pub(crate) struct Config {
     pub(crate) max_order: Order,
     /// What the cache of a thread may hold.
     pub(crate) thread_cache: Allowance,
+    /// The sizes of blocks.
+    pub(crate) sizes: Sizes,
 }
 
 impl Config {
     /// Blocks of 64 bytes, a cache line, and no limit above; caches of a MiB, but for big blocks.
-    pub(crate) const DEFAULT: Self = Self::new(6, Order::MAX, Allowance::DEFAULT);
+    pub(crate) const DEFAULT: Self = Self::new(6, Order::MAX, Allowance::DEFAULT, Sizes::PowersOfTwo);
 
-    pub(super) const fn new(min_shift: u32, max_order: Order, thread_cache: Allowance) -> Self {
+    pub(super) const fn new(min_shift: u32, max_order: Order, thread_cache: Allowance, sizes: Sizes) -> Self {
         let mut classes = [Class::NO_CODE; STEPS];
         let mut step = 0;
         while step < STEPS {
             // Under loom there are fewer orders than the table has sizes for.
-            if let Some(class) = Self::class_of_last((step << STEP) >> min_shift) {
+            if let Some(class) = sizes.covering((step << STEP) >> min_shift) {
                 classes[step] = class.code();
             }
             step += 1;
         }
-        Self { classes, min_shift, max_order, thread_cache }
+        Self { classes, min_shift, max_order, thread_cache, sizes }
     }
 
     /// The class of a block of at least `bytes`, if there are so large ones; none for 0 bytes.
@@ -48,17 +50,7 @@ impl Config {
         let last = bytes.wrapping_sub(1);
         match self.classes.get(last >> STEP) {
             Some(code) => Class::from_code_or_none(*code),
-            None => Self::class_of_last(last >> self.min_shift),
-        }
-    }
-
-    /// The class of a block that has at least the units from 0 to `last_unit`.
-    #[inline]
-    const fn class_of_last(last_unit: usize) -> Option<Class> {
-        // As many bits as the number of the last unit has.
-        match Order::new(usize::BITS - last_unit.leading_zeros()) {
-            Some(order) => Some(Class::of(order)),
-            None => None,
+            None => self.sizes.covering(last >> self.min_shift),
         }
     }
 

@@ -27,7 +27,7 @@ use crate::error::AddHeapError;
 use crate::heaps::Region;
 use crate::heaps::{Heaps, Pinned};
 use crate::id::HeapId;
-use crate::raw::{Order, Shard, Sizes};
+use crate::raw::{Order, Shard};
 use crate::sync::const_unless_loom;
 use crate::thread;
 use crate::units::Bytes;
@@ -39,9 +39,9 @@ use counters::{Counters, count};
 
 /// A pool of memory over heaps that the caller gives. Any number of threads share it.
 ///
-/// Blocks are powers of two of bytes, aligned to their size: a buddy system. The pool deals in *addresses*. It never
-/// reads or writes the memory that it hands out, and keeps its tables elsewhere. So every method is safe, except
-/// [`hl_resize`](Self::hl_resize), which copies.
+/// Blocks are powers of two of bytes, aligned to their size, or [sizes](crate::Sizes) between them: a buddy system. The
+/// pool deals in *addresses*. It never reads or writes the memory that it hands out, and keeps its tables elsewhere. So
+/// every method is safe, except [`hl_resize`](Self::hl_resize), which copies.
 ///
 /// The memory of a heap is the caller's. It must outlive the use of its blocks; the pool does not keep it alive.
 /// Everybody who has the pool can release any block of it. Unsafe code that relies on a block being its own keeps the
@@ -113,7 +113,7 @@ impl MemoryPool {
 
     const_unless_loom! {
         pub(crate) fn with(config: Config) -> Self {
-            let caches = Caches::new(config.thread_cache, Sizes::PowersOfTwo);
+            let caches = Caches::new(config.thread_cache, config.sizes);
             Self {
                 config,
                 heaps: Heaps::new(),

@@ -165,7 +165,8 @@ impl MemoryPool {
         result
     }
 
-    /// The size of the live block at `block` in bytes: the requested size, rounded up to a power of two.
+    /// The size of the live block at `block` in bytes: the requested size, rounded up to the next of the pool's
+    /// [sizes](crate::Sizes).
     ///
     /// # Errors
     ///
@@ -199,7 +200,7 @@ impl MemoryPool {
     pub(super) fn size_at(&self, address: usize) -> Result<usize, ReleaseError> {
         let pinned = self.heaps.pin();
         let (heap, block) = pinned.view().locate(address)?;
-        Ok(self.config.bytes(heap.buddy().live_order(block)?))
+        Ok(self.config.bytes(heap.buddy().live_class(block)?))
     }
 }
 

@@ -98,8 +98,8 @@ impl MemoryPool {
                 match seen.kind() {
                     Kind::Inner => in_transit += self.config.bytes_of(1),
                     Kind::Free => {}
-                    Kind::Cached => cached += self.config.bytes(seen.order()),
-                    Kind::Live => live += self.config.bytes(seen.order()),
+                    Kind::Cached => cached += self.config.bytes(seen.class()),
+                    Kind::Live | Kind::Tail => live += self.config.bytes(seen.class()),
                 }
             }
             if live > 0 || tries >= TRIES {

@@ -12,8 +12,9 @@ impl MemoryPool {
     ///
     /// # Errors
     ///
-    /// When the size is 0, when no live block begins there, or when the block can't grow where it is: it grows only
-    /// if it is aligned to its new size and everything behind it up to there is free. The block is then as it was.
+    /// When the size is 0, when no live block begins there, or when the block can't be so large where it is: everything
+    /// behind it up to there must be free, and its address a multiple of the largest power of two that divides the new
+    /// size. The block is then as it was.
     ///
     /// # Progress
     ///
@@ -45,11 +46,11 @@ impl MemoryPool {
             Ok(has) => ResizeError::NoRoom { requested: size, size: has },
             Err(gone) => gone.into(),
         };
-        let order = self.config.class_for(size).ok_or_else(no_room)?.order();
-        match heap.buddy().resize(index, order, heap.shard(index)) {
+        let class = self.config.class_for(size).ok_or_else(no_room)?;
+        match heap.buddy().resize(index, class, heap.shard(index)) {
             Ok(_) => {
                 self.acquired(block.as_ptr());
-                Ok(self.config.bytes(order))
+                Ok(self.config.bytes(class))
             }
             Err(CantResize::NoRoom) => Err(no_room()),
             Err(CantResize::NotLive(reason)) => Err(ReleaseError::from(reason).into()),

@@ -3,6 +3,7 @@
 use core::mem;
 
 use super::buddy::{Buddy, NotLive};
+use super::class::Class;
 use super::order::{BlockIndex, Order};
 use super::shards::Shard;
 use super::stack::Chain;
@@ -33,9 +34,12 @@ impl Buddy {
         filled
     }
 
-    /// The first half: pops blocks of this order only.
+    /// The first half: pops blocks of this order only. Blocks of several parts stand in no stack.
     pub fn pop_take_batch(&self, to: State, shard: Shard, out: &mut [BlockIndex]) -> usize {
         let want = to.order();
+        if !to.class().is_order() {
+            return 0;
+        }
         let mut filled = 0;
         for stack in self.shards.all(shard, want.slot()) {
             for _ in 0..POPS {
@@ -60,6 +64,9 @@ impl Buddy {
 
     /// The second half: takes one larger block, and cuts it into blocks with the state `to`. Returns how many.
     pub fn carve(&self, to: State, shard: Shard, out: &mut [BlockIndex]) -> usize {
+        if !to.class().is_order() {
+            return self.carve_parts(to, shard, out);
+        }
         let (want, max) = (to.order(), self.geometry.max_order());
         let Some(above) = want.up().filter(|above| *above <= max) else { return 0 };
         // A few units: one block for all of them, so that they are neighbours. More: as many as fill a whole block, and
@@ -129,15 +136,21 @@ impl Batch<'_> {
     /// # Errors
     ///
     /// When no `Live` block begins there; the batch goes on.
-    pub fn release(&mut self, block: BlockIndex, shard: Shard) -> Result<Order, NotLive> {
-        let (order, node) = self.heap.release_state(block)?;
-        self.add(block, order, shard, node);
-        Ok(order)
+    pub fn release(&mut self, block: BlockIndex, shard: Shard) -> Result<Class, NotLive> {
+        let (class, node) = self.heap.release_state(block, shard)?;
+        if let Some(node) = node {
+            self.add(block, class.order(), shard, node);
+        }
+        Ok(class)
     }
 
     /// Publishes a `Cached` block of the caller's.
-    pub fn flush(&mut self, block: BlockIndex, order: Order, shard: Shard) {
-        self.add(block, order, shard, self.heap.states.at(block).publish(order));
+    pub fn flush(&mut self, block: BlockIndex, class: Class, shard: Shard) {
+        if class.is_order() {
+            self.add(block, class.order(), shard, self.heap.states.at(block).publish(class.order()));
+        } else {
+            self.heap.flush_parts(block, class, shard);
+        }
     }
 
     fn add(&mut self, block: BlockIndex, order: Order, shard: Shard, node: Node) {

@@ -2,6 +2,7 @@
 
 use core::ops::Range;
 
+use super::class::Class;
 use super::order::{BlockIndex, Geometry, Order};
 use super::shards::{Shard, Shards};
 use super::stack::{Chain, FreeStack, Links};
@@ -130,8 +131,13 @@ impl Buddy {
     /// Allocates a block of `want` from the stacks, best fit first. `None` says only that the stacks did not have it.
     /// Lock-free: at most one split for each order above.
     #[inline]
-    pub fn alloc(&self, want: Order, shard: Shard) -> Option<BlockIndex> {
-        match self.pop_take(want, want, State::live(want.into()), shard) {
+    pub fn alloc(&self, want: impl Into<Class>, shard: Shard) -> Option<BlockIndex> {
+        let class = want.into();
+        if !class.is_order() {
+            return self.alloc_parts_slow(class, shard);
+        }
+        let want = class.order();
+        match self.pop_take(want, want, State::live(class), shard) {
             Some((block, _)) => Some(block),
             None => self.alloc_larger_slow(want, shard),
         }
@@ -305,44 +311,46 @@ impl Buddy {
         self.listing.as_ref()
     }
 
-    /// `Live` → `Free`: releases the block, and returns its order. Lock-free; no merging.
+    /// `Live` → `Free`: releases the block, and returns its class. Lock-free; no merging.
     ///
     /// # Errors
     ///
     /// When no `Live` block begins there. Then nothing changed. Exactly one of several racing releases of a block
     /// succeeds.
     #[inline]
-    pub fn release(&self, block: BlockIndex, shard: Shard) -> Result<Order, NotLive> {
-        let (order, node) = self.release_state(block)?;
+    pub fn release(&self, block: BlockIndex, shard: Shard) -> Result<Class, NotLive> {
+        let (class, node) = self.release_state(block, shard)?;
         match node {
-            Node::Idle => self.push(Chain::new(block), order, shard),
-            Node::Elsewhere => self.note_displaced(),
+            Some(Node::Idle) => self.push(Chain::new(block), class.order(), shard),
+            Some(Node::Elsewhere) => self.note_displaced(),
+            None => {}
         }
-        Ok(order)
+        Ok(class)
     }
 
-    /// The first half of a release: the state. The caller then pushes the node, if it was idle.
+    /// The first half of a release: the state. The caller then pushes the node, if it was idle. No node: the block had
+    /// several parts, all of which were published.
     #[inline]
-    pub(super) fn release_state(&self, block: BlockIndex) -> Result<(Order, Node), NotLive> {
+    pub(super) fn release_state(&self, block: BlockIndex, shard: Shard) -> Result<(Class, Option<Node>), NotLive> {
         let word = self.states.at(block);
         let mut seen = word.read();
         loop {
             if seen.kind() != Kind::Live {
                 return Err(self.why_not_live_slow(block));
             }
-            match word.release(seen) {
-                Ok(node) => return Ok((seen.order(), node)),
+            let class = seen.class();
+            let released =
+                if class.is_order() { word.release(seen).map(Some) } else { word.take_back(seen).map(|()| None) };
+            match released {
+                Ok(Some(node)) => return Ok((class, Some(node))),
+                Ok(None) => {
+                    self.publish_parts(block, class, shard);
+                    return Ok((class, None));
+                }
                 // Another release was faster, or a resize, or the owner of the node cleared `Listed`.
                 Err(now) => seen = now,
             }
         }
-    }
-
-    /// The order of the `Live` block that begins at `block`, or why there is none.
-    #[inline]
-    pub fn live_order(&self, block: BlockIndex) -> Result<Order, NotLive> {
-        let seen = self.states.at(block).read();
-        if seen.kind() == Kind::Live { Ok(seen.order()) } else { Err(self.why_not_live_slow(block)) }
     }
 
     /// A number that grows with every publication. If two readings are equal, nothing was published between them.

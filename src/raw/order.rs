@@ -111,6 +111,11 @@ impl BlockIndex {
         Self(self.0 + (blocks << order.get()))
     }
 
+    /// The block that begins `blocks` blocks of `order` before, if that is not before the heap.
+    pub(super) fn before(self, blocks: u32, order: Order) -> Option<Self> {
+        self.0.checked_sub(blocks.checked_mul(order.units())?).map(Self)
+    }
+
     /// The unit after the last one of this block, if it has `order`. Wider than an index: a heap may use all indices.
     #[inline]
     pub const fn end(self, order: Order) -> u64 {
@@ -172,7 +177,6 @@ impl Geometry {
     }
 
     /// Units from `block` on to where a block of `order` can begin.
-    #[cfg(any(feature = "allocator", modelled))]
     pub const fn gap(&self, block: BlockIndex, order: Order) -> u32 {
         block.0.wrapping_add(self.skew).wrapping_neg() & (order.units() - 1)
     }

@@ -1,8 +1,7 @@
 //! Grows and shrinks a `Live` block where it is.
 
-use core::cmp;
-
 use super::buddy::{Buddy, NotLive};
+use super::class::Class;
 use super::order::{BlockIndex, Order};
 use super::shards::Shard;
 use super::state::Kind;
@@ -12,13 +11,13 @@ use super::state::Kind;
 pub enum CantResize {
     /// No `Live` block begins there.
     NotLive(NotLive),
-    /// The block is an upper half, or the units behind it are not all free.
+    /// It begins where a block of that size may not, or the units behind it are not all free.
     NoRoom,
 }
 
 impl Buddy {
-    /// Gives the `Live` block at `block` the order `to`. A shrink publishes the halves behind it, a growth takes the
-    /// free buddies. Returns the order that it had. Lock-free. A growth is O(units gained), if those are not merged
+    /// Gives the `Live` block at `block` the class `to`. A shrink publishes what is behind it, a growth takes the free
+    /// units there. Returns the class that it had. Lock-free. A growth is O(units gained), if those are not merged
     /// yet.
     ///
     /// A release that races with it releases the whole block: as it was, and the resize fails; or as it will be.
@@ -26,13 +25,16 @@ impl Buddy {
     /// # Errors
     ///
     /// When there is no such block, or no room. Then nothing changed.
-    pub fn resize(&self, block: BlockIndex, to: Order, shard: Shard) -> Result<Order, CantResize> {
-        let from = self.live_order(block).map_err(CantResize::NotLive)?;
-        match to.cmp(&from) {
-            cmp::Ordering::Equal => Ok(from),
-            cmp::Ordering::Less => self.shrink(block, to, shard),
-            cmp::Ordering::Greater => self.grow(block, from, to, shard),
+    pub fn resize(&self, block: BlockIndex, to: impl Into<Class>, shard: Shard) -> Result<Class, CantResize> {
+        let (from, to) = (self.live_class(block).map_err(CantResize::NotLive)?, to.into());
+        if from == to {
+            return Ok(from);
         }
+        if !(from.is_order() && to.is_order()) {
+            return self.resize_parts(block, from, to, shard);
+        }
+        let (from, to) = (from.order(), to.order());
+        if to < from { self.shrink(block, to, shard) } else { self.grow(block, from, to, shard) }.map(Class::of)
     }
 
     fn shrink(&self, block: BlockIndex, to: Order, shard: Shard) -> Result<Order, CantResize> {
@@ -43,7 +45,7 @@ impl Buddy {
                 return Err(CantResize::NotLive(self.why_not_live_slow(block)));
             }
             let from = seen.order();
-            if from <= to {
+            if from <= to || !seen.class().is_order() {
                 // Another thread resized the same block meanwhile: a misuse, but there is a block.
                 return Err(CantResize::NoRoom);
             }
@@ -74,7 +76,7 @@ impl Buddy {
         }
         let word = self.states.at(block);
         let mut seen = word.read();
-        while seen.kind() == Kind::Live && seen.order() == from {
+        while seen.kind() == Kind::Live && seen.class() == from.into() {
             match word.resize(seen, to.into()) {
                 Ok(()) => return Ok(from),
                 Err(now) => seen = now,

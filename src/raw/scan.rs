@@ -1,11 +1,13 @@
 //! Iterates the blocks of a heap, without touching them.
 
 use super::buddy::{Buddy, NotLive};
+use super::class::Class;
 use super::order::{BlockIndex, Geometry, Order};
 use super::state::{Kind, State};
 
 /// The blocks of a heap, ascending. Each block had the state that is told, but all together are a snapshot only while
-/// nobody changes anything. Each unit in transit comes as an `Inner` block of order 0.
+/// nobody changes anything. Each unit in transit comes as an `Inner` block of order 0. A `Tail` comes only where the
+/// scan began inside a block, or a block changed meanwhile.
 #[derive(Clone, Debug)]
 pub struct Scan<'a> {
     heap: &'a Buddy,
@@ -25,14 +27,22 @@ impl Buddy {
 
     /// The block that covers `unit` and begins before it, as it was seen. O(orders). Exact while nobody changes that
     /// block.
+    ///
+    /// It begins at a whole number of eighths of its order, fewer than 16 of them before the unit.
     fn block_around(&self, unit: BlockIndex) -> Option<(BlockIndex, State)> {
-        let orders = Order::ZERO.through(self.geometry.max_order()).skip(1);
-        let mut heads = orders.map_while(|order| self.geometry.enclosing(unit, order));
-        heads.find_map(|head| {
-            let seen = self.states.at(head).read();
-            let covers = head != unit && seen.kind() != Kind::Inner && head.end(seen.order()) > u64::from(unit.get());
-            covers.then_some((head, seen))
-        })
+        let orders = Order::ZERO.through(self.geometry.max_order());
+        let covering = |order: Order| {
+            let step = Class::eighth(order);
+            let first = self.geometry.enclosing(unit, step);
+            let mut heads = (0..Class::EIGHTHS_OF_LARGEST).map_while(move |steps| first?.before(steps, step));
+            heads.find_map(|head| {
+                let seen = self.states.at(head).read();
+                let is_head = head != unit && !matches!(seen.kind(), Kind::Inner | Kind::Tail);
+                let covers = is_head && seen.order() == order && seen.class().end(head) > u64::from(unit.get());
+                covers.then_some((head, seen))
+            })
+        };
+        orders.filter_map(covering).next()
     }
 
     /// Why no `Live` block begins at `unit`. O(orders). Exact while nobody changes the block around it.
@@ -44,14 +54,14 @@ impl Buddy {
         }
     }
 
-    /// Where the block ends that covers `unit` and begins before it; `unit` itself, if it is a head or in transit.
-    /// O(orders).
+    /// Where the block ends that covers `unit` and begins before it; `unit` itself, if a part of a block begins there,
+    /// or it is in transit. O(orders).
     pub(super) fn next_head(&self, unit: BlockIndex) -> u32 {
         if self.states.at(unit).read().kind() != Kind::Inner {
             return unit.get();
         }
         // A block ends inside the heap.
-        self.block_around(unit).map_or(unit.get(), |(head, seen)| head.end(seen.order()) as u32)
+        self.block_around(unit).map_or(unit.get(), |(head, seen)| seen.class().end(head) as u32)
     }
 
     /// Is this unit in transit: no block begins there, and none covers it? O(orders).
@@ -76,7 +86,7 @@ impl Iterator for Scan<'_> {
         }
         let block = BlockIndex::new(self.next as u32);
         let seen = self.heap.states.at(block).read();
-        self.next = block.end(seen.extent());
+        self.next = seen.size().end(block);
         Some((block, seen))
     }
 }

@@ -20,8 +20,10 @@
 //! nothing is published, failures as hard are immediate.
 
 use super::buddy::Buddy;
+use super::class::Class;
 use super::order::{BlockIndex, Order};
 use super::shards::Shard;
+use super::state::{Node, State};
 use super::sweep::merge::Sweep;
 use super::withheld::Waited;
 use crate::sync::{AtomicU64, MAX_WAITS, Ordering, const_unless_loom, model_or, wait, yield_now};
@@ -53,8 +55,8 @@ struct Stall {
 }
 
 impl Stall {
-    fn of(heap: usize, sweep: &Sweep) -> Option<Self> {
-        Some(Self { heap: u32::try_from(heap).unwrap_or(u32::MAX), unit: sweep.transit? })
+    fn of(heap: usize, transit: Option<BlockIndex>) -> Option<Self> {
+        Some(Self { heap: u32::try_from(heap).unwrap_or(u32::MAX), unit: transit? })
     }
 
     const fn bits(self) -> u64 {
@@ -74,7 +76,7 @@ impl Stall {
 /// The last failure. While nothing is published, failures as hard as that one are immediate.
 #[derive(Debug)]
 pub struct LastFailure {
-    /// The version; whether it failed for a unit in transit; in the low bits, the order.
+    /// The version; whether it failed for a unit in transit; in the low bits, the class.
     certificate: AtomicU64,
     /// The unit in transit, if it failed for one. If another thread wrote it last, that one has seen the unit in
     /// transit after a version at most as large.
@@ -87,10 +89,10 @@ pub struct LastFailure {
 
 const ORDER_BITS: u32 = 6;
 const ORDER_MASK: u64 = (1 << ORDER_BITS) - 1;
-const STALLED: u64 = 1 << ORDER_BITS;
-/// After 2^57 publications an old failure may be taken for one of now.
-const VERSION_SHIFT: u32 = ORDER_BITS + 1;
-const _: () = assert!(Order::COUNT < ORDER_MASK as usize);
+const STALLED: u64 = 1 << u8::BITS;
+/// After 2^55 publications an old failure may be taken for one of now.
+const VERSION_SHIFT: u32 = u8::BITS + 1;
+const _: () = assert!(Order::COUNT < 1 << ORDER_BITS);
 
 impl LastFailure {
     const_unless_loom! {
@@ -111,9 +113,9 @@ impl LastFailure {
         self.certificate.load(Ordering::Acquire)
     }
 
-    fn covers(certificate: u64, version: u64, want: Order) -> bool {
+    fn covers(certificate: u64, version: u64, want: Class) -> bool {
         certificate >> VERSION_SHIFT == version & (u64::MAX >> VERSION_SHIFT)
-            && certificate & ORDER_MASK <= u64::from(want.get())
+            && want.implies(Class::from_code(certificate as u8))
     }
 
     /// The unit that was in transit when this failure was noted.
@@ -122,7 +124,7 @@ impl LastFailure {
         (certificate & STALLED != 0).then(|| Stall::from_bits(self.stall.load(Ordering::Relaxed)))
     }
 
-    fn note(&self, version: u64, want: Order, exhausted: Exhausted, stall: Option<Stall>) {
+    fn note(&self, version: u64, want: Class, exhausted: Exhausted, stall: Option<Stall>) {
         let largest = exhausted.largest.map_or(0, |order| u64::from(order.get()) + 1);
         // Relaxed: for people to read; nothing depends on their agreement with the certificate.
         self.figures.store(exhausted.free_units << ORDER_BITS | largest, Ordering::Relaxed);
@@ -132,7 +134,7 @@ impl LastFailure {
         }
         let stalled = if stall.is_some() { STALLED } else { 0 };
         // Release: pairs with the Acquire in `read`.
-        self.certificate.store(version << VERSION_SHIFT | stalled | u64::from(want.get()), Ordering::Release);
+        self.certificate.store(version << VERSION_SHIFT | stalled | u64::from(want.code()), Ordering::Release);
     }
 
     fn figures(&self) -> Exhausted {
@@ -188,11 +190,12 @@ pub fn is_enough(attempts: u32, steps: u64) -> bool {
 /// It fails if the block was certainly not there; after a bounded number of attempts, if another thread published
 /// something in each of them; or if a thread had something in transit for as long as a search waits.
 #[cold]
-pub fn search<'a, H>(heaps: H, version: impl Fn() -> u64, want: Order, last: &LastFailure, shard: Shard) -> SearchEnd
+pub fn search<'a, H>(heaps: H, version: impl Fn() -> u64, want: Class, last: &LastFailure, shard: Shard) -> SearchEnd
 where
     H: Iterator<Item = &'a Buddy> + Clone,
 {
     let mut outcome = SearchEnd::default();
+    let Some(order) = want.covering() else { return outcome };
     let mut waits = 0;
     loop {
         // The certificate before the version: see `LastFailure::read`.
@@ -207,15 +210,34 @@ where
         outcome.attempts += 1;
         let (mut seen, mut stall) = (Sweep::default(), None);
         for (place, heap) in heaps.clone().enumerate().filter(|(_, heap)| !heap.is_closed()) {
-            let sweep = heap.sweep(Some(want), shard);
-            stall = stall.or_else(|| Stall::of(place, &sweep));
+            let sweep = heap.sweep(Some(order), shard);
+            stall = stall.or_else(|| Stall::of(place, sweep.transit));
             seen.add(&sweep);
             if let Some(block) = sweep.taken {
+                if !want.is_order() && heap.resize(block, want, shard).is_err() {
+                    // Somebody released it, though nobody has its address.
+                    seen.raced = true;
+                    continue;
+                }
                 return SearchEnd { found: Ok((place, block)), merges: outcome.merges + seen.merges, ..outcome };
             }
         }
         outcome.steps += seen.steps();
         outcome.merges += seen.merges;
+        if !want.is_order() {
+            // Merging makes no block for it. Blocks that follow each other may do.
+            for (place, heap) in heaps.clone().enumerate().filter(|(_, heap)| !heap.is_closed()) {
+                let row = heap.find_row(0..heap.reached(), want.units(), want.alignment(), u32::MAX, shard);
+                if let Some(block) = row.found {
+                    // Its node may stand in a stack. The release of the block sees to that.
+                    let (Node::Idle | Node::Elsewhere) = heap.claim_block(block, State::live(want));
+                    return SearchEnd { found: Ok((place, block)), ..outcome };
+                }
+                outcome.steps += row.steps;
+                stall = stall.or_else(|| Stall::of(place, row.transit));
+                (seen.raced, seen.transit) = (seen.raced | row.raced, seen.transit.or(row.transit));
+            }
+        }
         let exhausted = Exhausted { largest: seen.largest, free_units: seen.free_units };
         outcome.found = Err(exhausted);
         if seen.is_settled() && version() == outcome.version {
@@ -264,7 +286,7 @@ mod tests {
     }
 
     fn search_for(heap: &Buddy, want: Order, last: &LastFailure) -> SearchEnd {
-        search(core::iter::once(heap), || heap.version(), want, last, Shard::FIRST)
+        search(core::iter::once(heap), || heap.version(), want.into(), last, Shard::FIRST)
     }
 
     #[test]

@@ -88,66 +88,9 @@ impl Buddy {
         most: u32,
         shard: Shard,
     ) -> Option<BlockIndex> {
-        let (mut first, mut at) = (within.start, within.start);
-        for _ in 0..most {
-            if at >= within.end {
-                break;
-            }
-            let next = BlockIndex::new(at);
-            let seen = self.states.at(next).read();
-            at = next.after(1, seen.extent()).get();
-            if seen.kind() != Kind::Free {
-                first = at;
-                continue;
-            }
-            let start = u64::from(first) + u64::from(self.geometry.gap(BlockIndex::new(first), align));
-            if u64::from(at) < start + u64::from(units) {
-                continue;
-            }
-            // It ends before `at`, which is a unit.
-            let (block, end) = (BlockIndex::new(start as u32), start as u32 + units);
-            match self.absorb_row(first, end, shard) {
-                Some(taken) => {
-                    self.publish_range(first..block.get(), shard);
-                    self.publish_range(end..taken, shard);
-                    self.claim_span(block, units);
-                    return Some(block);
-                }
-                None => first = at,
-            }
-        }
-        None
-    }
-
-    /// Takes free blocks in a row, from the one at `start` on, until it has all units before `end`. Returns where the
-    /// last one ends. `None`: they are not all free, and none was taken.
-    fn absorb_row(&self, start: u32, end: u32, shard: Shard) -> Option<u32> {
-        let mut at = start;
-        while at < end {
-            let next = BlockIndex::new(at);
-            let Some(size) = self.absorb_units(next, end - at, shard) else {
-                self.publish_range(start..at, shard);
-                return None;
-            };
-            // Not past the last unit: the whole block is in the heap.
-            at = next.after(1, size).get();
-        }
-        Some(at)
-    }
-
-    /// Takes a free block into transit. If half of it has `units` units, it publishes the upper half first, and takes
-    /// the lower one. Returns the order of what it took.
-    fn absorb_units(&self, block: BlockIndex, units: u32, shard: Shard) -> Option<Order> {
-        let seen = self.states.at(block).read();
-        let from = (seen.kind() == Kind::Free).then_some(seen.order())?;
-        let is_larger = Order::covering(units as usize).is_some_and(|needed| from > needed);
-        let size = if is_larger { self.halve(block, from, shard) } else { from };
-        let is_absorbed = self.states.at(block).absorb(size).is_ok();
-        if is_absorbed || size < from {
-            // Its node stays behind in a stack.
-            self.note_displaced();
-        }
-        is_absorbed.then_some(size)
+        let block = self.find_row(within, units, align, most, shard).found?;
+        self.claim_span(block, units);
+        Some(block)
     }
 
     /// In transit → `Live`, all of a span.

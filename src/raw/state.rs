@@ -3,7 +3,7 @@
 //! | bits | meaning |
 //! |---|---|
 //! | 0–7 | class of the block that begins here; of a `Free` one an order |
-//! | 8–9 | kind: 0 `Inner`, 1 `Free`, 2 `Cached`, 3 `Live` |
+//! | 8–9 | kind: 0 `Inner`, 1 `Free`, 2 `Cached`, or `Tail` with an owner, 3 `Live` |
 //! | 10 | `Listed`: this unit's node is in use |
 //! | 11–15 | *owner* of a `Live` block: the cache that handed it out, 0 for none or a later one than the 31st |
 //!
@@ -13,6 +13,7 @@
 //! | `Free` | a block that any thread may take | any thread, by compare-exchange; the winner has the block |
 //! | `Cached` | a block in a cache | the cache |
 //! | `Live` | a block of the user's | any thread that releases or resizes it, by compare-exchange |
+//! | `Tail` | a part of a `Live` or `Cached` block but for its first one | the thread that has the block in transit |
 //!
 //! `Listed` tells whether the unit's *node* (its link) is in use: it stands in exactly one free stack, or the one
 //! thread that took it off owns it. Only a publication or a release sets `Listed`, and only while that thread has the
@@ -56,6 +57,8 @@ pub enum Kind {
     Cached,
     /// A block that the user has.
     Live,
+    /// A further part of a block that is `Live` or `Cached`.
+    Tail,
 }
 
 /// Where the node of a unit is that was just published.
@@ -120,6 +123,14 @@ impl State {
         Self::with(Kind::Cached, class)
     }
 
+    /// A part of `order` of a block that begins before it, its node idle.
+    pub(super) const fn tail(order: Order) -> Self {
+        Self(Self::with(Kind::Cached, Class::of(order)).0 | OWNER)
+    }
+
+    /// A block in transit begins here, its node idle.
+    pub(super) const TRANSIT: Self = Self(0);
+
     /// A `Free` block of `order`, its node in use, as the rule has it.
     #[inline]
     pub const fn free(order: Order) -> Self {
@@ -132,7 +143,8 @@ impl State {
         match (self.0 & KIND) >> KIND_SHIFT {
             0 => Kind::Inner,
             1 => Kind::Free,
-            2 => Kind::Cached,
+            2 if self.0 & OWNER == 0 => Kind::Cached,
+            2 => Kind::Tail,
             _ => Kind::Live,
         }
     }
@@ -153,7 +165,16 @@ impl State {
         }
     }
 
-    /// How far it is from here to the next state in a scan: the order of the block, or one unit where none begins.
+    /// The size of the block that begins here: one unit where none does.
+    pub const fn size(self) -> Class {
+        match self.kind() {
+            Kind::Inner => Class::UNIT,
+            Kind::Free | Kind::Tail => Class::of(self.order()),
+            Kind::Cached | Kind::Live => self.class(),
+        }
+    }
+
+    /// How far it is from here to the next part in a scan: the order of the block, or one unit where none begins.
     pub(super) const fn extent(self) -> Order {
         if matches!(self.kind(), Kind::Inner) { Order::ZERO } else { self.order() }
     }
@@ -189,8 +210,9 @@ impl State {
         Self(self.0 & !LISTED | other.0 & LISTED)
     }
 
-    const fn resized(self, class: Class) -> Self {
-        Self(self.0 & !CLASS | class.code() as u16)
+    /// The state of a live block of another class, its node idle.
+    pub(super) const fn resized(self, class: Class) -> Self {
+        Self(self.0 & !(CLASS | LISTED) | class.code() as u16)
     }
 }
 
@@ -278,13 +300,19 @@ impl StateWord<'_> {
         self.0.store(live.0, Ordering::Release);
     }
 
-    /// `Live` → `Inner`, by the thread that has the block, which has it in transit then. Its node stays where it is.
-    #[cfg(any(feature = "allocator", modelled))]
+    /// `Live`, `Cached` or `Tail` → `Inner`, by the thread that has the block, which has it in transit then. Its node
+    /// stays where it is.
     pub fn withdraw(self) {
         // Release: pairs with the Acquire in `read`; a thread that sees the block gone sees what came before. Not a
         // store: the owner of the node may clear `Listed` meanwhile.
         let old = State(self.0.fetch_and(LISTED, Ordering::Release));
-        check!(old.kind() == Kind::Live);
+        check!(matches!(old.kind(), Kind::Live | Kind::Cached | Kind::Tail));
+    }
+
+    /// `Live` → `Inner`, by any thread. The winner has the block in transit. Its node stays where it is.
+    pub fn take_back(self, seen: State) -> Result<(), State> {
+        check!(seen.kind() == Kind::Live);
+        self.change(seen, State(seen.0 & LISTED))
     }
 
     /// `Free(order)` → `Inner`: the caller has the block in transit. Its node stays where it is.
@@ -321,11 +349,11 @@ impl StateWord<'_> {
     #[inline]
     pub fn resize(self, seen: State, class: Class) -> Result<(), State> {
         check!(seen.kind() == Kind::Live);
-        self.change(seen, seen.resized(class))
+        self.change(seen, seen.resized(class).keeping_node_of(seen))
     }
 
-    /// In transit → `to`, `Live` or `Cached`. The caller has the block, as a part of one that it took. Tells whether
-    /// its node is idle.
+    /// In transit → `to`, `Live`, `Cached` or `Tail`. The caller has the block, as a part of one that it took. Tells
+    /// whether its node is idle.
     #[inline]
     pub fn claim(self, to: State) -> Node {
         // Relaxed: only this thread could set `Listed`, so where it is seen clear it is clear. A stale one costs an
@@ -378,12 +406,15 @@ mod tests {
             assert_eq!((live.kind(), live.class(), live.owner().cache()), (Kind::Live, class, Some(30)));
             assert_eq!(live.class_if_like(mine), Some(class));
             assert_eq!(mine.resized(class), live);
+            assert_eq!(State::tail(class.order()).class_if_like(mine), None);
             for other in [State::live(class), State::cached(class), State(live.0 | LISTED)] {
                 assert_eq!((other.class_if_like(mine), other.class()), (None, class));
             }
         }
         assert_eq!((Owner::of(254).cache(), Owner::of(255)), (Some(254), Owner::NONE));
         assert_eq!(State::live_from(Owner::of(31)).owner(), Owner::NONE);
+        let tail = State::tail(Order::MAX);
+        assert_eq!((tail.kind(), tail.order(), tail.extent()), (Kind::Tail, Order::MAX, Order::MAX));
         assert_eq!(State(0).kind(), Kind::Inner);
         assert_eq!(State(LISTED).kind(), Kind::Inner);
     }

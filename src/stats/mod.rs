@@ -16,7 +16,7 @@ use core::ops::{Index, IndexMut};
 use crate::cache::Served;
 use crate::heaps::Heap;
 use crate::id::HeapId;
-use crate::raw::{Coalescer, Kind, Order};
+use crate::raw::{Coalescer, Kind, Order, State};
 
 #[cfg(all(feature = "allocator", not(modelled)))]
 pub use allocator::AllocatorStats;
@@ -43,9 +43,9 @@ pub use sweeper::SweeperStats;
 #[cfg_attr(feature = "serde", serde(default))]
 #[non_exhaustive]
 pub struct OrderStats {
-    /// The order: each of these blocks has 2^order smallest blocks.
+    /// The order: each of these blocks has 2^order smallest blocks, or more, but not twice as many.
     pub order: u32,
-    /// The size of each of these blocks in bytes.
+    /// The size of each of these blocks in bytes; of the smallest, where [sizes](crate::Sizes) lie between the orders.
     pub block_size: usize,
     /// Blocks that are free.
     pub free: usize,
@@ -137,13 +137,15 @@ pub struct HeapStats {
 impl HeapStats {
     /// Counts the blocks of a heap, and adds them to the `orders` of its pool. O(blocks).
     fn count(heap: &Heap, orders: &mut Orders) -> Self {
+        let unit = orders[Order::ZERO].block_size;
+        let block_size = |seen: State| (seen.size().units() as usize).saturating_mul(unit);
         let (mut live, mut cached, mut free, mut in_transit) = (0, 0, 0, 0);
         let mut coalescer = Coalescer::new(heap.buddy().geometry());
         for (block, seen) in heap.buddy().scan() {
             let of_order = &mut orders[seen.order()];
-            let bytes = of_order.block_size;
+            let bytes = block_size(seen);
             match seen.kind() {
-                Kind::Inner => in_transit += orders[Order::ZERO].block_size,
+                Kind::Inner => in_transit += bytes,
                 Kind::Free => {
                     of_order.free += 1;
                     free += bytes;
@@ -157,6 +159,8 @@ impl HeapStats {
                     of_order.live += 1;
                     live += bytes;
                 }
+                // The block was another one when the scan came to its beginning.
+                Kind::Tail => live += bytes,
             }
         }
         let geometry = heap.buddy().geometry();

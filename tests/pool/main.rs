@@ -34,6 +34,7 @@ mod remove_heap;
 mod resize;
 #[cfg(feature = "std")]
 mod shortage;
+mod sizes;
 mod stats;
 #[cfg(feature = "metrics")]
 mod stats_metrics;

@@ -217,7 +217,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
             return NotLive::Vacant;
         }
         // A block of a span other than its first begins there.
-        self.buddy.live_order(BlockIndex::new(page)).map_or_else(|why| why, |_| NotLive::Interior)
+        self.buddy.live_class(BlockIndex::new(page)).map_or_else(|why| why, |_| NotLive::Interior)
     }
 
     /// Free pages, without idle slabs. O(pages). While others allocate, the number is approximate.

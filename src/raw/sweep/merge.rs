@@ -138,7 +138,7 @@ impl<'a> Pass<'a> {
                     next
                 }
                 Kind::Free => self.merge_block(block, seen.order(), end),
-                Kind::Cached | Kind::Live => {
+                Kind::Cached | Kind::Live | Kind::Tail => {
                     self.sweep.blocks += 1;
                     block.after(1, seen.order()).get()
                 }

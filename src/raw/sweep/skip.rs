@@ -132,7 +132,7 @@ impl Buddy {
             let seen = self.states.at(BlockIndex::new(at)).glance();
             let order = seen.order();
             alike = if order == last { alike + 1 } else { 0 };
-            let is_taken = matches!(seen.kind(), Kind::Cached | Kind::Live);
+            let is_taken = matches!(seen.kind(), Kind::Cached | Kind::Live | Kind::Tail);
             if !is_taken || alike > ALIKE_ENDS_LOOP || blocks >= enough && States::is_window(&self.geometry, at) {
                 break;
             }

@@ -14,6 +14,8 @@ mod caches;
 mod cycles;
 #[path = "heaps.rs"]
 mod heaps;
+#[path = "parts.rs"]
+mod parts;
 #[path = "slabs.rs"]
 mod slabs;
 #[path = "spans.rs"]
@@ -30,6 +32,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Bug> {
     let tables = [
         words::BUGS,
         blocks::BUGS,
+        parts::BUGS,
         caches::BUGS,
         heaps::BUGS,
         board::BUGS,

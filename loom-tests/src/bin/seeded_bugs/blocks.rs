@@ -70,8 +70,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a release does not push",
         source: BUDDY,
-        find: "let (order, node) = self.release_state(block)?;\n        match node {\n            Node::Idle => self.push(Chain::new(block), order, shard),",
-        replace: "let (order, node) = self.release_state(block)?;\n        match node {\n            Node::Idle => {}",
+        find: "Some(Node::Idle) => self.push(Chain::new(block), class.order(), shard),",
+        replace: "Some(Node::Idle) => {}",
         models: &["merge::two_buddies_released"],
     },
     Bug {
@@ -280,8 +280,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a certificate answers for smaller orders",
         source: SEARCH,
-        find: "certificate & ORDER_MASK <= u64::from(want.get())",
-        replace: "certificate & ORDER_MASK >= u64::from(want.get())",
+        find: "want.implies(Class::from_code(certificate as u8))",
+        replace: "Class::from_code(certificate as u8).implies(want)",
         models: &["search::two_failures"],
     },
     Bug {

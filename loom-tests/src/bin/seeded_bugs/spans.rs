@@ -3,6 +3,7 @@
 use super::bug::Bug;
 
 const STATE: &str = "raw/state.rs";
+const ROWS: &str = "raw/rows.rs";
 const SPANS: &str = "raw/spans.rs";
 const PAGES: &str = "raw/slabs/spans.rs";
 const WITHHELD: &str = "raw/withheld.rs";
@@ -68,21 +69,21 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "a span behind another one keeps what is too much",
-        source: SPANS,
-        find: "self.publish_range(end..taken, shard);\n                    self.claim_span(block, units);",
-        replace: "self.claim_span(block, units);",
+        source: ROWS,
+        find: "self.publish_range(end..taken, shard);\n                    return",
+        replace: "return",
         models: &["spans::at_alloc"],
     },
     Bug {
         name: "a span from several blocks keeps what is too much",
-        source: SPANS,
+        source: ROWS,
         find: "                    self.publish_range(end..taken, shard);\n",
         replace: "                    let _ = taken;\n",
         models: &["spans::slow_alloc"],
     },
     Bug {
         name: "a span that can't grow keeps what it has absorbed",
-        source: SPANS,
+        source: ROWS,
         find: "                self.publish_range(start..at, shard);\n",
         replace: "",
         models: &["spans::grow_alloc"],

@@ -236,8 +236,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "resize: the node is forgotten",
         source: STATE,
-        find: "self.change(seen, seen.resized(class))",
-        replace: "self.change(seen, State::live(class))",
+        find: "self.change(seen, seen.resized(class).keeping_node_of(seen))",
+        replace: "self.change(seen, seen.resized(class))",
         models: &["resize::shrink_pop_stale"],
     },
     Bug {
