@@ -2,7 +2,7 @@
 #![cfg(loom)]
 
 use loom_tests::{Failure, Heap, block, join, model, order, start};
-use mempool::raw::{BlockIndex, Shard};
+use mempool::raw::Shard;
 
 /// Two failing allocations, for which the free block is too small; for another one it is large enough.
 ///
@@ -74,8 +74,7 @@ fn search_overtaken() {
     });
 }
 
-/// As `search_overtaken`, with one attempt of a search; but the node of the freed block stands in a stack all the time,
-/// so that nothing is pushed.
+/// As `search_overtaken`; but the node of the freed block stands in a stack all the time, so that nothing is pushed.
 ///
 /// Seeded bugs: the version does not count publications without a push, or not so that they are seen.
 #[test]
@@ -97,10 +96,10 @@ fn search_overtaken_without_push() {
             // Both nodes at once, so that the one of the freed block is gathered while the other block is taken.
             heap.alloc_batch(1, 2)
         });
-        let (certified, mine) = attempt(&heap, 0);
-        assert!(!certified, "one of two blocks is free");
+        let mine = heap.search(0);
+        assert_ne!(mine, Err(Failure::Certified), "one of two blocks is free");
         let theirs = join(other).into_iter().map(|block| (block, 1));
-        let mine = mine.map(|block| (block, 0));
+        let mine = mine.ok().map(|block| (block, 0));
         let rest = units.into_iter().filter(|unit| *unit != block(2)).map(|unit| (unit, 0));
         heap.end(&Vec::from_iter(rest.chain(theirs).chain(mine)));
     });
@@ -131,11 +130,14 @@ fn search_merge_batch() {
     model("search_merge_batch", Some(1), || {
         let heap = Heap::in_units(2);
         let other = start(&heap, |heap| heap.raw.merge_step(0, 4, Shard::FIRST));
-        let (certified, mine) = attempt(&heap, 2);
+        let before = heap.raw.version();
+        let seen = heap.raw.sweep(Some(order(2)), Shard::FIRST);
+        let certified = seen.taken.is_none() && seen.is_settled() && heap.raw.version() == before;
         assert!(!certified, "all four units are free");
         join(other);
         heap.raw.sweep(None, Shard::FIRST);
-        heap.end(&Vec::from_iter(mine.map(|block| (block, 2))));
+        seen.taken.into_iter().for_each(|block| heap.own(block, 2));
+        heap.end(&Vec::from_iter(seen.taken.map(|block| (block, 2))));
     });
 }
 
@@ -194,13 +196,4 @@ fn failure_stalled() {
         let found = mine.or_else(|_| heap.search(0)).expect("it was published");
         heap.end(&[(found, 0)]);
     });
-}
-
-/// One attempt of a search: would it say that there was no block, and the block that it found.
-fn attempt(heap: &Heap, size: u32) -> (bool, Option<BlockIndex>) {
-    let before = heap.raw.version();
-    let seen = heap.raw.sweep(Some(order(size)), Shard::FIRST);
-    let certified = seen.taken.is_none() && seen.is_settled() && heap.raw.version() == before;
-    seen.taken.into_iter().for_each(|block| heap.own(block, size));
-    (certified, seen.taken)
 }

@@ -254,7 +254,7 @@ pub(crate) const BUGS: &[Bug] = &[
         source: SEARCH,
         find: "seen.is_settled() && version() == outcome.version",
         replace: "seen.is_settled()",
-        models: &["search::search_overtaken"],
+        models: &["search::search_overtaken", "search::search_overtaken_without_push"],
     },
     Bug {
         name: "the certificate disregards transit",
