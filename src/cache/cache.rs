@@ -246,7 +246,7 @@ impl<'a> OwnCache<'a> {
         let unit = window.unit_of(entry)?;
         bins.take(bin, top);
         window.state(unit).hand_out(self.mine().of_class(class));
-        self.own().last.set(u64::from(class.code()) << u32::BITS | u64::from(unit.number()));
+        self.own().last.set(u64::from(class.code()) << u32::BITS | u64::from(unit.index()));
         Some(window.pointer(unit, min_shift))
     }
 
@@ -255,14 +255,14 @@ impl<'a> OwnCache<'a> {
     #[inline]
     pub fn push(self, address: usize, min_shift: u32) -> Option<()> {
         let (bins, window) = (self.bins(), self.window());
-        let number = window.number_at(address, min_shift);
+        let index = window.index_at(address, min_shift);
         let last = self.own().last.get();
-        let (unit, class) = if last as u32 as usize == number {
+        let (unit, class) = if last as u32 as usize == index {
             let class = Class::from_code(u8::try_from(last >> u32::BITS).ok()?);
             // SAFETY: `last` was a unit of the heap in the window, and is forgotten when the window shows another.
-            (unsafe { window.was_inside(number) }, class)
+            (unsafe { window.was_inside(index) }, class)
         } else {
-            let unit = window.inside(number)?;
+            let unit = window.inside(index)?;
             (unit, window.state(unit).read().class_if_like(self.mine())?)
         };
         let bin = BinIndex::of(class);

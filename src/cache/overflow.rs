@@ -129,7 +129,7 @@ impl OwnCache<'_> {
     /// it is open and has room. `None`: nothing was changed.
     pub fn push_to_outbox(self, address: usize, min_shift: u32) -> Option<()> {
         let window = self.window();
-        let unit = window.inside(window.number_at(address, min_shift))?;
+        let unit = window.inside(window.index_at(address, min_shift))?;
         let seen = window.state(unit).read();
         if seen.kind() != Kind::Live || seen.is_listed() || self.keeps(seen) {
             return None;

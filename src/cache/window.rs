@@ -86,9 +86,9 @@ impl HeapCopy {
 pub struct Unit(usize);
 
 impl Unit {
-    /// Its number within the heap.
+    /// Its index in the heap.
     #[inline]
-    pub fn number(self) -> u32 {
+    pub fn index(self) -> u32 {
         self.0 as u32
     }
 }
@@ -135,22 +135,22 @@ impl<'a> OwnWindow<'a> {
         self.inside(entry.0.wrapping_sub(self.copy.start.get()) as usize)
     }
 
-    /// The number within the heap of the unit that begins at an address, if it is in the window; else one that is none.
+    /// The index of the unit that begins at an address, if that is in the window; else one that no unit has.
     #[inline]
-    pub(super) fn number_at(self, address: usize, min_shift: u32) -> usize {
+    pub(super) fn index_at(self, address: usize, min_shift: u32) -> usize {
         let offset = address.wrapping_sub(self.copy.first.get().addr());
-        // The bits below a unit go to the top, where they make the number too large.
+        // The bits below a unit go to the top, where they make the index too large.
         offset.rotate_right(min_shift)
     }
 
-    /// The unit of this number within the heap, if the window is open and the heap has it.
+    /// The unit of this index, if the window is open and the heap has it.
     #[inline]
     pub(super) fn inside(self, unit: usize) -> Option<Unit> {
         // Relaxed: it says whether the window was closed; a fence precedes the load of what is asked then.
         if unit < self.window.units.load(Ordering::Relaxed) as usize { Some(Unit(unit)) } else { None }
     }
 
-    /// The unit of this number.
+    /// The unit of this index.
     ///
     /// # Safety
     ///
