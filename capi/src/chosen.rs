@@ -1,7 +1,7 @@
 //! The allocator that is `malloc`: chosen by the first call, from what the environment asks.
 //!
 //! The first call may come from the loader, long before `main`, so there is no other moment. Two threads may choose at
-//! the same time. They choose the same options, and the first one to store its allocator wins.
+//! the same time. They choose the same, and the first one to store its allocator wins.
 
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
@@ -10,52 +10,91 @@ use mempool::PoolAllocator;
 
 use crate::environment::Options;
 
-/// `malloc`, unless something else is asked for.
+/// `malloc`, unless something is asked for.
 static PLAIN: PoolAllocator = PoolAllocator::builder().checked(false).on_demand(usize::MAX);
 
-/// The allocator; null until it is chosen.
-static CHOSEN: AtomicPtr<PoolAllocator> = AtomicPtr::new(ptr::null_mut());
+/// The allocator of the fast paths; null until it is chosen, and for ever if each call is looked at.
+static FAST: AtomicPtr<PoolAllocator> = AtomicPtr::new(ptr::null_mut());
+/// The allocator that was asked for; null until it is chosen, and for ever if nothing is.
+static ASKED: AtomicPtr<Asked> = AtomicPtr::new(ptr::null_mut());
 
-/// The allocator that is `malloc`.
+/// An allocator that the environment asked for.
+pub struct Asked {
+    /// The allocator.
+    pub allocator: PoolAllocator,
+    /// What was asked.
+    pub options: Options,
+}
+
+/// The allocator, if no call is looked at.
 #[inline(always)]
-pub fn allocator() -> &'static PoolAllocator {
+pub fn fast() -> Option<&'static PoolAllocator> {
     // Acquire: pairs with the Release in `choose`; makes the allocator visible.
     // SAFETY: null, or an allocator that lives for ever.
-    match unsafe { CHOSEN.load(Ordering::Acquire).as_ref() } {
-        Some(chosen) => chosen,
+    unsafe { FAST.load(Ordering::Acquire).as_ref() }
+}
+
+/// What was asked for, if it was.
+pub fn asked() -> Option<&'static Asked> {
+    // Acquire: pairs with the Release in `choose`; makes it visible.
+    // SAFETY: null, or one that lives for ever.
+    unsafe { ASKED.load(Ordering::Acquire).as_ref() }
+}
+
+/// The allocator that is `malloc`.
+pub fn allocator() -> &'static PoolAllocator {
+    fast().unwrap_or_else(|| watched().map_or_else(|allocator| allocator, |asked| &asked.allocator))
+}
+
+/// The allocator where `fast` has none: one each of whose calls is looked at; or, at the first call of all, the fast
+/// one as an error.
+#[cold]
+pub fn watched() -> Result<&'static Asked, &'static PoolAllocator> {
+    match asked() {
+        // No call of it is fast, or this thread overtakes the one that chooses.
+        Some(asked) if asked.options.watches() => Ok(asked),
+        Some(asked) => Err(&asked.allocator),
         None => choose(),
     }
 }
 
-#[cold]
-fn choose() -> &'static PoolAllocator {
-    let options = Options::read();
-    let new = if options == Options::NONE { None } else { make(options) };
-    let chosen = new.map_or((&raw const PLAIN).cast_mut(), ptr::from_mut);
-    // AcqRel: the Release pairs with the Acquire in `allocator`. Acquire on failure: pairs with that Release, of a
-    // faster thread.
-    match CHOSEN.compare_exchange(ptr::null_mut(), chosen, Ordering::AcqRel, Ordering::Acquire) {
-        // SAFETY: it lives for ever.
-        Ok(_) => unsafe { &*chosen },
-        // SAFETY: as above. What this thread has made has nothing in it, and stays: a page.
-        Err(first) => unsafe { &*first },
+fn choose() -> Result<&'static Asked, &'static PoolAllocator> {
+    let mut fast = &PLAIN;
+    if let Some(new) = Options::read().and_then(make) {
+        // AcqRel: the Release pairs with the Acquire in `asked`. Acquire on failure: pairs with that Release, of a
+        // faster thread.
+        let first = ASKED.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire);
+        // SAFETY: both live for ever. What this thread has made in vain stays: it has nothing in it but its pages.
+        let asked: &'static Asked = unsafe { &*first.map_or_else(|first| first, |_| ptr::from_mut(new)) };
+        if let Some(folder) = asked.options.trace {
+            // Once for a process: the second call is refused. Where there is no file, nothing is recorded.
+            _ = record::start_in(folder.get(), &mut [0; 1024]);
+        }
+        if asked.options.watches() {
+            return Ok(asked);
+        }
+        fast = &asked.allocator;
     }
+    // Release: pairs with the Acquire in `fast`. All threads that choose store the same.
+    FAST.store(ptr::from_ref(fast).cast_mut(), Ordering::Release);
+    Err(fast)
 }
 
-/// An allocator with these options, in a page of its own: there is no allocator yet that could have it. `None`: the
-/// system has no page, so the program can't go on in any case.
-fn make(options: Options) -> Option<&'static mut PoolAllocator> {
-    const BYTES: usize = size_of::<PoolAllocator>().next_multiple_of(4096);
+/// An allocator with these options, in pages of its own: there is no allocator yet that could have it. `None`: the
+/// system has none, so the program can't go on in any case.
+fn make(options: Options) -> Option<&'static mut Asked> {
+    const BYTES: usize = size_of::<Asked>().next_multiple_of(4096);
     let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANON);
     // SAFETY: a new mapping, at addresses that are free.
-    let page = unsafe { libc::mmap(ptr::null_mut(), BYTES, prot, flags, -1, 0) };
-    if page == libc::MAP_FAILED {
+    let pages = unsafe { libc::mmap(ptr::null_mut(), BYTES, prot, flags, -1, 0) };
+    if pages == libc::MAP_FAILED {
         return None;
     }
-    let place = page.cast::<PoolAllocator>();
-    // SAFETY: the page is this thread's, has room for it, and is aligned to more than it needs.
+    let place = pages.cast::<Asked>();
+    let allocator = PoolAllocator::builder().checked(options.checked.is_some()).on_demand(options.limit);
+    // SAFETY: the pages are this thread's, have room for it, and are aligned to more than it needs.
     unsafe {
-        place.write(PoolAllocator::builder().checked(false).on_demand(options.limit));
+        place.write(Asked { allocator, options });
         Some(&mut *place)
     }
 }

@@ -3,38 +3,86 @@
 //! | variable | value | meaning |
 //! |---|---|---|
 //! | `HEAPMASTER_LIMIT` | bytes, in decimal digits | `malloc` has so many bytes of heap at most |
+//! | `HEAPMASTER_CHECKED` | `report` or `stop` | each release is checked, and a wrong one told on standard error |
+//! | `HEAPMASTER_STATS` | a file | at its end the process appends its figures there |
+//! | `HEAPMASTER_TRACE` | a folder | the process records its allocations into a file there |
 //!
 //! It is read without the C library, whose copy may not be there yet when `malloc` is first called. A program with
 //! another user's rights ignores it.
 
 use core::ffi::{CStr, c_int};
 
-/// The options of this process.
+/// Most bytes of a path, with a 0 at the end.
+const PATH: usize = 512;
+
+/// A path.
+#[derive(Clone, Copy, Debug)]
+pub struct Path([u8; PATH]);
+
+impl Path {
+    /// `None`: it is too long.
+    fn new(text: &[u8]) -> Option<Self> {
+        let mut path = [0; PATH];
+        path[..PATH - 1].get_mut(..text.len())?.copy_from_slice(text);
+        Some(Self(path))
+    }
+
+    /// It as C has it.
+    pub fn get(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.0).unwrap_or(c"")
+    }
+}
+
+/// What a wrong release leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wrong {
+    /// A report.
+    Report,
+    /// A report, and the end of the program.
+    Stop,
+}
+
+/// The options of this process.
+#[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Bytes of heap.
     pub limit: usize,
+    /// Whether releases are checked.
+    pub checked: Option<Wrong>,
+    /// Where the figures go at the end.
+    pub stats: Option<Path>,
+    /// The folder of recordings.
+    pub trace: Option<Path>,
 }
 
 impl Options {
-    /// Nothing is asked for.
-    pub const NONE: Self = Self { limit: usize::MAX };
-
-    /// As the environment says. It neither allocates nor changes `errno`.
-    pub fn read() -> Self {
+    /// As the environment says; `None`: it asks for nothing. It neither allocates nor changes `errno`.
+    pub fn read() -> Option<Self> {
         // SAFETY: it returns a number.
         if unsafe { libc::getauxval(libc::AT_SECURE) } != 0 {
-            return Self::NONE;
+            return None;
         }
-        let mut options = Self::NONE;
+        let mut options = Self { limit: usize::MAX, checked: None, stats: None, trace: None };
         for_each_variable(|variable| {
-            let Some(equals) = variable.iter().position(|byte| *byte == b'=') else { return };
-            let (name, value) = (&variable[..equals], &variable[equals + 1..]);
-            if name == b"HEAPMASTER_LIMIT" {
-                options.limit = number(value).unwrap_or(options.limit);
+            let Some(asked) = variable.strip_prefix(b"HEAPMASTER_") else { return };
+            let Some(equals) = asked.iter().position(|byte| *byte == b'=') else { return };
+            let (name, value) = (&asked[..equals], &asked[equals + 1..]);
+            match (name, value) {
+                (b"LIMIT", bytes) => options.limit = number(bytes).unwrap_or(options.limit),
+                (b"CHECKED", b"report") => options.checked = Some(Wrong::Report),
+                (b"CHECKED", b"stop") => options.checked = Some(Wrong::Stop),
+                (b"STATS", path) => options.stats = Path::new(path),
+                (b"TRACE", folder) => options.trace = Path::new(folder),
+                _ => {}
             }
         });
-        options
+        let asks = options.limit != usize::MAX || options.stats.is_some() || options.watches();
+        asks.then_some(options)
+    }
+
+    /// Whether each call is looked at.
+    pub fn watches(&self) -> bool {
+        self.checked.is_some() || self.trace.is_some()
     }
 }
 

@@ -14,3 +14,4 @@ mod operators;
 mod pool;
 mod process;
 mod status;
+mod watched;

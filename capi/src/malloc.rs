@@ -7,8 +7,9 @@ use core::ptr::{self, NonNull};
 
 use mempool::PoolAllocator;
 
-use crate::chosen::allocator;
+use crate::chosen::{allocator, fast};
 use crate::errno::fail;
+use crate::watched;
 
 /// Every block is aligned to this.
 pub const ALIGN: usize = 16;
@@ -25,10 +26,11 @@ pub fn layout(size: usize, align: usize) -> Option<Layout> {
 /// A block, or null.
 #[inline(always)]
 pub fn alloc(size: usize, align: usize) -> *mut c_void {
-    match layout(size, align) {
+    match (layout(size, align), fast()) {
         // SAFETY: the size is not 0.
-        Some(layout) => unsafe { allocator().alloc(layout) }.cast(),
-        None => ptr::null_mut(),
+        (Some(layout), Some(allocator)) => unsafe { allocator.alloc(layout) }.cast(),
+        (Some(layout), None) => watched::alloc(layout, false).cast(),
+        (None, _) => ptr::null_mut(),
     }
 }
 
@@ -40,10 +42,11 @@ fn or_fail(block: *mut c_void) -> *mut c_void {
 
 #[inline(always)]
 fn alloc_zeroed(size: usize) -> *mut c_void {
-    match layout(size, ALIGN) {
+    match (layout(size, ALIGN), fast()) {
         // SAFETY: the size is not 0.
-        Some(layout) => or_fail(unsafe { allocator().alloc_zeroed(layout) }.cast()),
-        None => fail(libc::ENOMEM),
+        (Some(layout), Some(allocator)) => or_fail(unsafe { allocator.alloc_zeroed(layout) }.cast()),
+        (Some(layout), None) => or_fail(watched::alloc(layout, true).cast()),
+        (None, _) => fail(libc::ENOMEM),
     }
 }
 
@@ -55,15 +58,19 @@ fn alloc_zeroed(size: usize) -> *mut c_void {
 #[inline(always)]
 pub unsafe fn release(block: *mut c_void) {
     if let Some(block) = NonNull::new(block.cast()) {
-        // SAFETY: the caller vouches for the block.
-        unsafe { allocator().release(block) };
+        match fast() {
+            // SAFETY: the caller vouches for the block.
+            Some(allocator) => unsafe { allocator.release(block) },
+            // SAFETY: as above.
+            None => unsafe { watched::release(block) },
+        }
     }
 }
 
 /// # Safety
 ///
-/// The block is a live one of this `malloc`.
-unsafe fn resize(allocator: &PoolAllocator, block: NonNull<u8>, size: usize) -> *mut c_void {
+/// The block is a live one of this allocator.
+pub unsafe fn resize(allocator: &PoolAllocator, block: NonNull<u8>, size: usize) -> *mut c_void {
     // SAFETY: the caller vouches for the block.
     let has = unsafe { allocator.usable_size(block) };
     match layout(size, ALIGN).zip(layout(has, ALIGN)) {
@@ -124,8 +131,12 @@ pub unsafe extern "C" fn realloc(block: *mut c_void, size: usize) -> *mut c_void
             unsafe { release(block) };
             ptr::null_mut()
         }
-        // SAFETY: as above.
-        Some(block) => unsafe { resize(allocator(), block, size) },
+        Some(block) => match fast() {
+            // SAFETY: as above.
+            Some(allocator) => unsafe { resize(allocator, block, size) },
+            // SAFETY: as above.
+            None => or_fail(unsafe { watched::resize(block, size) }),
+        },
     }
 }
 

@@ -1,10 +1,12 @@
 //! What the whole process sees: a last message, and the figures of `malloc`.
 
 use core::ffi::CStr;
+use core::fmt::Write;
 
 use mempool::AllocatorStats;
 
-use crate::chosen::allocator;
+use crate::chosen::{allocator, asked};
+use crate::watched::Descriptor;
 
 /// Says why, and ends the program.
 pub fn die(why: &CStr) -> ! {
@@ -56,4 +58,49 @@ pub unsafe extern "C" fn hm_malloc_stats(stats: *mut MallocStats) {
 #[unsafe(no_mangle)]
 pub extern "C" fn hm_malloc_trim() -> usize {
     allocator().trim()
+}
+
+#[used]
+// SAFETY: the section is an array of functions of this type.
+#[unsafe(link_section = ".fini_array")]
+static END: extern "C" fn() = append_stats;
+
+/// At the end of the process, appends its figures to the file that was asked for.
+extern "C" fn append_stats() {
+    let Some((asked, path)) = asked().and_then(|asked| Some((asked, asked.options.stats.as_ref()?))) else { return };
+    let flags = libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT | libc::O_CLOEXEC;
+    // SAFETY: a path. The file is closed with the process.
+    let file = unsafe { libc::open(path.get().as_ptr(), flags, 0o600) };
+    if file < 0 {
+        return;
+    }
+    let mut text = Page { bytes: [0; 4096], len: 0 };
+    let mut name = [0_u8; 64];
+    // SAFETY: a path, and room for so many bytes.
+    unsafe {
+        let comm = libc::open(c"/proc/self/comm".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+        libc::read(comm, name.as_mut_ptr().cast(), name.len() - 1);
+    }
+    let name = CStr::from_bytes_until_nul(&name).map_or("", |name| name.to_str().unwrap_or("")).trim_end();
+    // SAFETY: it returns a number.
+    let process = unsafe { libc::getpid() };
+    // What does not fit is lost.
+    _ = writeln!(text, "process {process}, {name}\n{}\n", asked.allocator.stats());
+    // In one call, so that processes that end together don't mix.
+    _ = Descriptor(file).write_str(core::str::from_utf8(&text.bytes[..text.len]).unwrap_or(""));
+}
+
+/// Text as far as there is room.
+struct Page {
+    bytes: [u8; 4096],
+    len: usize,
+}
+
+impl Write for Page {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        let place = self.bytes.get_mut(self.len..self.len + text.len()).ok_or(core::fmt::Error)?;
+        place.copy_from_slice(text.as_bytes());
+        self.len += text.len();
+        Ok(())
+    }
 }
