@@ -45,7 +45,7 @@ pub(super) unsafe fn commit(start: *mut u8, len: usize) -> bool {
 pub(super) unsafe fn discard(start: *mut u8, len: usize) -> bool {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     // SAFETY: the caller vouches for them.
-    return keeping_errno(|| unsafe { libc::madvise(start.cast(), len, libc::MADV_DONTNEED) == 0 });
+    return unsafe { libc::madvise(start.cast(), len, libc::MADV_DONTNEED) == 0 };
     // Elsewhere this advice may leave the contents, and so does `MADV_FREE`: new pages come where the old ones are.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     {
@@ -53,24 +53,6 @@ pub(super) unsafe fn discard(start: *mut u8, len: usize) -> bool {
         // SAFETY: the caller vouches for them. An error leaves them as they are.
         return unsafe { libc::mmap(start.cast(), len, prot, flags | NO_RESERVE, -1, 0) } != libc::MAP_FAILED;
     }
-}
-
-/// Makes a call of the system, and leaves C's `errno` as it was: a release discards pages, which may be locked, and C's
-/// `free` does not change it.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn keeping_errno<R>(call: impl FnOnce() -> R) -> R {
-    #[cfg(target_os = "android")]
-    use libc::__errno as errno;
-    #[cfg(target_os = "linux")]
-    use libc::__errno_location as errno;
-    // SAFETY: where the calling thread has it, for as long as it lives.
-    let place = unsafe { errno() };
-    // SAFETY: as above.
-    let before = unsafe { *place };
-    let result = call();
-    // SAFETY: as above.
-    unsafe { *place = before };
-    result
 }
 
 pub(super) fn wish(start: *mut u8, len: usize, pages: Pages) {
