@@ -113,7 +113,7 @@ impl Copy {
             let bug = switch::bug_at(&source, line).unwrap_or("none");
             errors += &format!("{error}\nThe bug there: {bug}\n\n");
         }
-        errors
+        if errors.is_empty() { log.to_owned() } else { errors }
     }
 }
 

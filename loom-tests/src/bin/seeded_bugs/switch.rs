@@ -12,6 +12,7 @@ pub(crate) const VARIABLE: &str = "SEEDED_BUG";
 
 /// Stands at the end of the crate, for its functions to ask.
 const ASKED: &str = r#"
+#[allow(unused_extern_crates, unused_imports, reason = "a crate may have std, and no boxes")]
 mod seeded {
     extern crate std;
     pub(crate) use std::boxed::Box;
