@@ -29,6 +29,9 @@ const PUSH: u64 = 1;
 /// One more popped, one place down: a single addition.
 const POP: u64 = (1 << PLACE_BITS) - PUSH;
 
+/// Blocks among which one of a certain heap is looked for.
+const FEW: usize = 8;
+
 /// A count of this many pops moves out of a top.
 const MANY_POPS: u64 = 1 << 40;
 
@@ -170,6 +173,16 @@ impl OwnBins<'_> {
     #[inline]
     pub(super) fn take(self, bin: BinIndex, Top(below): Top) {
         self.tops.set(bin, below);
+    }
+
+    /// Puts a block that is `wanted` on top, in exchange for the youngest, if one of the last few is.
+    pub(super) fn bring_up(self, bin: BinIndex, wanted: impl Fn(Entry) -> bool) {
+        let end = (self.tops.get(bin) & PLACE) as usize;
+        let entry = |place: usize| self.bins.entry(place as u64);
+        let mut last = (self.tops.first(bin)..end).rev().take(FEW);
+        if let Some(place) = last.find(|place| wanted(Entry(entry(*place).get()))) {
+            entry(place).swap(entry(end - 1));
+        }
     }
 
     /// Room for one more, to be filled by [`put`](Self::put).

@@ -44,12 +44,15 @@ impl OwnCache<'_> {
         self.pop(class, reach.min_shift)
     }
 
-    /// Hands out the youngest block of `class`, if it is of this heap, and the heap is in the window or aside.
+    /// Hands out one of the youngest blocks of `class`, if one is of this heap, and the heap is in the window or aside.
     pub fn pop_from(self, heap: HeapId, class: Class, min_shift: u32) -> Option<*mut u8> {
+        let (window, bin) = (self.window(), BinIndex::of(class));
         let is_it = |known: &Heap| known.id == heap;
-        if self.window().shown().is_some_and(is_it) {
+        if window.shown().is_some_and(is_it) {
+            self.bins().bring_up(bin, |entry| window.unit_of(entry).is_some());
             self.pop(class, min_shift)
-        } else if self.window().shown_aside().is_some_and(is_it) {
+        } else if window.shown_aside().is_some_and(is_it) {
+            self.bins().bring_up(bin, |entry| window.entry_aside(entry, min_shift).is_some());
             self.pop_aside(class, min_shift)
         } else {
             None

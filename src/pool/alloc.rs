@@ -120,7 +120,7 @@ impl MemoryPool {
     /// # Complexity
     ///
     /// O(orders), or O(blocks) where the free stacks of the heap don't have the block. Each failure searches. A block
-    /// of this heap that is next in the thread's cache is taken from there.
+    /// of this heap that is among the next ones in the thread's cache is taken from there.
     ///
     /// # Examples
     ///

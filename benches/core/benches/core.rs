@@ -8,6 +8,7 @@
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::hint::black_box;
+use std::ptr;
 use std::sync::{Barrier, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 use buddy_system_allocator::LockedHeap;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use mempool::MemoryPool;
+use mempool::{MemoryPool, PoolAllocator};
 use recordings::Region;
 
 const THREADS: [usize; 3] = [1, 2, 4];
@@ -234,10 +235,62 @@ fn sweep_only<S: Subject>(subject: &S, blocks: &[*mut u8]) -> Duration {
     begun.elapsed()
 }
 
+/// Pairs of 64 bytes, by one thread: in one pool, one heap or one allocator, then in two of them in turn; and past the
+/// cache in one heap and in many.
+fn in_turn(criterion: &mut Criterion) {
+    const HEAPS: usize = 4000;
+    let mut group = criterion.benchmark_group("in_turn");
+    let mut bench = |name: &str, pair: &mut dyn FnMut(usize)| {
+        let mut turn = 0;
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                turn += 1;
+                pair(turn);
+            });
+        });
+    };
+    // There is no memory at these addresses: a pool never looks.
+    let add = |pool: &MemoryPool, number: usize, size| {
+        pool.add_heap(ptr::without_provenance_mut(GIB + number * MIB), size).expect("nothing else is there")
+    };
+    let pools = [MemoryPool::new(), MemoryPool::new()];
+    pools.iter().for_each(|pool| _ = add(pool, 0, MIB));
+    bench("one pool", &mut |_| Subject::release(&pools[0], black_box(alloc(&pools[0], 64)), 64));
+    bench("two pools", &mut |turn| Subject::release(&pools[turn % 2], black_box(alloc(&pools[turn % 2], 64)), 64));
+
+    let pool = MemoryPool::new();
+    let heaps = [0, 1].map(|number| add(&pool, number, MIB));
+    let pair = |heap| {
+        let block = pool.alloc_in(heap, Layout::new::<[u8; 64]>()).expect("nothing is live");
+        pool.release(black_box(block)).expect("it is live");
+    };
+    bench("one heap of two", &mut |_| pair(heaps[0]));
+    bench("two heaps", &mut |turn| pair(heaps[turn % 2]));
+
+    let allocators = [PoolAllocator::new(), PoolAllocator::new()];
+    let pair = |allocator: &PoolAllocator| {
+        let layout = Layout::new::<[u8; 64]>();
+        // SAFETY: the size is not 0, and the block is released as it was allocated.
+        unsafe { allocator.dealloc(black_box(allocator.alloc(layout)), layout) };
+    };
+    bench("one allocator", &mut |_| pair(&allocators[0]));
+    bench("two allocators", &mut |turn| pair(&allocators[turn % 2]));
+
+    for count in [1, HEAPS] {
+        let pool = without_cache();
+        (0..count).for_each(|number| _ = add(&pool, number, 4096));
+        let name = format!("without a cache, {count} heaps");
+        bench(&name, &mut |_| Subject::release(&pool, black_box(alloc(&pool, 64)), 64));
+    }
+    group.finish();
+}
+
 fn core(criterion: &mut Criterion) {
     sweep_threads(criterion, "pair", 1, |pool, _, threads, count| pair(pool, threads, count));
     sweep_threads(criterion, "burst", BURST, |pool, _, threads, count| burst(pool, threads, count));
     sweep_threads(criterion, "producer_and_consumer", BATCH, producer_and_consumer);
+
+    in_turn(criterion);
 
     let mut group = criterion.benchmark_group("coalesce_64_MiB");
     group.sample_size(10);

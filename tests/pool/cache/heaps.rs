@@ -116,6 +116,24 @@ fn an_exhausted_heap_is_followed_by_the_next() {
 }
 
 #[test]
+fn one_cache_serves_two_heaps_in_turn() {
+    let (mut pool, ids, _) = four_heaps();
+    let shared = &pool.pool;
+    let turn = || {
+        for heap in &ids[2..] {
+            let block = shared.alloc_in(*heap, Layout::new::<[u8; UNIT]>()).expect("nothing is live");
+            assert_eq!(shared.heap_of(block), Some(*heap));
+            release(shared, block.as_ptr().addr());
+        }
+    };
+    (0..10).for_each(|_| turn());
+    let before = shared.stats().cache_allocations;
+    (0..1000).for_each(|_| turn());
+    assert_eq!(shared.stats().cache_allocations - before, 2000);
+    pool.finish_alone(|_| 0);
+}
+
+#[test]
 fn pools_used_in_turn_do_not_evict_each_other() {
     let mut pools = [pool(UNITS), pool(UNITS), pool(4 * UNITS)];
     let figures = |pool: &Lockstep| {
