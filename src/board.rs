@@ -12,9 +12,11 @@
 //! afterwards. With a fence on each side, one of the two sees what the other did.
 
 use core::fmt;
-use core::ptr;
+use core::ptr::{self, NonNull};
 
-use crate::metadata::{Owned, Table, Unavailable};
+#[cfg(not(modelled))]
+use crate::metadata::room;
+use crate::metadata::{Owned, Source, Table, Unavailable};
 use crate::sync::{AtomicPtr, Ordering, SharedU8, SharedU64, const_unless_loom, fence, fence_after_exchange, model_or};
 
 /// The bit of the news that says whether a thread wants to know. The others count.
@@ -123,21 +125,36 @@ impl Board {
         }
     }
 
-    /// Makes room for this many slots.
-    pub(crate) fn make_room(&self, slots: usize) -> Result<(), Unavailable> {
-        let mut current = self.levels();
-        while slots > current.map_or(1, |levels| levels.begins[1]) {
-            let new = Owned::new(Levels::over(current, 2 * slots)?)?.into_raw();
-            let old = current.map_or(ptr::null_mut(), |levels| ptr::from_ref(levels).cast_mut());
-            // Release: pairs with the Acquire in `levels`. Relaxed on failure: loaded again.
-            let stored = self.levels.compare_exchange(old, new.as_ptr(), Ordering::Release, Ordering::Relaxed);
-            if stored.is_err() {
-                // SAFETY: it was not stored, so it is still this thread's.
-                drop(unsafe { Owned::from_raw(new) });
-            }
-            current = self.levels();
+    /// Is there room for this many slots?
+    pub(crate) fn has_room(&self, slots: usize) -> bool {
+        slots <= self.levels().map_or(1, |levels| levels.begins[1])
+    }
+
+    /// Makes room for this many slots, if there is none. False: another thread has made some, of which it is to be seen
+    /// whether it is enough, and nothing of `source` is used.
+    pub(crate) fn make_room(&self, slots: usize, source: &mut Source) -> Result<bool, Unavailable> {
+        let current = self.levels();
+        let new = Levels::over(current, slots, source)?;
+        let new = source.owned(new)?.into_raw();
+        let old = current.map_or(ptr::null_mut(), |levels| ptr::from_ref(levels).cast_mut());
+        // Release: pairs with the Acquire in `levels`. Relaxed on failure: the caller looks again.
+        let stored = self.levels.compare_exchange(old, new.as_ptr(), Ordering::Release, Ordering::Relaxed);
+        if stored.is_err() {
+            // SAFETY: it was not stored, so it is still this thread's.
+            drop(unsafe { Owned::from_raw(new) });
         }
-        Ok(())
+        Ok(stored.is_ok())
+    }
+
+    /// Most bytes that the board itself takes.
+    #[cfg(not(modelled))]
+    pub(crate) const ROOM: usize = Owned::<Self>::ROOM;
+
+    /// Most bytes that room for this many slots takes.
+    #[cfg(not(modelled))]
+    pub(crate) const fn room(slots: usize) -> usize {
+        let (begins, depth) = Levels::begins(slots);
+        Owned::<Levels>::ROOM + room::<SharedU8>(begins[depth])
     }
 
     #[inline]
@@ -149,15 +166,22 @@ impl Board {
 }
 
 impl Levels {
-    /// A tree for this many slots, at least. In the slots of a smaller one there may be anything.
-    fn over(smaller: Option<&Self>, slots: usize) -> Result<Self, Unavailable> {
-        let (mut begins, mut depth, mut len) = ([0; DEPTH + 1], 0, slots.next_multiple_of(FAN));
+    /// Where each level of a tree for at least this many slots begins, and how many levels there are. A tree that comes
+    /// to be too small is followed by one for twice as many slots.
+    const fn begins(slots: usize) -> ([usize; DEPTH + 1], usize) {
+        let (mut begins, mut depth, mut len) = ([0; DEPTH + 1], 0, (2 * slots).next_multiple_of(FAN));
         while depth == 0 || len > 1 && depth < DEPTH {
             begins[depth + 1] = begins[depth] + len;
             len = len.div_ceil(FAN);
             depth += 1;
         }
-        let entries = Table::new(begins[depth])?;
+        (begins, depth)
+    }
+
+    /// A tree for at least this many slots. In the slots of a smaller one there may be anything.
+    fn over(smaller: Option<&Self>, slots: usize, source: &mut Source) -> Result<Self, Unavailable> {
+        let (begins, depth) = Self::begins(slots);
+        let entries = source.table(begins[depth])?;
         let new = Self { smaller: ptr::null_mut(), entries, begins, depth };
         // One slot where there was no tree.
         (0..smaller.map_or(1, |smaller| smaller.begins[1])).for_each(|slot| new.raise(slot, ALL));
@@ -242,7 +266,7 @@ impl Drop for Board {
     fn drop(&mut self) {
         // Relaxed: `&mut self`, nobody else is there.
         let mut next = self.levels.load(Ordering::Relaxed);
-        while let Some(levels) = ptr::NonNull::new(next) {
+        while let Some(levels) = NonNull::new(next) {
             // SAFETY: it came from `Owned::into_raw`, and is in the list once.
             let levels = unsafe { Owned::from_raw(levels) };
             next = levels.smaller;
@@ -254,7 +278,6 @@ impl Drop for Board {
 unsafe impl Send for Board {}
 // SAFETY: as above.
 unsafe impl Sync for Board {}
-
 impl fmt::Debug for Board {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Board").field("news", &self.news).finish_non_exhaustive()
@@ -265,12 +288,18 @@ impl fmt::Debug for Board {
 mod tests {
     use super::*;
 
+    fn make_room(board: &Board, slots: usize) {
+        assert!(!board.has_room(slots));
+        assert!(board.make_room(slots, &mut Source::Global).expect("a few bytes"));
+        assert!(board.has_room(slots));
+    }
+
     /// Numbers that change at random; all of them are looked at to compare.
     #[test]
     fn the_first_heap_is_found_among_many() {
         for slots in [2, 63, 64, 65, 300, 5000] {
             let board = Board::new();
-            board.make_room(slots).expect("a few bytes");
+            make_room(&board, slots);
             let mut reach = std::vec![0_u8; slots];
             reach[0] = ALL;
             let mut random = 88_172_645_463_325_252_u64;
@@ -288,7 +317,7 @@ mod tests {
                 let expected = (from..slots).find(|slot| reach[*slot] > order as u8);
                 assert_eq!(board.first(order, from), expected, "{slots} slots, order {order} from {from}");
             }
-            board.make_room(200 * slots).expect("a few bytes");
+            make_room(&board, 200 * slots);
             assert_eq!(board.first(19, 0), Some(0), "there may be anything");
             assert_eq!(board.first(19, slots - 1), Some(slots - 1));
         }

@@ -133,6 +133,22 @@ pub enum AddHeapError {
         /// The heap that was there first.
         heap: HeapId,
     },
+    /// The tables that the caller gave are too small.
+    #[error("the tables have {size} bytes; this heap, in this pool, needs {needed}")]
+    TablesTooSmall {
+        /// Bytes of the tables that were given.
+        size: usize,
+        /// Bytes that suffice.
+        needed: usize,
+    },
+    /// The tables that the caller gave lie in the heap itself, or a part of them does.
+    #[error("the tables, {size} bytes from {base:#x} on, lie in the heap, which can have only the rest of the region")]
+    TablesOverlap {
+        /// The beginning of the tables.
+        base: usize,
+        /// Bytes of the tables.
+        size: usize,
+    },
     /// There was no memory for the tables of the heap.
     #[error("{bytes} bytes for the tables of the heap were not to be had")]
     MetadataUnavailable {

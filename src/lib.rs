@@ -6,6 +6,7 @@
 #![cfg_attr(doc, doc = "[choosing]: crate::guide::choosing")]
 #![cfg_attr(doc, doc = "[guarantees]: crate::guide::guarantees")]
 #![cfg_attr(doc, doc = "[any program]: crate::guide::any_program")]
+#![cfg_attr(doc, doc = "[regions]: crate::guide::regions")]
 #![cfg_attr(doc, doc = "[models]: crate::guide::model_checking")]
 #![cfg_attr(doc, doc = "[figures]: https://docs.rs/crate/heapmaster/latest/source/benches/README.md")]
 #![cfg_attr(doc, doc = "[map]: https://docs.rs/crate/heapmaster/latest/source/src/README.md")]
@@ -17,6 +18,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
 
+#[cfg(any(feature = "alloc", test))]
 extern crate alloc;
 #[cfg(test)]
 #[macro_use]
@@ -28,6 +30,7 @@ compile_error!("heapmaster needs atomics of 64 bits, which this target does not 
 #[cfg(all(feature = "allocator", not(modelled)))]
 mod allocator;
 mod board;
+mod board_place;
 #[cfg_attr(not(feature = "std"), allow(dead_code, reason = "only the standard library tells threads apart"))]
 mod cache;
 mod check;
@@ -78,7 +81,10 @@ pub use allocator::{AllocatorBuilder, PoolAllocator};
 pub use error::AllocatorBuildError;
 pub use error::{AddHeapError, AllocError, ConfigError, ReleaseBatchError, ReleaseError, RemoveHeapError, ResizeError};
 pub use id::HeapId;
-pub use map::{Block, BlockState, HeapMap, SvgMap, TextMap};
+#[cfg(feature = "alloc")]
+#[cfg_attr(docsrs, doc(cfg(feature = "alloc")))]
+pub use map::SvgMap;
+pub use map::{Block, BlockState, HeapMap, TextMap};
 pub use pool::MemoryPool;
 pub use pool::PoolBuilder;
 pub use raw::Sizes;
@@ -102,7 +108,9 @@ const _: () = {
     is_send_and_sync::<(MemoryPool, PoolBuilder, HeapId)>();
     is_send_and_sync::<(AddHeapError, AllocError, ConfigError, ReleaseBatchError, ReleaseError)>();
     is_send_and_sync::<(RemoveHeapError, ResizeError)>();
-    is_send_and_sync::<(Block, BlockState, HeapMap<'static>, SvgMap<'static>, TextMap<'static>)>();
+    is_send_and_sync::<(Block, BlockState, HeapMap<'static>, TextMap<'static>)>();
+    #[cfg(feature = "alloc")]
+    is_send_and_sync::<SvgMap<'static>>();
     is_send_and_sync::<(HeapStats, OrderStats, PoolStats, SweepReport)>();
     #[cfg(feature = "allocator")]
     is_send_and_sync::<(PoolAllocator, AllocatorBuilder, AllocatorStats, AllocatorBuildError)>();

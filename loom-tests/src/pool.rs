@@ -46,6 +46,16 @@ impl Pool {
         Arc::new(Self { raw, owned: heaps.iter().chain(later).map(payload).collect() })
     }
 
+    /// A pool of heaps that came with their tables. Models have no memory for these, but all else is as there.
+    pub fn given(heaps: &[usize]) -> Arc<Self> {
+        let pool = Self::to_grow(&[], heaps, 0);
+        for (number, units) in heaps.iter().enumerate() {
+            let added = pool.raw.add_heap_with(Self::address(number, 0).as_ptr(), units * UNIT, &mut []);
+            added.expect("the addresses are free");
+        }
+        pool
+    }
+
     /// Allocates a block of so many units.
     pub fn try_alloc(&self, units: usize) -> Option<Address> {
         let block = Some(self.raw.hl_alloc(units * UNIT)).filter(|block| !block.is_null())?;

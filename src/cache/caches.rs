@@ -206,7 +206,7 @@ impl Caches {
     /// Bytes of the caches and of the table of them, without their blocks. Of a cache, pages that its thread never used
     /// have no memory behind them.
     pub fn table_bytes(&self) -> usize {
-        self.made().count() * size_of::<Segment>() + self.iter().count() * size_of::<Cache>()
+        self.made().count() * Owned::<Segment>::BYTES + self.iter().count() * Owned::<Cache>::BYTES
     }
 }
 

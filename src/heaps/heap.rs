@@ -4,7 +4,9 @@ use core::ptr::NonNull;
 
 use crate::error::{AddHeapError, ReleaseError};
 use crate::id::HeapId;
-use crate::metadata::Table;
+#[cfg(not(modelled))]
+use crate::metadata::room;
+use crate::metadata::{Source, Table, Unavailable};
 use crate::raw::{BlockIndex, Buddy, Geometry, LastFailure, Listing, NotLive, Order, Owner, Shard};
 use crate::sync::{Alive, AtomicU8, Ordering, model_or};
 use crate::thread;
@@ -65,8 +67,18 @@ impl Region {
         address.wrapping_sub(self.start()) < self.size
     }
 
+    /// Does it share addresses with these `size` bytes?
+    pub(crate) fn meets(&self, base: usize, size: usize) -> bool {
+        size > 0 && self.start() <= base + (size - 1) && base <= self.last()
+    }
+
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
         self.start() <= other.last() && other.start() <= self.last()
+    }
+
+    /// Units of it.
+    pub(super) fn units(&self) -> u32 {
+        self.units
     }
 
     /// Bytes before the first unit.
@@ -104,18 +116,28 @@ impl Heap {
     /// Under loom two: no model has 64 units.
     pub(crate) const TILE: u32 = model_or(2, 64);
 
-    pub(crate) fn new(region: Region, max_order: Order) -> Result<Self, AddHeapError> {
-        let buddy = Buddy::new(Geometry::new(region.units, region.first_unit, max_order))?;
+    pub(crate) fn new(region: Region, max_order: Order, source: &mut Source) -> Result<Self, Unavailable> {
+        let buddy = Buddy::in_source(Geometry::new(region.units, region.first_unit, max_order), source)?;
         Ok(Self {
             id: HeapId(0),
             start: None,
             region,
             first: region.base.wrapping_add(region.lead()),
-            tiles: Table::new((region.units / Self::TILE) as usize + 1)?,
+            tiles: source.table(Self::tiles(region.units as usize))?,
             buddy,
             last_failure: LastFailure::new(),
             alive: Alive::default(),
         })
+    }
+
+    const fn tiles(units: usize) -> usize {
+        units / Self::TILE as usize + 1
+    }
+
+    /// Most bytes that the tables of `units` units take.
+    #[cfg(not(modelled))]
+    pub(crate) const fn room(units: usize) -> usize {
+        Buddy::room(units) + room::<AtomicU8>(Self::tiles(units))
     }
 
     pub(crate) fn region(&self) -> &Region {

@@ -4,25 +4,35 @@
 //! *pins* the snapshot that it reads. A replaced snapshot is freed when nobody has it pinned; a removed heap, when
 //! besides no window of a cache shows it. `README.md` has the picture and the rules.
 
+mod given;
 mod heap;
 mod next;
 mod readers;
 mod retired;
 mod snapshot;
+mod spare;
+mod tables;
 
 use core::ptr::{self, NonNull};
 
+use crate::board::Board;
+use crate::board_place::{BoardPlace, BoardRef};
 use crate::error::AddHeapError;
 use crate::id::HeapId;
 use crate::metadata::{Owned, Unavailable};
 use crate::raw::{Listing, Order};
-use crate::sync::{AtomicPtr, Ordering, const_unless_loom};
+use crate::sync::{AtomicPtr, AtomicU64, Ordering, const_unless_loom};
 pub(crate) use heap::{Heap, Region};
+pub(crate) use tables::Tables;
+#[cfg(not(modelled))]
+pub(crate) use tables::size;
 
+use given::{Memory, Place};
 use readers::{Guard, Readers};
 use retired::{Link, Retired};
 pub(crate) use snapshot::View;
 use snapshot::{Member, Snapshot};
+use spare::Spare;
 
 /// The heaps of a pool.
 #[derive(Debug)]
@@ -31,6 +41,11 @@ pub(crate) struct Heaps {
     readers: Readers,
     replaced: Retired<Snapshot>,
     removed: Retired<Member>,
+    /// How many heaps were ever added when the set came to be empty: the id of the next one then.
+    added: AtomicU64,
+    /// Tables that came with heaps, and can go back.
+    spare: Retired<Spare>,
+    board: BoardPlace,
 }
 
 /// The heaps as they were when this was made. They live as long.
@@ -57,6 +72,9 @@ impl Heaps {
                 readers: Readers::new(),
                 replaced: Retired::new(),
                 removed: Retired::new(),
+                added: AtomicU64::new(0),
+                spare: Retired::new(),
+                board: BoardPlace::new(),
             }
         }
     }
@@ -70,8 +88,14 @@ impl Heaps {
         Pinned { _guard: guard, snapshot }
     }
 
-    /// Adds a heap over `region`. Lock-free.
-    pub(crate) fn add(&self, region: Region, max_order: Order) -> Result<HeapId, AddHeapError> {
+    /// The board.
+    fn board(&self) -> Option<BoardRef> {
+        // SAFETY: heaps and snapshots have it, and use it only while they are in use themselves; it is dropped last.
+        unsafe { self.board.get() }
+    }
+
+    /// Adds a heap over `region`. Lock-free. Given tables are the pool's afterwards, unless there is an error.
+    pub(crate) fn add(&self, region: Region, max_order: Order, tables: &mut Tables) -> Result<HeapId, AddHeapError> {
         let mut heap: Option<Owned<Member>> = None;
         loop {
             let current = self.pin();
@@ -79,28 +103,103 @@ impl Heaps {
             if let Some(other) = view.overlapping(&region) {
                 return Err(AddHeapError::Overlap { heap: other.id });
             }
+            let (units, slot) = (region.units(), view.free_slot());
+            tables.check(units, view.slots().len().max(slot + 1), self.kept(slot))?;
             let mut added = match heap.take() {
                 Some(heap) => heap,
-                None => Owned::new(Member { heap: Heap::new(region, max_order)?, link: Link::since(0) })?,
+                None => tables.member(region, max_order)?,
             };
-            let (id, era) = (view.next_id(), self.readers.era());
+            tables.reset();
+            let (made, board) = match self.board() {
+                Some(board) => (None, board),
+                None => {
+                    let made = tables.cut(Self::room_of_board())?.owned(Board::new())?;
+                    // SAFETY: the set has it before it has the heap.
+                    let board = unsafe { BoardRef::new(&made) };
+                    (Some(made), board)
+                }
+            };
+            let more = if board.has_room(slot + 1) { None } else { Some(tables.cut(Self::room_on_board(slot))?) };
+            let (id, era) = (self.next_id(view), self.readers.era());
+            let listing = Listing { board, slot };
             added.heap.id = id;
-            let units = added.heap.buddy().geometry().units();
             added.heap.set_start(view.next_start(units));
+            added.heap.list(listing);
             added.link = Link::since(era);
-            let listing = view.listing()?;
-            added.heap.list(listing.clone());
-            let next = Owned::new(Snapshot::with(view, &added, &listing, era)?)?;
-            // Last, as the board keeps its room: an error leaves nothing else behind.
-            listing.board.make_room(listing.slot + 1)?;
-            if self.replace(&current, next, None) {
+            added.given = tables.of_heap();
+            let next = Snapshot::with(view, &added, listing, era)?;
+            // Last, as the set keeps both: an error leaves nothing else behind.
+            if let Some(mut source) = more
+                && board.make_room(slot + 1, &mut source)?
+            {
+                tables.keep();
+            }
+            // False: another thread was first, with its board, or with a tree that is too small.
+            let is_listed = match made {
+                Some(made) => {
+                    let is_set = self.board.set(made);
+                    if is_set {
+                        tables.keep();
+                    }
+                    is_set
+                }
+                None => board.has_room(slot + 1),
+            };
+            if !is_listed {
+                Snapshot::discard(next);
+            } else if self.replace(&current, Some(next), None) {
                 // The set owns it from now on.
                 added.into_raw();
-                listing.board.raise(listing.slot);
+                board.raise(slot);
                 return Ok(id);
             }
             heap = Some(added);
         }
+    }
+
+    /// The id for the next heap.
+    fn next_id(&self, view: View<'_>) -> HeapId {
+        // Relaxed: made visible by the Acquire in `pin`, if there were heaps before.
+        HeapId(view.added().unwrap_or_else(|| self.added.load(Ordering::Relaxed)))
+    }
+
+    /// Most bytes of given tables that are kept for the board, if it is to have this slot.
+    fn kept(&self, slot: usize) -> usize {
+        let board = self.board();
+        let of_board = if board.is_none() { Self::room_of_board() } else { 0 };
+        let has_room = board.map_or(slot == 0, |board| board.has_room(slot + 1));
+        of_board + if has_room { 0 } else { Self::room_on_board(slot) }
+    }
+
+    const fn room_of_board() -> usize {
+        #[cfg(not(modelled))]
+        return Board::ROOM;
+        #[cfg(modelled)]
+        0
+    }
+
+    #[cfg_attr(modelled, expect(unused_variables, reason = "models have their tables from the global allocator"))]
+    const fn room_on_board(slot: usize) -> usize {
+        #[cfg(not(modelled))]
+        return Board::room(slot + 1);
+        #[cfg(modelled)]
+        0
+    }
+
+    /// Memory that came with a heap which was not added, or is gone. It can be had back.
+    pub(crate) fn give_back(&self, tables: Tables) {
+        if let Tables::Given { memory, .. } = tables {
+            self.give_back_memory(memory);
+        }
+    }
+
+    fn give_back_memory(&self, memory: Memory) {
+        let _too_small = self.spare.put(memory);
+    }
+
+    /// Takes tables back that came with a heap.
+    pub(crate) fn take_tables(&self) -> Option<&'static mut [u8]> {
+        self.spare.get()
     }
 
     /// Removes a heap of which the caller has all blocks, and which nobody else removes. Lock-free. An error changes
@@ -108,7 +207,11 @@ impl Heaps {
     pub(crate) fn remove(&self, heap: &Heap) -> Result<(), Unavailable> {
         loop {
             let current = self.pin();
-            let next = Owned::new(Snapshot::without(current.view(), heap, self.readers.era())?)?;
+            let next = Snapshot::without(current.view(), heap, self.readers.era())?;
+            if next.is_none() {
+                // Relaxed: published by the Release in `replace`.
+                self.added.fetch_max(self.next_id(current.view()).0, Ordering::Relaxed);
+            }
             let removed = current.view().owned(heap.id);
             // Before the next heap has this slot.
             if let Some(Listing { board, slot }) = heap.buddy().listing() {
@@ -121,10 +224,10 @@ impl Heaps {
     }
 
     /// Replaces the snapshot that the caller has pinned, if it is current. The next one has not the heap `removed`.
-    fn replace(&self, pinned: &Pinned<'_>, next: Owned<Snapshot>, removed: Option<NonNull<Member>>) -> bool {
-        let next = next.into_raw();
+    fn replace(&self, pinned: &Pinned<'_>, next: Option<Owned<Snapshot>>, removed: Option<NonNull<Member>>) -> bool {
+        let next = next.map_or(ptr::null_mut(), |next| next.into_raw().as_ptr());
         // Release: pairs with the Acquire in `pin`. Relaxed on failure: the caller pins again.
-        match self.current.compare_exchange(pinned.snapshot, next.as_ptr(), Ordering::Release, Ordering::Relaxed) {
+        match self.current.compare_exchange(pinned.snapshot, next, Ordering::Release, Ordering::Relaxed) {
             Ok(replaced) => {
                 let last = self.readers.advance();
                 if let Some(replaced) = NonNull::new(replaced) {
@@ -138,8 +241,10 @@ impl Heaps {
                 true
             }
             Err(_) => {
-                // SAFETY: the snapshot was not published, so it is still this thread's.
-                drop(unsafe { Owned::from_raw(next) });
+                if let Some(next) = NonNull::new(next) {
+                    // SAFETY: the snapshot was not published, so it is still this thread's.
+                    Snapshot::discard(unsafe { Owned::from_raw(next) });
+                }
                 false
             }
         }
@@ -153,9 +258,14 @@ impl Heaps {
         }
         let (replaced, removed) = (self.replaced.take(), self.removed.take());
         let eras = self.readers.eras();
-        replaced.free(eras.as_ref(), |_| false);
+        replaced.free(eras.as_ref(), |_| false, Snapshot::discard);
         // Windows after readers: a thread that could still show a heap in its window did so while it read.
-        removed.free(eras.as_ref(), |member| in_window(&raw const member.heap));
+        let is_kept = |member: &Member| in_window(&raw const member.heap) || !member.places().all(Place::is_free);
+        removed.free(eras.as_ref(), is_kept, |member| {
+            let memory = member.given.as_ref().map(|given| given.memory);
+            drop(member);
+            memory.into_iter().for_each(|memory| self.give_back_memory(memory));
+        });
     }
 
     /// Readers of this set are watched from now on, and what it retires is freed: for models of just that.

@@ -1,36 +1,27 @@
 //! The next snapshot: with one heap more, or without one.
 
+use core::ptr::NonNull;
 use core::{iter, ptr};
 
+use super::given::Place;
 use super::heap::Heap;
 use super::retired::Link;
-use super::snapshot::{Member, Places, Snapshot, View, address, heap};
-use crate::board::Board;
-use crate::id::HeapId;
-use crate::metadata::{Owned, Shared, Table, Unavailable};
+use super::snapshot::{Member, Places, Snapshot, View, address, heap, member};
+use crate::metadata::{Owned, Source, Table, Unavailable};
 use crate::raw::{LastFailure, Listing};
 use crate::sync::{Alive, AtomicPtr, Ordering};
 
 impl View<'_> {
-    /// The board of the pool, a new one for the first heap.
-    fn board(self) -> Result<Shared<Board>, Unavailable> {
-        self.0.map_or_else(|| Shared::new(Board::new()), |snapshot| Ok(snapshot.board.clone()))
-    }
-
     /// The lowest slot of the board that none of these heaps has.
-    fn free_slot(self) -> usize {
+    pub(super) fn free_slot(self) -> usize {
         let slots = self.slots();
         slots.iter().position(|place| address(place).is_null()).unwrap_or(slots.len())
     }
 
-    /// The place of the next heap on the board, once the board has room for it.
-    pub(super) fn listing(self) -> Result<Listing, Unavailable> {
-        Ok(Listing { board: self.board()?, slot: self.free_slot() })
-    }
-
-    /// The id for the next heap.
-    pub(super) fn next_id(self) -> HeapId {
-        HeapId(self.0.map_or(0, |snapshot| snapshot.added))
+    /// Slots of the board up to the last one that a heap has, if this one is not there.
+    fn slots_without(self, removed: &Heap) -> usize {
+        let others = |place: &AtomicPtr<Member>| !address(place).is_null() && !ptr::eq(heap(place), removed);
+        self.slots().iter().rposition(others).map_or(0, |last| last + 1)
     }
 
     /// The number of the first unit of a new heap of `units` units: after all others, or else in the first gap that is
@@ -58,62 +49,113 @@ impl Snapshot {
     pub(super) fn with(
         view: View<'_>,
         added: &Owned<Member>,
-        listing: &Listing,
+        listing: Listing,
         era: u64,
-    ) -> Result<Self, Unavailable> {
+    ) -> Result<Owned<Self>, Unavailable> {
         let (new, count) = (&added.heap, view.count() + 1);
-        let insert = |places: Places<'_>, is_below: &dyn Fn(&Heap) -> bool| {
-            let (lower, upper) = places.split_at(places.partition_point(|place| is_below(heap(place))));
-            table(count, lower.iter().map(address).chain([added.as_ptr()]).chain(upper.iter().map(address)))
-        };
-        let number = |heap: &Heap| heap.start().unwrap_or(u32::MAX);
         let Listing { board, slot } = listing;
         let slots = view.slots();
-        let by_slot = table(slots.len().max(slot + 1), slots.iter().map(address))?;
+        let slot_count = slots.len().max(slot + 1);
+        let (mut source, place) = Self::source(added.places().find(|place| place.occupy(Self::room(slot_count))));
+        let mut insert = |places: Places<'_>, is_below: &dyn Fn(&Heap) -> bool| {
+            let (lower, upper) = places.split_at(places.partition_point(|place| is_below(heap(place))));
+            let all = lower.iter().map(address).chain([added.as_ptr()]).chain(upper.iter().map(address));
+            table(&mut source, count, all)
+        };
+        let number = |heap: &Heap| heap.start().unwrap_or(u32::MAX);
+        let by_age = insert(view.ages(), &|_| true)?;
+        let by_address = insert(view.addresses(), &|heap| heap.region().start() < new.region().start())?;
+        let by_number = insert(view.numbers(), &|heap| number(heap) <= number(new))?;
+        let by_slot = table(&mut source, slot_count, slots.iter().map(address))?;
         // Relaxed: as in `table`.
-        by_slot[*slot].store(added.as_ptr(), Ordering::Relaxed);
-        Ok(Self {
-            by_age: insert(view.ages(), &|_| true)?,
-            by_address: insert(view.addresses(), &|heap| heap.region().start() < new.region().start())?,
-            by_number: insert(view.numbers(), &|heap| number(heap) <= number(new))?,
+        by_slot[slot].store(added.as_ptr(), Ordering::Relaxed);
+        source.owned(Self {
+            by_age,
+            by_address,
+            by_number,
             by_slot,
-            board: board.clone(),
+            board,
             last_failure: LastFailure::new(),
             added: new.id.next().0,
             capacity: view.capacity().saturating_add(new.capacity()),
             largest: view.largest().max(Some(new.buddy().geometry().max_order())),
             link: Link::since(era),
+            place,
             alive: Alive::default(),
         })
     }
 
-    /// A snapshot of the heaps of `view` but for one.
-    pub(super) fn without(view: View<'_>, removed: &Heap, era: u64) -> Result<Self, Unavailable> {
-        let others = |places: Places<'_>| {
+    /// A snapshot of the heaps of `view` but for one. `None`: there are no others.
+    pub(super) fn without(view: View<'_>, removed: &Heap, era: u64) -> Result<Option<Owned<Self>>, Unavailable> {
+        let Some(snapshot) = view.0.filter(|_| view.count() > 1) else { return Ok(None) };
+        let slot_count = view.slots_without(removed);
+        let others = view.ages().iter().rev().map(member).filter(|member| !ptr::eq(&raw const member.heap, removed));
+        let place = others.flat_map(Member::places).find(|place| place.occupy(Self::room(slot_count)));
+        let made = Self::without_at(view, snapshot, removed, era, slot_count, place);
+        if made.is_err() {
+            place.into_iter().for_each(Place::leave);
+        }
+        made.map(Some)
+    }
+
+    fn without_at(
+        view: View<'_>,
+        snapshot: &Self,
+        removed: &Heap,
+        era: u64,
+        slot_count: usize,
+        place: Option<&Place>,
+    ) -> Result<Owned<Self>, Unavailable> {
+        let (mut source, place) = Self::source(place);
+        let mut others = |places: Places<'_>| {
             let others = places.iter().filter(|place| !ptr::eq(heap(place), removed)).map(address);
-            table(view.count() - 1, others)
+            table(&mut source, view.count() - 1, others)
         };
         let left = view.by_age().filter(|heap| heap.id != removed.id);
         let is_removed = |place: &AtomicPtr<Member>| !address(place).is_null() && ptr::eq(heap(place), removed);
         let slot = |place: &AtomicPtr<Member>| if is_removed(place) { ptr::null_mut() } else { address(place) };
-        Ok(Self {
-            by_age: others(view.ages())?,
-            by_address: others(view.addresses())?,
-            by_number: others(view.numbers())?,
-            by_slot: table(view.slots().len(), view.slots().iter().map(slot))?,
-            board: view.board()?,
+        let by_age = others(view.ages())?;
+        let by_address = others(view.addresses())?;
+        let by_number = others(view.numbers())?;
+        let by_slot = table(&mut source, slot_count, view.slots().iter().map(slot))?;
+        source.owned(Self {
+            by_age,
+            by_address,
+            by_number,
+            by_slot,
+            board: snapshot.board,
             last_failure: LastFailure::new(),
-            added: view.next_id().0,
+            added: snapshot.added,
             capacity: left.clone().map(Heap::capacity).fold(0, usize::saturating_add),
             largest: left.map(|heap| heap.buddy().geometry().max_order()).max(),
             link: Link::since(era),
+            place,
             alive: Alive::default(),
         })
     }
+
+    /// The memory for a snapshot: the place that its maker occupied, or the global allocator's.
+    fn source(place: Option<&Place>) -> (Source, Option<NonNull<Place>>) {
+        (place.map_or(Source::Global, Place::source), place.map(NonNull::from))
+    }
+
+    /// Drops a snapshot, and leaves its place.
+    pub(super) fn discard(snapshot: Owned<Self>) {
+        let place = snapshot.place;
+        drop(snapshot);
+        if let Some(place) = place {
+            // SAFETY: it lies in one of the snapshot's heaps, which is not freed while the place is occupied.
+            unsafe { place.as_ref() }.leave();
+        }
+    }
 }
 
-fn table(count: usize, heaps: impl Iterator<Item = *mut Member>) -> Result<Table<AtomicPtr<Member>>, Unavailable> {
-    let table = Table::<AtomicPtr<Member>>::new(count)?;
+fn table(
+    source: &mut Source,
+    count: usize,
+    heaps: impl Iterator<Item = *mut Member>,
+) -> Result<Table<AtomicPtr<Member>>, Unavailable> {
+    let table = source.table::<AtomicPtr<Member>>(count)?;
     // Relaxed: the snapshot is published as a whole.
     table.iter().zip(heaps).for_each(|(place, heap)| place.store(heap, Ordering::Relaxed));
     Ok(table)
@@ -125,28 +167,39 @@ mod tests {
 
     use super::super::heap::Region;
     use super::*;
+    use crate::board::Board;
+    use crate::board_place::BoardPlace;
+    use crate::id::HeapId;
     use crate::raw::Order;
 
-    fn listing(view: View<'_>) -> Listing {
-        view.listing().expect("a few bytes")
+    /// The board has to stay longer than the listing.
+    fn listing(board: &BoardPlace, view: View<'_>) -> Listing {
+        board.set(Owned::new(Board::new()).expect("a few bytes"));
+        // SAFETY: as the caller says.
+        Listing { board: unsafe { board.get() }.expect("it was set"), slot: view.free_slot() }
     }
 
     fn member(id: u64, base: usize, start: Option<u32>) -> Owned<Member> {
         let region = Region::new(ptr::without_provenance_mut(base), 4096, 6).expect("a region");
-        let mut heap = Heap::new(region, Order::MAX).expect("tables");
+        let mut heap = Heap::new(region, Order::MAX, &mut Source::Global).expect("tables");
         heap.id = HeapId(id);
         heap.set_start(start);
-        Owned::new(Member { heap, link: Link::since(0) }).expect("a heap")
+        Owned::new(Member { heap, link: Link::since(0), given: None }).expect("a heap")
     }
 
     /// After 2^32 heaps the next one has an id that none had.
     #[test]
     fn ids_do_not_come_again() {
-        let last = member(u32::MAX.into(), 1 << 20, Some(0));
-        let snapshot = Snapshot::with(View(None), &last, &listing(View(None)), 0).expect("tables");
-        assert_eq!(View(Some(&snapshot)).next_id(), HeapId(1 << 32));
-        let empty = Snapshot::without(View(Some(&snapshot)), &last.heap, 0).expect("tables");
-        assert_eq!(View(Some(&empty)).next_id(), HeapId(1 << 32));
+        let [last, other] = [u32::MAX.into(), 5].map(|id| member(id, (id as usize) << 20, None));
+        let board = BoardPlace::new();
+        let first = listing(&board, View(None));
+        let snapshot = Snapshot::with(View(None), &other, first, 0).expect("tables");
+        let view = View(Some(&snapshot));
+        let snapshot = Snapshot::with(view, &last, listing(&board, view), 0).expect("tables");
+        assert_eq!(View(Some(&snapshot)).added(), Some(1 << 32));
+        let left = Snapshot::without(View(Some(&snapshot)), &last.heap, 0).expect("tables").expect("a heap is left");
+        assert_eq!(View(Some(&left)).added(), Some(1 << 32));
+        assert!(Snapshot::without(View(Some(&left)), &other.heap, 0).expect("no tables").is_none());
     }
 
     /// Heaps have 64 numbers each here. One without numbers comes last, and none finds it.
@@ -155,10 +208,12 @@ mod tests {
         let starts = [Some(64), None, Some(u32::MAX - 64), Some(256), Some(128)];
         let members: std::vec::Vec<_> =
             (0..).zip(starts).map(|(id, start)| member(id, (id as usize + 1) << 20, start)).collect();
-        let mut snapshot = Snapshot::with(View(None), &members[0], &listing(View(None)), 0).expect("tables");
+        let board = BoardPlace::new();
+        let first = listing(&board, View(None));
+        let mut snapshot = Snapshot::with(View(None), &members[0], first, 0).expect("tables");
         for member in &members[1..] {
             let view = View(Some(&snapshot));
-            snapshot = Snapshot::with(view, member, &listing(view), 0).expect("tables");
+            snapshot = Snapshot::with(view, member, listing(&board, view), 0).expect("tables");
         }
         let view = View(Some(&snapshot));
         let found = |number| view.numbered(number).map(|(heap, block)| (heap.id.0, block.get()));

@@ -58,7 +58,8 @@ impl<T: Linked> Retired<T> {
         self.push(item);
     }
 
-    fn push(&self, item: NonNull<T>) {
+    /// Puts an item into the list that only the caller has.
+    pub(super) fn push(&self, item: NonNull<T>) {
         // SAFETY: it is in no list, and so not freed.
         let link = unsafe { item.as_ref() }.link();
         // Relaxed: checked by the exchange.
@@ -94,7 +95,7 @@ pub(super) struct Taken<'a, T: Linked> {
 }
 
 impl<T: Linked> Taken<'_, T> {
-    fn pop(&mut self) -> Option<NonNull<T>> {
+    pub(super) fn pop(&mut self) -> Option<NonNull<T>> {
         let item = NonNull::new(self.first)?;
         // Relaxed: made visible by the swap in `take`.
         // SAFETY: it was in the list, and so not freed.
@@ -103,8 +104,8 @@ impl<T: Linked> Taken<'_, T> {
     }
 
     /// Frees items that nobody holds any more, and puts the rest back. `eras` were read since; without them nothing is
-    /// freed.
-    pub(super) fn free(mut self, eras: Option<&Eras>, is_kept: impl Fn(&T) -> bool) {
+    /// freed. `free` drops an item.
+    pub(super) fn free(mut self, eras: Option<&Eras>, is_kept: impl Fn(&T) -> bool, free: impl Fn(Owned<T>)) {
         while let Some(item) = self.pop() {
             // SAFETY: as in `pop`.
             let held = unsafe { item.as_ref() };
@@ -114,7 +115,9 @@ impl<T: Linked> Taken<'_, T> {
                 self.list.push(item);
             } else {
                 // SAFETY: no reader has it, nor any window. Only this thread has it from the list, which forgets it.
-                unsafe { free(item) };
+                let item = unsafe { Owned::from_raw(item) };
+                item.end_of_life();
+                free(item);
             }
         }
     }
@@ -124,17 +127,8 @@ impl<T: Linked> Drop for Retired<T> {
     fn drop(&mut self) {
         let mut all = self.take();
         while let Some(item) = all.pop() {
-            // SAFETY: the set is dropped, so nobody reads it; it was in the list once.
-            unsafe { free(item) };
+            // SAFETY: the set is dropped, so nobody reads it; it was in the list once, and came from `Owned::into_raw`.
+            drop(unsafe { Owned::from_raw(item) });
         }
     }
-}
-
-/// # Safety
-///
-/// The caller owns it, and it came from `Owned::into_raw`.
-unsafe fn free<T: Linked>(item: NonNull<T>) {
-    // SAFETY: as the caller says.
-    let item = unsafe { Owned::from_raw(item) };
-    item.end_of_life();
 }

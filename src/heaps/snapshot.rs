@@ -2,12 +2,15 @@
 
 use core::ptr::NonNull;
 
+use super::given::{Given, Place};
 use super::heap::{Heap, Region};
 use super::retired::{Link, Linked};
-use crate::board::Board;
+use crate::board_place::BoardRef;
 use crate::error::ReleaseError;
 use crate::id::HeapId;
-use crate::metadata::{Shared, Table};
+use crate::metadata::Table;
+#[cfg(not(modelled))]
+use crate::metadata::{Owned, room};
 use crate::raw::{BlockIndex, LastFailure, Order};
 use crate::sync::{Alive, AtomicPtr, Ordering};
 
@@ -16,6 +19,8 @@ use crate::sync::{Alive, AtomicPtr, Ordering};
 pub(crate) struct Member {
     pub(super) heap: Heap,
     pub(super) link: Link<Self>,
+    /// The tables that came with the heap.
+    pub(super) given: Option<Given>,
 }
 
 /// The heaps of a pool as they were at one moment.
@@ -28,7 +33,7 @@ pub(crate) struct Snapshot {
     pub(super) by_number: Table<AtomicPtr<Member>>,
     /// By the slot on the board; null for none.
     pub(super) by_slot: Table<AtomicPtr<Member>>,
-    pub(super) board: Shared<Board>,
+    pub(super) board: BoardRef,
     /// The last certified failure of an allocation from all of these heaps. Where a heap comes or goes, none is
     /// remembered.
     pub(super) last_failure: LastFailure,
@@ -39,6 +44,8 @@ pub(crate) struct Snapshot {
     /// The order of the largest block that one of them can form.
     pub(super) largest: Option<Order>,
     pub(super) link: Link<Self>,
+    /// Where it lies, if that is not the global allocator's memory: with one of its heaps.
+    pub(super) place: Option<NonNull<Place>>,
     pub(super) alive: Alive,
 }
 
@@ -49,6 +56,7 @@ impl Linked for Member {
 
     fn end_of_life(&self) {
         self.heap.end_of_life();
+        self.places().for_each(Place::end_of_life);
     }
 }
 
@@ -62,6 +70,13 @@ impl Linked for Snapshot {
     }
 }
 
+impl Member {
+    /// The places for snapshots in its tables.
+    pub(super) fn places(&self) -> impl Iterator<Item = &Place> {
+        self.given.iter().flat_map(|given| &given.places)
+    }
+}
+
 /// The heaps of a snapshot, for as long as that is pinned.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct View<'a>(pub(super) Option<&'a Snapshot>);
@@ -69,12 +84,16 @@ pub(crate) struct View<'a>(pub(super) Option<&'a Snapshot>);
 pub(super) type Places<'a> = &'a [AtomicPtr<Member>];
 
 pub(super) fn heap<'a>(place: &AtomicPtr<Member>) -> &'a Heap {
+    &member(place).heap
+}
+
+pub(super) fn member<'a>(place: &AtomicPtr<Member>) -> &'a Member {
     // Relaxed: written before the snapshot was published, and never since.
     // SAFETY: every place of a published snapshot points to a heap. Heaps live as long as snapshots that have them can
     // be pinned. Views are of pinned snapshots, and the caller gives the lifetime of one.
-    let heap = unsafe { &(*place.load(Ordering::Relaxed)).heap };
-    heap.touch();
-    heap
+    let member = unsafe { &*place.load(Ordering::Relaxed) };
+    member.heap.touch();
+    member
 }
 
 /// The last heap that `is_below`, in a table that is sorted by that.
@@ -117,6 +136,11 @@ impl<'a> View<'a> {
     #[inline]
     pub(crate) fn by_age(self) -> impl Iterator<Item = &'a Heap> + Clone + 'a {
         self.ages().iter().map(heap)
+    }
+
+    /// How many heaps were ever added, if there is one.
+    pub(super) fn added(self) -> Option<u64> {
+        self.0.map(|snapshot| snapshot.added)
     }
 
     /// How many heaps there are.
@@ -230,6 +254,17 @@ impl<'a> View<'a> {
 }
 
 impl Snapshot {
+    /// Most bytes that a snapshot of a set takes whose heaps have this many slots on the board. In models it takes
+    /// none, as it is the global allocator's.
+    #[cfg_attr(modelled, expect(unused_variables, reason = "as above"))]
+    pub(super) const fn room(slots: usize) -> usize {
+        // Four tables; there are no more heaps than slots.
+        #[cfg(not(modelled))]
+        return Owned::<Self>::ROOM + 4 * room::<AtomicPtr<Member>>(slots);
+        #[cfg(modelled)]
+        0
+    }
+
     /// The heaps, for the owner of the last snapshot of a set that is dropped.
     pub(super) fn heaps(&self) -> impl Iterator<Item = NonNull<Member>> + '_ {
         self.by_age.iter().map(address).filter_map(NonNull::new)

@@ -1,7 +1,9 @@
 //! The blocks of a pool, one by one, and pictures of them.
 
 mod cells;
+#[cfg(feature = "alloc")]
 mod drawing;
+#[cfg(feature = "alloc")]
 mod svg;
 mod text;
 
@@ -13,6 +15,7 @@ use crate::raw::{Class, Kind, State};
 #[cfg(test)]
 const HUGE: (usize, &str) = if usize::BITS > 32 { (1 << (usize::BITS - 24), "1 TiB") } else { (1 << 30, "1 GiB") };
 
+#[cfg(feature = "alloc")]
 pub use svg::SvgMap;
 pub use text::TextMap;
 
@@ -190,6 +193,8 @@ impl<'a> HeapMap<'a> {
     /// # Ok(())
     /// # }
     /// ```
+    #[cfg(feature = "alloc")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "alloc")))]
     pub fn svg(&self) -> SvgMap<'a> {
         SvgMap::new(self.heaps, self.min_shift)
     }

@@ -5,10 +5,19 @@ use core::fmt;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 
+use super::global;
 use super::zeroed::{Unavailable, Zeroed};
 
-/// One value at an address of its own: a box whose allocation can fail.
+/// One value at an address of its own: a box whose allocation can fail. The pointer is to a [`Place`].
 pub(crate) struct Owned<T>(NonNull<T>);
+
+/// The place of a value. That comes first, so a pointer to it is one to the place.
+#[repr(C)]
+struct Place<T> {
+    value: T,
+    /// The memory is not the global allocator's, and is not freed.
+    is_given: bool,
+}
 
 // SAFETY: `Owned` is the only owner of its value, as `Box` is.
 unsafe impl<T: Send> Send for Owned<T> {}
@@ -16,15 +25,27 @@ unsafe impl<T: Send> Send for Owned<T> {}
 unsafe impl<T: Sync> Sync for Owned<T> {}
 
 impl<T> Owned<T> {
+    /// Bytes that it takes.
+    pub(crate) const BYTES: usize = Self::LAYOUT.size();
+
+    /// The layout of its place.
+    pub(super) const LAYOUT: Layout = Layout::new::<Place<T>>();
+
     pub(crate) fn new(value: T) -> Result<Self, Unavailable> {
-        const { assert!(size_of::<T>() != 0) };
-        let layout = Layout::new::<T>();
-        // SAFETY: the size of the layout is not 0, asserted above.
-        let place = NonNull::new(unsafe { alloc::alloc::alloc(layout) }).ok_or(Unavailable { bytes: layout.size() })?;
-        let place = place.cast::<T>();
-        // SAFETY: `place` is fresh memory of the layout of `T`.
-        unsafe { place.write(value) };
-        Ok(Self(place))
+        let place = global::allocate(Self::LAYOUT, false)?;
+        // SAFETY: fresh memory of this layout, from the global allocator.
+        Ok(unsafe { Self::at(place, value, false) })
+    }
+
+    /// # Safety
+    ///
+    /// There is memory of [`LAYOUT`](Self::LAYOUT), and nobody else has it for as long as the value. If it is not
+    /// given, it is the global allocator's, of that layout.
+    pub(super) unsafe fn at(place: NonNull<u8>, value: T, is_given: bool) -> Self {
+        let place = place.cast::<Place<T>>();
+        // SAFETY: as the caller says.
+        unsafe { place.write(Place { value, is_given }) };
+        Self(place.cast())
     }
 
     /// A zeroed value, untouched until it is used.
@@ -35,20 +56,19 @@ impl<T> Owned<T> {
         // loom registers each atomic, and has no zeroed form of them.
         #[cfg(modelled)]
         return Self::new(T::default());
+        // Zeroes are a valid value, by `Zeroed`, and say that it is not given.
         #[cfg(not(modelled))]
-        {
-            const { assert!(size_of::<T>() != 0) };
-            let layout = Layout::new::<T>();
-            // SAFETY: the size of the layout is not 0, asserted above.
-            let place = NonNull::new(unsafe { alloc::alloc::alloc_zeroed(layout) });
-            // Zeroes are a valid value, by `Zeroed`.
-            Ok(Self(place.ok_or(Unavailable { bytes: layout.size() })?.cast()))
-        }
+        Ok(Self(global::allocate(Self::LAYOUT, true)?.cast()))
     }
 
     /// The address of the value.
     pub(crate) fn as_ptr(&self) -> *mut T {
         self.0.as_ptr()
+    }
+
+    /// The same.
+    pub(crate) fn pointer(&self) -> NonNull<T> {
+        self.0
     }
 
     /// Gives the value up as a pointer, to be owned again by [`Owned::from_raw`].
@@ -84,10 +104,15 @@ impl<T> DerefMut for Owned<T> {
 
 impl<T> Drop for Owned<T> {
     fn drop(&mut self) {
+        let place = self.0.cast::<Place<T>>();
+        // SAFETY: the place is owned and valid.
+        let is_given = unsafe { (&raw const (*place.as_ptr()).is_given).read() };
         // SAFETY: the value is owned, valid, and not used afterwards.
         unsafe { self.0.drop_in_place() };
-        // SAFETY: `new` allocated the place with this layout.
-        unsafe { alloc::alloc::dealloc(self.0.as_ptr().cast(), Layout::new::<T>()) };
+        if !is_given {
+            // SAFETY: it was allocated with this layout.
+            unsafe { global::free(place.cast(), Self::LAYOUT) };
+        }
     }
 }
 

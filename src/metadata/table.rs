@@ -12,6 +12,7 @@ mod zeroed {
     use core::ops::Deref;
     use core::ptr::NonNull;
 
+    use crate::metadata::global;
     use crate::metadata::zeroed::{Unavailable, Zeroed};
 
     /// An array of zeroed values, untouched until it is used.
@@ -48,9 +49,7 @@ mod zeroed {
             if layout.size() == 0 {
                 return Ok(Self { first: NonNull::dangling(), len, allocated: NonNull::dangling(), layout });
             }
-            // SAFETY: the size of the layout is not 0, checked above.
-            let allocated = NonNull::new(unsafe { alloc::alloc::alloc_zeroed(layout) });
-            let allocated = allocated.ok_or(Unavailable { bytes: layout.size() })?;
+            let allocated = global::allocate(layout, true)?;
             let wanted = lead.wrapping_mul(size_of::<T>());
             // Less than `align`, and so not more than the spare values.
             let skip = wanted.wrapping_sub(allocated.addr().get()) % align / size_of::<T>();
@@ -65,7 +64,6 @@ mod zeroed {
         ///
         /// `first` heads `len` values of memory that is zeroed where it is committed, and that nobody else has for as
         /// long as the table.
-        #[cfg(feature = "allocator")]
         pub(crate) unsafe fn at(first: NonNull<T>, len: usize) -> Self {
             Self { first, len, allocated: NonNull::dangling(), layout: Layout::new::<()>() }
         }
@@ -86,7 +84,7 @@ mod zeroed {
             // The values need no drop, by `Zeroed`.
             if self.layout.size() != 0 {
                 // SAFETY: `with_lead` allocated this with this layout, which has a size.
-                unsafe { alloc::alloc::dealloc(self.allocated.as_ptr(), self.layout) };
+                unsafe { global::free(self.allocated, self.layout) };
             }
         }
     }

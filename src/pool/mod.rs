@@ -14,6 +14,7 @@ mod release;
 mod remove;
 mod resize;
 mod scope;
+mod tables;
 mod turns;
 
 use core::fmt;
@@ -23,9 +24,11 @@ use core::ptr::NonNull;
 pub(crate) use cycle::Cycle;
 
 use crate::cache::{Caches, OwnCache, Reach, current, registry, with_current};
+#[cfg(feature = "alloc")]
 use crate::error::AddHeapError;
-use crate::heaps::Region;
 use crate::heaps::{Heaps, Pinned};
+#[cfg(feature = "alloc")]
+use crate::heaps::{Region, Tables};
 use crate::id::HeapId;
 use crate::raw::{Order, Shard};
 use crate::sync::const_unless_loom;
@@ -135,7 +138,7 @@ impl MemoryPool {
     /// requests of that size; [`HeapStats::is_misaligned`](crate::HeapStats::is_misaligned) tells.
     ///
     /// The pool takes 49 bits of tables for each smallest block from the global allocator. Tables of a huge heap are
-    /// not touched before they are used.
+    /// not touched before they are used. [`add_heap_with`](Self::add_heap_with) does without the global allocator.
     ///
     /// Pointers to blocks are derived from `base`. Give a pointer that may write, such as `as_mut_ptr` returns, if
     /// anybody writes to the blocks. The pool itself never accesses the region, so it may be memory that this program
@@ -153,11 +156,13 @@ impl MemoryPool {
     /// # Complexity
     ///
     /// O(heaps).
+    #[cfg(feature = "alloc")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "alloc")))]
     pub fn add_heap(&self, base: *mut u8, size: usize) -> Result<HeapId, AddHeapError> {
         self.begin();
         let region = Region::new(base, size, self.config.min_shift)?;
         self.collect();
-        Self::with_stack(|| self.heaps.add(region, self.config.max_order))
+        Self::with_stack(|| self.heaps.add(region, self.config.max_order, &mut Tables::Global))
     }
 
     /// Gives back to the heaps everything that the calling thread has cached, and everything that other threads left

@@ -26,7 +26,8 @@ impl MemoryPool {
     /// that last worked with this heap and does nothing since, and one that was stopped while it read the set of
     /// heaps. The second keeps what the set had before and after one change, however many heaps come and go. (If more
     /// than 128 threads are stopped so, each since another change, the further ones keep all tables until they go
-    /// on.)
+    /// on.) Tables that [came with the heap](Self::add_heap_with) are not freed: they can be
+    /// [taken back](Self::take_tables) then.
     ///
     /// # Errors
     ///

@@ -9,9 +9,13 @@ use super::stack::{Chain, FreeStack, Links};
 use super::state::{Kind, Node, State};
 use super::states::States;
 use super::sweep::tables::GatherTables;
-use crate::board::Board;
+use crate::board_place::BoardRef;
 use crate::commit::Commit;
-use crate::metadata::{Shared, Source, Unavailable};
+#[cfg(not(modelled))]
+use crate::metadata::room;
+use crate::metadata::{Source, Unavailable};
+#[cfg(not(modelled))]
+use crate::sync::AtomicU16;
 use crate::sync::{AtomicU32, AtomicU64, Ordering, model_or};
 
 /// Stale entries that one allocation drops from one stack before it looks elsewhere, so that no allocation pays for
@@ -51,22 +55,34 @@ pub struct Buddy {
 }
 
 /// The board of a pool, and the heap's place on it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Listing {
-    pub(crate) board: Shared<Board>,
+    pub(crate) board: BoardRef,
     pub(crate) slot: usize,
 }
 
 impl Buddy {
-    /// A heap of `geometry`, all of it free.
+    /// A heap of `geometry` with tables from the global allocator, all of it free. For models and tests.
     ///
     /// # Errors
     ///
     /// When there is no memory for the tables: 49 bits for each unit.
+    #[cfg(any(test, modelled))]
     pub fn new(geometry: Geometry) -> Result<Self, Unavailable> {
-        let heap = Self::empty(geometry, &mut Source::Global)?;
+        Self::in_source(geometry, &mut Source::Global)
+    }
+
+    /// A heap of `geometry`, all of it free.
+    pub(crate) fn in_source(geometry: Geometry, source: &mut Source) -> Result<Self, Unavailable> {
+        let heap = Self::empty(geometry, source)?;
         heap.publish_range(0..geometry.units(), Shard::FIRST);
         Ok(heap)
+    }
+
+    /// Most bytes that the tables of `units` units take.
+    #[cfg(not(modelled))]
+    pub(crate) const fn room(units: usize) -> usize {
+        room::<AtomicU16>(units) + Links::room(units) + GatherTables::room(units)
     }
 
     /// The same with `shards` shards, however small the heap is. For models.

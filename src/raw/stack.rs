@@ -25,7 +25,7 @@
 use super::order::BlockIndex;
 #[cfg(modelled)]
 use super::order::Geometry;
-#[cfg(all(feature = "allocator", not(modelled)))]
+#[cfg(not(modelled))]
 use crate::metadata::room;
 use crate::metadata::{Source, Table, Unavailable};
 use crate::sync::{AtomicU32, AtomicU64, Ordering, model_or};
@@ -69,8 +69,8 @@ impl Links {
         (1 << (u32::BITS - nodes.leading_zeros())) - 1
     }
 
-    /// Bytes that the links of `nodes` nodes take in an area.
-    #[cfg(all(feature = "allocator", not(modelled)))]
+    /// Most bytes that the links of `nodes` nodes take.
+    #[cfg(not(modelled))]
     pub(crate) const fn room(nodes: usize) -> usize {
         room::<AtomicU32>(nodes)
     }

@@ -26,6 +26,7 @@ mod errors;
 mod exhaustion;
 mod fragmentation;
 mod geometry;
+mod given_tables;
 mod handover;
 mod heaps;
 mod programs;

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use common::{Lockstep, resident};
-use mempool::{Budget, PoolAllocator, Sweeper};
+use common::{Lockstep, at, resident};
+use mempool::{Budget, MemoryPool, PoolAllocator, Sweeper};
 
 const MIB: usize = 1 << 20;
 
@@ -52,6 +52,19 @@ fn a_small_heap_that_stays_as_large_soon_faults_no_more() {
     (0..500).for_each(|_| grow());
     let faults = faults() - before;
     assert!(faults < 50, "{faults} faults, {}", allocator.stats());
+}
+
+/// The zeroes of a static array, or of fresh pages, are only read.
+#[test]
+fn tables_of_the_caller_are_not_resident_before_they_are_used() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    const HEAP: usize = 1 << 30;
+    let (pool, tables) = (MemoryPool::new(), vec![0; MemoryPool::tables_size(HEAP, 64)].leak());
+    assert!(tables.len() > 96 * MIB);
+    let before = resident();
+    pool.add_heap_with(at(HEAP), HEAP, tables).expect("they suffice");
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 4 * MIB, "{grown} bytes");
 }
 
 #[test]

@@ -17,13 +17,10 @@ use crate::raw::order::{BlockIndex, Geometry, Order};
 use crate::raw::shards::Shard;
 #[cfg(not(modelled))]
 use crate::raw::stack::Links;
-#[cfg(not(modelled))]
-use crate::raw::sweep::tables::GatherTables;
-#[cfg(not(modelled))]
 use crate::raw::withheld::Waited;
 use crate::raw::withheld::Withheld;
 #[cfg(not(modelled))]
-use crate::sync::{AtomicU16, AtomicU64};
+use crate::sync::AtomicU64;
 use crate::sync::{AtomicU32, Ordering};
 use crate::thread;
 
@@ -69,9 +66,8 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
     #[cfg(not(modelled))]
     pub(crate) const fn room(pages: usize, shapes: &[Shape; CLASSES]) -> usize {
         let extra = pages * most_of_a_page(shapes) as usize;
-        let blocks = room::<AtomicU16>(pages) + Links::room(pages) + GatherTables::room(pages);
         let bitmaps = room::<AtomicU64>(pages + extra) + Links::room(pages + extra) + Links::room(extra);
-        blocks + room::<AtomicU32>(pages) + bitmaps
+        Buddy::room(pages) + room::<AtomicU32>(pages) + bitmaps
     }
 
     /// Bytes of the tables that are in use.

@@ -1,6 +1,6 @@
 //! A bit for each unit of a heap: the nodes that a sweep has gathered.
 
-#[cfg(all(feature = "allocator", not(modelled)))]
+#[cfg(not(modelled))]
 use crate::metadata::room;
 use crate::metadata::{Source, Table, Unavailable};
 use crate::raw::order::{BlockIndex, Geometry};
@@ -26,8 +26,8 @@ impl Marks {
         source.table(geometry.units().div_ceil(u64::BITS) as usize).map(Self)
     }
 
-    /// Bytes that it takes in an area, for `units` units.
-    #[cfg(all(feature = "allocator", not(modelled)))]
+    /// Most bytes that it takes, for `units` units.
+    #[cfg(not(modelled))]
     pub(in crate::raw) const fn room(units: usize) -> usize {
         room::<AtomicU64>(units.div_ceil(u64::BITS as usize))
     }

@@ -23,8 +23,8 @@ impl GatherTables {
         Ok(Self { taken: AtomicU32::new(0), nodes: Marks::of(geometry, source)?, paths: Paths::of(geometry, source)? })
     }
 
-    /// Bytes that they take in an area, for `units` units.
-    #[cfg(all(feature = "allocator", not(modelled)))]
+    /// Most bytes that they take, for `units` units.
+    #[cfg(not(modelled))]
     pub(in crate::raw) const fn room(units: usize) -> usize {
         Marks::room(units) + Paths::room(units)
     }

@@ -17,7 +17,7 @@
 //! which paths begin.
 
 use super::marks::Marks;
-#[cfg(all(feature = "allocator", not(modelled)))]
+#[cfg(not(modelled))]
 use crate::metadata::room;
 use crate::metadata::{Source, Table, Unavailable};
 use crate::raw::order::{BlockIndex, Geometry, Order};
@@ -104,8 +104,8 @@ impl Paths {
         Ok(Self { regions, phases: source.table(paths)?, starts: source.table(paths)?, places: source.table(paths)? })
     }
 
-    /// Bytes that they take in an area, for a heap of `units` units.
-    #[cfg(all(feature = "allocator", not(modelled)))]
+    /// Most bytes that they take, for a heap of `units` units.
+    #[cfg(not(modelled))]
     pub(in crate::raw) const fn room(units: usize) -> usize {
         let paths = (units >> REGION_SHIFT) + 1 + TOPS;
         room::<AtomicU8>(paths) + 2 * room::<AtomicU32>(paths)

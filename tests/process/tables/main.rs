@@ -7,6 +7,7 @@ mod common;
 
 mod failing;
 mod first_use;
+mod given;
 mod racing;
 mod readers;
 

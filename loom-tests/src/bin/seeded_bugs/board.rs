@@ -13,6 +13,13 @@ pub(crate) const BUGS: &[Bug] = &[
         models: &["board::news"],
     },
     Bug {
+        name: "a pool has two boards",
+        source: "board_place.rs",
+        find: "self.0.compare_exchange(ptr::null_mut(), new.as_ptr(), Ordering::Release, Ordering::Relaxed);",
+        replace: "Ok::<*mut Board, *mut Board>(self.0.swap(new.as_ptr(), Ordering::AcqRel));",
+        models: &["remove::add_two"],
+    },
+    Bug {
         name: "a publication looks at the board without a fence",
         source: BOARD,
         find: "        fence_after_exchange();\n",

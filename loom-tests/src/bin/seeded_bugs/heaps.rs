@@ -6,6 +6,7 @@ const TAKE_ALL: &str = "raw/take_all.rs";
 const HEAPS: &str = "heaps/mod.rs";
 const RETIRED: &str = "heaps/retired.rs";
 const NEXT: &str = "heaps/next.rs";
+const GIVEN: &str = "heaps/given.rs";
 const FLUSH: &str = "cache/flush.rs";
 const READERS: &str = "heaps/readers.rs";
 const REMOVE: &str = "pool/remove.rs";
@@ -37,14 +38,14 @@ pub(crate) const BUGS: &[Bug] = &[
         name: "the set is replaced whatever it is",
         source: HEAPS,
         find: "Err(_) => {",
-        replace: "Err(_) if { self.current.store(next.as_ptr(), Ordering::Release); true } => true,\n            Err(_) => {",
+        replace: "Err(_) if { self.current.store(next, Ordering::Release); true } => true,\n            Err(_) => {",
         models: &["remove::remove_two"],
     },
     Bug {
         name: "the set is replaced without Release",
         source: HEAPS,
-        find: "next.as_ptr(), Ordering::Release, Ordering::Relaxed)",
-        replace: "next.as_ptr(), Ordering::Relaxed, Ordering::Relaxed)",
+        find: "next, Ordering::Release, Ordering::Relaxed)",
+        replace: "next, Ordering::Relaxed, Ordering::Relaxed)",
         models: &["remove::add_stats"],
     },
     Bug {
@@ -71,8 +72,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "the set forgets another heap",
         source: NEXT,
-        find: "!ptr::eq(heap(place), removed)",
-        replace: "ptr::eq(heap(place), removed)",
+        find: "filter(|place| !ptr::eq(heap(place), removed))",
+        replace: "filter(|place| ptr::eq(heap(place), removed))",
         models: &["remove::remove_two"],
     },
     Bug {
@@ -144,6 +145,41 @@ pub(crate) const BUGS: &[Bug] = &[
         find: "item.as_ptr(), Ordering::Release, Ordering::Relaxed)",
         replace: "item.as_ptr(), Ordering::Relaxed, Ordering::Relaxed)",
         models: &["remove::remove_two"],
+    },
+    Bug {
+        name: "two snapshots lie in one place",
+        source: GIVEN,
+        find: "self.occupied.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok()",
+        replace: "{ let seen = self.occupied.load(Ordering::Acquire); self.occupied.store(1, Ordering::Relaxed); seen == 0 }",
+        models: &["remove::remove_two"],
+    },
+    Bug {
+        name: "a place is occupied without Acquire",
+        source: GIVEN,
+        find: "compare_exchange(0, 1, Ordering::Acquire,",
+        replace: "compare_exchange(0, 1, Ordering::Relaxed,",
+        models: &["remove::remove_two"],
+    },
+    Bug {
+        name: "a place is left without Release",
+        source: GIVEN,
+        find: "self.occupied.store(0, Ordering::Release);",
+        replace: "self.occupied.store(0, Ordering::Relaxed);",
+        models: &["remove::remove_given"],
+    },
+    Bug {
+        name: "who frees a heap looks at its places without Acquire",
+        source: GIVEN,
+        find: "self.occupied.load(Ordering::Acquire) == 0",
+        replace: "self.occupied.load(Ordering::Relaxed) == 0",
+        models: &["remove::remove_given"],
+    },
+    Bug {
+        name: "a heap is freed though a snapshot lies in its tables",
+        source: HEAPS,
+        find: "|| !member.places().all(Place::is_free);",
+        replace: "|| { let _ = Place::is_free; false };",
+        models: &["remove::remove_given"],
     },
     Bug {
         name: "what is flushed is looked for in the heaps of when the operation began",
