@@ -116,13 +116,13 @@ fn tail_pop_stale() {
     model("tail_pop_stale", Some(3), || {
         let heap = Heap::new(4, 0, 2);
         let held = heap.alloc(1).expect("free");
-        // The node of the unit behind it stays in its stack.
+        // The node of the unit behind it stays in the stack of the two units that it began.
         heap.raw.resize(held, three(), Shard::FIRST).expect("free");
         heap.own(block(2), 0);
-        let other = start(&heap, |heap| heap.alloc(0));
+        let other = start(&heap, |heap| heap.alloc(1));
         release(&heap, held);
         let theirs = join(other);
-        end(&heap, None, theirs);
+        heap.end(&Vec::from_iter(theirs.map(|block| (block, 1))));
     });
 }
 

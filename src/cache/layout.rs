@@ -27,6 +27,6 @@ pub const PLACE_BITS: u32 = 14;
 pub const ENTRIES: usize = model_or(32, 1 << PLACE_BITS);
 const _: () = assert!(ENTRIES.is_power_of_two() && ENTRIES <= 1 << PLACE_BITS);
 
-/// Entries of the bins of the classes: all, without the outboxes' and without one before each bin. The last entry
-/// belongs to no bin, so that the place after a bin is a place.
-pub const BIN_ENTRIES: usize = ENTRIES - 1 - OUTBOXES * (MAGAZINE + 1) - Order::COUNT;
+/// Entries of the bins of the classes, with one before each bin: all, without the outboxes'. The last entry belongs to
+/// no bin, so that the place after a bin is a place.
+pub const BIN_ENTRIES: usize = ENTRIES - 1 - OUTBOXES * (MAGAZINE + 1);

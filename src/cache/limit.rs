@@ -116,6 +116,12 @@ impl Limit {
         self.size(class) >= BIG
     }
 
+    /// Is it worth while to cache blocks of this class? Big ones between the powers of two go back to the heaps, where
+    /// they fit into rows.
+    fn is_cached(&self, class: Class) -> bool {
+        class.is_order() || !self.is_big(class)
+    }
+
     /// Bytes of an allowance that blocks of `class` may have.
     fn bytes(&self, allowance: Allowance, class: Class) -> usize {
         if self.is_big(class) { allowance.all } else { allowance.small }
@@ -150,8 +156,7 @@ impl Limit {
     /// Most blocks of `class` in a cache of such an allowance. Small blocks may have all of it, large ones a part, but
     /// one block at least if there is room.
     fn most_of(&self, allowance: Allowance, class: Class) -> usize {
-        if !class.is_order() {
-            // Blocks of several parts are not cached.
+        if !self.is_cached(class) {
             return 0;
         }
         let (size, bins) = (self.size(class), self.bytes(allowance.of_bins(), class));
@@ -165,14 +170,14 @@ impl Limit {
     }
 
     fn magazine_of(&self, allowance: Allowance, class: Class) -> usize {
-        let most = if class.is_order() { MAGAZINE } else { 0 };
+        let most = if self.is_cached(class) { MAGAZINE } else { 0 };
         (self.bytes(allowance, class) / MAGAZINE_PART / self.size(class)).min(most)
     }
 
     /// How many entries the bin of each class has.
     pub fn bin_entries(self) -> impl Iterator<Item = (Class, usize)> {
         let most = move |class| self.most_of(self.configured, class);
-        self.shares(BIN_ENTRIES, most, MOST_BLOCKS, FEWEST_BIG)
+        self.shares(BIN_ENTRIES - self.sizes.classes().count(), most, MOST_BLOCKS, FEWEST_BIG)
     }
 
     /// How many entries the magazines of each class have.
@@ -193,7 +198,7 @@ impl Limit {
         fewest_big: usize,
     ) -> impl Iterator<Item = (Class, usize)> {
         let classes = move || self.sizes.classes();
-        let big = classes().filter(|class| self.is_big(*class) && class.is_order()).count();
+        let big = classes().filter(|class| self.is_big(*class) && self.is_cached(*class)).count();
         let small = move |bound: usize| {
             let small = classes().filter(move |class| !self.is_big(*class));
             small.map(move |class| most(class).min(bound)).sum::<usize>()
@@ -226,6 +231,17 @@ mod tests {
             assert!(first_big.1 >= big, "{allowance:?} {min_shift}: {first_big:?}");
             assert!(limit.is_big(rooms[0].0) || rooms[0].1 >= small, "{allowance:?} {min_shift}: {:?}", rooms[0]);
         }
+    }
+
+    #[test]
+    fn bins_and_magazines_between_the_powers_of_two_have_entries() {
+        let limit = Limit::new(Allowance::DEFAULT, 0, 6, Sizes::Eighths);
+        let (bins, magazines) = (|| limit.bin_entries(), || limit.magazine_entries());
+        let gaps = limit.bin_entries().count();
+        assert!(bins().map(|(_, entries)| entries).sum::<usize>() + gaps <= BIN_ENTRIES);
+        assert!(magazines().map(|(_, entries)| entries).sum::<usize>() <= MAGAZINE_ENTRIES);
+        assert!(bins().all(|(class, entries)| entries >= limit.most_of(limit.configured, class).min(64)));
+        assert!(magazines().all(|(class, entries)| entries >= limit.magazine_of(limit.configured, class).min(4)));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use core::cell::Cell;
 
-use crate::raw::State;
+use crate::raw::{Order, State};
 
 use super::layout::OUTBOXES;
 
@@ -14,7 +14,8 @@ impl Outbox {
     /// The outbox for a block in this state. Neighbouring classes of one owner have different ones, and so do
     /// neighbouring owners.
     pub(super) fn number_for(live: State) -> usize {
-        (live.owner().cache().unwrap_or(0) * 5 + live.class().slot()) % OUTBOXES
+        let class = live.class();
+        (live.owner().cache().unwrap_or(0) * 5 + class.slot() + class.slot() / Order::COUNT * 11) % OUTBOXES
     }
 
     pub(super) fn of(&self) -> State {

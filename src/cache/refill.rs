@@ -83,9 +83,8 @@ impl OwnCache<'_> {
         }
         let first = self.own().budget.is_peak(class, capacity);
         let is_fit = |heap: &Heap| heap.start().is_some();
-        reach.heaps.take_first(class.order(), is_fit, |heap| {
-            self.refill_from(heap, class, wanted, first, reach).then_some(())
-        });
+        let Some(order) = class.covering() else { return };
+        reach.heaps.take_first(order, is_fit, |heap| self.refill_from(heap, class, wanted, first, reach).then_some(()));
     }
 
     /// Fills an empty bin from the depot, until it has `wanted` blocks or no room for another magazine. False, if there

@@ -70,8 +70,8 @@ impl PoolBuilder {
     }
 
     /// The sizes of blocks. Unless set, powers of two. With [`Eighths`](Sizes::Eighths) a block has at most an eighth
-    /// more than was asked for, or less than a smallest block. Blocks between the powers of two are not cached yet:
-    /// each operation on one goes to the heaps.
+    /// more than was asked for, or less than a smallest block. A cache shares its room out to more sizes then.
+    /// Blocks of 64 KiB or more between the powers of two are not cached.
     pub fn sizes(mut self, sizes: Sizes) -> Self {
         self.sizes = sizes;
         self

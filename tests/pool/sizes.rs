@@ -246,7 +246,7 @@ fn threads_of_all_sizes_own_what_they_have_and_all_merges() {
                 scope.spawn(move || {
                     let mut blocks: Vec<(*mut u8, usize)> = Vec::new();
                     gate.pass();
-                    for _ in 0..4000 {
+                    for _ in 0..1500 {
                         let units = rounded(1 + random.below(40));
                         if blocks.len() < 12 && random.below(2) == 0 {
                             let block = shared.hl_alloc(units * UNIT);

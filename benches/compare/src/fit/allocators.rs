@@ -4,7 +4,7 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::{self, NonNull};
 
 use buddy_system_allocator::LockedHeap;
-use mempool::{MemoryPool, ResizeError};
+use mempool::{MemoryPool, ResizeError, Sizes};
 use rlsf::Tlsf;
 use spinning_top::RawSpinlock;
 use talc::TalcLock;
@@ -41,8 +41,22 @@ pub struct Contender {
 
 /// In the order of the table.
 pub const CONTENDERS: &[Contender] = &[
-    Contender { label: "heapmaster", min_block: Some(64), make: |base, size| pool(64, base, size) },
-    Contender { label: "heapmaster, 16 B", min_block: Some(16), make: |base, size| pool(16, base, size) },
+    Contender { label: "heapmaster", min_block: Some(64), make: |base, size| pool(64, Sizes::PowersOfTwo, base, size) },
+    Contender {
+        label: "heapmaster, 16 B",
+        min_block: Some(16),
+        make: |base, size| pool(16, Sizes::PowersOfTwo, base, size),
+    },
+    Contender {
+        label: "heapmaster, eighths",
+        min_block: Some(64),
+        make: |base, size| pool(64, Sizes::Eighths, base, size),
+    },
+    Contender {
+        label: "heapmaster, eighths, 16 B",
+        min_block: Some(16),
+        make: |base, size| pool(16, Sizes::Eighths, base, size),
+    },
     Contender { label: "talc", min_block: None, make: talc },
     Contender { label: "rlsf", min_block: None, make: rlsf },
     Contender { label: "buddy_system_allocator", min_block: None, make: buddies },
@@ -69,8 +83,9 @@ impl Contender {
     }
 }
 
-fn pool(min_block: usize, base: *mut u8, size: usize) -> Box<dyn InRegion> {
-    let pool = MemoryPool::builder().min_block(min_block).build().expect("a size of blocks that is allowed");
+fn pool(min_block: usize, sizes: Sizes, base: *mut u8, size: usize) -> Box<dyn InRegion> {
+    let builder = MemoryPool::builder().min_block(min_block).sizes(sizes);
+    let pool = builder.build().expect("a size of blocks that is allowed");
     pool.add_heap(base, size).expect("a region that holds a block");
     Box::new(pool)
 }

@@ -131,7 +131,9 @@ mod tests {
         // Two blocks of 8 KiB for those who round to powers of two, and 10 000 bytes with a word or a few for others.
         let row = row_of("# program: two, and no more\na 0 0 5000\na 0 1 5000\nf 0 0\na 0 2 4000\n");
         assert_eq!((row.program.as_str(), row.live, row.rounded), ("two", 10_000, 16_384));
-        let powers = |contender: &Contender| contender.min_block.is_some() || contender.label.contains("buddy");
+        let in_powers =
+            |label: &str| label.starts_with("heapmaster") && !label.contains("eighths") || label.contains("buddy");
+        let powers = |contender: &Contender| in_powers(contender.label);
         for (contender, heap) in CONTENDERS.iter().zip(&row.heaps) {
             let expected = if powers(contender) { 16_384 } else { 12_288 };
             assert_eq!(heap.map(|heap| heap.smallest), Some(expected), "{}", contender.label);

@@ -16,7 +16,7 @@ pub(crate) const BUGS: &[Bug] = &[
         source: STATE,
         find: "let old = State(self.0.fetch_and(LISTED, Ordering::Release));",
         replace: "let old = self.read();\n        self.0.store(old.0 & LISTED, Ordering::Release);",
-        models: &["spans::release_pop_stale"],
+        models: &["parts::tail_pop_stale", "spans::release_pop_stale"],
     },
     Bug {
         name: "a block is withdrawn, and its node forgotten",
