@@ -75,9 +75,14 @@ impl Backend {
         let Bound { part, least, most } = if is_calm { CALM } else { RISING };
         let all = (self.heap.bytes() / part).max(least);
         let equal = all / self.crowd.len();
-        // Relaxed: a number.
-        let others = (self.held.load(Ordering::Relaxed) as usize).saturating_sub(own);
+        let others = self.held().saturating_sub(own);
         equal.min(all.saturating_sub(others)).max(equal / LEAST_PART).max(all / self.caches().max(1)).min(most)
+    }
+
+    /// Bytes of blocks that the bins of all caches may hold.
+    pub(super) fn held(&self) -> usize {
+        // Relaxed: a number.
+        self.held.load(Ordering::Relaxed) as usize
     }
 
     /// Counts that the bins of a cache may hold `now` bytes instead of `before`.

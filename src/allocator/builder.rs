@@ -1,5 +1,7 @@
 //! How allocators are made.
 
+use core::time::Duration;
+
 use crate::error::AllocatorBuildError;
 
 use super::instance::{Instance, Memory};
@@ -33,6 +35,7 @@ impl AllocatorBuilder {
             prefault: false,
             lock: false,
             checked: cfg!(debug_assertions),
+            decay: Duration::from_secs(1),
         };
         Self { options }
     }
@@ -88,6 +91,31 @@ impl AllocatorBuilder {
     /// ```
     pub const fn checked(mut self, checked: bool) -> Self {
         self.options.checked = checked;
+        self
+    }
+
+    /// Memory that the program has not used for so long goes back to the operating system, for as long as the program
+    /// allocates or releases something now and then. Unless set, one second. With [`Duration::MAX`] it stays until
+    /// [`PoolAllocator::trim`], or a sweeper with [`trim_after`](crate::SweeperBuilder::trim_after).
+    ///
+    /// The calls of the program do that, a little at a time, and no other thread. A page that was released goes back
+    /// after one to three times as long, a page of blocks that a thread had cached after two to five. Up to 1 MiB
+    /// stays. The caches of threads that sleep stay as they are.
+    ///
+    /// Memory that comes and goes in turn does not go back, if each turn is shorter. Memory of
+    /// [`prefault`](Self::prefault), of [`lock`](Self::lock) and of a region of the caller's does not either.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mempool::PoolAllocator;
+    ///
+    /// #[global_allocator]
+    /// static ALLOCATOR: PoolAllocator = PoolAllocator::builder().decay(Duration::from_secs(10)).on_demand(usize::MAX);
+    /// ```
+    pub const fn decay(mut self, time: Duration) -> Self {
+        self.options.decay = time;
         self
     }
 

@@ -12,6 +12,7 @@ use crate::thread::lease::Lease;
 
 use super::backend::Backend;
 use super::class::{COUNT, size_of_class};
+use super::decay::Visits;
 use super::depot::MAGAZINE;
 use super::meta::MetaSize;
 
@@ -44,7 +45,7 @@ const _: () = assert!(MOST < IN_USE as usize);
 type Top = Cell<*mut *mut u8>;
 
 /// The rest of a bin. Zeroes for a bin that was never used: it is empty, and has no room.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Bounds {
     /// The lowest bits of where the array begins.
     bottom: Cell<u16>,
@@ -83,6 +84,7 @@ pub(super) struct Cache {
     calm: Cell<u32>,
     /// The class of the bin that was inspected last.
     inspected: Cell<usize>,
+    pub(super) visits: Visits,
 }
 
 /// The lowest bits of an address.
@@ -128,6 +130,22 @@ impl Bin<'_> {
 }
 
 impl Cache {
+    /// An empty cache.
+    pub(super) fn new() -> Self {
+        Self {
+            tops: [const { Top::new(ptr::null_mut()) }; COUNT],
+            bounds: core::array::from_fn(|_| Bounds::default()),
+            lease: Lease::default(),
+            capacity: Cell::new(0),
+            misses: Cell::new(0),
+            period: Cell::new(0),
+            rises: Cell::new(0),
+            calm: Cell::new(0),
+            inspected: Cell::new(0),
+            visits: Visits::new(),
+        }
+    }
+
     /// The youngest block of a class, if there is one.
     #[inline(always)]
     pub(super) fn pop(&self, class: usize) -> Option<NonNull<u8>> {
@@ -341,27 +359,52 @@ impl Cache {
 
     /// Gives all blocks back to their slabs.
     pub(super) fn flush(&self, backend: &Backend) {
-        for class in 0..COUNT {
-            let bin = self.bin(class);
-            if bin.len() > 0 {
-                // SAFETY: as in `shed`.
-                let blocks = unsafe { core::slice::from_raw_parts(bin.array(), bin.len()) };
-                backend.heap.give_slots(blocks);
-                bin.set_len(0);
-            }
+        (0..COUNT).for_each(|class| self.flush_bin(class, backend));
+    }
+
+    fn flush_bin(&self, class: usize, backend: &Backend) {
+        let bin = self.bin(class);
+        if bin.len() > 0 {
+            // SAFETY: as in `shed`.
+            let blocks = unsafe { core::slice::from_raw_parts(bin.array(), bin.len()) };
+            backend.heap.give_slots(blocks);
+            bin.set_len(0);
         }
     }
 
     /// The same, and frees the arrays of the bins, for a cache that no thread uses.
     pub(super) fn empty(&self, backend: &Backend) {
-        self.flush(backend);
-        for bin in (0..COUNT).map(|class| self.bin(class)) {
-            if let Some(array) = NonNull::new(bin.array()) {
-                backend.meta.free(array.cast(), bin.array_size());
-                bin.set_array(ptr::null_mut(), 0, 0);
+        (0..COUNT).for_each(|class| self.empty_bin(class, backend));
+        self.set_capacity(0, backend);
+    }
+
+    /// Gives back the blocks and arrays of the bins that did not miss since the last time, and hold as many blocks as
+    /// then.
+    pub(super) fn empty_unused(&self, backend: &Backend) {
+        for class in 0..COUNT {
+            let bin = self.bin(class);
+            let len = bin.len() as u16;
+            if bin.bounds.seen.replace(len) == len {
+                let bytes = bin.capacity() * size_of_class(class);
+                self.empty_bin(class, backend);
+                self.set_capacity(self.capacity.get().saturating_sub(bytes), backend);
             }
         }
-        self.set_capacity(0, backend);
+    }
+
+    /// Bytes of the pages that may be in use only because this cache has blocks of them.
+    #[cfg(test)]
+    pub(super) fn pinned(&self) -> usize {
+        (0..COUNT).map(|class| self.bin(class).len() * size_of_class(class).max(super::class::PAGE)).sum()
+    }
+
+    fn empty_bin(&self, class: usize, backend: &Backend) {
+        self.flush_bin(class, backend);
+        let bin = self.bin(class);
+        if let Some(array) = NonNull::new(bin.array()) {
+            backend.meta.free(array.cast(), bin.array_size());
+            bin.set_array(ptr::null_mut(), 0, 0);
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use crate::thread::{self, registry::ThreadIndex};
 use super::backend::Backend;
 use super::cache::Cache;
 use super::class::{self, PAGE};
+use super::decay::Decay;
 use super::depot::{Depots, MAGAZINE};
 use super::meta::Meta;
 use super::options::Options;
@@ -40,6 +41,7 @@ pub(super) struct Instance {
     pub(super) backend: Backend,
     /// The name by which threads remember their caches. No other allocator or pool ever has it.
     pub(super) name: u64,
+    pub(super) decay: Decay,
     caches: Table<AtomicPtr<Cache>>,
     /// Is it one of [`GROWING`]?
     grows: bool,
@@ -163,6 +165,7 @@ impl Instance {
                 u32::try_from(options.limit / PAGE).unwrap_or(u32::MAX),
             ),
             name: thread::next_name(),
+            decay: if backing.stays || !backing.is_zero { Decay::never() } else { Decay::new(options.decay) },
             caches: source.table(ThreadIndex::COUNT).map_err(|_| unavailable)?,
             grows: false,
             reservation,
@@ -223,10 +226,11 @@ impl Instance {
             // SAFETY: it lives as long as `self`.
             return Some(unsafe { cache.as_ref() });
         }
-        // Zeroes are an empty cache.
         let cache = self.backend.meta.alloc_for_ever(size_of::<Cache>())?.cast::<Cache>();
+        // SAFETY: its bytes are this thread's.
+        unsafe { cache.write(Cache::new()) };
         self.backend.note_cache();
-        // Release: pairs with the Acquire above and in `caches`; makes the zeroes visible.
+        // Release: pairs with the Acquire above and in `caches`; makes the empty cache visible.
         place.store(cache.as_ptr(), Ordering::Release);
         // SAFETY: as above.
         Some(unsafe { cache.as_ref() })

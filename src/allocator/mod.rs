@@ -10,6 +10,7 @@ mod cache;
 mod class;
 mod crowd;
 mod cycle;
+mod decay;
 mod depot;
 mod global;
 mod instance;
@@ -24,6 +25,7 @@ mod root;
 mod slow;
 #[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
 mod unload;
+mod visit;
 
 pub use builder::AllocatorBuilder;
 pub use pool_allocator::PoolAllocator;

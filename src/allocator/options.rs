@@ -1,5 +1,7 @@
 //! The options of an allocator.
 
+use core::time::Duration;
+
 /// Options of an allocator.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Options {
@@ -9,4 +11,6 @@ pub(super) struct Options {
     pub(super) prefault: bool,
     pub(super) lock: bool,
     pub(super) checked: bool,
+    /// Memory that was unused for so long goes back.
+    pub(super) decay: Duration,
 }

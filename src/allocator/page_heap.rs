@@ -192,7 +192,7 @@ impl PageHeap {
             // SAFETY: free pages, which are this thread's until this returns.
             self.backing.is_zero && unsafe { self.discard_pages(page, pages, &mut bytes) }
         });
-        (step, bytes)
+        (step, bytes.saturating_sub(step.clean as usize * PAGE))
     }
 
     /// Discards dirty pages, if there are too many of them.

@@ -48,8 +48,11 @@ use crate::wakers::Wakers;
 /// # Memory
 ///
 /// It reserves half of the addresses that there are, at most. Core dumps, limits of data and `mlockall` count what it
-/// uses. Beyond 32 MiB of heap it asks for huge pages. A library that is unloaded gives back what its static
-/// allocators don't use, on Linux with glibc; it keeps everything elsewhere, and where others are linked with it.
+/// uses. Beyond 32 MiB of heap it asks for huge pages. Memory that was not used for a second goes back to the system
+/// while the program goes on; see [`AllocatorBuilder::decay`](crate::AllocatorBuilder::decay).
+///
+/// A library that is unloaded gives back what its static allocators don't use, on Linux with glibc; it keeps everything
+/// elsewhere, and where others are linked with it.
 ///
 /// # Fork
 ///
@@ -81,7 +84,7 @@ use crate::wakers::Wakers;
 /// assert!(large.try_reserve(1 << 20).is_ok());
 /// ```
 pub struct PoolAllocator {
-    root: Root,
+    pub(super) root: Root,
     pub(super) options: Options,
     /// Number of releases that were refused.
     pub(super) refused: AtomicU64,
@@ -161,7 +164,10 @@ impl PoolAllocator {
     /// ```
     pub fn trim(&self) -> usize {
         self.sweep();
-        self.started().map_or(0, |instance| instance.backend.heap.trim())
+        self.started().map_or(0, |instance| {
+            instance.decay.note_trim();
+            instance.backend.heap.trim()
+        })
     }
 
     /// The instance, if there is one.

@@ -146,16 +146,18 @@ impl PoolAllocator {
             _ = self.release_checked(block, Some(Kind::Slot(class)));
         } else if let Some(instance) = self.instance() {
             // There is an instance: it handed out the block.
-            Self::give_slot(instance, class, block);
+            self.give_slot(instance, class, block);
         }
     }
 
     /// Gives back a slot of the caller.
-    fn give_slot(instance: &Instance, class: usize, block: *mut u8) {
-        match instance.own_cache() {
-            Some(cache) if cache.push(class, block) => {}
-            Some(cache) => cache.push_slow(class, block, &instance.backend, || instance.collect_gone()),
-            None => instance.backend.heap.give_slots(&[block]),
+    fn give_slot(&self, instance: &Instance, class: usize, block: *mut u8) {
+        let Some(cache) = instance.own_cache() else { return instance.backend.heap.give_slots(&[block]) };
+        if cache.push(class, block) {
+            self.glance(instance, cache);
+        } else {
+            cache.push_slow(class, block, &instance.backend, || instance.collect_gone());
+            self.visit(instance, || Some(cache));
         }
     }
 
@@ -170,9 +172,17 @@ impl PoolAllocator {
     }
 
     fn release_span(&self, block: *mut u8) {
-        if !self.started().is_some_and(|instance| instance.backend.heap.release_span(block.addr())) {
-            self.count_refused();
+        match self.started() {
+            Some(instance) if self.give_span(instance, block) => {}
+            _ => self.count_refused(),
         }
+    }
+
+    /// Gives back a span of the caller; false, if none begins there.
+    fn give_span(&self, instance: &Instance, block: *mut u8) -> bool {
+        let is_given = instance.backend.heap.release_span(block.addr());
+        self.visit(instance, || instance.own_cache());
+        is_given
     }
 
     /// Releases a block that is to be of `kind`, if one is said. Null does nothing.
@@ -180,7 +190,7 @@ impl PoolAllocator {
     fn release_checked(&self, block: *mut u8, kind: Option<Kind>) -> Result<(), ReleaseError> {
         if !block.is_null() {
             let (instance, found) = self.claim(block, kind)?;
-            Self::give_back(instance, found, block);
+            self.give_back(instance, found, block);
         }
         Ok(())
     }
@@ -195,11 +205,11 @@ impl PoolAllocator {
     }
 
     /// Gives back a claimed block.
-    fn give_back(instance: &Instance, found: Found, block: *mut u8) {
+    fn give_back(&self, instance: &Instance, found: Found, block: *mut u8) {
         match found {
-            Found::Slab { class, .. } => Self::give_slot(instance, class, block),
+            Found::Slab { class, .. } => self.give_slot(instance, class, block),
             // This does not fail: the claimed block is a span.
-            Found::Span { .. } | Found::Nothing => _ = instance.backend.heap.release_span(block.addr()),
+            Found::Span { .. } | Found::Nothing => _ = self.give_span(instance, block),
         }
     }
 
@@ -244,7 +254,7 @@ impl PoolAllocator {
         match resizing {
             // SAFETY: the caller vouches for it.
             Resizing(None) => unsafe { core::alloc::GlobalAlloc::dealloc(self, block, layout) },
-            Resizing(Some((instance, found))) => Self::give_back(instance, found, block),
+            Resizing(Some((instance, found))) => self.give_back(instance, found, block),
         }
     }
 }

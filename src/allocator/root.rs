@@ -11,9 +11,9 @@ use crate::thread;
 
 /// Where an allocator has its instance.
 pub(super) struct Root {
-    /// The name by which the fast paths know caches: the instance's. It is 0 until there is one, and for ever if
-    /// releases are checked. No cache has the name 0, so all calls of a checked allocator take the slow paths, where
-    /// the checks are.
+    /// The name by which the fast paths know caches: the instance's. No cache has the name 0: then all calls take the
+    /// slow paths. It is 0 until there is an instance, for a while after a peak (`visit`), and for ever if releases
+    /// are checked, since the checks are in the slow paths.
     name: AtomicU64,
     instance: AtomicPtr<Instance>,
     owns: PhantomData<Instance>,
@@ -57,6 +57,24 @@ impl Root {
         // Relaxed: each thread compares it with a name that it has remembered itself.
         self.name.store(fast_name(instance, options), Ordering::Relaxed);
         Some((instance, true))
+    }
+
+    /// Makes all calls take the slow paths, until [`open`](Self::open).
+    pub(super) fn close(&self) {
+        // Relaxed: as in `start`. A thread that does not see it yet takes the fast path once more.
+        self.name.store(0, Ordering::Relaxed);
+    }
+
+    /// The fast paths find caches again. For an allocator whose releases are not checked.
+    pub(super) fn open(&self, instance: &Instance) {
+        // Relaxed: as in `start`.
+        self.name.store(instance.name, Ordering::Relaxed);
+    }
+
+    /// Do the fast paths find caches?
+    pub(super) fn is_open(&self) -> bool {
+        // Relaxed: a hint.
+        self.name.load(Ordering::Relaxed) != 0
     }
 
     /// The cache of the calling thread, if it used this allocator last, and releases are not checked.

@@ -19,8 +19,13 @@ impl PoolAllocator {
         let instance = self.instance()?;
         let backend = &instance.backend;
         let cache = instance.own_cache();
+        if let Some((cache, block)) = cache.and_then(|cache| Some((cache, cache.pop(class)?))) {
+            self.glance(instance, cache);
+            backend.heap.hand_out(block.as_ptr(), Kind::Slot(class));
+            return Some(block);
+        }
         let first = match cache {
-            Some(cache) => cache.pop(class).or_else(|| cache.pop_slow(class, backend, || instance.collect_gone())),
+            Some(cache) => cache.pop_slow(class, backend, || instance.collect_gone()),
             None => backend.take_one(class),
         };
         let block = first.or_else(|| {
@@ -28,6 +33,7 @@ impl PoolAllocator {
             backend.insist(|| backend.take_one(class))
         });
         self.note_sweeps(instance);
+        self.visit(instance, || cache);
         let block = block?;
         backend.heap.hand_out(block.as_ptr(), Kind::Slot(class));
         Some(block)
@@ -66,6 +72,7 @@ impl PoolAllocator {
             backend.insist(|| backend.alloc_span(pages, align))
         });
         self.note_sweeps(instance);
+        self.visit(instance, || instance.own_cache());
         let (span, is_zero) = span?;
         backend.heap.hand_out(span, Kind::Span(pages));
         Some((NonNull::new(span)?, is_zero))

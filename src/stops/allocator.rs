@@ -5,6 +5,7 @@ use alloc::{format, vec};
 use core::alloc::{GlobalAlloc, Layout};
 use core::iter;
 use core::ptr::{self, NonNull};
+use core::time::Duration;
 use std::thread;
 
 use super::run::{Block, Blocks, Fault, Found, Operation, World};
@@ -58,7 +59,7 @@ impl<const CHECKED: bool> Allocator<CHECKED> {
 
 impl<const CHECKED: bool> World for Allocator<CHECKED> {
     fn new() -> Self {
-        Self(PoolAllocator::builder().checked(CHECKED).on_demand(LIMIT))
+        Self(PoolAllocator::builder().checked(CHECKED).decay(Duration::MAX).on_demand(LIMIT))
     }
 
     fn others(&self, found: &mut Found) -> Vec<Block> {

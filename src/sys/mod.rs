@@ -1,10 +1,14 @@
 //! All that differs from system to system: memory, the end of a thread, and how a thread is woken. `README.md` says how
 //! to add a system.
 
+#[cfg(feature = "allocator")]
+mod clock;
 pub(crate) mod exit;
 #[cfg(feature = "allocator")]
 mod memory;
 
+#[cfg(feature = "allocator")]
+pub(crate) use clock::milliseconds;
 #[cfg(feature = "allocator")]
 pub(crate) use memory::*;
 

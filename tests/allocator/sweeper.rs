@@ -12,6 +12,11 @@ use mempool::{Budget, PoolAllocator, Sweeper, SweeperBuilder, SweeperStats};
 const MIB: usize = 1 << 20;
 
 /// Passes only when somebody waits for one, each over everything.
+/// An allocator that gives nothing back by itself.
+fn unhurried() -> PoolAllocator {
+    PoolAllocator::builder().decay(Duration::MAX).on_demand(usize::MAX)
+}
+
 fn by_hand() -> SweeperBuilder {
     Sweeper::builder().interval(Duration::MAX).budget(Budget::Units(usize::MAX))
 }
@@ -65,7 +70,7 @@ fn is_free(allocator: &PoolAllocator) -> bool {
 
 #[test]
 fn what_gone_threads_left_is_whole_pages() {
-    let allocator = Arc::new(PoolAllocator::new());
+    let allocator = Arc::new(unhurried());
     let sweeper = by_hand().allocator(Arc::clone(&allocator)).spawn().expect("a thread");
     assert!(sweeper.wait_for_pass(), "of an allocator that was never used");
     for round in 0..20 {
@@ -82,7 +87,7 @@ fn what_gone_threads_left_is_whole_pages() {
 
 #[test]
 fn what_is_free_is_given_back_at_once() {
-    let allocator = Arc::new(PoolAllocator::new());
+    let allocator = Arc::new(unhurried());
     let sweeper = by_hand().trim_after(Duration::ZERO).spawn().expect("a thread");
     sweeper.add_allocator(Arc::clone(&allocator));
     let kept = Blocks::new(&allocator, [100, 10_000, MIB]);
@@ -108,7 +113,7 @@ fn what_is_free_is_given_back_at_once() {
 /// With a nanosecond any two passes are far enough from each other.
 #[test]
 fn what_is_used_again_is_not_given_back() {
-    let allocator = Arc::new(PoolAllocator::new());
+    let allocator = Arc::new(unhurried());
     let builder = by_hand().trim_after(Duration::from_nanos(1)).allocator(Arc::clone(&allocator));
     let sweeper = builder.spawn().expect("a thread");
     let work = || elsewhere(|| drop(Blocks::new(&allocator, [10 * MIB])));
@@ -127,7 +132,7 @@ fn what_is_used_again_is_not_given_back() {
 
 #[test]
 fn nothing_is_given_back_before_its_time() {
-    let allocator = Arc::new(PoolAllocator::new());
+    let allocator = Arc::new(unhurried());
     let builder = by_hand().trim_after(Duration::from_secs(1 << 40)).allocator(Arc::clone(&allocator));
     let sweeper = builder.spawn().expect("a thread");
     elsewhere(|| drop(Blocks::new(&allocator, [100_000; 10])));
@@ -140,7 +145,7 @@ fn nothing_is_given_back_before_its_time() {
 #[test]
 fn small_budgets_only_take_more_passes() {
     for units in [0, 500, 1 << 14, 1 << 19] {
-        let allocator = Arc::new(PoolAllocator::new());
+        let allocator = Arc::new(unhurried());
         let live = Blocks::new(&allocator, (0..50).map(|number| 3000 + number));
         // A hole behind each live block, and a large block.
         let some: Vec<_> = (0..20).map(|_| Blocks::new(&allocator, [70_000])).collect();
@@ -231,7 +236,7 @@ fn woken_early_by_an_allocation_that_had_to_sweep() {
         drop(kept);
     }
     // One that sweeps before the heap grows.
-    let (early, growing) = (sweeper.stats().early, Arc::new(PoolAllocator::new()));
+    let (early, growing) = (sweeper.stats().early, Arc::new(unhurried()));
     sweeper.add_allocator(Arc::clone(&growing));
     assert!(sweeper.wait_for_pass());
     // Each second one of these is free then, and none of that is enough.
@@ -266,7 +271,7 @@ fn not_woken_early_unless_it_is_to_be() {
 #[test]
 fn a_deref_that_yields_another_allocator_each_time() {
     for budget in [Budget::Units(500), Budget::Units(usize::MAX)] {
-        let allocators = [(); 2].map(|()| Arc::new(PoolAllocator::new())).to_vec();
+        let allocators = [(); 2].map(|()| Arc::new(unhurried())).to_vec();
         let builder = Sweeper::builder().interval(Duration::ZERO).budget(budget).trim_after(Duration::ZERO);
         let sweeper = builder.allocator(InTurn::new(allocators.clone())).spawn().expect("a thread");
         for _ in 0..5 {

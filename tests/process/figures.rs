@@ -1,10 +1,12 @@
 //! The figures of an allocator are those of the operating system: what is resident, what `trim` gives back, what a
-//! failed request leaves. In a program of its own, so that nobody else's memory is counted.
+//! failed request leaves, what stays after a peak. In a program of its own, so that nobody else's memory is counted.
 #![cfg(target_os = "linux")]
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::fs;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use mempool::{AllocatorStats, PoolAllocator};
 
@@ -156,4 +158,63 @@ fn a_failed_request_leaves_nothing_grown() {
         assert_eq!((stats.heap, stats.free), (before.heap, before.free), "{size}");
     }
     release(&allocator, kept, 10 * MIB);
+}
+
+/// Blocks of so many bytes, written to, of `all` bytes. All but the first ones, of `live` bytes, are released in
+/// another order. Returns those that are live.
+fn peak(allocator: &PoolAllocator, size: usize, all: usize, live: usize) -> Vec<*mut u8> {
+    let mut blocks: Vec<*mut u8> = (0..all / size).map(|_| alloc(allocator, size, size)).collect();
+    let mut rest = blocks.split_off(live / size);
+    fastrand::Rng::with_seed(7).shuffle(&mut rest);
+    rest.into_iter().for_each(|block| release(allocator, block, size));
+    blocks
+}
+
+/// One pair of calls a millisecond, which the cache serves, for so long or until `enough`.
+fn go_on_with_little(allocator: &PoolAllocator, milliseconds: usize, enough: impl Fn() -> bool) {
+    for _ in 0..milliseconds {
+        release(allocator, alloc(allocator, 64, 64), 64);
+        thread::sleep(Duration::from_millis(1));
+        if enough() {
+            return;
+        }
+    }
+}
+
+/// What a program that goes on with little has in memory: twice what is live, and 16 MiB.
+#[test]
+fn a_peak_goes_back_while_the_program_goes_on_with_little() {
+    let _alone = alone();
+    for (size, live, checked) in
+        [(64, 0, false), (500, MIB, false), (500, MIB, true), (20_000, 4 * MIB, false), (3 * MIB, 0, true)]
+    {
+        let before = resident();
+        let allocator =
+            PoolAllocator::builder().checked(checked).decay(Duration::from_millis(50)).on_demand(usize::MAX);
+        let kept = peak(&allocator, size, 96 * MIB, live);
+        let most = before + 2 * live + 16 * MIB;
+        // Far longer than it takes, for a machine that is busy.
+        go_on_with_little(&allocator, 20_000, || resident() < most);
+        let is = resident();
+        assert!(is < most, "{size}: {is} instead of {most}, {}", allocator.stats());
+        kept.into_iter().for_each(|block| release(&allocator, block, size));
+    }
+}
+
+/// The same at its full size, ten seconds later.
+#[test]
+#[ignore = "takes a minute"]
+fn a_peak_of_512_mib_is_gone_after_ten_seconds() {
+    let _alone = alone();
+    for (size, live) in [(64, 0), (500, 4 * MIB), (20_000, 4 * MIB), (3 * MIB, 0), (256 * MIB, 0)] {
+        let before = resident();
+        let allocator = PoolAllocator::builder().checked(false).on_demand(usize::MAX);
+        let kept = peak(&allocator, size, 512 * MIB, live);
+        let after_peak = resident();
+        go_on_with_little(&allocator, 9000, || false);
+        let is = resident();
+        println!("blocks of {size}: {} MiB, then {} MiB", (after_peak - before) / MIB, (is - before) / MIB);
+        assert!(is < before + 2 * live + 16 * MIB, "{size}: {before} {after_peak} {is}, {}", allocator.stats());
+        kept.into_iter().for_each(|block| release(&allocator, block, size));
+    }
 }

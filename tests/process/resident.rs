@@ -30,7 +30,7 @@ fn faults() -> libc::c_long {
 
 #[test]
 fn a_small_heap_that_stays_as_large_soon_faults_no_more() {
-    let allocator = PoolAllocator::new();
+    let allocator = PoolAllocator::builder().decay(Duration::MAX).on_demand(usize::MAX);
     // As tables that grow, with what they had moved each time.
     let grow = || {
         let mut block: Option<(*mut u8, Layout)> = None;
@@ -70,7 +70,7 @@ fn tables_of_the_caller_are_not_resident_before_they_are_used() {
 #[test]
 fn what_is_resident_falls_to_what_is_live() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let allocator = PoolAllocator::new();
+    let allocator = PoolAllocator::builder().decay(Duration::MAX).on_demand(usize::MAX);
     let small = Layout::new::<[u8; 100]>();
     let large = Layout::new::<[u8; 300_000]>();
     let before = resident();
@@ -188,7 +188,7 @@ fn prefaulted_memory_stays() {
 fn a_sweeper_makes_it_fall() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     for (time, passes) in [(Duration::ZERO, 1), (Duration::from_nanos(1), 2)] {
-        let allocator = Arc::new(PoolAllocator::new());
+        let allocator = Arc::new(PoolAllocator::builder().decay(Duration::MAX).on_demand(usize::MAX));
         // Passes only when they are waited for, each over everything.
         let by_hand =
             Sweeper::builder().interval(Duration::MAX).wake_on_demand(false).budget(Budget::Units(usize::MAX));

@@ -5,6 +5,7 @@ extern crate std;
 use alloc::vec::Vec;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr;
+use core::time::Duration;
 use std::sync::Barrier;
 use std::thread;
 
@@ -13,6 +14,11 @@ use crate::allocator::backend::Backend;
 
 const LAYOUT: Layout = Layout::new::<[u64; 8]>();
 const CLASS: usize = 3;
+
+/// The caches change by misses alone, not with the time.
+fn allocator() -> PoolAllocator {
+    PoolAllocator::builder().checked(false).decay(Duration::MAX).on_demand(usize::MAX)
+}
 
 fn alloc(allocator: &PoolAllocator, count: usize) -> Vec<usize> {
     // SAFETY: the layout has a size.
@@ -37,7 +43,7 @@ fn burst(allocator: &PoolAllocator, length: usize) {
 fn only_magazines_of_others_go_to_depots() {
     const THREADS: usize = 8;
     const BLOCKS: usize = 4000;
-    let allocator = &PoolAllocator::builder().checked(false).on_demand(usize::MAX);
+    let allocator = &allocator();
     let mine = alloc(allocator, BLOCKS);
     let gate = Barrier::new(THREADS);
     // That many threads at the same moment are not all in the shard of this one.
@@ -71,7 +77,7 @@ fn only_magazines_of_others_go_to_depots() {
 fn bursts_settle_into_a_bin() {
     // Each begins with another number of blocks in the bin.
     for (before, length) in (0..40).map(|step| 997 + 50 * step).flat_map(|before| [(before, 500), (before, 1000)]) {
-        let allocator = PoolAllocator::builder().checked(false).on_demand(usize::MAX);
+        let allocator = allocator();
         let misses = || allocator.cache().map(|cache| cache.misses.get());
         burst(&allocator, before);
         for _ in 0..10 {
@@ -118,9 +124,9 @@ fn slow_paths(allocator: &PoolAllocator) -> usize {
 /// that sleep.
 #[test]
 fn caches_of_threads_that_allocate_no_more_are_no_loss() {
-    let alone = slow_paths(&PoolAllocator::builder().checked(false).on_demand(usize::MAX));
+    let alone = slow_paths(&allocator());
     for (crowd, blocks, sleepers) in [(128, 100, 0), (64, 10_000, 0), (2, 10_000, 1), (32, 10_000, 32)] {
-        let allocator = &PoolAllocator::builder().checked(false).on_demand(usize::MAX);
+        let allocator = &allocator();
         let (all, end) = (&Barrier::new(crowd + 1), &Barrier::new(sleepers + 1));
         _ = slow_paths(allocator);
         let after = thread::scope(|scope| {

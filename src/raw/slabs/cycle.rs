@@ -14,12 +14,14 @@ pub enum Discards {
     Nothing,
     /// Pages that an earlier cycle found free and dirty, and that are so still.
     Old,
+    /// The same, and clean ones: they may be in memory with the same huge page.
+    OldAndClean,
     /// All.
     All,
 }
 
 /// The position of a sweeper; by default, the beginning of its first cycle.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Cycle {
     discards: Discards,
     phase: Phase,
@@ -48,6 +50,8 @@ pub struct Step {
     pub pages: u32,
     /// Pairs of buddies that it merged.
     pub merges: u64,
+    /// Clean pages that it discarded beside dirty ones.
+    pub clean: u32,
     /// The cycle is over; the next step begins another one.
     pub is_last: bool,
 }
@@ -94,7 +98,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
             Phase::Merge if cycle.cursor.next() < grown => {
                 let pages = pages.max(1).min(grown - cycle.cursor.next());
                 let (merges, pages) = self.buddy.step(&mut cycle.cursor, pages, thread::sweep_shard());
-                Step { pages, merges, is_last: false }
+                Step { pages, merges, ..Step::default() }
             }
             Phase::Merge => {
                 cycle.rest = self.buddy.end_cycle(&cycle.cursor, thread::sweep_shard());
@@ -102,14 +106,14 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
                 Step::default()
             }
             Phase::Discard(block) => {
-                let next = match cycle.discards {
-                    _ if self.dirty() == 0 => None,
-                    Discards::Nothing => None,
-                    which => self.discard_step(block, from, pages.max(1), which == Discards::All, discard),
+                let (next, clean) = match cycle.discards {
+                    Discards::Nothing => (None, 0),
+                    Discards::Old | Discards::All if self.dirty() == 0 => (None, 0),
+                    which => self.discard_step(block, from, pages.max(1), which, discard),
                 };
                 let (block, at, cost) = next.unwrap_or((BlockIndex::new(0), 0, 0));
                 (cycle.phase, cycle.at) = (if next.is_some() { Phase::Discard(block) } else { Phase::Begin }, at);
-                Step { pages: cost, merges: 0, is_last: next.is_none() }
+                Step { pages: cost, merges: 0, clean, is_last: next.is_none() }
             }
         }
     }

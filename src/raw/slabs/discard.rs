@@ -2,6 +2,7 @@
 
 use core::ops::ControlFlow;
 
+use super::cycle::Discards;
 use super::page_map::Entry;
 use super::pages::Slabs;
 use super::resident::{read, write};
@@ -17,6 +18,9 @@ const DISCARD_COST: u32 = model_or(1, 16);
 /// A call of the operating system takes as long as to look at this many pages.
 /// Under loom one: a few pages may be all that there are.
 const CALL_COST: u32 = model_or(1, 256);
+/// The system may have memory for a whole row of so many pages, a huge page, because one of them was used.
+/// Under loom for single pages.
+const HUGE: u32 = model_or(1, 512);
 
 impl<const CLASSES: usize> Slabs<CLASSES> {
     /// Counts pages as no longer free; returns how many of them are clean.
@@ -67,6 +71,18 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
     /// Free pages that are dirty.
     pub fn dirty(&self) -> u32 {
         self.resident.dirty()
+    }
+
+    /// Pages in memory that nobody uses: dirty ones, and those of idle slabs.
+    #[cfg(not(modelled))]
+    pub fn unused(&self) -> u32 {
+        self.dirty().saturating_add(self.idle())
+    }
+
+    /// Pages of spans, and of slabs that are not idle.
+    #[cfg(not(modelled))]
+    pub fn used(&self) -> u32 {
+        self.resident.out().saturating_sub(self.idle())
     }
 
     /// Are there too many dirty pages? They may be a part of the most pages that were ever in use. The part is small
@@ -120,21 +136,23 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
         }
     }
 
-    /// A step of discarding: visits free pages from page `from` of block `first` on, and hands dirty ones to `discard`.
-    /// `all` of them, or only the old ones; others become old. It visits at most `pages` pages, or does work of the
-    /// same cost. Returns where to go on, and the cost; `None`: it came to the end. Lock-free.
+    /// A step of discarding: visits free pages from page `from` of block `first` on, and hands the due ones to
+    /// `discard`. Dirty ones that are not due become old. Clean pages beside due ones go, too, since they may be in
+    /// memory with the same huge page. It visits at most `pages` pages, or does work of the same cost. Returns where to
+    /// go on, and the cost, or `None`, if it came to the end; and how many clean pages went. Lock-free.
     pub(super) fn discard_step(
         &self,
         first: BlockIndex,
         from: u32,
         pages: u32,
-        all: bool,
+        which: Discards,
         mut discard: impl FnMut(u32, u32) -> bool,
-    ) -> Option<(BlockIndex, u32, u32)> {
-        let (mut left, mut next) = (pages, None);
+    ) -> (Option<(BlockIndex, u32, u32)>, u32) {
+        let (mut left, mut next, mut clean) = (pages, None, 0);
         let is_due = |page: u32| match self.entry(page) {
             Entry(entry) if entry == Entry::OLD.0 => true,
-            entry => all && entry.is_dirty(),
+            entry if entry.is_dirty() => which == Discards::All,
+            _ => which == Discards::OldAndClean,
         };
         let visit = |block: BlockIndex, order: Order| {
             let (mut at, end) = (block.get().max(from), block.after(1, order).get());
@@ -145,17 +163,26 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
                 }
                 let most = (left / DISCARD_COST).clamp(1, end - at);
                 let due = (at..at + most).take_while(|page| is_due(*page)).count() as u32;
-                if due > 0 && discard(at, due) {
-                    (at..at + due).for_each(|page| self.set(page, Entry::DISCARDED));
+                if due == 0 {
+                    if self.is_dirty(at) {
+                        self.set(at, Entry::OLD);
+                    }
+                    (left, at) = (left - 1, at + 1);
+                    continue;
+                }
+                let (first, last) = (at / HUGE * HUGE, (at + due).next_multiple_of(HUGE));
+                let is_clean = |page: &u32| !self.is_dirty(*page);
+                let before = (first.max(block.get())..at).rev().take_while(is_clean).count() as u32;
+                let behind = (at + due..last.min(end)).take_while(is_clean).count() as u32;
+                if discard(at - before, before + due + behind) {
+                    let dirty = (at..at + due).filter(|page| self.is_dirty(*page));
+                    let gone = dirty.inspect(|page| self.set(*page, Entry::DISCARDED)).count() as u32;
+                    clean += before + due - gone + behind;
                     // Relaxed: a number.
-                    self.resident.dirty.fetch_sub(due, Ordering::Relaxed);
+                    self.resident.dirty.fetch_sub(gone, Ordering::Relaxed);
                 }
-                if due == 0 && self.entry(at).is_dirty() {
-                    self.set(at, Entry::OLD);
-                }
-                let cost = if due == 0 { 1 } else { CALL_COST + due * DISCARD_COST };
-                left = left.saturating_sub(cost);
-                at += due.max(1);
+                left = left.saturating_sub(CALL_COST + due * DISCARD_COST);
+                at += due + behind;
             }
             ControlFlow::Continue(())
         };
@@ -165,9 +192,9 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
             let end = if end < grown { self.buddy.next_head(BlockIndex::new(end)) } else { grown };
             next = (end < grown).then_some((BlockIndex::new(end), end, pages));
         }
-        if next.is_none() && all {
+        if next.is_none() && which == Discards::All {
             write(&self.resident.most_out, self.resident.out());
         }
-        next
+        (next, clean)
     }
 }

@@ -12,6 +12,7 @@ use super::page_map::Found;
 use super::pages::Slabs;
 use super::shape::{BITMAPS, BitmapId};
 use crate::check::check;
+use crate::raw::order::BlockIndex;
 use crate::sync::{Ordering, fence};
 
 /// Which bitmaps of a slab its closer has taken.
@@ -93,11 +94,13 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
         check!(twice.is_empty());
     }
 
-    /// Closes the idle slabs that begin in these pages.
+    /// Closes the idle slabs that begin in these pages. Most slabs are not idle, so their first bitmaps are looked at
+    /// before.
     pub(super) fn close_idle(&self, pages: Range<u32>) {
         for page in pages {
             if let Found::Slab { class, head } = self.find(page)
                 && head == page
+                && self.bitmaps.word(BlockIndex::new(head)).free() == self.shapes[class].slots_of(0)
             {
                 self.close(class, head, [false; BITMAPS as usize]);
             }

@@ -9,7 +9,7 @@ use crate::raw::shards::Shard;
 use crate::raw::state::Kind;
 
 /// The place of a sweeper in one heap, and what it has found there since its cycle began.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Cursor {
     next: u32,
     /// Version of the heap when the cycle began.

@@ -31,7 +31,7 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "discarded pages count as dirty",
         source: DISCARD,
-        find: "self.resident.dirty.fetch_sub(due, Ordering::Relaxed);",
+        find: "self.resident.dirty.fetch_sub(gone, Ordering::Relaxed);",
         replace: "",
         models: &["cycles::old_alloc"],
     },
