@@ -129,7 +129,8 @@ fn one_cache_serves_two_heaps_in_turn() {
     (0..10).for_each(|_| turn());
     let before = shared.stats().cache_allocations;
     (0..1000).for_each(|_| turn());
-    assert_eq!(shared.stats().cache_allocations - before, 2000);
+    // Each 64th use of the heap aside turns the window, and the other heap is in neither until its next block.
+    assert_eq!(shared.stats().cache_allocations - before, 2000 - 2000 / 64);
     pool.finish_alone(|_| 0);
 }
 
