@@ -3,7 +3,6 @@
 use super::bug::Bug;
 
 const PARTS: &str = "raw/parts.rs";
-const ROWS: &str = "raw/rows.rs";
 const SEARCH: &str = "raw/search.rs";
 const STATE: &str = "raw/state.rs";
 
@@ -55,13 +54,6 @@ pub(crate) const BUGS: &[Bug] = &[
         source: SEARCH,
         find: "        if !want.is_order() {\n            // Merging makes",
         replace: "        if want.is_order() {\n            // Merging makes",
-        models: &["parts::row"],
-    },
-    Bug {
-        name: "rows: one that was lost to another thread counts as none",
-        source: ROWS,
-        find: "None => (first, row.raced) = (at, true),",
-        replace: "None => first = at,",
         models: &["parts::row"],
     },
 ];
