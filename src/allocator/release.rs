@@ -151,6 +151,7 @@ impl PoolAllocator {
     }
 
     /// Gives back a slot of the caller.
+    #[inline(always)]
     fn give_slot(&self, instance: &Instance, class: usize, block: *mut u8) {
         let Some(cache) = instance.own_cache() else { return instance.backend.heap.give_slots(&[block]) };
         if cache.push(class, block) {

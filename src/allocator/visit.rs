@@ -49,15 +49,20 @@ const LEAST_WORK: u64 = 1 << 14;
 const MOST_WORK: u64 = 1 << 18;
 
 impl PoolAllocator {
-    /// The end of a call that took a slow path, and found its cache as a fast path would.
-    #[inline]
+    /// The end of a call that took a slow path, and found its cache as a fast path would. One in [`GLANCES`] visits.
+    #[inline(always)]
     pub(super) fn glance(&self, instance: &Instance, cache: &Cache) {
         let glances = cache.visits.glances.get() + 1;
         cache.visits.glances.set(glances);
         if glances >= GLANCES {
-            self.visit(instance, || Some(cache));
-            cache.visits.glances.set(0);
+            self.glance_slow(instance, cache);
         }
+    }
+
+    #[cold]
+    fn glance_slow(&self, instance: &Instance, cache: &Cache) {
+        self.visit(instance, || Some(cache));
+        cache.visits.glances.set(0);
     }
 
     /// The end of a call that took a slow path. `own`: the calling thread's cache, if it has one.

@@ -121,7 +121,7 @@ impl BinBudget {
         // If small blocks may have no more bytes, the bytes of a big one are of no use to them.
         let all = limit.is_big(class) || !self.bins.is_small_bound(limit.of_bins());
         let of_use = |other: &Class| all || !limit.is_big(*other);
-        let others = limit.classes().filter(|other| *other != class && capacity(*other) > 0).filter(of_use);
+        let others = limit.sizes().classes().filter(|other| capacity(*other) > 0 && *other != class).filter(of_use);
         let least = others.max_by_key(|other| units(*other, capacity(*other)) / misses(*other))?;
         let own = units(class, capacity(class).max(1));
         (units(least, capacity(least)) * misses(class) >= MANY_TIMES * own * misses(least)).then_some(least)

@@ -129,18 +129,14 @@ impl Limit {
 
     /// Bytes of a block.
     pub(super) fn size(&self, class: Class) -> usize {
-        usize::try_from(u128::from(class.units()) << self.min_shift).unwrap_or(usize::MAX)
+        // An index has 32 bits, and so has the count of units.
+        let units = class.units() as usize;
+        if self.min_shift <= units.leading_zeros() { units << self.min_shift } else { usize::MAX }
     }
 
     /// Bytes of `blocks` blocks of `class`.
     pub fn bytes_of(&self, class: Class, blocks: usize) -> usize {
         self.size(class).saturating_mul(blocks)
-    }
-
-    /// The classes of which the bins may hold a block, however large the pool is going to be.
-    pub(super) fn classes(&self) -> impl Iterator<Item = Class> {
-        let bins = self.configured.of_bins();
-        self.sizes.classes().filter(move |class| self.size(*class) <= self.bytes(bins, *class))
     }
 
     /// Most blocks of `class` in a bin.

@@ -94,6 +94,13 @@ impl Class {
         }
     }
 
+    /// The class with this index into such a table, if it is one.
+    #[inline]
+    fn in_slot(slot: usize) -> Option<Self> {
+        let steps = slot >> Order::COUNT.trailing_zeros();
+        Self::between(Order::new((slot & (Order::COUNT - 1)) as u32)?, steps as u32)
+    }
+
     const fn order_slot(self) -> usize {
         self.0 as usize & (Order::COUNT - 1)
     }
@@ -152,7 +159,8 @@ impl Class {
         })
     }
 
-    /// The class of so many eighths more than an order, 1 or more, if those are whole units.
+    /// The class of so many eighths more than an order, if those are whole units.
+    #[inline]
     fn between(order: Order, steps: u32) -> Option<Self> {
         let is_whole = order.get() + steps.trailing_zeros() >= STEP_BITS;
         let code = order.get() as u8 | (steps as u8) << ORDER_BITS;
@@ -226,11 +234,10 @@ impl Sizes {
     }
 
     /// The classes that these sizes have, those of orders first.
+    #[inline]
     pub(crate) fn classes(self) -> impl Iterator<Item = Class> {
-        let orders = || Order::ZERO.through(Order::MAX);
-        let steps = if self == Self::Eighths { 1..STEPS } else { 0..0 };
-        let between = steps.flat_map(move |steps| orders().filter_map(move |order| Class::between(order, steps)));
-        orders().map(Class::of).chain(between)
+        let count = if self == Self::Eighths { Class::COUNT } else { Order::COUNT };
+        (0..count).filter_map(Class::in_slot)
     }
 }
 

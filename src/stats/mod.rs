@@ -257,7 +257,7 @@ pub struct PoolStats {
     pub misaligned_heaps: usize,
     /// Threads that have a cache, or had one that no other thread has taken over yet.
     pub caches: usize,
-    /// Bytes of the tables of caches: their bins and depots, without the blocks, about 100 KiB each. They come from
+    /// Bytes of the tables of caches: their bins and depots, without the blocks, about 106 KiB each. They come from
     /// the global allocator as zeroes, and what a thread does not use of them has no memory behind it, as a rule.
     pub cache_tables: usize,
     /// Allocations that the caches served.
