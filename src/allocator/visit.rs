@@ -296,5 +296,14 @@ mod tests {
             !allocator.root.is_open()
         });
         assert!(closed.count() as u32 <= MOST_GRANTED / 2);
+        // While most is used, it is not after a peak.
+        let live = alloc(&allocator, 64, BYTES);
+        assert!(allocator.root.is_open());
+        release(&allocator, live);
+        // Nor when all has gone back.
+        assert!(!allocator.root.is_open());
+        allocator.trim();
+        release(&allocator, alloc(&allocator, 64, 64 * GLANCES as usize));
+        assert!(allocator.root.is_open());
     }
 }
