@@ -169,7 +169,7 @@ impl Class {
 
     /// The smallest class of at least `units` units, 1 or more, if there is one.
     pub const fn of_eighths(units: usize) -> Option<Self> {
-        let bits = units.ilog2();
+        let Some(bits) = units.checked_ilog2() else { return None };
         let (more, order) = (units - (1 << bits), Order::new(bits));
         let steps = match bits.checked_sub(STEP_BITS) {
             None => more << (STEP_BITS - bits),

@@ -162,7 +162,10 @@ impl Program {
     /// What is reached from a function, but for slow paths, and must not be.
     fn faults(&self, entry: &str) -> Vec<String> {
         let (mut left, mut seen, mut faults) = (vec![self.named(entry)], BTreeSet::new(), vec![]);
-        while let Some(function) = left.pop().filter(|function| seen.insert(*function)) {
+        while let Some(function) = left.pop() {
+            if !seen.insert(function) {
+                continue;
+            }
             let (name, goals) = &self.functions[&function];
             for goal in goals {
                 let goal = self.resolve(goal);
