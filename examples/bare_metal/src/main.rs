@@ -9,6 +9,7 @@
 //!
 //! The same code as a program of this system, tested: `cargo test -p bare_metal`.
 #![cfg_attr(target_os = "none", no_std, no_main)]
+#![allow(clippy::disallowed_types, reason = "the lint is for the library, whose atomics are loom's in its models")]
 
 mod messages;
 

@@ -28,8 +28,9 @@ fn region() -> Option<&'static mut [u8]> {
     static IS_TAKEN: AtomicBool = AtomicBool::new(false);
     // Relaxed: the winner of the exchange is the only one that uses the memory.
     let is_first = !IS_TAKEN.swap(true, Ordering::Relaxed);
+    let memory = &raw mut MEMORY;
     // SAFETY: nothing else names the memory, and it is given out once.
-    is_first.then(|| unsafe { &mut *(&raw mut MEMORY) }.0.as_mut_slice())
+    is_first.then(|| unsafe { &mut *memory }.0.as_mut_slice())
 }
 
 /// How it went.
