@@ -45,7 +45,9 @@ mod machine {
 #[cfg(not(target_os = "none"))]
 fn main() {
     match messages::run() {
-        Ok(summary) => println!("{summary:?}"),
+        Ok(messages::Summary { messages, capacity, most, free }) => {
+            println!("{messages} messages, of {most} bytes at most, in {capacity} bytes; {free} are free at the end");
+        }
         Err(error) => {
             eprintln!("{error}");
             std::process::exit(1);
