@@ -48,6 +48,7 @@ impl Retired<Spare> {
         let spare = unsafe { Owned::from_raw(spare?) };
         let mut all = spare.all;
         drop(spare);
+        #[cfg_attr(modelled, expect(clippy::unnecessary_min_or_max, reason = "models have none of them"))]
         let written = all.len().min(SPARE);
         // SAFETY: the memory is the pool's alone, and nobody uses it any more.
         unsafe { all.cast::<u8>().write_bytes(0, written) };

@@ -14,6 +14,12 @@ pub struct Withheld {
     ended: AtomicU32,
 }
 
+impl Default for Withheld {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Withheld {
     const_unless_loom! {
         /// Nobody withholds any.
@@ -65,6 +71,12 @@ impl Withheld {
 /// The last wait of an allocation for others, in vain and as long as one may.
 #[derive(Debug)]
 pub struct Waited(AtomicU64);
+
+impl Default for Waited {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl Waited {
     const_unless_loom! {

@@ -17,6 +17,7 @@ use crate::raw::order::{BlockIndex, Geometry, Order};
 use crate::raw::shards::Shard;
 #[cfg(not(modelled))]
 use crate::raw::stack::Links;
+#[cfg(not(modelled))]
 use crate::raw::withheld::Waited;
 use crate::raw::withheld::Withheld;
 #[cfg(not(modelled))]
