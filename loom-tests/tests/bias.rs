@@ -18,8 +18,12 @@ fn count(released: &[bool]) -> usize {
 
 /// The owner and another thread release a block: one succeeds.
 ///
-/// Seeded bugs: no light fence, or no heavy one; the owner looks at the order before it tells its intent; the other
-/// does not look at the intent; the owner releases by a store though the order is revoked.
+/// Seeded bugs:
+///
+/// - There is no light fence, or no heavy one.
+/// - The owner looks at the order before it tells its intent.
+/// - The other thread does not look at the intent.
+/// - The owner releases by a store though the order is revoked.
 #[test]
 fn owner_other() {
     model("owner_other", Some(3), || {
@@ -151,9 +155,11 @@ fn unbiased_release_release() {
 
 /// The owner takes a bias back, and releases a block, against another thread's release of that block.
 ///
-/// Seeded bugs: no heavy fence, or no light one; the owner does not look for visits; it keeps the bias though it is
-/// visited; a
-/// visit ends without Release, or is seen ended without Acquire; it ends before the exchange.
+/// Seeded bugs:
+///
+/// - There is no heavy fence, or no light one.
+/// - The owner does not look for visits, or keeps the bias though it is visited.
+/// - A visit ends without Release, is seen ended without Acquire, or ends before the exchange.
 #[test]
 fn restore_other() {
     model("restore_other", Some(3), || {

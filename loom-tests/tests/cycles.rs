@@ -8,8 +8,8 @@ use mempool::raw::Kind;
 use mempool::raw::Shard;
 use mempool::raw::slabs::{Cycle, Discards, Found};
 
-/// A cycle that discards all that is free, against an allocation of that: the allocation has the page, or is told that
-/// another thread withheld pages; what it gets as a clean one is clean, and nobody else has it while it is discarded.
+/// A cycle that discards all that is free, against an allocation of that. The allocation has the page, or is told that
+/// another thread withheld pages. A page that it gets as clean is clean. Nobody has a page while it is discarded.
 ///
 /// Seeded bugs: a step does not count as withholding pages; pages are discarded that are not taken.
 #[test]

@@ -14,8 +14,8 @@ const STEPS: usize = 256;
 /// A configuration, checked.
 #[derive(Clone)]
 pub(crate) struct Config {
-    /// The codes of the classes of small sizes, looked up by the number of the size's last step: a table is faster than
-    /// to count bits, and than to shift by a number that is not known to the compiler.
+    /// The codes of the classes of small sizes, by the number of the size's last step. A table is faster than to count
+    /// bits, or to shift by a number that the compiler does not know.
     classes: [u8; STEPS],
     /// A unit has 2^`min_shift` bytes.
     pub(crate) min_shift: u32,

@@ -12,9 +12,9 @@ impl MemoryPool {
     ///
     /// # Errors
     ///
-    /// When the size is 0, when no live block begins there, or when the block can't be so large where it is: everything
-    /// behind it up to there must be free, and its address a multiple of the largest power of two that divides the new
-    /// size. The block is then as it was.
+    /// When the size is 0, when no live block begins there, or when the block can't be so large where it is. To grow,
+    /// it needs free memory behind it. Its address has to be a multiple of the largest power of two that divides the
+    /// new size. After an error the block is as it was.
     ///
     /// # Progress
     ///

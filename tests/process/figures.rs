@@ -167,6 +167,8 @@ fn peak(allocator: &PoolAllocator, size: usize, all: usize, live: usize) -> Vec<
     let mut rest = blocks.split_off(live / size);
     fastrand::Rng::with_seed(7).shuffle(&mut rest);
     rest.into_iter().for_each(|block| release(allocator, block, size));
+    // What the list of all blocks took is memory of this process, too.
+    blocks.shrink_to_fit();
     blocks
 }
 
