@@ -8,6 +8,7 @@
 mod chosen;
 mod environment;
 mod errno;
+mod inspect;
 mod malloc;
 #[cfg(all(target_pointer_width = "64", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod operators;
