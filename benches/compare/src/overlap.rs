@@ -120,7 +120,7 @@ fn run(subject: &dyn Subject, program: &[Step]) -> Result<(), Overlap> {
 }
 
 /// Random allocations, releases and resizings of many sizes, by so many threads, which exchange blocks.
-fn run_random(subject: &dyn Subject, threads: u64, random: &Random) -> Result<(), Overlap> {
+fn run_random(label: &str, subject: &dyn Subject, threads: u64, random: &Random) -> Result<(), Overlap> {
     const STEPS: usize = 20_000;
     const LIVE: usize = 200;
     let shadow = Mutex::default();
@@ -137,7 +137,7 @@ fn run_random(subject: &dyn Subject, threads: u64, random: &Random) -> Result<()
                 _ if place < blocks.len() => blocks.swap_remove(place).0.release(subject, &shadow),
                 _ => {
                     let block = Filled::new(subject, &shadow, size, random.next() as u8)?;
-                    blocks.push(Sent(block.expect("there is memory")));
+                    blocks.push(Sent(block.unwrap_or_else(|| panic!("{label}: no block of {size} bytes"))));
                 }
             }
         }
@@ -173,7 +173,12 @@ fn no_subject_hands_out_blocks_that_overlap() {
             assert_eq!(run(subject, program), Ok(()), "{}", entry.label);
         }
         for threads in [1, 2] {
-            assert_eq!(run_random(subject, threads, &random), Ok(()), "{} on {threads} threads", entry.label);
+            assert_eq!(
+                run_random(entry.label, subject, threads, &random),
+                Ok(()),
+                "{} on {threads} threads",
+                entry.label
+            );
         }
     }
 }

@@ -10,6 +10,7 @@ use std::ptr::{self, NonNull};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU16, Ordering};
 
+use super::REGION;
 use super::regions::region;
 use crate::subject::{Subject, moved};
 
@@ -73,11 +74,11 @@ static SHARED: Mutex<Shared> =
 pub struct Limit;
 
 impl Limit {
-    /// With a region of so many bytes.
-    pub fn new(bytes: usize) -> Self {
+    /// All have the same region, which the first one reserves.
+    pub fn new() -> Self {
         let mut shared = SHARED.lock().expect("no panic under the lock");
-        if shared.rest.1 == 0 {
-            let (base, bytes) = region(bytes);
+        if shared.bytes == 0 {
+            let (base, bytes) = region(REGION);
             (shared.base, shared.bytes) = (base.expose_provenance(), bytes);
             shared.rest = (shared.base, bytes);
         }
@@ -150,9 +151,9 @@ pub struct CheckedLimit {
 }
 
 impl CheckedLimit {
-    /// With a region of so many bytes, if there is none.
-    pub fn new(bytes: usize) -> Self {
-        let blocks = Limit::new(bytes);
+    /// Of the region that all have.
+    pub fn new() -> Self {
+        let blocks = Limit::new();
         let shared = SHARED.lock().expect("no panic under the lock");
         let places = shared.bytes / LEAST as usize;
         let layout = Layout::array::<AtomicU16>(places).expect("fewer bytes than the region has");
@@ -257,7 +258,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "a live block is released")]
     fn a_second_release_is_found() {
-        let subject = CheckedLimit::new(1 << 20);
+        let subject = CheckedLimit::new();
         let block = subject.alloc(64);
         for _ in 0..2 {
             // SAFETY: at first; the second time nobody else can have it, and it is found before anything is done with

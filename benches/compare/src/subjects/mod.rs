@@ -190,7 +190,7 @@ pub const ALL: &[Entry] = &[
         is_main: true,
         colour: (160, 130, 170),
         shape: Shape::Circle,
-        make: || Box::new(Limit::new(REGION)),
+        make: || Box::new(Limit::new()),
     },
     Entry {
         key: "limit-checked",
@@ -199,6 +199,6 @@ pub const ALL: &[Entry] = &[
         is_main: false,
         colour: (160, 130, 170),
         shape: Shape::Square,
-        make: || Box::new(CheckedLimit::new(REGION)),
+        make: || Box::new(CheckedLimit::new()),
     },
 ];
