@@ -48,20 +48,6 @@ pub(super) struct PageHeap {
     live: Option<Live>,
 }
 
-/// The place of a block.
-#[derive(Clone, Copy, Debug)]
-enum Located {
-    Slot { class: usize, id: BitmapId, slots: Slots },
-    Page(u32),
-}
-
-impl Located {
-    /// Is it a slot of this bitmap?
-    fn is_of(&self, bitmap: BitmapId) -> bool {
-        matches!(self, Self::Slot { id, .. } if *id == bitmap)
-    }
-}
-
 // SAFETY: it owns its pages as a box does; `base` is for arithmetic.
 unsafe impl Send for PageHeap {}
 // SAFETY: as above; everything that changes is atomic.
@@ -351,30 +337,34 @@ impl PageHeap {
     }
 
     /// Gives back blocks that caches had. Whatever class they were cached as, each goes back to its own slab, or as a
-    /// span.
+    /// span. Blocks of one bitmap that follow each other go back at once.
     pub(super) fn give_slots(&self, blocks: &[*mut u8]) {
-        let mut rest = blocks.iter().map(|block| self.locate(block.addr())).peekable();
-        while let Some(block) = rest.next() {
-            match block {
-                Located::Slot { class, id, mut slots } => {
-                    while let Some(Located::Slot { slots: more, .. }) = rest.next_if(|other| other.is_of(id)) {
-                        slots = slots.and(more);
-                    }
-                    let twice = self.slabs.give(class, id, slots);
-                    check!(twice.is_empty(), "a block was released twice");
-                }
+        let mut rest = blocks.iter().map(|block| block.addr().wrapping_sub(self.base.addr()));
+        let mut next = rest.next();
+        while let Some(offset) = next {
+            let page = (offset / PAGE) as u32;
+            let Found::Slab { head, class } = self.slabs.find(page) else {
                 // This does not fail: a cached block that is no slot is a span.
-                Located::Page(page) => _ = self.slabs.release_span(page),
+                _ = self.slabs.release_span(page);
+                next = rest.next();
+                continue;
+            };
+            let (first, bytes) = (head as usize * PAGE, SHAPES[class].pages as usize * PAGE);
+            let slot = SLOTS[class].number_at(offset.wrapping_sub(first));
+            let (nth, mut slots) = (slot / STRIDE, Slots::one(slot % STRIDE));
+            // The slot at an offset, if it is one of the same bitmap.
+            let slot_at = |offset: usize| {
+                let within = Some(offset.wrapping_sub(first)).filter(|within| *within < bytes)?;
+                let slot = SLOTS[class].number_at(within);
+                (slot / STRIDE == nth).then(|| Slots::one(slot % STRIDE))
+            };
+            loop {
+                next = rest.next();
+                let Some(slot) = next.and_then(slot_at) else { break };
+                slots = slots.and(slot);
             }
+            let twice = self.slabs.give(class, BitmapId { head, nth }, slots);
+            check!(twice.is_empty(), "a block was released twice");
         }
-    }
-
-    /// The slot at an address, or the page, if it is not in a slab.
-    fn locate(&self, address: usize) -> Located {
-        let offset = address.wrapping_sub(self.base.addr());
-        let page = (offset / PAGE) as u32;
-        let Found::Slab { head, class } = self.slabs.find(page) else { return Located::Page(page) };
-        let slot = SLOTS[class].number_at(offset.wrapping_sub(head as usize * PAGE));
-        Located::Slot { class, id: BitmapId { head, nth: slot / STRIDE }, slots: Slots::one(slot % STRIDE) }
     }
 }
