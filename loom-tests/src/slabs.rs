@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use loom::cell::UnsafeCell;
-use mempool::raw::slabs::{BITMAPS, BitmapId, Cycle, Discards, Found, STRIDE, Shape, Slabs};
+use mempool::raw::slabs::{BITMAPS, BitmapId, Cycle, Discards, Extent, Found, Growth, STRIDE, Shape, Slabs};
 use mempool::raw::{BlockIndex, Kind, Order, Shard, Slots};
 
 /// A class of slabs of a page and two slots.
@@ -59,6 +59,7 @@ struct Cell {
 pub struct Pages {
     /// The heap itself.
     pub raw: Slabs<CLASSES>,
+    growth: Growth,
     cells: u32,
     memory: Vec<UnsafeCell<Cell>>,
 }
@@ -79,6 +80,12 @@ impl Pages {
         Self::with_cells(pages, STRIDE)
     }
 
+    /// The same, in which at most `limit` pages are in use at once, and which grows to all pages in any case.
+    pub fn with_limit(pages: u32, limit: u32) -> Arc<Self> {
+        let raw = Slabs::new(pages, 0, &SHAPES).expect("a few bytes").with_limit(limit);
+        Self::growing(raw, Growth::Beyond, 6)
+    }
+
     fn with_cells(pages: u32, cells: u32) -> Arc<Self> {
         Self::of(Slabs::new(pages, 0, &SHAPES).expect("a few bytes"), cells)
     }
@@ -89,8 +96,12 @@ impl Pages {
     }
 
     fn of(raw: Slabs<CLASSES>, cells: u32) -> Arc<Self> {
+        Self::growing(raw, Growth::ToLimit, cells)
+    }
+
+    fn growing(raw: Slabs<CLASSES>, growth: Growth, cells: u32) -> Arc<Self> {
         let memory = (0..raw.pages() * cells).map(|_| UnsafeCell::default()).collect();
-        Arc::new(Self { raw, cells, memory })
+        Arc::new(Self { raw, growth, cells, memory })
     }
 
     /// All slots that a bitmap of `class` has.
@@ -111,9 +122,9 @@ impl Pages {
             self.own(hold);
             holds.push(hold);
         };
-        let mut taken = self.raw.take(class, most, self.raw.pages(), shard, &mut put);
+        let mut taken = self.raw.take(class, most, shard, &mut put);
         if taken == 0 {
-            taken = self.raw.take_new(class, most, self.raw.pages(), shard, &mut put);
+            taken = self.raw.take_new(class, most, self.growth, shard, &mut put);
         }
         assert_eq!(taken, holds.iter().map(|hold| hold.slots.count()).sum());
         holds
@@ -142,7 +153,7 @@ impl Pages {
 
     /// Allocates a span.
     pub fn alloc(&self, pages: u32) -> Option<Span> {
-        let (head, fresh) = self.raw.alloc_span(pages, Order::ZERO, self.raw.pages())?;
+        let (head, fresh) = self.raw.alloc_span(pages, Order::ZERO, self.growth)?;
         assert_eq!(self.raw.find(head), Found::Span { pages });
         let span = Span { head, pages };
         self.write_span(span, true, fresh);
@@ -164,7 +175,7 @@ impl Pages {
         if pages < span.pages {
             self.write_span(Span { head: span.head + pages, pages: span.pages - pages }, false, false);
         }
-        if !self.raw.resize_span(span.head, pages, self.raw.pages()) {
+        if !self.raw.resize_span(span.head, pages) {
             assert!(pages > span.pages);
             return span;
         }
@@ -186,7 +197,7 @@ impl Pages {
 
     /// Discards what is in each free block.
     pub fn discard(&self) {
-        self.raw.discard(Order::ZERO, true, |head, pages| self.discard_span(Span { head, pages }));
+        self.raw.discard(Order::ZERO, Extent::All, |head, pages| self.discard_span(Span { head, pages }));
     }
 
     /// The steps of one cycle, each of `pages` pages.

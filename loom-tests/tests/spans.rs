@@ -294,6 +294,37 @@ fn sweep_alloc() {
     });
 }
 
+/// Two threads want the last page that the limit leaves, where there are addresses for both: one of them has it.
+///
+/// Seeded bugs: the limit is looked at before the exchange; what is refused is lost.
+#[test]
+fn limit_limit() {
+    model("limit_limit", Some(2), || {
+        let pages = Pages::with_limit(4, 2);
+        let live = pages.alloc(1).expect("the heap may grow");
+        let other = start(&pages, |pages| pages.alloc(1));
+        let spans = Vec::from_iter([Some(live), pages.alloc(1), join(other)].into_iter().flatten());
+        assert_eq!(spans.len(), 2);
+        pages.end(&[], &spans);
+    });
+}
+
+/// The same, and one of the threads has a span that wants to be longer.
+///
+/// Seeded bug: a span becomes longer than the limit allows.
+#[test]
+fn limit_resize() {
+    model("limit_resize", Some(2), || {
+        let pages = Pages::with_limit(4, 2);
+        let live = pages.alloc(1).expect("the heap may grow");
+        let other = start(&pages, |pages| pages.alloc(1));
+        let live = pages.resize(live, 2);
+        let spans = Vec::from_iter([Some(live), join(other)].into_iter().flatten());
+        assert_eq!(spans.iter().map(|span| span.pages).sum::<u32>(), 2);
+        pages.end(&[], &spans);
+    });
+}
+
 /// Two threads let a heap grow: there is a page for each.
 ///
 /// Seeded bugs: the heap grows by a store; what is added is published more than once.

@@ -3,6 +3,7 @@
 use core::ptr::{self, NonNull};
 
 use crate::raw::search::is_enough;
+use crate::raw::slabs::Growth;
 use crate::raw::{Order, Shard};
 use crate::sync::{AtomicU32, AtomicU64, MAX_WAITS, Ordering, wait};
 use crate::thread;
@@ -42,8 +43,6 @@ pub(super) struct Backend {
     pub(super) depots: Depots,
     /// The caches that miss.
     pub(super) crowd: Crowd,
-    /// Pages that the heap may grow to.
-    pub(super) limit: u32,
     /// Number of caches.
     made: AtomicU32,
     /// Bytes of blocks that the bins of all caches may hold.
@@ -51,9 +50,9 @@ pub(super) struct Backend {
 }
 
 impl Backend {
-    pub(super) fn new(heap: PageHeap, meta: Meta, depots: Depots, limit: u32) -> Self {
+    pub(super) fn new(heap: PageHeap, meta: Meta, depots: Depots) -> Self {
         let (made, held) = (AtomicU32::new(0), AtomicU64::new(0));
-        Self { heap, meta, depots, crowd: Crowd::new(), limit, made, held }
+        Self { heap, meta, depots, crowd: Crowd::new(), made, held }
     }
 
     /// Counts a new cache.
@@ -104,12 +103,12 @@ impl Backend {
     }
 
     /// Takes blocks of a class past the caches; returns how many. Takes magazines of all shards before the heap grows.
-    pub(super) fn take(&self, class: usize, out: &mut [*mut u8]) -> usize {
-        let mut taken = self.heap.take_slots(class, self.limit, false, out);
+    pub(super) fn take(&self, class: usize, growth: Growth, out: &mut [*mut u8]) -> usize {
+        let mut taken = self.heap.take_slots(class, Growth::No, out);
         if taken == 0 && self.depots.count(class) > 0 {
             taken = self.take_waiting(class, out);
         }
-        if taken == 0 { self.heap.take_slots(class, self.limit, true, out) } else { taken }
+        if taken == 0 { self.heap.take_slots(class, growth, out) } else { taken }
     }
 
     /// Takes blocks of a magazine of any shard; the rest of it goes to their slabs.
@@ -124,30 +123,34 @@ impl Backend {
     }
 
     /// Takes one block of a class past the caches.
-    pub(super) fn take_one(&self, class: usize) -> Option<NonNull<u8>> {
+    pub(super) fn take_one(&self, class: usize, growth: Growth) -> Option<NonNull<u8>> {
         let mut block = [ptr::null_mut()];
-        self.take(class, &mut block);
+        self.take(class, growth, &mut block);
         NonNull::new(block[0])
     }
 
     /// A span past the caches; see [`PageHeap::alloc_span`].
-    pub(super) fn alloc_span(&self, pages: u32, align: Order) -> Option<(*mut u8, bool)> {
-        self.heap.alloc_span(pages, align, self.limit)
+    pub(super) fn alloc_span(&self, pages: u32, align: Order, growth: Growth) -> Option<(*mut u8, bool)> {
+        self.heap.alloc_span(pages, align, growth)
     }
 
     /// The last attempts of an allocation. Another thread may withhold free pages, to merge or to discard them. Then
     /// the caller waits, and tries again each time that the others have come to something, for a bounded time and a
     /// bounded work. The next allocation that fails does not wait for the same threads again.
-    pub(super) fn insist<R>(&self, attempt: impl Fn() -> Option<R>) -> Option<R> {
+    ///
+    /// Where there is no block within the limit's addresses, the heap grows beyond them: other threads may have cached a
+    /// little in many places.
+    pub(super) fn insist<R>(&self, attempt: impl Fn(Growth) -> Option<R>) -> Option<R> {
         // Another thread may have given slots back since the caller swept, and withholds them no more. So slabs are
         // idle whose pages the attempt needs.
         let attempt = || {
-            attempt().or_else(|| {
-                if self.heap.slabs.idle() == 0 {
+            attempt(Growth::ToLimit).or_else(|| {
+                if self.heap.slabs.idle() > 0 {
+                    self.heap.slabs.sweep();
+                } else if !self.heap.has_more_addresses() {
                     return None;
                 }
-                self.heap.slabs.sweep();
-                attempt()
+                attempt(Growth::Beyond)
             })
         };
         let (mut seen, mut attempts) = (self.heap.slabs.progress(), 1);
@@ -178,6 +181,6 @@ impl Backend {
 
     /// Resizes a span in place; see [`PageHeap::resize_span`].
     pub(super) fn resize_span(&self, address: usize, pages: u32) -> bool {
-        self.heap.resize_span(address, pages, self.limit)
+        self.heap.resize_span(address, pages)
     }
 }

@@ -150,7 +150,7 @@ impl AllocatorBuilder {
         self.started(Memory::Given(base, len))
     }
 
-    /// An allocator that grows on demand, up to `limit` bytes of heap. Fit for a `static`. It reserves its addresses
+    /// An allocator that grows on demand, while at most `limit` bytes of its heap are in use. Fit for a `static`. It reserves its addresses
     /// at the first allocation, and touches nothing before it is used, so [`prefault`](Self::prefault) and
     /// [`lock`](Self::lock) don't count.
     pub const fn on_demand(mut self, limit: usize) -> PoolAllocator {
@@ -172,8 +172,9 @@ impl PoolAllocator {
         Self::with_limit(usize::MAX)
     }
 
-    /// An allocator that never has more than `bytes` bytes of heap. Its own metadata is not counted. With a limit of
-    /// less than a page of 4 KiB, 0 among them, each allocation fails.
+    /// An allocator that never has more than `bytes` bytes of heap in use. Its own metadata is not counted. It has
+    /// addresses for twice as much, so that an allocation does not fail because what is free is scattered. With a limit
+    /// of less than a page of 4 KiB, 0 among them, each allocation fails.
     pub const fn with_limit(bytes: usize) -> Self {
         Self::builder().on_demand(bytes)
     }

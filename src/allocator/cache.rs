@@ -7,6 +7,7 @@
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
+use crate::raw::slabs::Growth;
 use crate::thread;
 use crate::thread::lease::Lease;
 
@@ -187,7 +188,7 @@ impl Cache {
         let bin = self.bin(class);
         let capacity = bin.capacity();
         if capacity == 0 {
-            return backend.take_one(class);
+            return backend.take_one(class, Growth::ToLimit);
         }
         if goes_round && capacity >= MAGAZINE {
             // SAFETY: places of the array, which is this thread's, and initialised, as all of `Meta` is.
@@ -201,7 +202,7 @@ impl Cache {
         let wanted = capacity.div_ceil(2).max(capacity.min(batch)).min(BATCH);
         // SAFETY: as above.
         let places = unsafe { core::slice::from_raw_parts_mut(bin.array(), wanted) };
-        bin.set_len(backend.take(class, places));
+        bin.set_len(backend.take(class, Growth::ToLimit, places));
         self.pop(class)
     }
 

@@ -75,6 +75,8 @@ const ADDRESSES: usize = 1 << 39;
 #[cfg(not(target_pointer_width = "64"))]
 const ADDRESSES: usize = 1 << 30;
 const _: () = assert!(ADDRESSES / PAGE <= MOST_PAGES as usize);
+/// An allocator with a limit takes addresses for so many times the limit.
+const ADDRESSES_OF_LIMIT: usize = 2;
 /// Bytes of addresses below which an allocator on demand goes only if there are no more.
 const FEWEST_ADDRESSES: usize = 16 << 20;
 
@@ -155,15 +157,11 @@ impl Instance {
                 }
             }
         }
-        let heap = PageHeap::new(base, pages as u32, backing, options.checked, commit, &mut source);
+        let limit = u32::try_from(options.limit / PAGE).unwrap_or(u32::MAX);
+        let heap = PageHeap::new(base, pages as u32, limit, backing, options.checked, commit, &mut source);
         let heap = heap.map_err(|_| unavailable)?;
         let instance = Self {
-            backend: Backend::new(
-                heap,
-                meta,
-                Depots::new(&mut source).map_err(|_| unavailable)?,
-                u32::try_from(options.limit / PAGE).unwrap_or(u32::MAX),
-            ),
+            backend: Backend::new(heap, meta, Depots::new(&mut source).map_err(|_| unavailable)?),
             name: thread::next_name(),
             decay: if backing.stays || !backing.is_zero { Decay::never() } else { Decay::new(options.decay) },
             caches: source.table(ThreadIndex::COUNT).map_err(|_| unavailable)?,
@@ -178,11 +176,12 @@ impl Instance {
 
     /// Maps an allocator that takes memory on demand.
     ///
-    /// It has addresses for its whole limit, if there are at least twice as many, so that half of them stay for others.
-    /// Else the first allocator takes half of them, the second a fourth of the rest, the n-th a 2n-th: there may be
+    /// It has addresses for twice its limit: where what is free is scattered, it has room behind. At least half of all
+    /// addresses stay for others. Where there are too few, the first allocator takes half of them, the second a fourth of the rest, the n-th a 2n-th: there may be
     /// hundreds.
     pub(super) fn map_growing(options: &Options) -> Option<NonNull<Self>> {
-        let most = options.limit.min(ADDRESSES);
+        let limit = options.limit / PAGE * PAGE;
+        let most = limit.saturating_mul(ADDRESSES_OF_LIMIT).min(ADDRESSES);
         let needed = |bytes: usize| {
             let metadata = metadata(meta_bytes(bytes), bytes / PAGE, options.checked);
             metadata.saturating_add(bytes).saturating_add(ALIGN)
@@ -312,10 +311,10 @@ impl Instance {
             cache.flush(&self.backend);
         }
         self.collect(None);
-        let Backend { heap, limit, .. } = &mut self.backend;
+        let heap = &mut self.backend.heap;
         heap.trim();
         if let Some(used) = heap.end_offset(self.reservation.base()) {
-            *limit = (*limit).min((heap.bytes() / PAGE) as u32);
+            heap.end_growth();
             // SAFETY: these addresses are behind the heap's pages, and it grows no more.
             unsafe { self.reservation.shorten(used) };
         }
@@ -324,11 +323,11 @@ impl Instance {
 
     /// The figures of now.
     pub(super) fn stats(&self) -> AllocatorStats {
-        let Backend { heap, meta, limit, .. } = &self.backend;
+        let Backend { heap, meta, .. } = &self.backend;
         let idle = heap.idle_bytes();
         let metadata = size_of::<Self>() + Depots::BYTES + meta.bytes() + heap.table_bytes();
         AllocatorStats {
-            limit: heap.most_bytes().min((*limit as usize).saturating_mul(PAGE)),
+            limit: heap.limit(),
             heap: heap.bytes(),
             resident: heap.resident_bytes() + metadata.saturating_sub(heap.absent_table_bytes()),
             free: heap.free_bytes() + idle,

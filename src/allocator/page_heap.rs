@@ -8,7 +8,7 @@ use crate::commit::Commit;
 use crate::error::ReleaseError;
 use crate::metadata::{Source, Unavailable};
 use crate::raw::slabs::live::{Kind, Live, LivePlace, PLACES};
-use crate::raw::slabs::{BitmapId, Cycle, Found, STRIDE, Slabs, Step};
+use crate::raw::slabs::{BitmapId, Cycle, Extent, Found, Growth, STRIDE, Slabs, Step};
 use crate::raw::{Order, Shard, Slots};
 use crate::sys::{self, discard};
 use crate::thread;
@@ -81,10 +81,11 @@ impl PageHeap {
     }
 
     /// A heap of at most `pages` pages from `base` on, the beginning of a page, that `commit` puts memory behind.
-    /// `checked`: the heap knows which blocks are live.
+    /// `checked`: the heap knows which blocks are live. At most `limit` pages are in use at once.
     pub(super) fn new(
         base: *mut u8,
         pages: u32,
+        limit: u32,
         backing: Backing,
         checked: bool,
         commit: Commit,
@@ -92,7 +93,7 @@ impl PageHeap {
     ) -> Result<Self, Unavailable> {
         // First, so that it is one of the tables that are committed as far as the heap has grown.
         let live = if checked { Some(Live::in_source(pages, source)?) } else { None };
-        let slabs = Slabs::in_source(pages, (base.addr() / PAGE) as u64, &SHAPES, commit, source)?;
+        let slabs = Slabs::in_source(pages, (base.addr() / PAGE) as u64, &SHAPES, commit, source)?.with_limit(limit);
         Ok(Self { base, backing, slabs, live })
     }
 
@@ -106,15 +107,31 @@ impl PageHeap {
         self.slabs.grown() as usize * PAGE
     }
 
-    /// Bytes that it may grow to.
-    pub(super) fn most_bytes(&self) -> usize {
+    /// Bytes of the addresses that it may grow to.
+    fn most_bytes(&self) -> usize {
         self.slabs.pages() as usize * PAGE
+    }
+
+    /// Bytes that may be in use at once.
+    pub(super) fn limit(&self) -> usize {
+        self.slabs.limit() as usize * PAGE
+    }
+
+    /// May the heap grow beyond its limit?
+    pub(super) fn has_more_addresses(&self) -> bool {
+        self.slabs.limit() < self.slabs.pages()
     }
 
     /// Bytes from an address to the end of the heap, as far as it has grown, if its memory is the system's.
     #[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
     pub(super) fn end_offset(&self, start: NonNull<u8>) -> Option<usize> {
         self.backing.is_zero.then(|| self.base.addr() + self.bytes() - start.addr().get())
+    }
+
+    /// The heap grows no more.
+    #[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
+    pub(super) fn end_growth(&mut self) {
+        self.slabs.end_growth();
     }
 
     /// Bytes of slabs without a live block.
@@ -131,19 +148,19 @@ impl PageHeap {
     /// caller's stays.
     pub(super) fn trim(&self) -> usize {
         self.slabs.sweep();
-        self.discard(Order::ZERO, true)
+        self.discard(Order::ZERO, Extent::All)
     }
 
-    fn discard(&self, order: Order, all: bool) -> usize {
+    fn discard(&self, order: Order, extent: Extent) -> usize {
         if !self.backing.is_zero {
             return 0;
         }
         let mut bytes = 0;
-        self.slabs.discard(order, all, |page, pages| {
+        self.slabs.discard(order, extent, |page, pages| {
             let mut discarded = 0;
             let (start, len) = (self.pointer(page), pages as usize * PAGE);
             // SAFETY: pages of the heap.
-            let resident = if all { unsafe { sys::resident(start, len) } } else { None };
+            let resident = if extent == Extent::All { unsafe { sys::resident(start, len) } } else { None };
             // SAFETY: free pages, which are this thread's until this returns.
             let are_all = unsafe { self.discard_pages(page, pages, &mut discarded) };
             bytes += discarded.min(resident.unwrap_or(len));
@@ -184,14 +201,22 @@ impl PageHeap {
     /// Discards dirty pages, if there are too many of them.
     #[inline]
     fn balance(&self) {
-        if self.backing.is_zero && !self.backing.stays && self.slabs.is_excessive() {
-            self.discard(DISCARDED, false);
+        if !self.backing.is_zero || self.backing.stays {
+            return;
+        }
+        let is_excessive = self.slabs.is_excessive();
+        if self.slabs.is_over_limit() {
+            self.discard(Order::ZERO, Extent::Dirty);
+        } else if is_excessive {
+            self.discard(DISCARDED, Extent::Half);
         }
     }
 
     /// Resizes a span in place to `pages` pages.
-    pub(super) fn resize_span(&self, address: usize, pages: u32, limit: u32) -> bool {
-        self.page_at(address).is_some_and(|page| self.slabs.resize_span(page, pages, limit))
+    pub(super) fn resize_span(&self, address: usize, pages: u32) -> bool {
+        let is_resized = self.page_at(address).is_some_and(|page| self.slabs.resize_span(page, pages));
+        self.balance();
+        is_resized
     }
 
     fn pointer(&self, page: u32) -> *mut u8 {
@@ -280,8 +305,8 @@ impl PageHeap {
     }
 
     /// Allocates a span of `pages` pages, aligned to 2^`align` of them. The second value: it is known to be zero.
-    pub(super) fn alloc_span(&self, pages: u32, align: Order, limit: u32) -> Option<(*mut u8, bool)> {
-        let (head, is_clean) = self.slabs.alloc_span(pages, align, limit)?;
+    pub(super) fn alloc_span(&self, pages: u32, align: Order, growth: Growth) -> Option<(*mut u8, bool)> {
+        let (head, is_clean) = self.slabs.alloc_span(pages, align, growth)?;
         self.balance();
         Some((self.pointer(head), self.backing.is_zero && is_clean))
     }
@@ -314,8 +339,8 @@ impl PageHeap {
         self.page_at(address).is_some_and(|page| self.slabs.release_span(page))
     }
 
-    /// Takes slots of a class, and returns how many. `grows`: opens a new slab, for which the heap may grow.
-    pub(super) fn take_slots(&self, class: usize, limit: u32, grows: bool, out: &mut [*mut u8]) -> usize {
+    /// Takes slots of a class, and returns how many. Where the heap may grow, they are of a new slab.
+    pub(super) fn take_slots(&self, class: usize, growth: Growth, out: &mut [*mut u8]) -> usize {
         let size = size_of_class(class);
         let most = out.len() as u32;
         let mut places = out.iter_mut();
@@ -328,9 +353,9 @@ impl PageHeap {
             }
         };
         let shard = thread::shard();
-        let taken = match grows {
-            false => self.slabs.take(class, most, limit, shard, put),
-            true => self.slabs.take_new(class, most, limit, shard, put),
+        let taken = match growth {
+            Growth::No => self.slabs.take(class, most, shard, put),
+            growth => self.slabs.take_new(class, most, growth, shard, put),
         };
         self.balance();
         taken as usize

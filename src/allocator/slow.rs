@@ -4,6 +4,7 @@
 use core::ptr::NonNull;
 
 use crate::raw::Order;
+use crate::raw::slabs::Growth;
 use crate::raw::slabs::live::Kind;
 use crate::sys::WAKES;
 
@@ -26,11 +27,11 @@ impl PoolAllocator {
         }
         let first = match cache {
             Some(cache) => cache.pop_slow(class, backend, || instance.collect_gone()),
-            None => backend.take_one(class),
+            None => backend.take_one(class, Growth::ToLimit),
         };
         let block = first.or_else(|| {
             self.make_room(instance, cache);
-            backend.insist(|| backend.take_one(class))
+            backend.insist(|growth| backend.take_one(class, growth))
         });
         self.note_sweeps(instance);
         self.visit(instance, || cache);
@@ -67,9 +68,9 @@ impl PoolAllocator {
         let backend = &instance.backend;
         let pages = u32::try_from(class::pages(size)).ok()?;
         let align = Order::covering(align.div_ceil(PAGE))?;
-        let span = backend.alloc_span(pages, align).or_else(|| {
+        let span = backend.alloc_span(pages, align, Growth::ToLimit).or_else(|| {
             self.make_room(instance, instance.own_cache());
-            backend.insist(|| backend.alloc_span(pages, align))
+            backend.insist(|growth| backend.alloc_span(pages, align, growth))
         });
         self.note_sweeps(instance);
         self.visit(instance, || instance.own_cache());

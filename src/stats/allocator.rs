@@ -21,11 +21,12 @@ use super::text::{Line, Pairs};
 #[cfg_attr(feature = "serde", serde(default))]
 #[non_exhaustive]
 pub struct AllocatorStats {
-    /// Bytes that the heap may grow to.
+    /// Bytes of the heap that may be in use at once.
     pub limit: usize,
     /// Bytes of the heap now: addresses that it has grown to, whether memory is behind them yet or not. It never gets
     /// smaller. It is more than what was asked for: a large block is aligned to the power of two that covers it,
-    /// where the limit leaves room for that.
+    /// where the limit leaves room for that. It is more than the limit, up to twice, once an allocation found what is
+    /// free scattered.
     pub heap: usize,
     /// Bytes in memory, of the heap and of the metadata: pages for which the operating system says so. Pages that were
     /// never used are not, nor those that were given back. One that was only read counts, and on Linux is the page
@@ -46,7 +47,7 @@ pub struct AllocatorStats {
 }
 
 figures! { AllocatorStats
-    Bytes limit, "heapmaster_allocator_limit_bytes", "limit", "Bytes that the heap of an allocator may grow to.";
+    Bytes limit, "heapmaster_allocator_limit_bytes", "limit", "Bytes of the heap of an allocator that may be in use at once.";
     Bytes heap, "heapmaster_allocator_heap_bytes", "heap", "Bytes of the heap of an allocator.";
     Bytes resident, "heapmaster_allocator_resident_bytes", "resident",
         "Bytes of an allocator in memory, with its metadata.";
@@ -84,7 +85,7 @@ impl AllocatorStats {
     ///
     /// | gauge | |
     /// |---|---|
-    /// | `heapmaster_allocator_limit_bytes` | bytes that the heap may grow to |
+    /// | `heapmaster_allocator_limit_bytes` | bytes of the heap that may be in use at once |
     /// | `heapmaster_allocator_heap_bytes` | bytes of the heap |
     /// | `heapmaster_allocator_resident_bytes` | bytes in memory, with the metadata |
     /// | `heapmaster_allocator_free_bytes` | of the heap's bytes, in no block and in no cache |

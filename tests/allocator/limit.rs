@@ -3,9 +3,10 @@
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::NonNull;
+use std::thread;
 
 use crate::common::filled::{Block, assert_free, kinds};
-use crate::common::{Random, join};
+use crate::common::{Actor, Random, join};
 use mempool::{AllocatorBuildError, PoolAllocator, ReleaseError};
 
 const PAGE: usize = 4096;
@@ -217,5 +218,68 @@ fn random_programs_at_the_limit() {
             join((0..threads).map(|number| scope.spawn(move || program(number))).collect());
         });
         end(allocator, []);
+    }
+}
+
+/// Half of the limit in one block, where what is free is scattered: each second page is live.
+#[test]
+fn scattered_pages_are_no_reason_to_refuse_what_is_within_the_limit() {
+    const PAGES: usize = 4096;
+    for kind in kinds() {
+        let allocator = &kind.on_demand(PAGES * PAGE);
+        let mut small = fill_up(allocator, [PAGE].into_iter());
+        assert_eq!(small.len(), PAGES);
+        small.sort_by_key(|block| block.at);
+        for round in 0..3 {
+            let mut place = 0;
+            let (odd, even): (Vec<_>, Vec<_>) = small.into_iter().partition(|_| {
+                place += 1;
+                place % 2 > 0
+            });
+            odd.into_iter().for_each(|block| block.release(allocator));
+            let half = PAGES / 2 * PAGE;
+            let large = Block::new(allocator, layout(half), round).expect("half of the limit is free");
+            let stats = allocator.stats();
+            assert!(stats.heap > stats.limit && stats.heap <= 2 * stats.limit, "{stats}");
+            assert_eq!(stats.heap - stats.free, stats.limit, "{stats}");
+            assert!(stats.resident <= stats.limit + stats.metadata, "{stats}");
+            assert!(Block::new(allocator, layout(1), 0).is_none(), "not a page more");
+            large.release(allocator);
+            small = even;
+            small.extend(fill_up(allocator, [PAGE].into_iter()));
+            assert_eq!(small.len(), PAGES);
+            let stats = allocator.stats();
+            assert!(stats.resident <= stats.limit + stats.metadata, "{stats}");
+        }
+        end(allocator, small);
+    }
+}
+
+/// Threads that sleep have a little cached, anywhere in the heap.
+#[test]
+fn half_of_the_limit_is_there_beside_threads_that_sleep() {
+    const THREADS: usize = 8;
+    const LIMIT: usize = 64 << 20;
+    let random = Random::from_environment();
+    for kind in kinds() {
+        let allocator = &kind.on_demand(LIMIT);
+        thread::scope(|scope| {
+            let threads = Vec::from_iter((0..THREADS).map(|_| Actor::new(scope)));
+            Actor::all(&threads, |place| {
+                let mut random = random.stream(place as u64);
+                let (mut blocks, mut bytes) = (Vec::new(), 0);
+                while bytes < LIMIT / THREADS * 9 / 10 {
+                    let most = 1 << random.below(15);
+                    let size = 1 + random.below(most);
+                    blocks.extend(Block::new(allocator, layout(size), 1));
+                    bytes += size.max(16);
+                }
+                blocks.into_iter().for_each(|block| block.release(allocator));
+            });
+            let half = Block::new(allocator, layout(LIMIT / 2), 2).expect("nothing is live");
+            half.release(allocator);
+            threads.into_iter().for_each(Actor::leave);
+        });
+        assert_free(allocator);
     }
 }

@@ -22,15 +22,33 @@ const CALL_COST: u32 = model_or(1, 256);
 /// Under loom for single pages.
 const HUGE: u32 = model_or(1, 512);
 
+/// How many free pages are discarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// Dirty ones, until half of those that there may be are left.
+    Half,
+    /// All dirty ones.
+    Dirty,
+    /// All: a clean page may be in memory with the same huge page as a used one.
+    All,
+}
+
 impl<const CLASSES: usize> Slabs<CLASSES> {
-    /// Counts pages as no longer free; returns how many of them are clean.
-    pub(super) fn count_out(&self, head: u32, pages: u32) -> u32 {
+    /// Counts pages as no longer free; returns how many of them are clean. `None`: more than the limit would be in use.
+    pub(super) fn count_out(&self, head: u32, pages: u32) -> Option<u32> {
         // The thread that released a page marked it as dirty before.
         let clean = (head..head + pages).filter(|page| !self.is_dirty(*page)).count() as u32;
-        // Relaxed, both: numbers.
-        self.resident.out.fetch_add(pages, Ordering::Relaxed);
-        self.resident.dirty.fetch_sub(pages - clean, Ordering::Relaxed);
-        clean
+        self.resident.take(pages, self.limit).then(|| {
+            // Relaxed: a number.
+            self.resident.dirty.fetch_sub(pages - clean, Ordering::Relaxed);
+            clean
+        })
+    }
+
+    /// Has the heap grown beyond its limit, and are more pages dirty or in use than that? It must discard some then.
+    #[cfg(not(modelled))]
+    pub fn is_over_limit(&self) -> bool {
+        self.grown() > self.limit && self.resident.out().saturating_add(self.dirty()) > self.limit
     }
 
     /// Marks pages that are about to be released.
@@ -102,13 +120,11 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
         self.resident.rise();
     }
 
-    /// Hands free blocks of at least `order` to `discard`, which may discard their memory, and tells whether it did.
-    /// O(blocks). Lock-free.
-    ///
-    /// `all`: all of these blocks. Else only those with dirty pages, the last ones of the heap first, since they are
-    /// used least, until half of the dirty pages that there may be are left.
-    pub fn discard(&self, order: Order, all: bool, mut discard: impl FnMut(u32, u32) -> bool) {
-        let enough = if all { 0 } else { self.resident.most_dirty() / 2 };
+    /// Hands free blocks of at least `order` to `discard`, which may discard their memory, and tells whether it did. The
+    /// last ones of the heap come first, since they are used least. O(blocks). Lock-free.
+    pub fn discard(&self, order: Order, extent: Extent, mut discard: impl FnMut(u32, u32) -> bool) {
+        let (all, enough) =
+            (extent == Extent::All, if extent == Extent::Half { self.resident.most_dirty() / 2 } else { 0 });
         let mut visit = |block: BlockIndex, order: Order| {
             let pages = || block.get()..block.after(1, order).get();
             let dirty = pages().filter(|page| self.is_dirty(*page)).count() as u32;

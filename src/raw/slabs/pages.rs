@@ -32,8 +32,12 @@ const LEAST_STEP: u32 = 4096;
 #[derive(Debug)]
 pub struct Slabs<const CLASSES: usize> {
     pub(super) shapes: &'static [Shape; CLASSES],
-    /// Pages that it may grow to.
+    /// Pages that the tables are for.
     pub(super) pages: u32,
+    /// Pages that it may grow to.
+    pub(super) end: u32,
+    /// Pages of spans and slabs that there may be at once. There may be addresses for more.
+    pub(super) limit: u32,
     /// Pages that it has.
     pub(super) grown: AtomicU32,
     /// The page behind the last span that is no single block. Near the heap's limit, the next such span is looked for
@@ -128,6 +132,8 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
         Ok(Self {
             shapes,
             pages,
+            end: pages,
+            limit: pages,
             grown: AtomicU32::new(0),
             hint: AtomicU32::new(0),
             resident: CachePadded::new(Resident::new()),
@@ -144,6 +150,24 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
             bitmaps,
             extra: Extra::in_source(extra, source)?,
         })
+    }
+
+    /// The same heap, in which at most `limit` pages are in use at once. It grows beyond the limit only where it is told
+    /// to.
+    pub fn with_limit(self, limit: u32) -> Self {
+        Self { limit: limit.min(self.pages), ..self }
+    }
+
+    /// The heap grows no more.
+    #[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64", not(modelled)))]
+    pub(crate) fn end_growth(&mut self) {
+        self.end = self.grown();
+        self.limit = self.limit.min(self.end);
+    }
+
+    /// Pages of spans and slabs that there may be.
+    pub fn limit(&self) -> u32 {
+        self.limit
     }
 
     /// Pages that it may grow to.

@@ -70,6 +70,25 @@ impl Resident {
         }
     }
 
+    /// Would so many more pages be within the limit?
+    pub(super) fn has_room(&self, pages: u32, limit: u32) -> bool {
+        self.out().saturating_add(pages) <= limit
+    }
+
+    /// Counts pages as out, if there are at most `limit` then; false, if not.
+    pub(super) fn take(&self, pages: u32, limit: u32) -> bool {
+        // All threads that take pages exchange the number before they use them. So it is never too small.
+        let mut out = read(&self.out);
+        while let Some(sum) = out.checked_add(pages).filter(|sum| *sum <= limit) {
+            // Relaxed, both: a number.
+            match self.out.compare_exchange_weak(out, sum, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(now) => out = now,
+            }
+        }
+        false
+    }
+
     /// Pages of spans and slabs.
     pub(super) fn out(&self) -> u32 {
         read(&self.out)

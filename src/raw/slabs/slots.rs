@@ -7,6 +7,7 @@ use super::page_map::Entry;
 use super::pages::Slabs;
 use super::retire::Closed;
 use super::shape::{BITMAPS, BitmapId};
+use super::spans::Growth;
 use crate::raw::order::Order;
 use crate::raw::shards::Shard;
 use crate::sync::{Ordering, model_or};
@@ -28,7 +29,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
     ///
     /// It looks into slabs of the shard first. Then, if there are other shards, it opens a new slab and looks into
     /// slabs of other shards, in this order or the other one. The heap does not grow for it. Lock-free.
-    pub fn take(&self, class: Class, most: u32, limit: u32, shard: Shard, mut put: impl FnMut(BitmapId, Slots)) -> u32 {
+    pub fn take(&self, class: Class, most: u32, shard: Shard, mut put: impl FnMut(BitmapId, Slots)) -> u32 {
         let put = &mut put;
         let mut taken = self.take_listed(class, most, shard, Whose::Own, put);
         if taken > 0 || !self.bitmaps.are_in_shards() {
@@ -38,7 +39,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
         for opens in [rather, !rather] {
             if taken == 0 {
                 taken = match opens {
-                    true => self.open(class, most, limit, false, shard, put),
+                    true => self.open(class, most, Growth::No, shard, put),
                     false => self.take_listed(class, most, shard, Whose::Others, put),
                 };
             }
@@ -51,11 +52,11 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
         &self,
         class: Class,
         most: u32,
-        limit: u32,
+        growth: Growth,
         shard: Shard,
         mut put: impl FnMut(BitmapId, Slots),
     ) -> u32 {
-        self.open(class, most, limit, true, shard, &mut put)
+        self.open(class, most, growth, shard, &mut put)
     }
 
     /// Is a new slab better than free slots of other shards? It is if half of a bitmap is used at once, or if many free
@@ -92,19 +93,18 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
         taken
     }
 
-    /// Opens a new slab in a shard. `grows`: the heap may grow for it.
+    /// Opens a new slab in a shard.
     #[cold]
     fn open(
         &self,
         class: Class,
         most: u32,
-        limit: u32,
-        grows: bool,
+        growth: Growth,
         shard: Shard,
         put: &mut impl FnMut(BitmapId, Slots),
     ) -> u32 {
         let shape = self.shapes[class];
-        let Some((head, _)) = self.take_span(shape.pages, Order::ZERO, limit, grows) else { return 0 };
+        let Some((head, _)) = self.take_span(shape.pages, Order::ZERO, growth) else { return 0 };
         let set = match shape.extra() {
             0 => None,
             count => {

@@ -33,26 +33,49 @@ const DISPLACED_PART: u32 = 64;
 /// Memory may become scarce when a heap has grown to this part of its limit.
 const SCARCE_PART: u32 = 16;
 
+/// How far a heap may grow for an allocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Growth {
+    /// Not at all.
+    No,
+    /// To as many pages as may be in use.
+    ToLimit,
+    /// To all its addresses, for an allocation that would fail else: what is free may be scattered.
+    Beyond,
+}
+
 impl<const CLASSES: usize> Slabs<CLASSES> {
-    /// Allocates a span of `pages` pages, aligned to a block of `align`, within the first `limit` pages of the heap.
-    /// The second value: all its pages are clean. Lock-free.
-    pub fn alloc_span(&self, pages: u32, align: Order, limit: u32) -> Option<(u32, bool)> {
+    /// Allocates a span of `pages` pages, aligned to a block of `align`. The second value: all its pages are clean.
+    /// Lock-free.
+    pub fn alloc_span(&self, pages: u32, align: Order, growth: Growth) -> Option<(u32, bool)> {
         let spare = self.spares.take(thread::shard(), |(head, has)| {
             has == pages && self.buddy.geometry().is_aligned(BlockIndex::new(head), align)
         });
         let (head, is_clean) = match spare {
             Some((head, _)) => (head, false),
-            None => self.take_span(pages, align, limit, true)?,
+            None => self.take_span(pages, align, growth)?,
         };
         self.set(head, Entry::span(pages));
         Some((head, is_clean))
     }
 
-    /// Takes the pages of a span. `grows`: if there is none, tidies the heap, or lets it grow.
-    pub(super) fn take_span(&self, pages: u32, align: Order, limit: u32, grows: bool) -> Option<(u32, bool)> {
+    /// Takes the pages of a span. Where the heap may grow, it is tidied before.
+    pub(super) fn take_span(&self, pages: u32, align: Order, growth: Growth) -> Option<(u32, bool)> {
+        let grows = growth != Growth::No;
+        let limit = match growth {
+            Growth::Beyond => {
+                // What is spare counts as in use.
+                let has_room = || self.resident.has_room(pages, self.limit);
+                if !(has_room() || self.give_spares() && has_room()) {
+                    return None;
+                }
+                self.end
+            }
+            Growth::No | Growth::ToLimit => self.limit,
+        };
         self.tidy_stacks(LEAST_DISPLACED + self.grown() / DISPLACED_PART);
         // Only where memory may become scarce, since it splits large blocks.
-        let is_odd = !pages.is_power_of_two() && self.grown() >= limit.min(self.pages) / SCARCE_PART;
+        let is_odd = !pages.is_power_of_two() && self.grown() >= self.limit / SCARCE_PART;
         // Relaxed: a hint.
         let hint = if is_odd { self.hint.load(Ordering::Relaxed) } else { 0 };
         let find_from = |start, most| self.buddy.find_span(start..self.grown(), pages, align, most, thread::shard());
@@ -82,12 +105,18 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
             },
         }
         .get();
+        // What is spare counts as in use.
+        let count_out = || self.count_out(head, pages);
+        let Some(clean) = count_out().or_else(|| if grows && self.give_spares() { count_out() } else { None }) else {
+            self.buddy.release_span(BlockIndex::new(head), pages, thread::shard());
+            return None;
+        };
         // Relaxed, both: a hint, and a number.
         if is_odd {
             self.hint.store(head + pages, Ordering::Relaxed);
         }
         self.taken.fetch_add(pages, Ordering::Relaxed);
-        Some((head, self.count_out(head, pages) == pages))
+        Some((head, clean == pages))
     }
 
     /// Gives the spare of a shard back; true, if there was one.
@@ -117,10 +146,10 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
         self.buddy.has_tables(pages) && self.commit.reach(pages)
     }
 
-    /// Adds pages, among them a span of `pages` pages. False: the limit is reached, or there is no memory for them.
+    /// Adds pages, among them a span of `pages` pages, up to `limit` pages of the heap. False: the limit is reached, or
+    /// there is no memory for them.
     #[cold]
     fn grow(&self, pages: u32, align: Order, limit: u32) -> bool {
-        let limit = limit.min(self.pages);
         let Some(order) = Order::covering(pages as usize).map(|order| order.max(align)) else { return false };
         // Relaxed: a guess, which the exchange checks.
         let mut grown = self.grown.load(Ordering::Relaxed);
@@ -152,7 +181,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
     /// limit is reached, or there is no memory for them. O(blocks).
     #[cold]
     fn grow_tail(&self, pages: u32, align: Order, limit: u32) -> bool {
-        let (limit, grown) = (limit.min(self.pages), self.grown());
+        let grown = self.grown();
         if grown >= limit {
             return false;
         }
@@ -185,9 +214,8 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
         self.buddy.release_span(BlockIndex::new(head), pages, thread::shard());
     }
 
-    /// Resizes a span of the caller in place, within the first `limit` pages; false, if none begins there, or there is
-    /// no room behind it.
-    pub fn resize_span(&self, head: u32, pages: u32, limit: u32) -> bool {
+    /// Resizes a span of the caller in place; false, if none begins there, or there is no room behind it.
+    pub fn resize_span(&self, head: u32, pages: u32) -> bool {
         let Found::Span { pages: from } = self.find(head) else { return false };
         let block = BlockIndex::new(head);
         if pages < from {
@@ -198,13 +226,16 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
             let end = u64::from(head) + u64::from(pages);
             // The last span of a heap may become longer than the heap is.
             let is_there = end <= u64::from(self.grown())
-                || self.grow(end.saturating_sub(u64::from(self.grown())) as u32, Order::ZERO, limit);
+                || self.grow(end.saturating_sub(u64::from(self.grown())) as u32, Order::ZERO, self.limit);
             let grow = || self.buddy.grow_span(block, from, pages, thread::shard());
             // A spare may be behind it.
             if !is_there || end > u64::from(self.grown()) || !(grow() || (self.give_spares() && grow())) {
                 return false;
             }
-            self.count_out(head + from, pages - from);
+            if self.count_out(head + from, pages - from).is_none() {
+                self.buddy.shrink_span(block, pages, from, thread::shard());
+                return false;
+            }
         }
         self.set(head, Entry::span(pages));
         true

@@ -9,6 +9,7 @@ const PAGES: &str = "raw/slabs/spans.rs";
 const WITHHELD: &str = "raw/withheld.rs";
 const TIDY: &str = "raw/slabs/tidy.rs";
 const SPARES: &str = "raw/slabs/spares.rs";
+const RESIDENT: &str = "raw/slabs/resident.rs";
 
 pub(crate) const BUGS: &[Bug] = &[
     Bug {
@@ -126,8 +127,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "dirty pages are not looked at",
         source: PAGES,
-        find: "Some((head, self.count_out(head, pages) == pages))",
-        replace: "Some((head, self.count_out(head, pages) <= pages))",
+        find: "Some((head, clean == pages))",
+        replace: "Some((head, clean <= pages))",
         models: &["spans::fresh"],
     },
     Bug {
@@ -178,6 +179,27 @@ pub(crate) const BUGS: &[Bug] = &[
         find: "let ended = self.ended.load(Ordering::Acquire);",
         replace: "let ended = self.ended.load(Ordering::Relaxed);",
         models: &["spans::discard_alloc"],
+    },
+    Bug {
+        name: "the limit is looked at before the exchange",
+        source: RESIDENT,
+        find: ".compare_exchange_weak(out, sum, Ordering::Relaxed, Ordering::Relaxed)",
+        replace: ".compare_exchange_weak(read(&self.out), read(&self.out) + pages, Ordering::Relaxed, Ordering::Relaxed)",
+        models: &["spans::limit_limit"],
+    },
+    Bug {
+        name: "a span that the limit refuses is lost",
+        source: PAGES,
+        find: "            self.buddy.release_span(BlockIndex::new(head), pages, thread::shard());\n            return None;",
+        replace: "            return None;",
+        models: &["spans::limit_limit"],
+    },
+    Bug {
+        name: "a span becomes longer than the limit allows",
+        source: PAGES,
+        find: "self.count_out(head + from, pages - from).is_none()",
+        replace: "self.count_out(head + from, pages - from).is_none() && pages == 0",
+        models: &["spans::limit_resize"],
     },
     Bug {
         name: "a spare is taken without an exchange",

@@ -20,7 +20,7 @@ fn fragmented(most: u32) -> Slabs<1> {
 }
 
 fn alloc(slabs: &Slabs<1>, pages: u32) -> u32 {
-    slabs.alloc_span(pages, Order::ZERO, slabs.pages()).expect("there is room").0
+    slabs.alloc_span(pages, Order::ZERO, Growth::ToLimit).expect("there is room").0
 }
 
 /// The same span each time. Nothing is taken from the stacks, split, merged or published for it, so that nothing was
@@ -64,9 +64,9 @@ fn a_spare_is_had_by_all() {
 
     assert_eq!(alloc(&slabs, 512), spare);
     keep();
-    assert!(slabs.resize_span(first, LARGE_HEAP + 100, most), "into what is kept");
+    assert!(slabs.resize_span(first, LARGE_HEAP + 100), "into what is kept");
     assert_eq!((slabs.spares.spans().count(), slabs.grown()), (0, grown));
-    assert!(slabs.resize_span(first, LARGE_HEAP, most));
+    assert!(slabs.resize_span(first, LARGE_HEAP));
 
     // By a thread of another shard, as by this one.
     assert_eq!(alloc(&slabs, 512), spare);
