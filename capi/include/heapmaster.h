@@ -59,7 +59,7 @@ typedef struct hm_pool hm_pool;
 
 // The figures of `malloc`, in bytes.
 typedef struct hm_malloc_figures {
-  // What the heap may grow to.
+  // What of the heap may be in use at once.
   size_t limit;
   // What it has grown to.
   size_t heap;

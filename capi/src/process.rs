@@ -22,7 +22,7 @@ pub fn die(why: &CStr) -> ! {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct MallocStats {
-    /// What the heap may grow to.
+    /// What of the heap may be in use at once.
     pub limit: usize,
     /// What it has grown to.
     pub heap: usize,

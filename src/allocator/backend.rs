@@ -138,8 +138,8 @@ impl Backend {
     /// the caller waits, and tries again each time that the others have come to something, for a bounded time and a
     /// bounded work. The next allocation that fails does not wait for the same threads again.
     ///
-    /// Where there is no block within the limit's addresses, the heap grows beyond them: other threads may have cached a
-    /// little in many places.
+    /// Where there is no block in as many addresses as the limit has bytes, the heap grows beyond them: other threads
+    /// may have cached a little in many places.
     pub(super) fn insist<R>(&self, attempt: impl Fn(Growth) -> Option<R>) -> Option<R> {
         // Another thread may have given slots back since the caller swept, and withholds them no more. So slabs are
         // idle whose pages the attempt needs.

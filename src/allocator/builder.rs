@@ -150,9 +150,9 @@ impl AllocatorBuilder {
         self.started(Memory::Given(base, len))
     }
 
-    /// An allocator that grows on demand, while at most `limit` bytes of its heap are in use. Fit for a `static`. It reserves its addresses
-    /// at the first allocation, and touches nothing before it is used, so [`prefault`](Self::prefault) and
-    /// [`lock`](Self::lock) don't count.
+    /// An allocator that grows on demand, while at most `limit` bytes of its heap are in use. Fit for a `static`. It
+    /// reserves its addresses at the first allocation, and touches nothing before it is used, so
+    /// [`prefault`](Self::prefault) and [`lock`](Self::lock) don't count.
     pub const fn on_demand(mut self, limit: usize) -> PoolAllocator {
         self.options.limit = limit;
         self.options.prefault = false;

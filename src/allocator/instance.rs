@@ -177,8 +177,8 @@ impl Instance {
     /// Maps an allocator that takes memory on demand.
     ///
     /// It has addresses for twice its limit: where what is free is scattered, it has room behind. At least half of all
-    /// addresses stay for others. Where there are too few, the first allocator takes half of them, the second a fourth of the rest, the n-th a 2n-th: there may be
-    /// hundreds.
+    /// addresses stay for others. Where there are too few, the first allocator takes half of them, the second a fourth
+    /// of the rest, the n-th a 2n-th: there may be hundreds.
     pub(super) fn map_growing(options: &Options) -> Option<NonNull<Self>> {
         let limit = options.limit / PAGE * PAGE;
         let most = limit.saturating_mul(ADDRESSES_OF_LIMIT).min(ADDRESSES);

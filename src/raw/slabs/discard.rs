@@ -120,11 +120,11 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
         self.resident.rise();
     }
 
-    /// Hands free blocks of at least `order` to `discard`, which may discard their memory, and tells whether it did. The
-    /// last ones of the heap come first, since they are used least. O(blocks). Lock-free.
+    /// Hands free blocks of at least `order` to `discard`, which may discard their memory, and tells whether it did.
+    /// The last ones of the heap come first, since they are used least. O(blocks). Lock-free.
     pub fn discard(&self, order: Order, extent: Extent, mut discard: impl FnMut(u32, u32) -> bool) {
-        let (all, enough) =
-            (extent == Extent::All, if extent == Extent::Half { self.resident.most_dirty() / 2 } else { 0 });
+        let all = extent == Extent::All;
+        let enough = if extent == Extent::Half { self.resident.most_dirty() / 2 } else { 0 };
         let mut visit = |block: BlockIndex, order: Order| {
             let pages = || block.get()..block.after(1, order).get();
             let dirty = pages().filter(|page| self.is_dirty(*page)).count() as u32;

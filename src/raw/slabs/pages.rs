@@ -152,8 +152,8 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
         })
     }
 
-    /// The same heap, in which at most `limit` pages are in use at once. It grows beyond the limit only where it is told
-    /// to.
+    /// The same heap, in which at most `limit` pages are in use at once. It grows beyond the limit only where it is
+    /// told to.
     pub fn with_limit(self, limit: u32) -> Self {
         Self { limit: limit.min(self.pages), ..self }
     }
