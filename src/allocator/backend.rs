@@ -147,13 +147,15 @@ impl Backend {
             attempt(Growth::ToLimit).or_else(|| {
                 if self.heap.slabs.idle() > 0 {
                     self.heap.slabs.sweep();
-                } else if !self.heap.has_more_addresses() {
+                } else if !self.heap.has_room_beyond() {
                     return None;
                 }
                 attempt(Growth::Beyond)
             })
         };
-        let (mut seen, mut attempts) = (self.heap.slabs.progress(), 1);
+        // Each attempt may be two searches.
+        let searches = 1 + u32::from(self.heap.has_room_beyond());
+        let (mut seen, mut attempts) = (self.heap.slabs.progress(), searches);
         if let Some(certain) = self.heap.slabs.attempt(attempt) {
             return certain;
         }
@@ -167,7 +169,7 @@ impl Backend {
             if now == seen && times + 1 < MAX_WAITS {
                 continue;
             }
-            (seen, attempts) = (now, attempts + 1);
+            (seen, attempts) = (now, attempts + searches);
             if let Some(certain) = self.heap.slabs.attempt(attempt) {
                 return certain;
             }

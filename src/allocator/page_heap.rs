@@ -117,9 +117,9 @@ impl PageHeap {
         self.slabs.limit() as usize * PAGE
     }
 
-    /// May the heap grow beyond its limit?
-    pub(super) fn has_more_addresses(&self) -> bool {
-        self.slabs.limit() < self.slabs.pages()
+    /// Has the heap addresses beyond its limit, and is less in use than that?
+    pub(super) fn has_room_beyond(&self) -> bool {
+        self.slabs.has_room_beyond()
     }
 
     /// Bytes from an address to the end of the heap, as far as it has grown, if its memory is the system's.

@@ -14,7 +14,7 @@ use crate::raw::slabs::{Cycle, Discards};
 
 const PAGE: usize = 4096;
 const UNIT: usize = 64;
-/// Bytes that the heap may grow to.
+/// Bytes of the heap that may be in use.
 const LIMIT: usize = 256 * PAGE;
 /// Most steps of an operation of another thread.
 const MOST_STEPS: u64 = 1 << 20;
@@ -96,7 +96,7 @@ impl<const CHECKED: bool> World for Allocator<CHECKED> {
         let stats = allocator.stats();
         found.demand(Fault::Accounts, (stats.free, stats.idle) == (stats.heap, 0), || format!("at last {stats}"));
         found.demand(Fault::Refused, stats.refused_releases == 0, || format!("{stats}"));
-        let whole = self.alloc(stats.heap.max(PAGE));
+        let whole = self.alloc(stats.heap.clamp(PAGE, stats.limit));
         found.demand(Fault::Scattered, whole.is_some(), || format!("not one block: {stats}"));
         self.release(whole.into_iter().collect());
     }

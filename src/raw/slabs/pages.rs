@@ -170,6 +170,12 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
         self.limit
     }
 
+    /// May it grow beyond its limit, and are fewer pages in use than that?
+    #[cfg(not(modelled))]
+    pub(crate) fn has_room_beyond(&self) -> bool {
+        self.limit < self.end && self.resident.has_room(1, self.limit)
+    }
+
     /// Pages that it may grow to.
     #[inline]
     pub fn pages(&self) -> u32 {
