@@ -4,7 +4,7 @@
 
 use core::alloc::Layout;
 
-use crate::raw::slabs::{BITMAPS, STRIDE, Shape, most_of_a_page};
+use crate::raw::slabs::{BITMAPS, STRIDE, Shape, have_room};
 
 /// Bytes of a page, the heap's unit: a constant of this crate, not of the operating system.
 pub(super) const PAGE: usize = 4096;
@@ -71,7 +71,7 @@ pub(super) static SHAPES: [Shape; COUNT] = {
 };
 
 /// Compiles only if the page map has room for their extra bitmaps.
-const _: u32 = most_of_a_page(&SHAPES);
+const _: () = assert!(have_room(&SHAPES));
 
 /// For each class, what turns an offset within a slab into the number of a slot.
 pub(super) static SLOTS: [Divisor; COUNT] = {
@@ -101,7 +101,8 @@ impl Divisor {
 /// Bytes of a slot of a class.
 #[inline(always)]
 pub(super) const fn size_of_class(class: usize) -> usize {
-    SIZES[class] as usize
+    // There is no other class.
+    SIZES[if class < COUNT { class } else { COUNT - 1 }] as usize
 }
 
 /// The fewest pages of which at most a 16th is lost, if [`MAX_PAGES`] are enough for that. Slabs of large sizes may

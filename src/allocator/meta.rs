@@ -5,6 +5,7 @@ use core::ptr::NonNull;
 
 use crossbeam_utils::CachePadded;
 
+use crate::check::at;
 use crate::commit::Commit;
 use crate::metadata::{Source, Unavailable};
 use crate::raw::BlockIndex;
@@ -103,7 +104,7 @@ impl Meta {
 
     /// A block of this size, zeroed, or as its last owner left it. `None`: there is none. Lock-free.
     pub(super) fn alloc(&self, size: MetaSize) -> Option<NonNull<u8>> {
-        let granule = match self.free[size.0].pop(&self.links).or_else(|| self.split(size)) {
+        let granule = match at(&self.free, size.0).pop(&self.links).or_else(|| self.split(size)) {
             Some(block) => block.get(),
             None => self.take_watermark(1 << size.0)?,
         };
@@ -124,9 +125,9 @@ impl Meta {
     /// between.
     fn split(&self, size: MetaSize) -> Option<BlockIndex> {
         let (larger, block) =
-            (size.0 + 1..SIZES).find_map(|larger| Some((larger, self.free[larger].pop(&self.links)?)))?;
+            (size.0 + 1..SIZES).find_map(|larger| Some((larger, at(&self.free, larger).pop(&self.links)?)))?;
         for part in size.0..larger {
-            self.free[part].push(&self.links, Chain::new(BlockIndex::new(block.get() + (1 << part))));
+            at(&self.free, part).push(&self.links, Chain::new(BlockIndex::new(block.get() + (1 << part))));
         }
         Some(block)
     }
@@ -142,7 +143,7 @@ impl Meta {
 
     /// Frees a block of this size.
     pub(super) fn free(&self, block: NonNull<u8>, size: MetaSize) {
-        self.push(&self.free[size.0], block);
+        self.push(at::<CachePadded<FreeStack>>(&self.free, size.0), block);
     }
 
     /// Pushes a block of the caller onto a stack. The stack may be the caller's own.

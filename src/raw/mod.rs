@@ -6,6 +6,8 @@ pub mod batch;
 pub mod buddy;
 pub mod class;
 pub mod order;
+#[cfg_attr(not(any(feature = "allocator", modelled)), allow(dead_code, reason = "only an allocator has outlines"))]
+pub mod outline;
 pub mod owner;
 mod parts;
 pub mod resize;

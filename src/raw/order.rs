@@ -222,9 +222,9 @@ impl Geometry {
         let Self { skew, max_order, .. } = *self;
         let mut at = range.start;
         core::iter::from_fn(move || {
-            let room = range.end.checked_sub(at).filter(|room| *room > 0)?;
+            let room = range.end.checked_sub(at)?;
             let aligned = at.wrapping_add(skew).trailing_zeros();
-            let order = Order(aligned.min(room.ilog2()).min(max_order.get()) as u8);
+            let order = Order(aligned.min(room.checked_ilog2()?).min(max_order.get()) as u8);
             let block = BlockIndex(at);
             // Not past `range.end`, which is an index or one past the last.
             at += order.units();

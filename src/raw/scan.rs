@@ -29,7 +29,7 @@ impl Buddy {
     /// block.
     ///
     /// It begins at a whole number of eighths of its order, fewer than 16 of them before the unit.
-    fn block_around(&self, unit: BlockIndex) -> Option<(BlockIndex, State)> {
+    pub(super) fn block_around(&self, unit: BlockIndex) -> Option<(BlockIndex, State)> {
         let orders = Order::ZERO.through(self.geometry.max_order());
         let covering = |order: Order| {
             let step = Class::eighth(order);

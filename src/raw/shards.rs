@@ -10,6 +10,7 @@ use crate::sync::model_or;
 use crossbeam_utils::CachePadded;
 
 use super::stack::FreeStack;
+use crate::check::at;
 
 /// Most shards of a heap, a power of two.
 /// Under loom as many as threads may meet in; in turns none meet, and the stacks of loom's threads are small.
@@ -33,7 +34,8 @@ impl Shard {
 
     /// Its number, from 0.
     pub const fn number(self) -> usize {
-        self.0
+        // The remainder changes nothing; it spares a bounds check.
+        self.0 % MOST
     }
 }
 
@@ -81,7 +83,8 @@ impl<const STACKS: usize> Shards<STACKS> {
     /// The stack of this number in this shard.
     #[inline]
     pub(super) fn own(&self, shard: Shard, number: usize) -> &FreeStack {
-        &self.stacks[shard.0 & self.mask][number]
+        // As above.
+        at(&self.stacks[(shard.0 & self.mask) % MOST][..], number)
     }
 
     /// The stacks of this number in the other shards.
@@ -97,7 +100,7 @@ impl<const STACKS: usize> Shards<STACKS> {
 
     /// All stacks of the numbers up to `last`.
     pub(super) fn through(&self, last: usize) -> impl Iterator<Item = &FreeStack> {
-        self.stacks[..=self.mask].iter().flat_map(move |shard| &shard[..=last])
+        self.stacks.iter().take(self.mask + 1).flat_map(move |shard| shard.iter().take(last + 1))
     }
 }
 

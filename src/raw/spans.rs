@@ -9,6 +9,7 @@ use core::ops::{ControlFlow, Range};
 
 use super::buddy::Buddy;
 use super::order::{BlockIndex, Order};
+use super::outline::Outlines;
 use super::shards::Shard;
 use super::state::{Kind, Node, State};
 use crate::check::check;
@@ -79,7 +80,7 @@ impl Buddy {
     }
 
     /// Takes the first span of free blocks in a row within `within`: no single one need be large enough. Looks at
-    /// `most` blocks. O(blocks). Lock-free.
+    /// `most` blocks or outlines. O(blocks). Lock-free.
     pub fn find_span(
         &self,
         within: Range<u32>,
@@ -87,8 +88,9 @@ impl Buddy {
         align: Order,
         most: u32,
         shard: Shard,
+        outlines: Option<&Outlines>,
     ) -> Option<BlockIndex> {
-        let block = self.find_row(within, units, align, most, shard).found?;
+        let block = self.find_row(within, units, align, most, shard, outlines).found?;
         self.claim_span(block, units);
         Some(block)
     }

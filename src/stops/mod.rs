@@ -33,7 +33,7 @@ mod pool;
 mod random;
 mod run;
 
-pub use hook::{step, waits};
+pub use hook::{counted, step, waits};
 
 use alone::alone;
 use run::{How, run};

@@ -57,9 +57,9 @@ fn pages_that_change_their_use_need_no_more_metadata() {
             allocator.sweep();
         }
         let stats = allocator.stats();
-        // Of each page 22 bytes and a bit.
+        // Of each page 22 bytes and three bits.
         let pages = stats.heap / 4096;
-        stats.metadata - pages * 22 - pages / 8
+        stats.metadata - pages * 22 - pages / 8 - pages / 4
     };
     round();
     let before = round();

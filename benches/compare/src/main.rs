@@ -8,6 +8,7 @@
 //! cargo run --release -p compare -- fit
 //! cargo run --release -p compare -- peak
 //! cargo run --release -p compare -- collections
+//! cargo run --release -p compare -- fragmented
 //! cargo run --release -p compare --features snmalloc -- --json figures.json --svg figures.svg
 //! ```
 //!
@@ -28,6 +29,7 @@
 
 mod collections;
 mod fit;
+mod fragmented;
 mod json;
 mod latency;
 mod machine;
@@ -114,6 +116,7 @@ enum Command {
     Fit(fit::Options),
     Peak(peak::Options),
     Collections(collections::Options),
+    Fragmented(fragmented::Options),
 }
 
 fn keys() -> PossibleValuesParser {
@@ -138,6 +141,11 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         Some(Command::Collections(options)) => {
             note_build();
             return collections::run(options, &progress_bar()?);
+        }
+        Some(Command::Fragmented(options)) => {
+            note_build();
+            fragmented::run(options, &progress_bar()?);
+            return Ok(());
         }
         None => {}
     }

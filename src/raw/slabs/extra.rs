@@ -71,26 +71,34 @@ pub(super) struct Extra {
 pub const MOST_PAGES: u32 = 1 << HEAD_BITS;
 
 /// Most extra bitmaps that slabs of these shapes need for each page, with those in free sets.
-///
-/// # Panics
-///
-/// When the word of a slab, or an entry of the page map, has no room for them.
 pub const fn most_of_a_page(shapes: &[Shape]) -> u32 {
-    let (mut has, mut class) = ([false; BITMAPS as usize], 0);
-    while class < shapes.len() {
-        let count = shapes[class].extra();
-        assert!(count == 0 || class >> CLASS_BITS == 0, "the word of a slab has no room for the class");
-        has[count as usize] = true;
-        class += 1;
-    }
-    // A set is made only where none of its length is free: at most one of each length for each page.
+    // A set is made only where none of its length is free: at most one of each length for each page. Without an index
+    // that could be out of range: it is computed when an allocator starts, too.
     let (mut sum, mut count) = (0, 1);
     while count < BITMAPS {
-        sum += if has[count as usize] { count } else { 0 };
+        let mut rest = shapes;
+        while let [shape, more @ ..] = rest {
+            rest = more;
+            if shape.extra() == count {
+                sum += count;
+                rest = &[];
+            }
+        }
         count += 1;
     }
-    assert!(sum as u64 * MOST_PAGES as u64 <= Entry::MOST_EXTRA as u64, "an entry has no room for the set");
     sum
+}
+
+/// Has the word of a slab room for all of these classes, and an entry of the page map for all of their sets?
+pub const fn have_room(shapes: &[Shape]) -> bool {
+    let mut class = 0;
+    while class < shapes.len() {
+        if shapes[class].extra() > 0 && class >> CLASS_BITS > 0 || shapes[class].extra() >= BITMAPS {
+            return false;
+        }
+        class += 1;
+    }
+    most_of_a_page(shapes) as u64 * MOST_PAGES as u64 <= Entry::MOST_EXTRA as u64
 }
 
 impl Extra {

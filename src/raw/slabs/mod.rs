@@ -20,7 +20,7 @@ mod tidy;
 pub use bitmap::Slots;
 pub use cycle::{Cycle, Discards, Step};
 pub use discard::Extent;
-pub use extra::{MOST_PAGES, most_of_a_page};
+pub use extra::{MOST_PAGES, have_room};
 pub use page_map::Found;
 pub use pages::Slabs;
 pub use shape::{BITMAPS, BitmapId, STRIDE, Shape};

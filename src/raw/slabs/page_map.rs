@@ -79,7 +79,8 @@ impl Entry {
 
     /// Is the page free, and may it have memory behind it?
     pub(super) const fn is_dirty(self) -> bool {
-        self.0 == Self::DIRTY.0 || self.0 == Self::OLD.0
+        // Without a branch.
+        self.0 & !(Self::DIRTY.0 ^ Self::OLD.0) == Self::DIRTY.0
     }
 
     pub(super) fn meaning(self) -> Meaning {

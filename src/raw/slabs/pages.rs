@@ -3,17 +3,19 @@
 use crossbeam_utils::CachePadded;
 
 use super::extra::{Extra, SlabId, most_of_a_page};
-use super::lists::BitmapLists;
+use super::lists::{BitmapLists, Class};
 use super::page_map::{Entry, Found, Meaning};
 use super::resident::Resident;
 use super::shape::{BitmapId, Shape};
 use super::spares::Spares;
+use crate::check::at;
 use crate::commit::Commit;
 #[cfg(not(modelled))]
 use crate::metadata::room;
 use crate::metadata::{Source, Table, Unavailable};
 use crate::raw::buddy::Buddy;
 use crate::raw::order::{BlockIndex, Geometry, Order};
+use crate::raw::outline::Outlines;
 use crate::raw::shards::Shard;
 #[cfg(not(modelled))]
 use crate::raw::stack::Links;
@@ -54,6 +56,8 @@ pub struct Slabs<const CLASSES: usize> {
     pub(super) idle: AtomicU32,
     /// Pages of the spans that were taken since the last sweep of an allocation.
     pub(super) taken: AtomicU32,
+    /// Entries of the stacks when an allocation tidied them last.
+    pub(super) entries: AtomicU32,
     pub(super) spares: Spares,
     /// 1, if an allocation has swept since the last question.
     pub(super) has_swept: AtomicU32,
@@ -61,6 +65,8 @@ pub struct Slabs<const CLASSES: usize> {
     /// How far the heap has memory.
     pub(super) commit: Commit,
     pub(super) map: Table<AtomicU32>,
+    /// What searches for spans have seen.
+    pub(super) outlines: Outlines,
     /// The bitmaps of pages, then the extra ones.
     pub(super) bitmaps: BitmapLists<CLASSES>,
     pub(super) extra: Extra,
@@ -72,16 +78,16 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
     pub(crate) const fn room(pages: usize, shapes: &[Shape; CLASSES]) -> usize {
         let extra = pages * most_of_a_page(shapes) as usize;
         let bitmaps = room::<AtomicU64>(pages + extra) + Links::room(pages + extra) + Links::room(extra);
-        Buddy::room(pages) + room::<AtomicU32>(pages) + bitmaps
+        Buddy::room(pages) + room::<AtomicU32>(pages) + Outlines::room(pages) + bitmaps
     }
 
     /// Bytes of the tables that are in use.
     #[cfg(not(modelled))]
     pub(crate) fn table_bytes(&self) -> usize {
-        // A page has a state, a link, an entry of the map, the word and the link of a bitmap, and a bit for sweeps; an
-        // extra bitmap has its word, its link, and its slab.
+        // A page has a state, a link, an entry of the map, the word and the link of a bitmap, a bit for sweeps, and
+        // some of an outline; an extra bitmap has its word, its link, and its slab.
         let pages = self.grown() as usize;
-        pages * (2 + 4 + 4 + 8 + 4) + pages / 8 + self.extra.used() as usize * (8 + 4 + 4)
+        pages * (2 + 4 + 4 + 8 + 4) + pages / 8 + pages / 4 + self.extra.used() as usize * (8 + 4 + 4)
     }
 
     /// Bytes of these that are not in memory, as far as the operating system tells. O(pages).
@@ -128,6 +134,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
         let extra = pages * most_of_a_page(shapes);
         let buddy = Buddy::empty(Geometry::new(pages, first_page, Order::MAX), source)?;
         let map = source.table(pages as usize)?;
+        let outlines = Outlines::in_source(pages, first_page as u32, source)?;
         let bitmaps = BitmapLists::in_source(pages, extra, source)?;
         Ok(Self {
             shapes,
@@ -142,11 +149,13 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
             waited: Waited::new(),
             idle: AtomicU32::new(0),
             taken: AtomicU32::new(0),
+            entries: AtomicU32::new(0),
             spares: Spares::default(),
             has_swept: AtomicU32::new(0),
             buddy: buddy.with_tables(source.commit(pages, LEAST_STEP)),
             commit,
             map,
+            outlines,
             bitmaps,
             extra: Extra::in_source(extra, source)?,
         })
@@ -174,6 +183,11 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
     #[cfg(not(modelled))]
     pub(crate) fn has_room_beyond(&self) -> bool {
         self.limit < self.end && self.resident.has_room(1, self.limit)
+    }
+
+    /// The shape of the slabs of a class.
+    pub(super) fn shape(&self, class: Class) -> Shape {
+        *at(self.shapes, class)
     }
 
     /// Pages that it may grow to.

@@ -22,7 +22,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
     /// Closes the bitmaps of a slab that are not closed yet, and releases its pages. If one is not free, opens all of
     /// them again.
     pub(super) fn close(&self, class: Class, head: u32, mut closed: Closed) {
-        let shape = self.shapes[class];
+        let shape = self.shape(class);
         let bitmaps = || {
             let bitmaps = (0..BITMAPS).map(|nth| (BitmapId { head, nth }, shape.slots_of(nth)));
             bitmaps.filter(|(_, all)| !all.is_empty())
@@ -30,7 +30,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
         loop {
             // The first bitmap first: while nothing of the slab is the caller's, the extra ones may be another slab's.
             let is_whole = bitmaps().all(|(id, all)| {
-                let closed = &mut closed[id.nth as usize];
+                let closed = &mut closed[id.in_slab()];
                 *closed = *closed || self.close_bitmap(class, id, all);
                 *closed
             });
@@ -44,7 +44,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
             if closed == Closed::default() {
                 return;
             }
-            for (id, all) in bitmaps().filter(|(id, _)| closed[id.nth as usize]) {
+            for (id, all) in bitmaps().filter(|(id, _)| closed[id.in_slab()]) {
                 // The bitmap belongs to the slab as long as it is closed.
                 if let Some(bitmap) = self.bitmap(id) {
                     let given = self.bitmaps.give(class, bitmap, all, self.shard_of(head));

@@ -43,3 +43,11 @@ pub struct BitmapId {
     /// Which of its bitmaps, from 0.
     pub nth: u32,
 }
+
+impl BitmapId {
+    /// Which it is, as an index into an array with an entry for each bitmap of a slab.
+    pub(super) const fn in_slab(self) -> usize {
+        // The remainder changes nothing; it spares a bounds check.
+        (self.nth % BITMAPS) as usize
+    }
+}

@@ -62,7 +62,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
     /// Is a new slab better than free slots of other shards? It is if half of a bitmap is used at once, or if many free
     /// pages are dirty. Then the blocks of two threads lie apart, and the heap needs hardly more memory for it.
     fn opens_rather(&self, class: Class, most: u32) -> bool {
-        let slots = self.shapes[class].slots_of(0).count();
+        let slots = self.shape(class).slots_of(0).count();
         most >= slots.div_ceil(2) || self.dirty() > self.grown() / PLENTY_PART
     }
 
@@ -103,7 +103,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
         shard: Shard,
         put: &mut impl FnMut(BitmapId, Slots),
     ) -> u32 {
-        let shape = self.shapes[class];
+        let shape = self.shape(class);
         let Some((head, _)) = self.take_span(shape.pages, Order::ZERO, growth) else { return 0 };
         let set = match shape.extra() {
             0 => None,
@@ -140,7 +140,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
 
     /// Gives back slots of the caller; returns those that were free already. The slab may be closed then. Lock-free.
     pub fn give(&self, class: Class, id: BitmapId, slots: Slots) -> Slots {
-        let shape = self.shapes[class];
+        let shape = self.shape(class);
         let all = shape.slots_of(id.nth);
         // Without a bitmap, the caller has no slot of it.
         let Some(bitmap) = self.bitmap(id) else { return slots };
@@ -149,7 +149,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
         let outcome = self.bitmaps.give_or_close(class, bitmap, slots, all, self.shard_of(id.head), close);
         if outcome.closed {
             let mut closed: Closed = [false; BITMAPS as usize];
-            closed[id.nth as usize] = true;
+            closed[id.in_slab()] = true;
             self.close(class, id.head, closed);
         } else if outcome.full {
             self.count_idle(class, id, all, true);
@@ -165,7 +165,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
 
     /// Counts a slab of one bitmap as idle (`more`), or as idle no longer, if `free` are all its slots.
     pub(super) fn count_idle(&self, class: Class, id: BitmapId, free: Slots, more: bool) {
-        let shape = self.shapes[class];
+        let shape = self.shape(class);
         if shape.is_one_bitmap() && free == shape.slots_of(id.nth) {
             // Relaxed, both: a number.
             if more {

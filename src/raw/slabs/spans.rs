@@ -1,10 +1,14 @@
 //! Spans are allocated, released and resized, and the heap grows for them.
 
+use core::ops::Range;
+
 use super::page_map::{Entry, Found};
 use super::pages::Slabs;
+use super::spares::Span;
 #[cfg(not(modelled))]
 use crate::raw::buddy::NotLive;
 use crate::raw::order::{BlockIndex, Order};
+use crate::raw::outline::Outlines;
 use crate::raw::shards::Shard;
 use crate::sync::{Ordering, model_or};
 use crate::thread;
@@ -18,13 +22,15 @@ pub(super) const GROWTH_PART: u32 = 16;
 const LARGE: u32 = 16;
 /// That search looks at this many blocks for each page of the span, which costs less than to use the page.
 const LOOKS: u32 = 16;
-/// Heaps of fewer pages keep no spares: there it is better that each span is where it fits best.
-/// Under loom all heaps are smaller: spares have a model of their own.
+/// Heaps of fewer pages keep no spares: there it is better that each span is where it fits best. They have no outlines.
+/// Under loom all heaps are smaller: spares and outlines have models of their own.
 const LARGE_HEAP: u32 = model_or(u32::MAX, 8192);
 /// Most pages of a spare.
 const LARGEST_SPARE: u32 = 4096;
 /// A spare has at most this part of the heap.
 const SPARE_PART: u32 = 8;
+/// The spares of a shard, if there are several, have at most this part of the heap together.
+const SPARES_PART: u32 = 16;
 /// Stacks are tidied when this many nodes may be out of place,
 /// and [`DISPLACED_PART`] of the pages besides.
 const LEAST_DISPLACED: u32 = 32;
@@ -73,29 +79,33 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
             }
             Growth::No | Growth::ToLimit => self.limit,
         };
-        self.tidy_stacks(LEAST_DISPLACED + self.grown() / DISPLACED_PART);
+        self.tidy_stacks(self.most_displaced());
         // Only where memory may become scarce, since it splits large blocks.
         let is_odd = !pages.is_power_of_two() && self.grown() >= self.limit / SCARCE_PART;
         // Relaxed: a hint.
         let hint = if is_odd { self.hint.load(Ordering::Relaxed) } else { 0 };
-        let find_from = |start, most| self.buddy.find_span(start..self.grown(), pages, align, most, thread::shard());
-        let find = || {
-            let first = if pages >= LARGE { find_from(0, pages.saturating_mul(LOOKS)) } else { None };
-            first
-                .or_else(|| if hint > 0 { find_from(hint, pages) } else { None })
-                .or_else(|| self.buddy.alloc_span(pages, align, thread::shard()))
+        let find_from = |start, most, outlines| {
+            self.buddy.find_span(start..self.grown(), pages, align, most, thread::shard(), outlines)
         };
-        self.give_spare(thread::shard());
+        let find = || {
+            let first = if pages >= LARGE { find_from(0, pages.saturating_mul(LOOKS), self.outlines()) } else { None };
+            first
+                .or_else(|| if hint > 0 { find_from(hint, pages, self.outlines()) } else { None })
+                .or_else(|| self.take_from_stacks(pages, align))
+        };
+        // Through all of the heap, for little.
+        let find_outlined = || find_from(0, u32::MAX, Some(self.outlines()?));
+        let has_more = || if self.outlines().is_some() { self.give_spares() } else { self.tidy_stacks(0) };
         let found = find().or_else(|| {
-            let has_more = grows && (self.give_spares() | self.tidy_stacks(0));
-            if has_more { find() } else { None }
+            let found = if grows && has_more() { find() } else { None };
+            found.or_else(find_outlined)
         });
         let head = match found {
             Some(block) => block,
             None if !grows => return None,
             None => loop {
                 if !self.tidy(pages) && !self.grow(pages, align, limit) {
-                    let find_all = || find_from(0, u32::MAX);
+                    let find_all = || find_from(0, u32::MAX, None);
                     let found = find_all();
                     break found.or_else(|| if self.grow_tail(pages, align, limit) { find_all() } else { None })?;
                 }
@@ -108,7 +118,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
         // What is spare counts as in use.
         let count_out = || self.count_out(head, pages);
         let Some(clean) = count_out().or_else(|| if grows && self.give_spares() { count_out() } else { None }) else {
-            self.buddy.release_span(BlockIndex::new(head), pages, thread::shard());
+            self.release_free(head, pages);
             return None;
         };
         // Relaxed, both: a hint, and a number.
@@ -119,25 +129,65 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
         Some((head, clean == pages))
     }
 
-    /// Gives the spare of a shard back; true, if there was one.
-    fn give_spare(&self, shard: Shard) -> bool {
+    /// Nodes that may be out of place before an allocation tidies. As many as it has to look at for that, in a large
+    /// heap: so each pays for itself.
+    fn most_displaced(&self) -> u32 {
+        let grown = self.grown();
+        // Relaxed: a number.
+        let entries = if grown >= LARGE_HEAP { self.entries.load(Ordering::Relaxed) } else { 0 };
+        LEAST_DISPLACED + entries.max(grown / DISPLACED_PART)
+    }
+
+    /// Takes the pages of a span from the stacks.
+    fn take_from_stacks(&self, pages: u32, align: Order) -> Option<BlockIndex> {
+        let block = self.buddy.alloc_span(pages, align, thread::shard())?;
+        // The rest of the block.
+        let whole = Order::covering(pages as usize).map_or(pages, |order| order.max(align).units());
+        if whole > pages {
+            self.note_freed(block.get() + pages..block.get() + whole);
+        }
+        Some(block)
+    }
+
+    /// The outlines, if the heap is large enough for them to be worth it.
+    fn outlines(&self) -> Option<&Outlines> {
+        (self.grown() >= LARGE_HEAP).then_some(&self.outlines)
+    }
+
+    /// Notes that some of these pages were published as free, after that. It may miss that the heap became large just
+    /// now: then an outline hides them from searches, but for the last one before the heap fails, until the next note.
+    fn note_freed(&self, pages: Range<u32>) {
+        if let Some(outlines) = self.outlines() {
+            outlines.note_freed(pages);
+        }
+    }
+
+    /// Gives the spares of a shard back; true, if there were some.
+    fn give_spares_of(&self, shard: Shard) -> bool {
+        core::iter::from_fn(|| self.give_back(|| self.spares.take(shard, |_| true))).count() > 0
+    }
+
+    /// Gives the spare back that `take` takes.
+    fn give_back(&self, take: impl FnOnce() -> Option<Span>) -> Option<()> {
         // The thread withholds free pages in between.
-        let give = || self.spares.take(shard, |_| true).map(|(head, pages)| self.release_marked(head, pages)).is_some();
-        self.spares.has(shard) && self.withholding(give)
+        self.withholding(|| take().map(|(head, pages)| self.release_marked(head, pages)))
     }
 
     /// Gives all spares back; true, if there were some.
     pub(super) fn give_spares(&self) -> bool {
-        Shard::all().fold(false, |given, shard| self.give_spare(shard) | given)
+        let given = |shard| self.spares.has(shard) && self.give_spares_of(shard);
+        Shard::all().fold(false, |any, shard| given(shard) | any)
     }
 
-    /// Keeps a span that is marked as free already as a spare, instead of the one before; false, if not.
+    /// Keeps a span that is marked as free already as a spare; false, if not.
     fn keep_spare(&self, head: u32, pages: u32) -> bool {
         let (shard, grown) = (thread::shard(), self.grown());
         if grown < LARGE_HEAP || pages > LARGEST_SPARE.min(grown / SPARE_PART) {
             return false;
         }
-        self.give_spare(shard);
+        // A large one is the only one.
+        let most = (grown / SPARES_PART).saturating_sub(pages);
+        while self.spares.is_full(shard, most) && self.give_back(|| self.spares.take_next(shard)).is_some() {}
         self.spares.put(shard, (head, pages))
     }
 
@@ -211,7 +261,13 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
     /// The same, if they are marked as free already.
     fn release_marked(&self, head: u32, pages: u32) {
         self.count_free(pages);
+        self.release_free(head, pages);
+    }
+
+    /// The same, if they are counted as free already.
+    fn release_free(&self, head: u32, pages: u32) {
         self.buddy.release_span(BlockIndex::new(head), pages, thread::shard());
+        self.note_freed(head..head + pages);
     }
 
     /// Resizes a span of the caller in place; false, if none begins there, or there is no room behind it.
@@ -222,6 +278,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
             self.mark_free(head + pages, from - pages);
             self.count_free(from - pages);
             self.buddy.shrink_span(block, from, pages, thread::shard());
+            self.note_freed(head + pages..head + from);
         } else if pages > from {
             let end = u64::from(head) + u64::from(pages);
             // The last span of a heap may become longer than the heap is.
@@ -234,6 +291,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
             }
             if self.count_out(head + from, pages - from).is_none() {
                 self.buddy.shrink_span(block, pages, from, thread::shard());
+                self.note_freed(head + from..head + pages);
                 return false;
             }
         }

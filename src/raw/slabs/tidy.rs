@@ -18,7 +18,9 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
     pub(super) fn tidy_stacks(&self, few: u32) -> bool {
         let wanted = TIDIES && self.buddy.displaced() > u64::from(few) && self.buddy.start_to_tidy();
         if wanted {
-            self.buddy.tidy_singly(thread::sweep_shard());
+            let (_, entries) = self.buddy.tidy_singly(thread::sweep_shard());
+            // Relaxed: a number.
+            self.entries.store(entries as u32, Ordering::Relaxed);
         }
         wanted
     }

@@ -124,23 +124,24 @@ impl Buddy {
                 gathered.gather_rest();
                 gathered.put_back(shard)
             }
-            None => self.tidy_singly(shard),
+            None => self.tidy_singly(shard).0,
         };
         self.tell_of_stacks();
         dropped
     }
 
-    /// The same without the tables.
-    pub(in crate::raw) fn tidy_singly(&self, shard: Shard) -> u64 {
-        let mut dropped = 0;
+    /// The same without the tables. Returns how many entries it dropped, and how many there were.
+    pub(in crate::raw) fn tidy_singly(&self, shard: Shard) -> (u64, u64) {
+        let (mut dropped, mut entries) = (0, 0);
         // Descending: a node moves to the stack of a larger order as a rule, and is not visited again there.
         for order in Order::ZERO.through(self.geometry.max_order()).rev() {
             let mut chains = Chains::new(self, shard);
             for stack in self.shards.all(Shard::FIRST, order.slot()) {
-                dropped += stack.detach(&self.links).map(|block| chains.put(block)).sum::<u64>();
+                let nodes = stack.detach(&self.links).inspect(|_| entries += 1);
+                dropped += nodes.map(|block| chains.put(block)).sum::<u64>();
             }
         }
-        dropped
+        (dropped, entries)
     }
 }
 

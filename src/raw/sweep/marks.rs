@@ -90,8 +90,9 @@ impl Marks {
 
     /// Clears the bits of the first `units` units. No other one is set.
     pub(in crate::raw) fn clear_all(&self, units: u32) {
-        self.0[..self.words(units)]
+        self.0
             .iter()
+            .take(self.words(units))
             .filter(|word| word.load(Ordering::Relaxed) != 0)
             .for_each(|word| word.store(0, Ordering::Relaxed));
     }

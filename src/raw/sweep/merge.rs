@@ -250,10 +250,10 @@ impl<'a> Pass<'a> {
             return None;
         }
         self.begin_to_merge();
-        let count = 1 << count.ilog2();
+        let count = 1 << count.checked_ilog2().unwrap_or(0);
         let absorbed = (1..count).take_while(|place| self.absorb(head.after(*place, order), order)).count() as u32;
         // A power of two of them is merged; the others are published again.
-        let orders = (1 + absorbed).ilog2();
+        let orders = (1 + absorbed).checked_ilog2().unwrap_or(0);
         let up = Order::new(order.get() + orders)?;
         let is_raised = absorbed > 0 && heap.states.at(head).raise(order, up).is_ok();
         let merged = if is_raised { 1 << orders } else { 1 };

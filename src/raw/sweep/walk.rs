@@ -17,6 +17,7 @@
 //! which paths begin.
 
 use super::marks::Marks;
+use crate::check::{at, at_mut};
 #[cfg(not(modelled))]
 use crate::metadata::room;
 use crate::metadata::{Source, Table, Unavailable};
@@ -159,41 +160,42 @@ impl Paths {
             while used < CURSORS
                 && let Some((path, place)) = self.launch(&mut next)
             {
-                (paths[used], places[used]) = (path, place);
+                (*at_mut(&mut paths, used), *at_mut(&mut places, used)) = (path, place);
                 used += 1;
             }
             let (mut afterwards, mut ended) = ([0; CURSORS], 0);
             for _ in 0..TURN {
                 // Nothing else in between, so that all the cache misses are under way at once.
-                for (after, place) in afterwards.iter_mut().zip(&places[..used]) {
+                for (after, place) in afterwards.iter_mut().zip(&places).take(used) {
                     *after = ways.links.after(BlockIndex::new(*place));
                 }
                 let mut number = 0;
                 while number < used {
-                    found.set(BlockIndex::new(places[number]));
-                    let place = afterwards[number];
+                    found.set(BlockIndex::new(*at(&places, number)));
+                    let place = *at(&afterwards, number);
                     if place != ways.end && self.start_at(place).is_none() {
-                        places[number] = place;
+                        *at_mut(&mut places, number) = place;
                         number += 1;
                         continue;
                     }
-                    self.leave(paths[number], place, Phase::Ended);
+                    self.leave(*at(&paths, number), place, Phase::Ended);
                     ended += 1;
                     if let Some(other) = self.launch(&mut next) {
-                        (paths[number], places[number]) = other;
+                        (*at_mut(&mut paths, number), *at_mut(&mut places, number)) = other;
                         number += 1;
                     } else {
                         used -= 1;
-                        (paths[number], places[number]) = (paths[used], places[used]);
-                        afterwards[number] = afterwards[used];
+                        let last = (*at(&paths, used), *at(&places, used));
+                        (*at_mut(&mut paths, number), *at_mut(&mut places, number)) = last;
+                        *at_mut(&mut afterwards, number) = *at(&afterwards, used);
                     }
                 }
                 if used < CURSORS && ended > 0 {
                     break;
                 }
             }
-            for number in 0..used {
-                self.leave(paths[number], places[number], Phase::Waiting);
+            for (path, place) in paths.iter().zip(places).take(used) {
+                self.leave(*path, place, Phase::Waiting);
             }
             used = 0;
         }
@@ -210,7 +212,7 @@ impl Paths {
     fn launch(&self, next: &mut usize) -> Option<(usize, u32)> {
         let count = self.phases.len();
         let path = (0..count)
-            .map(|step| (*next + step) % count)
+            .map(|step| (*next + step) % count.max(1))
             .find(|path| matches!(self.phase(*path), Phase::New | Phase::Waiting))?;
         *next = path + 1;
         self.set_phase(path, Phase::Running);

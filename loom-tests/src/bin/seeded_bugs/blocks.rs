@@ -196,7 +196,7 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a batch is merged whether or not all of it was there",
         source: MERGE,
-        find: "let orders = (1 + absorbed).ilog2();",
+        find: "let orders = (1 + absorbed).checked_ilog2().unwrap_or(0);",
         replace: "let orders = (count as u32).ilog2();",
         models: &["merge::merge_batch_alloc_inside"],
     },

@@ -212,8 +212,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "bitmaps of a slab that can't be closed stay closed",
         source: CLOSE,
-        find: "bitmaps().filter(|(id, _)| closed[id.nth as usize])",
-        replace: "bitmaps().filter(|(id, _)| closed[id.nth as usize] && id.nth == BITMAPS)",
+        find: "bitmaps().filter(|(id, _)| closed[id.in_slab()])",
+        replace: "bitmaps().filter(|(id, _)| closed[id.in_slab()] && id.nth == BITMAPS)",
         models: &["slabs::close_close", "slabs::close_take_other_bitmap"],
     },
     Bug {

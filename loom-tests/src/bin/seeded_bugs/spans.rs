@@ -10,6 +10,7 @@ const WITHHELD: &str = "raw/withheld.rs";
 const TIDY: &str = "raw/slabs/tidy.rs";
 const SPARES: &str = "raw/slabs/spares.rs";
 const RESIDENT: &str = "raw/slabs/resident.rs";
+const OUTLINE: &str = "raw/outline.rs";
 
 pub(crate) const BUGS: &[Bug] = &[
     Bug {
@@ -190,7 +191,7 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a span that the limit refuses is lost",
         source: PAGES,
-        find: "            self.buddy.release_span(BlockIndex::new(head), pages, thread::shard());\n            return None;",
+        find: "            self.release_free(head, pages);\n            return None;",
         replace: "            return None;",
         models: &["spans::limit_limit"],
     },
@@ -205,7 +206,7 @@ pub(crate) const BUGS: &[Bug] = &[
         name: "a spare is taken without an exchange",
         source: SPARES,
         find: "place.compare_exchange(word, 0, Ordering::Acquire, Ordering::Relaxed).is_ok().then_some(found)",
-        replace: "place.swap(0, Ordering::Acquire);\n        Some(found)",
+        replace: "place.swap(0, Ordering::Acquire);\n    Some(found)",
         models: &["spares::take_take_put"],
     },
     Bug {
@@ -225,8 +226,36 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a spare is put over another one",
         source: SPARES,
-        find: "self.shards[shard.number()].compare_exchange(0, word, Ordering::Release, Ordering::Relaxed).is_ok()",
-        replace: "self.shards[shard.number()].store(word, Ordering::Release);\n        true",
+        find: "let put = |place: &AtomicU64| place.compare_exchange(0, word, Ordering::Release, Ordering::Relaxed).is_ok();",
+        replace: "let put = |place: &AtomicU64| {\n            place.store(word, Ordering::Release);\n            true\n        };",
         models: &["spares::take_take_put"],
+    },
+    Bug {
+        name: "an outline counts though something was freed since",
+        source: OUTLINE,
+        find: "(word as u32 != 0 && (word >> u32::BITS) as u32 == freed as u32)",
+        replace: "(word as u32 != 0 && freed < u64::MAX)",
+        models: &["outlines::release_search"],
+    },
+    Bug {
+        name: "outlines count releases Relaxed",
+        source: OUTLINE,
+        find: "word.fetch_add(1, Ordering::Release);",
+        replace: "word.fetch_add(1, Ordering::Relaxed);",
+        models: &["outlines::release_search"],
+    },
+    Bug {
+        name: "the drawing of an outline begins Relaxed",
+        source: OUTLINE,
+        find: "let freed = self.words.get(place)?.load(Ordering::Acquire);",
+        replace: "let freed = self.words.get(place)?.load(Ordering::Relaxed);",
+        models: &["outlines::release_search"],
+    },
+    Bug {
+        name: "an outline takes what is in transit as taken",
+        source: OUTLINE,
+        find: "if seen.kind() == Kind::Inner || self.seen > UNITS {",
+        replace: "if self.seen > UNITS {",
+        models: &["outlines::transit_search"],
     },
 ];
