@@ -14,6 +14,7 @@
 use core::fmt;
 use core::ptr::{self, NonNull};
 
+use crate::check::at;
 #[cfg(not(modelled))]
 use crate::metadata::room;
 use crate::metadata::{Owned, Source, Table, Unavailable};
@@ -190,7 +191,7 @@ impl Levels {
 
     #[inline]
     fn entry(&self, level: usize, index: usize) -> &SharedU8 {
-        &self.entries[self.begins[level] + index]
+        &self.entries[at(&self.begins, level) + index]
     }
 
     fn len(&self, level: usize) -> usize {
@@ -201,7 +202,7 @@ impl Levels {
     /// on the others, unless they were lowered just then.
     #[cold]
     fn raise(&self, slot: usize, reach: u8) {
-        let on_the_way = |level: usize| self.entry(level, slot / FAN.pow(level as u32));
+        let on_the_way = |level: usize| self.entry(level, slot.wrapping_shr(FAN.ilog2() * level as u32));
         (0..self.depth).rev().for_each(|level| raise(on_the_way(level), reach));
         // SeqCst: pairs with the fence in `settle`: either this thread sees that a maximum was lowered, or the thread
         // that lowered it sees what is below it.

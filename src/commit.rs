@@ -32,7 +32,7 @@ mod reserved {
         /// Bytes of the first `units` of `of` units.
         fn end(&self, units: u32, of: u32) -> usize {
             // Rounded up, for parts with less than a byte a unit.
-            let unit = self.bytes.div_ceil(of as usize);
+            let unit = self.bytes.div_ceil((of as usize).max(1));
             (units as usize).saturating_mul(unit).min(self.bytes)
         }
     }
@@ -112,7 +112,7 @@ mod reserved {
             let units = units.min(self.reached());
             let parts = self.parts.parts.iter().flatten().filter(|_| self.units > 0);
             let absent = parts.map(|part| {
-                let used = (part.bytes as u64 * u64::from(units) / u64::from(self.units)) as usize;
+                let used = (part.bytes as u64 * u64::from(units) / u64::from(self.units.max(1))) as usize;
                 // SAFETY: so many units have memory.
                 let resident = unsafe { sys::resident(part.base.as_ptr(), used) };
                 resident.map_or(0, |resident| used.saturating_sub(resident))
@@ -125,7 +125,7 @@ mod reserved {
             let end = end.min(self.units);
             let ample = has.saturating_add(self.least_step.max(has / STEP_PART)).max(end);
             // Whole huge pages: a part that is used before all of a huge page has memory has small pages for ever.
-            let ample = if ample > self.huge_from { ample.next_multiple_of(self.huge) } else { ample };
+            let ample = if ample > self.huge_from { ample.next_multiple_of(self.huge.max(1)) } else { ample };
             let Some(to) = [ample.min(self.units), end].into_iter().find(|to| self.commit(has, *to)) else {
                 return false;
             };

@@ -116,8 +116,9 @@ impl Backend {
         let mut magazine = [ptr::null_mut(); MAGAZINE];
         let mut counts = Shard::all().map(|shard| self.depots.take(class, shard, &mut magazine, &self.meta));
         let count = counts.find(|count| *count > 0).unwrap_or(0);
-        let (taken, rest) = magazine[..count].split_at(count.min(out.len()));
-        out[..taken.len()].copy_from_slice(taken);
+        let blocks = magazine.get(..count).unwrap_or(&[]);
+        let (taken, rest) = blocks.split_at_checked(out.len()).unwrap_or((blocks, &[]));
+        out.iter_mut().zip(taken).for_each(|(place, block)| *place = *block);
         self.heap.give_slots(rest);
         taken.len()
     }

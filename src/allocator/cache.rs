@@ -7,6 +7,7 @@
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
+use crate::check::at;
 use crate::raw::slabs::Growth;
 use crate::thread;
 use crate::thread::lease::Lease;
@@ -150,12 +151,12 @@ impl Cache {
     /// The youngest block of a class, if there is one.
     #[inline(always)]
     pub(super) fn pop(&self, class: usize) -> Option<NonNull<u8>> {
-        let top = self.tops[class].get();
-        if low(top) == self.bounds[class].bottom.get() {
+        let top = at(&self.tops, class).get();
+        if low(top) == at(&self.bounds, class).bottom.get() {
             return None;
         }
         let top = top.wrapping_sub(1);
-        self.tops[class].set(top);
+        at(&self.tops, class).set(top);
         // SAFETY: a place between bottom and top; only this thread writes there, and wrote a block, which is not null.
         Some(unsafe { NonNull::new_unchecked(top.read()) })
     }
@@ -163,18 +164,18 @@ impl Cache {
     /// Keeps a block of a class, if there is room.
     #[inline(always)]
     pub(super) fn push(&self, class: usize, block: *mut u8) -> bool {
-        let top = self.tops[class].get();
-        if low(top) == self.bounds[class].limit.get() {
+        let top = at(&self.tops, class).get();
+        if low(top) == at(&self.bounds, class).limit.get() {
             return false;
         }
         // SAFETY: a place between top and limit; only this thread writes there.
         unsafe { top.write(block) };
-        self.tops[class].set(top.wrapping_add(1));
+        at(&self.tops, class).set(top.wrapping_add(1));
         true
     }
 
     fn bin(&self, class: usize) -> Bin<'_> {
-        Bin { top: &self.tops[class], bounds: &self.bounds[class] }
+        Bin { top: at(&self.tops, class), bounds: at(&self.bounds, class) }
     }
 
     /// Refills an empty bin, and takes a block of it. `None`: there is no memory within the limit. `collect_gone` gives

@@ -113,7 +113,7 @@ impl Depots {
         // SAFETY: `put` wrote all places, or those up to and with a null.
         let blocks = unsafe { core::slice::from_raw_parts(places.as_ptr(), size.bytes() / size_of::<*mut u8>()) };
         let length = blocks.iter().position(|block| block.is_null()).unwrap_or(blocks.len()).min(MAGAZINE);
-        out[..length].copy_from_slice(&blocks[..length]);
+        out.iter_mut().zip(blocks).take(length).for_each(|(place, block)| *place = *block);
         out[0] = first.map_addr(|address| address & !SIZE);
         // Relaxed: as in `put`.
         self.bytes.fetch_sub((length * size_of_class(class)) as u64, Ordering::Relaxed);

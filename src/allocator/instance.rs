@@ -282,7 +282,7 @@ impl Instance {
         for class in 0..class::COUNT {
             for shard in Shard::all() {
                 while let count @ 1.. = depots.take(class, shard, &mut magazine, meta) {
-                    heap.give_slots(&magazine[..count]);
+                    heap.give_slots(magazine.get(..count).unwrap_or(&[]));
                 }
             }
         }

@@ -3,7 +3,7 @@
 #[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
 use core::ptr::NonNull;
 
-use crate::check::check;
+use crate::check::{at, check};
 use crate::commit::Commit;
 use crate::error::ReleaseError;
 use crate::metadata::{Source, Unavailable};
@@ -374,13 +374,13 @@ impl PageHeap {
                 next = rest.next();
                 continue;
             };
-            let (first, bytes) = (head as usize * PAGE, SHAPES[class].pages as usize * PAGE);
-            let slot = SLOTS[class].number_at(offset.wrapping_sub(first));
+            let (first, bytes) = (head as usize * PAGE, at(&SHAPES, class).pages as usize * PAGE);
+            let slot = at(&SLOTS, class).number_at(offset.wrapping_sub(first));
             let (nth, mut slots) = (slot / STRIDE, Slots::one(slot % STRIDE));
             // The slot at an offset, if it is one of the same bitmap.
             let slot_at = |offset: usize| {
                 let within = Some(offset.wrapping_sub(first)).filter(|within| *within < bytes)?;
-                let slot = SLOTS[class].number_at(within);
+                let slot = at(&SLOTS, class).number_at(within);
                 (slot / STRIDE == nth).then(|| Slots::one(slot % STRIDE))
             };
             loop {

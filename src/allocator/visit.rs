@@ -173,7 +173,7 @@ impl Instance {
         let heap = &self.backend.heap;
         let Driven { mut cycle, begun, stepped, until } = driven;
         let all = u64::from(heap.slabs.grown()) * WORK;
-        let due = all * (now - stepped).min(after) * CYCLE_PART / after;
+        let due = all * (now - stepped).min(after) * CYCLE_PART / after.max(1);
         let mut left = due.clamp(LEAST_WORK, MOST_WORK) as u32;
         while left > 0 {
             let (step, _) = heap.sweep_step(&mut cycle, left);

@@ -9,9 +9,10 @@ pub(crate) use zeroed::Table;
 mod zeroed {
     use core::alloc::Layout;
     use core::fmt;
-    use core::ops::Deref;
+    use core::ops::{Deref, Index};
     use core::ptr::NonNull;
 
+    use crate::check::at;
     use crate::metadata::global;
     use crate::metadata::zeroed::{Unavailable, Zeroed};
 
@@ -52,7 +53,7 @@ mod zeroed {
             let allocated = global::allocate(layout, true)?;
             let wanted = lead.wrapping_mul(size_of::<T>());
             // Less than `align`, and so not more than the spare values.
-            let skip = wanted.wrapping_sub(allocated.addr().get()) % align / size_of::<T>();
+            let skip = (wanted.wrapping_sub(allocated.addr().get()) & (align - 1)) / size_of::<T>();
             // SAFETY: at least `len` values follow the ones that are skipped, in one allocation.
             let first = unsafe { allocated.cast::<T>().add(skip) };
             Ok(Self { first, len, allocated, layout })
@@ -76,6 +77,16 @@ mod zeroed {
         fn deref(&self) -> &[T] {
             // SAFETY: `first` heads `len` values, zeroed and by `Zeroed` valid, that live as long as `self`.
             unsafe { core::slice::from_raw_parts(self.first.as_ptr(), self.len) }
+        }
+    }
+
+    /// Of a table itself, not of its slice: no index panics.
+    impl<T> Index<usize> for Table<T> {
+        type Output = T;
+
+        #[inline(always)]
+        fn index(&self, index: usize) -> &T {
+            at(self, index)
         }
     }
 

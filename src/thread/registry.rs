@@ -4,6 +4,7 @@
 //! *generation*. Index and generation together name one thread among all that there ever were, so that a cache can tell
 //! whether the thread of its lease has ended.
 
+use crate::check::at;
 use crate::sync::{AtomicU64, Ordering, const_unless_loom, model_or};
 
 /// Threads that can have an index at a time. Others work without caches.
@@ -105,22 +106,22 @@ impl ThreadRegistry {
     /// The generation of the thread that has this index, or will have it next. For other threads a hint.
     pub fn generation(&self, index: ThreadIndex) -> Generation {
         // Relaxed: only the thread that has the index changes it, and the next one sees it by the Acquire in `claim`.
-        Generation(self.over[index.slot()].load(Ordering::Relaxed) + 1)
+        Generation(at(&self.over, index.slot()).load(Ordering::Relaxed) + 1)
     }
 
     /// Has the thread ended that had this index in this generation?
     pub fn is_over(&self, index: ThreadIndex, generation: Generation) -> bool {
         // Acquire: pairs with the Release in `release`; makes the caches of the thread visible as it left them.
-        self.over[index.slot()].load(Ordering::Acquire) >= generation.0
+        at(&self.over, index.slot()).load(Ordering::Acquire) >= generation.0
     }
 
     /// Gives the caller's index back, with all caches of that index.
     pub fn release(&self, index: ThreadIndex) {
         // Release: pairs with the Acquire in `is_over`.
-        self.over[index.slot()].store(self.generation(index).0, Ordering::Release);
+        at(&self.over, index.slot()).store(self.generation(index).0, Ordering::Release);
         // Release: pairs with the Acquire in `claim`; the next owner sees the caches, and the generation, as they are
         // left.
-        self.taken[index.word()].fetch_and(!index.bit(), Ordering::Release);
+        at(&self.taken, index.word()).fetch_and(!index.bit(), Ordering::Release);
     }
 }
 

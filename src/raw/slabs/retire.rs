@@ -100,7 +100,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
         for page in pages {
             if let Found::Slab { class, head } = self.find(page)
                 && head == page
-                && self.bitmaps.word(BlockIndex::new(head)).free() == self.shapes[class].slots_of(0)
+                && self.bitmaps.word(BlockIndex::new(head)).free() == self.shape(class).slots_of(0)
             {
                 self.close(class, head, [false; BITMAPS as usize]);
             }

@@ -200,7 +200,8 @@ pub(crate) unsafe fn resident(start: *mut u8, len: usize) -> Option<usize> {
 
 /// Bytes of a page of the operating system.
 pub(crate) fn page_size() -> usize {
-    system::page_size()
+    // It is not 0 in any case; so the compiler knows that nothing is divided by that.
+    system::page_size().max(1)
 }
 
 /// The whole pages in a range: bytes before them, and their bytes.

@@ -102,7 +102,7 @@ pub(super) unsafe fn resident(start: *mut u8, len: usize, page: usize) -> Option
         /// Pages that are asked for in one call.
         const PAGES: usize = 1024;
         let mut resident = 0;
-        for offset in (0..len).step_by(PAGES * page) {
+        for offset in (0..len).step_by(PAGES.saturating_mul(page).max(1)) {
             let (mut states, bytes) = ([0_u8; PAGES], (len - offset).min(PAGES * page));
             let asked = start.wrapping_add(offset).cast::<c_void>();
             // SAFETY: the caller vouches for the pages, and there is a byte for each.
