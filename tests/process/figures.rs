@@ -4,7 +4,7 @@
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::fs;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Barrier, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -218,5 +218,54 @@ fn a_peak_of_512_mib_is_gone_after_ten_seconds() {
         println!("blocks of {size}: {} MiB, then {} MiB", (after_peak - before) / MIB, (is - before) / MIB);
         assert!(is < before + 2 * live + 16 * MIB, "{size}: {before} {after_peak} {is}, {}", allocator.stats());
         kept.into_iter().for_each(|block| release(&allocator, block, size));
+    }
+}
+
+/// How much the caches of threads that sleep keep, and the largest block that others get.
+#[test]
+#[ignore = "prints a table"]
+fn what_sleeping_threads_keep() {
+    const THREADS: usize = 8;
+    let _alone = alone();
+    println!("limit, taken by the threads, kept by what they have cached, largest block for others");
+    for limit in [8, 16, 32, 64, 128].map(|mib| mib * MIB) {
+        for part in [4, 8] {
+            let allocator = &PoolAllocator::builder().checked(false).on_demand(limit);
+            let percent = |bytes: usize| bytes * 100 / limit;
+            let (released, measured) = (Barrier::new(THREADS + 1), Barrier::new(THREADS + 1));
+            thread::scope(|scope| {
+                for seed in 1..=THREADS {
+                    let (released, measured) = (&released, &measured);
+                    scope.spawn(move || {
+                        let mut random = seed * 0x9e37_79b9;
+                        let (mut blocks, mut bytes) = (Vec::new(), 0);
+                        while bytes < limit / THREADS * part / 10 {
+                            random ^= random << 13;
+                            random ^= random >> 7;
+                            random ^= random << 17;
+                            let size = 1 + random % 4096;
+                            blocks.push((alloc(allocator, size, 1), size));
+                            bytes += size;
+                        }
+                        blocks.into_iter().for_each(|(block, size)| release(allocator, block, size));
+                        released.wait();
+                        measured.wait();
+                    });
+                }
+                released.wait();
+                allocator.sweep();
+                let stats = allocator.stats();
+                let largest = (1..=100).rev().find(|percent| {
+                    let layout = bytes(limit / 100 * percent);
+                    // SAFETY: the size is not 0.
+                    let block = unsafe { allocator.alloc(layout) };
+                    // SAFETY: allocated just now.
+                    (!block.is_null()).then(|| unsafe { allocator.dealloc(block, layout) }).is_some()
+                });
+                let kept = percent(stats.heap - stats.free);
+                println!("{} MiB, {} %, {kept} %, {} %", limit / MIB, part * 10, largest.unwrap_or(0));
+                measured.wait();
+            });
+        }
     }
 }
