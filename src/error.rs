@@ -246,6 +246,12 @@ pub enum AllocError {
     /// The request was for 0 bytes.
     #[error("0 bytes were requested")]
     ZeroSize,
+    /// The alignment is no power of two. Only requests for offsets can have such a one.
+    #[error("an alignment of {align} bytes was requested; it must be a power of two")]
+    Alignment {
+        /// The alignment that was asked for, in bytes.
+        align: u64,
+    },
     /// The pool has no heap.
     #[error("{requested} bytes were requested of a pool without heaps")]
     NoHeap {

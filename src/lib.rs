@@ -43,6 +43,7 @@ mod heaps;
 mod id;
 mod map;
 mod metadata;
+mod offsets;
 mod pool;
 // The models in `loom-tests/` call the core itself.
 #[cfg(modelled)]
@@ -85,6 +86,7 @@ pub use id::HeapId;
 #[cfg_attr(docsrs, doc(cfg(feature = "alloc")))]
 pub use map::SvgMap;
 pub use map::{Block, BlockState, HeapMap, TextMap};
+pub use offsets::{AddRangeError, OffsetPool, OffsetPoolBuilder, OffsetRange, ReserveError};
 pub use pool::MemoryPool;
 pub use pool::PoolBuilder;
 pub use raw::Sizes;
@@ -108,6 +110,7 @@ const _: () = {
     is_send_and_sync::<(MemoryPool, PoolBuilder, HeapId)>();
     is_send_and_sync::<(AddHeapError, AllocError, ConfigError, ReleaseBatchError, ReleaseError)>();
     is_send_and_sync::<(RemoveHeapError, ResizeError)>();
+    is_send_and_sync::<(OffsetPool, OffsetPoolBuilder, OffsetRange, AddRangeError, ReserveError)>();
     is_send_and_sync::<(Block, BlockState, HeapMap<'static>, TextMap<'static>)>();
     #[cfg(feature = "alloc")]
     is_send_and_sync::<SvgMap<'static>>();

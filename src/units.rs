@@ -2,6 +2,11 @@
 
 use core::fmt::{self, Write};
 
+/// Bytes as a `usize`; the most that it can hold, if they are more.
+pub(crate) fn saturated(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
 /// Bytes for a person, in the largest unit of which there is a whole one: a whole number, or else with one decimal.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bytes(pub(crate) u64);

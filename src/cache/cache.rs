@@ -239,7 +239,7 @@ impl<'a> OwnCache<'a> {
 
     /// Hands out a block of `class`, if the bin has one in the window.
     #[inline]
-    pub fn pop(self, class: Class, min_shift: u32) -> Option<*mut u8> {
+    pub fn pop(self, class: Class, address_shift: u32) -> Option<*mut u8> {
         let (bins, window) = (self.bins(), self.window());
         let bin = BinIndex::of(class);
         let (entry, top) = bins.youngest(bin);
@@ -247,15 +247,15 @@ impl<'a> OwnCache<'a> {
         bins.take(bin, top);
         window.state(unit).hand_out(self.mine().of_class(class));
         self.own().last.set(u64::from(class.code()) << u32::BITS | u64::from(unit.index()));
-        Some(window.pointer(unit, min_shift))
+        Some(window.pointer(unit, address_shift))
     }
 
     /// Takes the block that begins at `address` back, if this cache handed it out, it is in the window, and the bin has
     /// room. `None`: nothing was changed.
     #[inline]
-    pub fn push(self, address: usize, min_shift: u32) -> Option<()> {
+    pub fn push(self, address: usize, address_shift: u32) -> Option<()> {
         let (bins, window) = (self.bins(), self.window());
-        let index = window.index_at(address, min_shift);
+        let index = window.index_at(address, address_shift);
         let last = self.own().last.get();
         let (unit, class) = if last as u32 as usize == index {
             let class = Class::from_code(u8::try_from(last >> u32::BITS).ok()?);
@@ -274,10 +274,10 @@ impl<'a> OwnCache<'a> {
     }
 
     /// [`pop`](Self::pop) from the heap aside.
-    pub fn pop_aside(self, class: Class, min_shift: u32) -> Option<*mut u8> {
+    pub fn pop_aside(self, class: Class, address_shift: u32) -> Option<*mut u8> {
         let bin = BinIndex::of(class);
         let (entry, top) = self.bins().youngest(bin);
-        let block = self.window().entry_aside(entry, min_shift)?;
+        let block = self.window().entry_aside(entry, address_shift)?;
         self.bins().take(bin, top);
         block.state.hand_out(self.mine().of_class(class));
         self.count_aside();
@@ -285,8 +285,8 @@ impl<'a> OwnCache<'a> {
     }
 
     /// [`push`](Self::push) of a block of the heap aside.
-    pub fn push_aside(self, address: usize, min_shift: u32) -> Option<()> {
-        let block = self.window().block_aside(address, min_shift)?;
+    pub fn push_aside(self, address: usize, address_shift: u32) -> Option<()> {
+        let block = self.window().block_aside(address, address_shift)?;
         let class = block.state.read().class_if_like(self.mine())?;
         let bin = BinIndex::of(class);
         let room = self.bins().room(bin)?;

@@ -66,6 +66,8 @@ pub struct Reach<'a> {
     pub caches: &'a Caches,
     /// The threads that are running.
     pub registry: &'a ThreadRegistry,
+    /// A unit has 2^`address_shift` addresses.
+    pub address_shift: u32,
     /// A unit has 2^`min_shift` bytes.
     pub min_shift: u32,
 }

@@ -127,9 +127,9 @@ impl OwnCache<'_> {
 
     /// Takes the block that begins at `address` back, if it is another cache's, it is in the window, and the outbox for
     /// it is open and has room. `None`: nothing was changed.
-    pub fn push_to_outbox(self, address: usize, min_shift: u32) -> Option<()> {
+    pub fn push_to_outbox(self, address: usize, address_shift: u32) -> Option<()> {
         let window = self.window();
-        let unit = window.inside(window.index_at(address, min_shift))?;
+        let unit = window.inside(window.index_at(address, address_shift))?;
         let seen = window.state(unit).read();
         if seen.kind() != Kind::Live || seen.is_listed() || self.keeps(seen) {
             return None;

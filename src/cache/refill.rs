@@ -41,19 +41,19 @@ impl OwnCache<'_> {
         if self.window().unit_of(entry).is_none() {
             self.show_heap_of(reach, entry);
         }
-        self.pop(class, reach.min_shift)
+        self.pop(class, reach.address_shift)
     }
 
     /// Hands out one of the youngest blocks of `class`, if one is of this heap, and the heap is in the window or aside.
-    pub fn pop_from(self, heap: HeapId, class: Class, min_shift: u32) -> Option<*mut u8> {
+    pub fn pop_from(self, heap: HeapId, class: Class, address_shift: u32) -> Option<*mut u8> {
         let (window, bin) = (self.window(), BinIndex::of(class));
         let is_it = |known: &Heap| known.id == heap;
         if window.shown().is_some_and(is_it) {
             self.bins().bring_up(bin, |entry| window.unit_of(entry).is_some());
-            self.pop(class, min_shift)
+            self.pop(class, address_shift)
         } else if window.shown_aside().is_some_and(is_it) {
-            self.bins().bring_up(bin, |entry| window.entry_aside(entry, min_shift).is_some());
-            self.pop_aside(class, min_shift)
+            self.bins().bring_up(bin, |entry| window.entry_aside(entry, address_shift).is_some());
+            self.pop_aside(class, address_shift)
         } else {
             None
         }

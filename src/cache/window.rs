@@ -137,10 +137,10 @@ impl<'a> OwnWindow<'a> {
 
     /// The index of the unit that begins at an address, if that is in the window; else one that no unit has.
     #[inline]
-    pub(super) fn index_at(self, address: usize, min_shift: u32) -> usize {
+    pub(super) fn index_at(self, address: usize, address_shift: u32) -> usize {
         let offset = address.wrapping_sub(self.copy.first.get().addr());
         // The bits below a unit go to the top, where they make the index too large.
-        offset.rotate_right(min_shift)
+        offset.rotate_right(address_shift)
     }
 
     /// The unit of this index, if the window is open and the heap has it.
@@ -173,8 +173,8 @@ impl<'a> OwnWindow<'a> {
 
     /// The pointer to a unit, derived from the base that the user gave.
     #[inline]
-    pub(super) fn pointer(self, Unit(unit): Unit, min_shift: u32) -> *mut u8 {
-        self.copy.first.get().wrapping_add(unit << min_shift)
+    pub(super) fn pointer(self, Unit(unit): Unit, address_shift: u32) -> *mut u8 {
+        self.copy.first.get().wrapping_add(unit << address_shift)
     }
 
     /// The block that begins at a unit as the bins have it.
@@ -204,17 +204,17 @@ impl<'a> OwnWindow<'a> {
     }
 
     /// The block of an entry, if it is of the heap aside and the window is open.
-    pub(super) fn entry_aside(self, entry: Entry, min_shift: u32) -> Option<BlockAside<'a>> {
-        self.inside_aside(entry.0.wrapping_sub(self.aside.copy.start.get()) as usize, min_shift)
+    pub(super) fn entry_aside(self, entry: Entry, address_shift: u32) -> Option<BlockAside<'a>> {
+        self.inside_aside(entry.0.wrapping_sub(self.aside.copy.start.get()) as usize, address_shift)
     }
 
     /// The block that begins at an address, if it is of the heap aside and the window is open.
-    pub(super) fn block_aside(self, address: usize, min_shift: u32) -> Option<BlockAside<'a>> {
+    pub(super) fn block_aside(self, address: usize, address_shift: u32) -> Option<BlockAside<'a>> {
         let offset = address.wrapping_sub(self.aside.copy.first.get().addr());
-        self.inside_aside(offset.rotate_right(min_shift), min_shift)
+        self.inside_aside(offset.rotate_right(address_shift), address_shift)
     }
 
-    fn inside_aside(self, unit: usize, min_shift: u32) -> Option<BlockAside<'a>> {
+    fn inside_aside(self, unit: usize, address_shift: u32) -> Option<BlockAside<'a>> {
         let Aside { copy, units, .. } = self.aside;
         if unit >= units.get() as usize || self.is_closed() {
             return None;
@@ -226,7 +226,7 @@ impl<'a> OwnWindow<'a> {
         // freed.
         let state = StateWord(unsafe { &*copy.states.get().add(unit) });
         let entry = Entry(copy.start.get().wrapping_add(unit as u32));
-        Some(BlockAside { state, entry, pointer: copy.first.get().wrapping_add(unit << min_shift) })
+        Some(BlockAside { state, entry, pointer: copy.first.get().wrapping_add(unit << address_shift) })
     }
 
     /// The heap aside was of use. Now and then that returns it, to be shown in the window in place of the one there.

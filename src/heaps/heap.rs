@@ -1,6 +1,7 @@
 //! One heap: a region of addresses, and the buddy system over it. Addresses ↔ indices.
 
-use core::ptr::NonNull;
+use core::num::NonZeroUsize;
+use core::ptr::{self, NonNull};
 
 use crate::error::{AddHeapError, ReleaseError};
 use crate::id::HeapId;
@@ -16,11 +17,18 @@ use crate::thread;
 pub(crate) struct Region {
     base: *mut u8,
     size: usize,
+    /// A unit has 2^`address_shift` addresses.
+    address_shift: u32,
+    /// A unit has 2^`min_shift` bytes. An address is a byte, but in a pool of offsets, where it is a unit.
     min_shift: u32,
     /// The address of the first unit, in units; the end of the address space is one past what a `usize` in bytes
     /// holds.
     first_unit: u64,
     units: u32,
+    /// Addresses before the first unit.
+    lead: usize,
+    /// The user's own.
+    word: u64,
 }
 
 impl Region {
@@ -46,10 +54,40 @@ impl Region {
         match end_unit.saturating_sub(first_unit) {
             0 => Err(AddHeapError::TooSmall { base: start, size, min_block: 1 << min_shift }),
             units => match u32::try_from(units) {
-                Ok(units) => Ok(Self { base, size, min_shift, first_unit, units }),
+                Ok(units) => {
+                    // The difference is less than a unit, whatever wraps.
+                    let lead = ((first_unit << min_shift) as usize).wrapping_sub(start);
+                    Ok(Self { base, size, address_shift: min_shift, min_shift, first_unit, units, lead, word: 0 })
+                }
                 Err(_) => Err(AddHeapError::TooLarge { size, max }),
             },
         }
+    }
+
+    /// A region of offsets, whose addresses are units: `units` from the address `first` on, which is neither null nor so
+    /// large that they go past the end of the address space. `first_unit` is the number of the first one in its space.
+    pub(crate) fn of_units(first: NonZeroUsize, units: u32, first_unit: u64, min_shift: u32, word: u64) -> Self {
+        Self {
+            base: ptr::without_provenance_mut(first.get()),
+            // There is room for them behind `first`.
+            size: units as usize,
+            address_shift: 0,
+            min_shift,
+            first_unit,
+            units,
+            lead: 0,
+            word,
+        }
+    }
+
+    /// The user's own word.
+    pub(crate) fn word(&self) -> u64 {
+        self.word
+    }
+
+    /// The number of its first unit in its space.
+    pub(crate) fn first_unit(&self) -> u64 {
+        self.first_unit
     }
 
     /// The first address.
@@ -77,14 +115,8 @@ impl Region {
     }
 
     /// Units of it.
-    pub(super) fn units(&self) -> u32 {
+    pub(crate) fn units(&self) -> u32 {
         self.units
-    }
-
-    /// Bytes before the first unit.
-    fn lead(&self) -> usize {
-        // The difference is less than a unit, whatever wraps.
-        ((self.first_unit << self.min_shift) as usize).wrapping_sub(self.start())
     }
 }
 
@@ -122,7 +154,7 @@ impl Heap {
             id: HeapId(0),
             start: None,
             region,
-            first: region.base.wrapping_add(region.lead()),
+            first: region.base.wrapping_add(region.lead),
             tiles: source.table(Self::tiles(region.units as usize))?,
             buddy,
             last_failure: LastFailure::new(),
@@ -217,29 +249,29 @@ impl Heap {
     }
 
     /// Bytes of all its units.
-    pub(crate) fn capacity(&self) -> usize {
-        (self.region.units as usize) << self.region.min_shift
+    pub(crate) fn capacity(&self) -> u64 {
+        u64::from(self.region.units) << self.region.min_shift
     }
 
     /// The address of a block.
     #[inline]
     pub(crate) fn pointer(&self, block: BlockIndex) -> NonNull<u8> {
-        let pointer = self.first.wrapping_add(block.slot() << self.region.min_shift);
+        let pointer = self.first.wrapping_add(block.slot() << self.region.address_shift);
         // SAFETY: a region begins above null and does not wrap around, and the block is inside.
         unsafe { NonNull::new_unchecked(pointer) }
     }
 
     /// Bytes between the base that the user gave and a block.
-    pub(crate) fn offset(&self, block: BlockIndex) -> usize {
-        self.region.lead() + (block.slot() << self.region.min_shift)
+    pub(crate) fn offset(&self, block: BlockIndex) -> u64 {
+        self.region.lead as u64 + (u64::from(block.get()) << self.region.min_shift)
     }
 
     /// The block that may begin at an address of this heap.
     #[inline]
     pub(crate) fn block_at(&self, address: usize) -> Result<BlockIndex, ReleaseError> {
         let offset = address.wrapping_sub(self.first.addr());
-        let unit = offset >> self.region.min_shift;
-        if offset & ((1 << self.region.min_shift) - 1) != 0 || unit >= self.region.units as usize {
+        let unit = offset >> self.region.address_shift;
+        if offset & ((1 << self.region.address_shift) - 1) != 0 || unit >= self.region.units as usize {
             return Err(self.misplaced_slow(unit));
         }
         Ok(BlockIndex::new(unit as u32))
@@ -251,7 +283,12 @@ impl Heap {
         if unit >= self.region.units as usize {
             return ReleaseError::NotLive;
         }
-        let unit = BlockIndex::new(unit as u32);
+        self.inside_slow(BlockIndex::new(unit as u32))
+    }
+
+    /// Why no block begins inside `unit`.
+    #[cold]
+    pub(crate) fn inside_slow(&self, unit: BlockIndex) -> ReleaseError {
         match self.buddy.live_class(unit) {
             Ok(_) => ReleaseError::Interior,
             Err(reason) => reason.into(),

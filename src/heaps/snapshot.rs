@@ -13,6 +13,7 @@ use crate::metadata::Table;
 use crate::metadata::{Owned, room};
 use crate::raw::{BlockIndex, LastFailure, Order};
 use crate::sync::{Alive, AtomicPtr, Ordering};
+use crate::units::saturated;
 
 /// A heap in the set.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ pub(crate) struct Snapshot {
     /// How many heaps were ever added: the id of the next one.
     pub(super) added: u64,
     /// Bytes in blocks of all heaps.
-    pub(super) capacity: usize,
+    pub(super) capacity: u64,
     /// The order of the largest block that one of them can form.
     pub(super) largest: Option<Order>,
     pub(super) link: Link<Self>,
@@ -192,9 +193,9 @@ impl<'a> View<'a> {
         Some((heap, heap.numbered(number)?))
     }
 
-    /// Bytes in blocks of all heaps.
+    /// Bytes in blocks of all heaps; `usize::MAX` if they are more.
     pub(crate) fn capacity(self) -> usize {
-        self.0.map_or(0, |snapshot| snapshot.capacity)
+        self.0.map_or(0, |snapshot| saturated(snapshot.capacity))
     }
 
     /// The order of the largest block that one of them can form.

@@ -10,6 +10,7 @@ mod text;
 use crate::heaps::Heaps;
 use crate::id::HeapId;
 use crate::raw::{Class, Kind, State};
+use crate::units::saturated;
 
 /// Where tests have a huge heap, how many bytes that is, and what they are called.
 #[cfg(test)]
@@ -79,7 +80,8 @@ fn look(seen: State) -> (BlockState, Class) {
 pub struct Block {
     /// The heap that it is in.
     pub heap: HeapId,
-    /// Bytes between the base that was given to `add_heap` and the block.
+    /// Bytes between the base that was given to `add_heap` and the block; `usize::MAX` if they are more, which only the
+    /// offsets of a large range can be.
     pub offset: usize,
     /// Its order: it has 2^order smallest blocks, or more, but not twice as many.
     pub order: u32,
@@ -215,8 +217,8 @@ impl Iterator for HeapMap<'_> {
             };
             self.next = (heap.id, scan.at());
             let (state, class) = look(seen);
-            let (order, size) = (class.order().get(), (class.units() as usize) << self.min_shift);
-            return Some(Block { heap: heap.id, offset: heap.offset(block), order, size, state });
+            let (order, size) = (class.order().get(), saturated(u64::from(class.units()) << self.min_shift));
+            return Some(Block { heap: heap.id, offset: saturated(heap.offset(block)), order, size, state });
         }
     }
 }

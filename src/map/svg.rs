@@ -134,7 +134,7 @@ struct Panel<'a> {
 impl<'a> Panel<'a> {
     fn new(heap: &'a Heap, min_shift: u32, most_rows: u64) -> Self {
         let cells = Cells::new(heap, min_shift, MOST_COLUMNS * most_rows);
-        let count = (heap.capacity() as u64).div_ceil(cells.cell_size());
+        let count = heap.capacity().div_ceil(cells.cell_size());
         let enough = count.div_ceil(most_rows).next_power_of_two();
         let columns = enough.max(FEW_COLUMNS.min(count.next_power_of_two()));
         Self { heap, cells, columns, rows: count.div_ceil(columns) }
@@ -145,7 +145,7 @@ impl<'a> Panel<'a> {
     }
 
     fn draw(mut self, f: &mut fmt::Formatter<'_>, top: u64) -> fmt::Result {
-        let capacity = self.heap.capacity() as u64;
+        let capacity = self.heap.capacity();
         let cell_size = self.cells.cell_size();
         let mut drawing = Drawing::new(self.columns, top + HEADING);
         for run in self.cells.by_ref() {

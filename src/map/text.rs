@@ -57,7 +57,7 @@ impl<'a> TextMap<'a> {
 
     fn heap(&self, f: &mut fmt::Formatter<'_>, heap: &Heap) -> fmt::Result {
         let mut cells = Cells::new(heap, self.min_shift, self.columns * self.rows);
-        let capacity = heap.capacity() as u64;
+        let capacity = heap.capacity();
         let row_size = cells.cell_size() * self.columns;
         let rows = capacity.div_ceil(row_size);
         let width = 2 + hexadecimal_digits((rows - 1) * row_size);

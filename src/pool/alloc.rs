@@ -59,7 +59,7 @@ impl MemoryPool {
             None if size == 0 => ptr::null_mut(),
             None => self.take_slow(class).map_or(ptr::null_mut(), NonNull::as_ptr),
         };
-        self.acquired(block);
+        self.acquired(block.addr());
         block
     }
 
@@ -94,16 +94,22 @@ impl MemoryPool {
     /// ```
     #[inline]
     pub fn alloc(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
-        self.begin();
         let requested = bytes_of(layout)?;
-        let class = self.config.class_for(requested);
+        self.alloc_class(self.config.class_for(requested), requested)
+    }
+
+    /// Allocates a block of `class`, as [`alloc`](Self::alloc). Without a class it is the error that so many bytes are
+    /// too many.
+    #[inline]
+    pub(crate) fn alloc_class(&self, class: Option<Class>, requested: usize) -> Result<NonNull<u8>, AllocError> {
+        self.begin();
         if let Some(block) = class.and_then(|class| self.pop(class)).and_then(NonNull::new) {
-            self.acquired(block.as_ptr());
+            self.acquired(block.addr().get());
             return Ok(block);
         }
         let taken = self.take_slow(class);
         taken
-            .inspect(|block| self.acquired(block.as_ptr()))
+            .inspect(|block| self.acquired(block.addr().get()))
             .map_err(|refused| self.explain(&Scope::All(self.heaps.pin().view()), requested, refused))
     }
 
@@ -136,20 +142,31 @@ impl MemoryPool {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn alloc_in(&self, heap: HeapId, layout: Layout) -> Result<NonNull<u8>, AllocError> {
-        self.begin();
         let requested = bytes_of(layout)?;
+        self.alloc_class_in(heap, self.config.class_for(requested), requested)
+    }
+
+    /// Allocates a block of `class`, as [`alloc_in`](Self::alloc_in).
+    pub(crate) fn alloc_class_in(
+        &self,
+        heap: HeapId,
+        class: Option<Class>,
+        requested: usize,
+    ) -> Result<NonNull<u8>, AllocError> {
+        self.begin();
         let pinned = self.heaps.pin();
         let found = pinned.view().get(heap).ok_or(AllocError::UnknownHeap { requested, heap })?;
         let scope = Scope::One(found);
-        let class = self.config.class_for(requested);
-        let cached = class.and_then(|class| current(&self.caches)?.pop_from(heap, class, self.config.min_shift));
+        let cached = class.and_then(|class| current(&self.caches)?.pop_from(heap, class, self.config.address_shift));
         if let Some(block) = cached.and_then(NonNull::new) {
-            self.acquired(block.as_ptr());
+            self.acquired(block.addr().get());
             return Ok(block);
         }
         let taken = self.take_from_heaps(&scope, class);
         self.count_past_cache(usize::from(taken.is_ok()), 0);
-        taken.inspect(|block| self.acquired(block.as_ptr())).map_err(|refused| self.explain(&scope, requested, refused))
+        taken
+            .inspect(|block| self.acquired(block.addr().get()))
+            .map_err(|refused| self.explain(&scope, requested, refused))
     }
 
     /// Allocates up to `blocks.len()` blocks of one layout, for few atomic operations, and returns how many there were;
@@ -182,47 +199,69 @@ impl MemoryPool {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn alloc_batch(&self, layout: Layout, blocks: &mut [*mut u8]) -> Result<usize, AllocError> {
+        let (requested, most) = (bytes_of(layout)?, blocks.len());
+        let mut places = blocks.iter_mut();
+        self.alloc_class_batch(self.config.class_for(requested), requested, most, |block| {
+            if let Some(place) = places.next() {
+                *place = block.as_ptr();
+            }
+        })
+    }
+
+    /// Allocates up to `most` blocks of `class`, and gives them to `give`, as [`alloc_batch`](Self::alloc_batch).
+    pub(crate) fn alloc_class_batch(
+        &self,
+        class: Option<Class>,
+        requested: usize,
+        most: usize,
+        mut give: impl FnMut(NonNull<u8>),
+    ) -> Result<usize, AllocError> {
         self.begin();
-        let requested = bytes_of(layout)?;
-        let class = self.config.class_for(requested);
         let pinned = self.heaps.pin();
         let scope = Scope::All(pinned.view());
         let mut filled = 0;
-        while filled < blocks.len() {
+        let mut give = |block: NonNull<u8>| {
+            self.acquired(block.addr().get());
+            give(block);
+        };
+        while filled < most {
             if let Some((class, order)) = class.and_then(|class| Some((class, class.covering()?))) {
                 scope.take_first(order, |heap| {
-                    filled += fill(heap, class, self.shard(), &mut blocks[filled..]);
-                    (filled == blocks.len()).then_some(())
+                    filled += fill(heap, class, self.shard(), most - filled, &mut give);
+                    (filled == most).then_some(())
                 });
             }
-            let Some(place) = blocks.get_mut(filled) else { break };
+            if filled == most {
+                break;
+            }
             // The stacks are empty: a search for one more also merges and tidies them.
             match self.take_from_heaps(&scope, class) {
-                Ok(block) => *place = block.as_ptr(),
+                Ok(block) => give(block),
                 Err(refused) if filled == 0 => return Err(self.explain(&scope, requested, refused)),
                 Err(_) => break,
             }
             filled += 1;
         }
         self.count_past_cache(filled, 0);
-        blocks[..filled].iter().for_each(|block| self.acquired(*block));
         Ok(filled)
     }
 
     /// Pops a block from the cache of this thread.
     #[inline]
     fn pop(&self, class: Class) -> Option<*mut u8> {
-        current(&self.caches)?.pop(class, self.config.min_shift)
+        current(&self.caches)?.pop(class, self.config.address_shift)
     }
 
     /// Pops a block from the cache of this thread, if that is the one of a pool that it used before the last one, or
     /// the block is in the heap aside of the one that the cache works with.
     fn pop_aside(&self, class: Class) -> Option<*mut u8> {
         match current(&self.caches) {
-            Some(cache) => cache.pop_aside(class, self.config.min_shift),
+            Some(cache) => cache.pop_aside(class, self.config.address_shift),
             None => {
                 let cache = return_to(&self.caches)?;
-                cache.pop(class, self.config.min_shift).or_else(|| cache.pop_aside(class, self.config.min_shift))
+                cache
+                    .pop(class, self.config.address_shift)
+                    .or_else(|| cache.pop_aside(class, self.config.address_shift))
             }
         }
     }
@@ -334,17 +373,16 @@ impl MemoryPool {
     }
 }
 
-/// Fills `blocks` from the stacks of one heap; returns how many there were.
-fn fill(heap: &Heap, class: Class, shard: Shard, blocks: &mut [*mut u8]) -> usize {
+/// Gives up to `most` blocks of the stacks of one heap to `give`; returns how many there were.
+fn fill(heap: &Heap, class: Class, shard: Shard, most: usize, mut give: impl FnMut(NonNull<u8>)) -> usize {
     let mut filled = 0;
-    for chunk in blocks.chunks_mut(BATCH) {
-        let mut registry = [BlockIndex::new(0); BATCH];
-        let count = heap.buddy().alloc_batch(State::live(class), shard, &mut registry[..chunk.len()]);
-        for (place, index) in chunk.iter_mut().zip(&registry[..count]) {
-            *place = heap.pointer(*index).as_ptr();
-        }
+    while filled < most {
+        let mut taken = [BlockIndex::new(0); BATCH];
+        let wanted = BATCH.min(most - filled);
+        let count = heap.buddy().alloc_batch(State::live(class), shard, &mut taken[..wanted]);
+        taken[..count].iter().for_each(|block| give(heap.pointer(*block)));
         filled += count;
-        if count < chunk.len() {
+        if count < wanted {
             break;
         }
     }

@@ -38,12 +38,12 @@ pub struct PoolBuilder {
 
 impl PoolBuilder {
     fn new() -> Self {
-        Self {
-            min_block: 1 << Config::DEFAULT.min_shift,
-            max_block: None,
-            thread_cache: None,
-            sizes: Config::DEFAULT.sizes,
-        }
+        Self::of_min_block(1 << Config::DEFAULT.min_shift)
+    }
+
+    /// By default, but with this smallest block.
+    pub(crate) fn of_min_block(min_block: usize) -> Self {
+        Self { min_block, max_block: None, thread_cache: None, sizes: Config::DEFAULT.sizes }
     }
 
     /// The smallest block in bytes: a power of two, at least 16. Unless set, 64. Every allocation takes at least as
@@ -87,7 +87,7 @@ impl PoolBuilder {
     }
 
     /// The configuration, checked.
-    fn config(&self) -> Result<Config, ConfigError> {
+    pub(crate) fn config(&self) -> Result<Config, ConfigError> {
         let Self { min_block, max_block, thread_cache, sizes } = *self;
         if !min_block.is_power_of_two() || min_block < LEAST_MIN_BLOCK {
             return Err(ConfigError::MinBlock { bytes: min_block });

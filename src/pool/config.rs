@@ -4,7 +4,7 @@ use crate::cache::Allowance;
 use crate::raw::{Class, Order, Sizes};
 
 /// Smallest `min_block` in bytes.
-pub(super) const LEAST_MIN_BLOCK: usize = 16;
+pub(crate) const LEAST_MIN_BLOCK: usize = 16;
 
 /// The step of the table of small sizes, as a shift: no unit is smaller.
 const STEP: u32 = LEAST_MIN_BLOCK.trailing_zeros();
@@ -17,6 +17,8 @@ pub(crate) struct Config {
     /// The codes of the classes of small sizes, by the number of the size's last step. A table is faster than to count
     /// bits, or to shift by a number that the compiler does not know.
     classes: [u8; STEPS],
+    /// A unit has 2^`address_shift` addresses: as many as bytes, but in a pool of offsets one.
+    pub(crate) address_shift: u32,
     /// A unit has 2^`min_shift` bytes.
     pub(crate) min_shift: u32,
     /// The order of the largest block.
@@ -31,17 +33,22 @@ impl Config {
     /// Blocks of 64 bytes, a cache line, and no limit above; caches of a MiB, but for big blocks.
     pub(crate) const DEFAULT: Self = Self::new(6, Order::MAX, Allowance::DEFAULT, Sizes::PowersOfTwo);
 
+    /// Of offsets: blocks of 4 KiB, as pages have; the rest as by default.
+    pub(crate) const OFFSETS: Self = Self::new(12, Order::MAX, Allowance::DEFAULT, Sizes::PowersOfTwo).of_units();
+
     pub(super) const fn new(min_shift: u32, max_order: Order, thread_cache: Allowance, sizes: Sizes) -> Self {
         let mut classes = [Class::NO_CODE; STEPS];
         let mut step = 0;
         while step < STEPS {
             // Under loom there are fewer orders than the table has sizes for.
-            if let Some(class) = sizes.covering((step << STEP) >> min_shift) {
+            // A unit may be larger than any `usize`.
+            let last_unit = if min_shift < usize::BITS { (step << STEP) >> min_shift } else { 0 };
+            if let Some(class) = sizes.covering(last_unit) {
                 classes[step] = class.code();
             }
             step += 1;
         }
-        Self { classes, min_shift, max_order, thread_cache, sizes }
+        Self { classes, address_shift: min_shift, min_shift, max_order, thread_cache, sizes }
     }
 
     /// The class of a block of at least `bytes`, if there are so large ones; none for 0 bytes.
@@ -54,10 +61,27 @@ impl Config {
         }
     }
 
+    /// The same of a pool of offsets, whose addresses are units.
+    pub(crate) const fn of_units(mut self) -> Self {
+        self.address_shift = 0;
+        self
+    }
+
     /// Bytes of a block of an order or class; `usize::MAX` if they are more.
     #[inline]
     pub(crate) fn bytes(&self, size: impl Into<Class>) -> usize {
         self.bytes_of(u64::from(size.into().units()))
+    }
+
+    /// The class of a block of at least `last` + 1 bytes, of whatever space, if there are so large ones.
+    #[inline]
+    pub(crate) fn class_of_offsets(&self, last: u64) -> Option<Class> {
+        self.sizes.covering(usize::try_from(last >> self.min_shift).ok()?)
+    }
+
+    /// Addresses of a block that a heap has.
+    pub(crate) fn addresses(&self, class: Class) -> usize {
+        (class.units() as usize) << self.address_shift
     }
 
     /// Bytes of `units` units; `usize::MAX` if they are more.

@@ -6,7 +6,7 @@ use super::{MemoryPool, count};
 use crate::heaps::Pinned;
 use crate::id::HeapId;
 use crate::map::HeapMap;
-use crate::raw::{Order, Sweep};
+use crate::raw::{Coalescer, Kind, Order, Sweep};
 use crate::stats::{HeapStats, PoolStats, SweepReport};
 use crate::thread;
 
@@ -190,10 +190,21 @@ impl MemoryPool {
     /// # Ok::<(), mempool::AddHeapError>(())
     /// ```
     pub fn largest_free_block(&self) -> usize {
+        self.largest_free_order().map_or(0, |order| self.config.bytes(order))
+    }
+
+    /// The order of the largest block that the next allocation can have.
+    pub(crate) fn largest_free_order(&self) -> Option<Order> {
         self.begin();
         let pinned = self.pin();
         self.reach(&pinned).reclaim(self.cache());
-        self.stats().largest_free
+        let largest = pinned.view().by_age().map(|heap| {
+            let mut coalescer = Coalescer::new(heap.buddy().geometry());
+            let free = heap.buddy().scan().filter(|(_, seen)| seen.kind() == Kind::Free);
+            free.for_each(|(block, seen)| coalescer.free(block, seen.order()));
+            coalescer.largest()
+        });
+        largest.max().flatten()
     }
 
     /// The blocks of all heaps, one by one.

@@ -12,6 +12,7 @@ mod inspect;
 mod parallel;
 mod release;
 mod remove;
+mod reserve;
 mod resize;
 mod scope;
 mod tables;
@@ -37,7 +38,7 @@ use crate::units::Bytes;
 #[cfg(all(feature = "std", not(modelled)))]
 use crate::wakers::Wakers;
 pub use builder::PoolBuilder;
-use config::Config;
+pub(crate) use config::Config;
 use counters::{Counters, count};
 
 /// A pool of memory over heaps that the caller gives. Any number of threads share it.
@@ -97,8 +98,8 @@ use counters::{Counters, count};
 /// # }
 /// ```
 pub struct MemoryPool {
-    config: Config,
-    heaps: Heaps,
+    pub(crate) config: Config,
+    pub(crate) heaps: Heaps,
     caches: Caches,
     counters: Counters,
     /// The threads of sweepers, to be woken by an allocation that had to sweep by itself.
@@ -159,8 +160,13 @@ impl MemoryPool {
     #[cfg(feature = "alloc")]
     #[cfg_attr(docsrs, doc(cfg(feature = "alloc")))]
     pub fn add_heap(&self, base: *mut u8, size: usize) -> Result<HeapId, AddHeapError> {
+        self.add_region(Region::new(base, size, self.config.min_shift)?)
+    }
+
+    /// Adds a region with tables from the global allocator.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn add_region(&self, region: Region) -> Result<HeapId, AddHeapError> {
         self.begin();
-        let region = Region::new(base, size, self.config.min_shift)?;
         self.collect();
         Self::with_stack(|| self.heaps.add(region, self.config.max_order, &mut Tables::Global))
     }
@@ -233,7 +239,7 @@ impl MemoryPool {
 
     /// The heaps now, for an operation that may use the thread's cache. That is made first: who had it before may have
     /// left blocks in it of heaps that were added just then.
-    fn pin(&self) -> Pinned<'_> {
+    pub(crate) fn pin(&self) -> Pinned<'_> {
         self.make_cache();
         self.heaps.pin()
     }
@@ -281,6 +287,7 @@ impl MemoryPool {
             set: &self.heaps,
             caches: &self.caches,
             registry: registry(&self.caches),
+            address_shift: self.config.address_shift,
             min_shift: self.config.min_shift,
         }
     }

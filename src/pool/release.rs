@@ -7,7 +7,7 @@ use crate::cache::{current, return_to};
 use crate::error::{ReleaseBatchError, ReleaseError};
 use crate::heaps::Heap;
 use crate::heaps::View;
-use crate::raw::Batch;
+use crate::raw::{Batch, Class};
 
 impl MemoryPool {
     /// Releases the block at `block`. Null is fine, and does nothing.
@@ -44,7 +44,7 @@ impl MemoryPool {
     /// ```
     #[inline]
     pub fn hl_release(&self, block: *mut u8) -> Result<(), ReleaseError> {
-        self.begin_release(block, 0);
+        self.begin_release(block.addr(), 0);
         // Null is in no window, so that the fast path need not ask for it.
         match self.push(block.addr()) {
             Some(()) => Ok(()),
@@ -82,8 +82,13 @@ impl MemoryPool {
     /// ```
     #[inline]
     pub fn release(&self, block: NonNull<u8>) -> Result<(), ReleaseError> {
-        self.begin_release(block.as_ptr(), 0);
-        let address = block.addr().get();
+        self.release_at(block.addr().get())
+    }
+
+    /// Releases the block at an address.
+    #[inline]
+    fn release_at(&self, address: usize) -> Result<(), ReleaseError> {
+        self.begin_release(address, 0);
         match self.push(address) {
             Some(()) => Ok(()),
             None => self.release_slow(address),
@@ -92,18 +97,21 @@ impl MemoryPool {
 
     /// Pushes a block into the cache of this thread.
     #[inline]
-    fn push(&self, address: usize) -> Option<()> {
-        current(&self.caches)?.push(address, self.config.min_shift)
+    pub(crate) fn push(&self, address: usize) -> Option<()> {
+        current(&self.caches)?.push(address, self.config.address_shift)
     }
 
     #[cold]
-    fn release_slow(&self, address: usize) -> Result<(), ReleaseError> {
-        let min_shift = self.config.min_shift;
+    pub(crate) fn release_slow(&self, address: usize) -> Result<(), ReleaseError> {
+        let address_shift = self.config.address_shift;
         let pushed = match current(&self.caches) {
-            Some(cache) => cache.push_aside(address, min_shift).or_else(|| cache.push_to_outbox(address, min_shift)),
+            Some(cache) => {
+                cache.push_aside(address, address_shift).or_else(|| cache.push_to_outbox(address, address_shift))
+            }
             // It may have used another pool since.
-            None => return_to(&self.caches)
-                .and_then(|cache| cache.push(address, min_shift).or_else(|| cache.push_aside(address, min_shift))),
+            None => return_to(&self.caches).and_then(|cache| {
+                cache.push(address, address_shift).or_else(|| cache.push_aside(address, address_shift))
+            }),
         };
         if pushed.is_some() {
             return Ok(());
@@ -145,12 +153,22 @@ impl MemoryPool {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn release_batch(&self, blocks: &[*mut u8]) -> Result<(), ReleaseBatchError> {
-        blocks.iter().for_each(|block| self.begin_release(*block, 0));
+        let all = blocks.iter().enumerate().filter(|(_, block)| !block.is_null());
+        self.release_all(all.map(|(number, block)| (number, Ok(block.addr()))))
+    }
+
+    /// Releases the blocks at addresses, each with its number, as [`release_batch`](Self::release_batch). Instead of an
+    /// address there may be the reason why there is none.
+    pub(crate) fn release_all(
+        &self,
+        addresses: impl Iterator<Item = (usize, Result<usize, ReleaseError>)> + Clone,
+    ) -> Result<(), ReleaseBatchError> {
+        addresses.clone().filter_map(|(_, address)| address.ok()).for_each(|address| self.begin_release(address, 0));
         let (mut result, mut released) = (Ok(()), 0);
         let pinned = self.heaps.pin();
         let mut batch: Option<(&Heap, Batch<'_>)> = None;
-        for (number, block) in blocks.iter().enumerate().filter(|(_, block)| !block.is_null()) {
-            match release_into(pinned.view(), &mut batch, block.addr()) {
+        for (number, address) in addresses {
+            match address.and_then(|address| release_into(pinned.view(), &mut batch, address)) {
                 Ok(()) => released += 1,
                 Err(error) => {
                     let (failed, first, error) = match result {
@@ -193,14 +211,14 @@ impl MemoryPool {
     /// ```
     pub fn block_size(&self, block: NonNull<u8>) -> Result<usize, ReleaseError> {
         self.begin();
-        self.size_at(block.addr().get())
+        self.class_at(block.addr().get()).map(|class| self.config.bytes(class))
     }
 
-    /// The size of the live block at an address.
-    pub(super) fn size_at(&self, address: usize) -> Result<usize, ReleaseError> {
+    /// The class of the live block at an address.
+    pub(crate) fn class_at(&self, address: usize) -> Result<Class, ReleaseError> {
         let pinned = self.heaps.pin();
         let (heap, block) = pinned.view().locate(address)?;
-        Ok(self.config.bytes(heap.buddy().live_class(block)?))
+        Ok(heap.buddy().live_class(block)?)
     }
 }
 

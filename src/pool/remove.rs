@@ -95,12 +95,14 @@ impl MemoryPool {
             }
             tries += 1;
             let (mut live, mut cached, mut in_transit) = (0, 0, 0);
+            // A range of offsets may have more bytes than a `usize` can count.
+            let add = usize::saturating_add;
             for (_, seen) in heap.buddy().scan() {
                 match seen.kind() {
-                    Kind::Inner => in_transit += self.config.bytes_of(1),
+                    Kind::Inner => in_transit = add(in_transit, self.config.bytes_of(1)),
                     Kind::Free => {}
-                    Kind::Cached => cached += self.config.bytes(seen.class()),
-                    Kind::Live | Kind::Tail => live += self.config.bytes(seen.class()),
+                    Kind::Cached => cached = add(cached, self.config.bytes(seen.class())),
+                    Kind::Live | Kind::Tail => live = add(live, self.config.bytes(seen.size())),
                 }
             }
             if live > 0 || tries >= TRIES {

@@ -4,7 +4,7 @@ use core::ptr::{self, NonNull};
 
 use super::MemoryPool;
 use crate::error::{ReleaseError, ResizeError};
-use crate::raw::CantResize;
+use crate::raw::{CantResize, Class};
 
 impl MemoryPool {
     /// Makes the block at `block` one of at least `size` bytes without moving it. Returns its new size in bytes. A
@@ -39,18 +39,29 @@ impl MemoryPool {
         if size == 0 {
             return Err(ResizeError::ZeroSize);
         }
-        self.begin_release(block.as_ptr(), size);
+        self.resize_at(block.addr().get(), self.config.class_for(size), size).map(|class| self.config.bytes(class))
+    }
+
+    /// Gives the block at an address this class, as [`resize_in_place`](Self::resize_in_place), and returns it. Without
+    /// a class it is the error that there is no room for so many bytes.
+    pub(crate) fn resize_at(
+        &self,
+        address: usize,
+        class: Option<Class>,
+        requested: usize,
+    ) -> Result<Class, ResizeError> {
+        self.begin_release(address, class.map_or(usize::MAX, |class| self.config.addresses(class)));
         let pinned = self.heaps.pin();
-        let (heap, index) = pinned.view().locate(block.addr().get())?;
-        let no_room = || match self.size_at(block.addr().get()) {
-            Ok(has) => ResizeError::NoRoom { requested: size, size: has },
+        let (heap, index) = pinned.view().locate(address)?;
+        let no_room = || match self.class_at(address) {
+            Ok(has) => ResizeError::NoRoom { requested, size: self.config.bytes(has) },
             Err(gone) => gone.into(),
         };
-        let class = self.config.class_for(size).ok_or_else(no_room)?;
+        let class = class.ok_or_else(no_room)?;
         match heap.buddy().resize(index, class, heap.shard(index)) {
             Ok(_) => {
-                self.acquired(block.as_ptr());
-                Ok(self.config.bytes(class))
+                self.acquired(address);
+                Ok(class)
             }
             Err(CantResize::NoRoom) => Err(no_room()),
             Err(CantResize::NotLive(reason)) => Err(ReleaseError::from(reason).into()),

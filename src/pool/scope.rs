@@ -2,6 +2,7 @@
 
 use crate::heaps::{Heap, View};
 use crate::raw::{LastFailure, Order};
+use crate::units::saturated;
 
 /// Where an allocation looks.
 pub(super) enum Scope<'a> {
@@ -42,11 +43,11 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// Bytes in blocks.
+    /// Bytes in blocks; `usize::MAX` if they are more.
     pub(super) fn capacity(&self) -> usize {
         match *self {
             Self::All(view) => view.capacity(),
-            Self::One(heap) => heap.capacity(),
+            Self::One(heap) => saturated(heap.capacity()),
         }
     }
 }

@@ -57,15 +57,24 @@ impl MemoryPool {
     /// # }
     /// ```
     pub fn add_heap_with(&self, base: *mut u8, size: usize, tables: &'static mut [u8]) -> Result<HeapId, AddHeapError> {
-        self.begin();
         let overlap = AddHeapError::TablesOverlap { base: tables.as_ptr().addr(), size: tables.len() };
         let lie_in = |region: &Region| region.meets(tables.as_ptr().addr(), tables.len());
         let region = Region::new(base, size, self.config.min_shift)
             .and_then(|region| if lie_in(&region) { Err(overlap) } else { Ok(region) });
+        self.add_region_with(region, tables)
+    }
+
+    /// Adds a region with these tables, or gives them back.
+    pub(crate) fn add_region_with<E: From<AddHeapError>>(
+        &self,
+        region: Result<Region, E>,
+        tables: &'static mut [u8],
+    ) -> Result<HeapId, E> {
+        self.begin();
         let mut tables = Tables::given(tables);
         self.collect();
-        let added =
-            region.and_then(|region| Self::with_stack(|| self.heaps.add(region, self.config.max_order, &mut tables)));
+        let added = region
+            .and_then(|region| Ok(Self::with_stack(|| self.heaps.add(region, self.config.max_order, &mut tables))?));
         if added.is_err() {
             self.heaps.give_back(tables);
         }

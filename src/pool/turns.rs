@@ -118,28 +118,27 @@ impl MemoryPool {
         act()
     }
 
-    /// An operation begins that gives this block back, if it is one, but for so many bytes.
+    /// An operation begins that gives the block at this address back, if it is one, but for so many addresses.
     #[inline(always)]
-    pub(super) fn begin_release(&self, block: *mut u8, kept: usize) {
+    pub(crate) fn begin_release(&self, address: usize, kept: usize) {
         #[cfg(in_turns)]
         {
-            if let Ok(size) = self.size_at(block.addr())
-                && kept < size
-            {
-                told::released(block.addr() + kept..block.addr() + size);
+            let size = self.class_at(address).map_or(0, |class| self.config.addresses(class));
+            if kept < size {
+                told::released(address + kept..address + size);
             }
             told::begin();
         }
-        let _ = (block, kept);
+        let _ = (address, kept);
     }
 
-    /// The caller has this block from now on, if it is one.
+    /// The caller has the block at this address from now on, if it is one.
     #[inline(always)]
-    pub(super) fn acquired(&self, block: *mut u8) {
+    pub(super) fn acquired(&self, address: usize) {
         #[cfg(in_turns)]
-        if let Ok(size) = self.size_at(block.addr()) {
-            told::acquired(block.addr()..block.addr() + size);
+        if let Ok(class) = self.class_at(address) {
+            told::acquired(address..address + self.config.addresses(class));
         }
-        let _ = block;
+        let _ = address;
     }
 }

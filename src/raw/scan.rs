@@ -45,6 +45,11 @@ impl Buddy {
         orders.filter_map(covering).next()
     }
 
+    /// The block that covers `unit` and begins before it, if no block begins there. O(orders).
+    pub(super) fn block_before(&self, unit: BlockIndex) -> Option<(BlockIndex, State)> {
+        if self.states.at(unit).read().kind() == Kind::Inner { self.block_around(unit) } else { None }
+    }
+
     /// Why no `Live` block begins at `unit`. O(orders). Exact while nobody changes the block around it.
     #[cold]
     pub fn why_not_live_slow(&self, unit: BlockIndex) -> NotLive {
@@ -57,11 +62,8 @@ impl Buddy {
     /// Where the block ends that covers `unit` and begins before it; `unit` itself, if a part of a block begins there,
     /// or it is in transit. O(orders).
     pub(super) fn next_head(&self, unit: BlockIndex) -> u32 {
-        if self.states.at(unit).read().kind() != Kind::Inner {
-            return unit.get();
-        }
         // A block ends inside the heap.
-        self.block_around(unit).map_or(unit.get(), |(head, seen)| seen.class().end(head) as u32)
+        self.block_before(unit).map_or(unit.get(), |(head, seen)| seen.class().end(head) as u32)
     }
 
     /// Is this unit in transit: no block begins there, and none covers it? O(orders).

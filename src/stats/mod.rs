@@ -17,6 +17,7 @@ use crate::cache::Served;
 use crate::heaps::Heap;
 use crate::id::HeapId;
 use crate::raw::{Coalescer, Kind, Order, State};
+use crate::units::saturated;
 
 #[cfg(all(feature = "allocator", not(modelled)))]
 pub use allocator::AllocatorStats;
@@ -140,33 +141,35 @@ impl HeapStats {
         let unit = orders[Order::ZERO].block_size;
         let block_size = |seen: State| (seen.size().units() as usize).saturating_mul(unit);
         let (mut live, mut cached, mut free, mut in_transit) = (0, 0, 0, 0);
+        // A range of offsets may have more bytes than a `usize` can count.
+        let add = usize::saturating_add;
         let mut coalescer = Coalescer::new(heap.buddy().geometry());
         for (block, seen) in heap.buddy().scan() {
             let of_order = &mut orders[seen.order()];
             let bytes = block_size(seen);
             match seen.kind() {
-                Kind::Inner => in_transit += bytes,
+                Kind::Inner => in_transit = add(in_transit, bytes),
                 Kind::Free => {
                     of_order.free += 1;
-                    free += bytes;
+                    free = add(free, bytes);
                     coalescer.free(block, seen.order());
                 }
                 Kind::Cached => {
                     of_order.cached += 1;
-                    cached += bytes;
+                    cached = add(cached, bytes);
                 }
                 Kind::Live => {
                     of_order.live += 1;
-                    live += bytes;
+                    live = add(live, bytes);
                 }
                 // The block was another one when the scan came to its beginning.
-                Kind::Tail => live += bytes,
+                Kind::Tail => live = add(live, bytes),
             }
         }
         let geometry = heap.buddy().geometry();
         Self {
             heap: heap.id,
-            capacity: heap.capacity(),
+            capacity: saturated(heap.capacity()),
             live,
             cached,
             free,
