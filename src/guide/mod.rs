@@ -18,6 +18,7 @@ chapters! {
     first_steps: ;
     choosing: ;
     regions: "std";
+    offsets: "alloc";
     global_allocator: "allocator";
     c_libraries: "allocator";
     any_program: ;

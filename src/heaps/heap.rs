@@ -64,8 +64,9 @@ impl Region {
         }
     }
 
-    /// A region of offsets, whose addresses are units: `units` from the address `first` on, which is neither null nor so
-    /// large that they go past the end of the address space. `first_unit` is the number of the first one in its space.
+    /// A region of offsets, whose addresses are units: `units` from the address `first` on, which is neither null nor
+    /// so large that they go past the end of the address space. `first_unit` is the number of the first one in its
+    /// space.
     pub(crate) fn of_units(first: NonZeroUsize, units: u32, first_unit: u64, min_shift: u32, word: u64) -> Self {
         Self {
             base: ptr::without_provenance_mut(first.get()),

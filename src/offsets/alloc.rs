@@ -22,8 +22,8 @@ impl OffsetPool {
     /// Allocates a block of at least `len` bytes, and returns its offset: a multiple of `align`, a power of two, and of
     /// the largest power of two that divides the block's own size.
     ///
-    /// A block is a multiple of its alignment: `len` is rounded up to one of `align`, and then to the next of the pool's
-    /// [sizes](crate::Sizes).
+    /// A block is a multiple of its alignment: `len` is rounded up to one of `align`, and then to the next of the
+    /// pool's [sizes](crate::Sizes).
     ///
     /// # Errors
     ///

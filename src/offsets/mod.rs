@@ -20,8 +20,8 @@ use crate::id::HeapId;
 use crate::pool::{Config, MemoryPool};
 use crate::sync::const_unless_loom;
 
-/// A pool of offsets: device memory, registered memory, a file, or any other space of bytes that begins at 0. Any number
-/// of threads share it.
+/// A pool of offsets: device memory, registered memory, a file, or any other space of bytes that begins at 0. Any
+/// number of threads share it.
 ///
 /// It is a [`MemoryPool`] in all but two things: a block is a `u64` and no address, 0 included; and a block can be
 /// reserved where the caller wants it, to rebuild a pool from what is live. Sizes, caches, exact releases, merging,
@@ -103,11 +103,11 @@ impl OffsetPool {
     /// Adds the `len` bytes from offset `start` on, also while other threads use the pool. Its word is 0.
     ///
     /// Any start and any length will do. The ends are cut into the largest blocks that fit; less than a smallest block
-    /// is left out. No block spans two ranges. A start that is a multiple of the largest power of two within `len` gives
-    /// the largest block.
+    /// is left out. No block spans two ranges. A start that is a multiple of the largest power of two within `len`
+    /// gives the largest block.
     ///
-    /// The pool takes 49 bits of tables for each smallest block from the global allocator. Tables of a huge range are not
-    /// touched before they are used.
+    /// The pool takes 49 bits of tables for each smallest block from the global allocator. Tables of a huge range are
+    /// not touched before they are used.
     ///
     /// # Errors
     ///
@@ -137,8 +137,8 @@ impl OffsetPool {
         self.add_range_for(start, len, 0)
     }
 
-    /// Adds a range as [`add_range`](Self::add_range) does, with a word of the user's own: a registration key, the number
-    /// of a device. [`word_of`](Self::word_of) tells it of each block.
+    /// Adds a range as [`add_range`](Self::add_range) does, with a word of the user's own: a registration key, the
+    /// number of a device. [`word_of`](Self::word_of) tells it of each block.
     ///
     /// # Errors
     ///

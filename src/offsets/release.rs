@@ -110,14 +110,14 @@ impl OffsetPool {
         Ok(space::bytes(class, self.min_shift()))
     }
 
-    /// Makes the block at `offset` one of at least `len` bytes without moving it. Returns its new size in bytes. A smaller
-    /// block gives its tail back; a larger one takes the free buddies behind it.
+    /// Makes the block at `offset` one of at least `len` bytes without moving it. Returns its new size in bytes. A
+    /// smaller block gives its tail back; a larger one takes the free buddies behind it.
     ///
     /// # Errors
     ///
     /// When `len` is 0, when no live block begins there, or when the block can't be so large where it is. To grow, it
-    /// needs free bytes behind it. Its offset has to be a multiple of the largest power of two that divides the new size.
-    /// After an error the block is as it was.
+    /// needs free bytes behind it. Its offset has to be a multiple of the largest power of two that divides the new
+    /// size. After an error the block is as it was.
     ///
     /// # Progress
     ///

@@ -7,13 +7,13 @@ use crate::heaps::{Heap, Pinned};
 use crate::raw::{BlockIndex, Occupied};
 
 impl OffsetPool {
-    /// Takes `len` bytes from offset `start` on, to rebuild a pool from what is known to be live. Returns how many blocks
-    /// that are.
+    /// Takes `len` bytes from offset `start` on, to rebuild a pool from what is known to be live. Returns how many
+    /// blocks that are.
     ///
-    /// | `start` | it takes | `release` |
+    /// | `start` | it takes | offsets to release |
     /// |---|---|---|
-    /// | may be the offset of a block for `len` bytes | that block: as large as [`alloc`](Self::alloc) makes it | `start`, and nothing else |
-    /// | is none | the smallest blocks in which the bytes lie, [exactly](Self::reserve_exact) | each block by its own offset |
+    /// | may be the offset of a block for `len` bytes | that block, as [`alloc`](Self::alloc) makes it | `start` only |
+    /// | may not | the smallest blocks that the bytes touch: [`reserve_exact`](Self::reserve_exact) | each block's own |
     ///
     /// So a block is had back by its offset and the length that it was allocated with, or its
     /// [size](Self::block_size). It is always one block then.
@@ -22,8 +22,8 @@ impl OffsetPool {
     ///
     /// # Errors
     ///
-    /// When `len` is 0, when the bytes are not all in one range, or when they are not all free. Bytes that other running
-    /// threads have in their caches are not free.
+    /// When `len` is 0, when the bytes are not all in one range, or when they are not all free. Bytes that other
+    /// running threads have in their caches are not free.
     ///
     /// # Progress
     ///
@@ -71,9 +71,9 @@ impl OffsetPool {
     }
 
     /// Takes the smallest blocks in which the `len` bytes from offset `start` on lie, and no more: bytes that somebody
-    /// else has, for good or for a while. Returns how many blocks that are. They are powers of two, the fewest that cover
-    /// them, and follow each other: the next one begins where the [size](Self::block_size) of the one before ends. Each
-    /// is a live block of its own, and is released by its own offset.
+    /// else has, for good or for a while. Returns how many blocks that are. They are powers of two, the fewest that
+    /// cover them, and follow each other: the next one begins where the [size](Self::block_size) of the one before
+    /// ends. Each is a live block of its own, and is released by its own offset.
     ///
     /// # Errors
     ///

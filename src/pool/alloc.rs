@@ -107,10 +107,13 @@ impl MemoryPool {
             self.acquired(block.addr().get());
             return Ok(block);
         }
-        let taken = self.take_slow(class);
-        taken
-            .inspect(|block| self.acquired(block.addr().get()))
-            .map_err(|refused| self.explain(&Scope::All(self.heaps.pin().view()), requested, refused))
+        self.alloc_slow(class, requested)
+    }
+
+    #[cold]
+    fn alloc_slow(&self, class: Option<Class>, requested: usize) -> Result<NonNull<u8>, AllocError> {
+        let taken = self.take_slow(class).inspect(|block| self.acquired(block.addr().get()));
+        taken.map_err(|refused| self.explain(&Scope::All(self.heaps.pin().view()), requested, refused))
     }
 
     /// Allocates as [`alloc`](Self::alloc), from one heap: a NUMA node, a DMA region.

@@ -39,7 +39,8 @@ impl Buddy {
         Ok(())
     }
 
-    /// Takes exactly these units, as the fewest `Live` blocks of orders. Returns how many. As [`reserve`](Self::reserve).
+    /// Takes exactly these units, as the fewest `Live` blocks of orders. Returns how many. As
+    /// [`reserve`](Self::reserve).
     ///
     /// # Errors
     ///

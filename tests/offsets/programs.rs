@@ -1,5 +1,5 @@
-//! Random programs of operations against the oracle, on spaces of random shape: at 0, anywhere, and up to the last offset.
-//! proptest shrinks what fails and keeps its seed.
+//! Random programs of operations against the oracle, on spaces of random shape: at 0, anywhere, and up to the last
+//! offset. proptest shrinks what fails and keeps its seed.
 
 use std::ops::Range;
 

@@ -16,6 +16,8 @@ mod cycles;
 mod heaps;
 #[path = "parts.rs"]
 mod parts;
+#[path = "reserve.rs"]
+mod reserve;
 #[path = "slabs.rs"]
 mod slabs;
 #[path = "spans.rs"]
@@ -33,6 +35,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Bug> {
         words::BUGS,
         blocks::BUGS,
         parts::BUGS,
+        reserve::BUGS,
         caches::BUGS,
         heaps::BUGS,
         board::BUGS,
