@@ -14,8 +14,8 @@ fn reserve(heap: &Heap, unit: u32, size: u32) -> bool {
 
 /// Two threads reserve the upper half of a block: one has it.
 ///
-/// Seeded bugs: a reservation takes what is not free; a block that begins before it is not halved; a buddy is absorbed by
-/// a store.
+/// Seeded bugs: a reservation takes what is not free; a block that begins before it is not halved; a buddy is absorbed
+/// by a store.
 #[test]
 fn reserve_reserve() {
     model("reserve_reserve", Some(3), || {

@@ -33,8 +33,8 @@ use crate::sync::const_unless_loom;
 /// | offsets | `0 ..= u64::MAX`. On a target of 32 bits below 2^32 − 1 smallest blocks: 16 TiB with those of 4 KiB |
 /// | a range | at most 2^32 − 1 smallest blocks |
 /// | a block | at most 2^31 smallest blocks |
-/// | tables | 49 bits for each smallest block: 98 MiB for 64 GiB in blocks of 4 KiB, 196 KiB in blocks of 2 MiB |
-/// | caches | a thread keeps a 64th of the pool at most; [`thread_cache`](OffsetPoolBuilder::thread_cache) changes that |
+/// | tables | 49 bits for each smallest block: 98 MiB for 64 GiB in blocks of 4 KiB, 196 KiB in those of 2 MiB |
+/// | caches | a thread keeps a 64th of the pool at most, or [so much](OffsetPoolBuilder::thread_cache) |
 ///
 /// Figures of type `usize` that a target of 32 bits can't hold are `usize::MAX`.
 ///

@@ -13,7 +13,7 @@ impl OffsetPool {
     /// | `start` | it takes | offsets to release |
     /// |---|---|---|
     /// | may be the offset of a block for `len` bytes | that block, as [`alloc`](Self::alloc) makes it | `start` only |
-    /// | may not | the smallest blocks that the bytes touch: [`reserve_exact`](Self::reserve_exact) | each block's own |
+    /// | may not | the smallest blocks that the bytes touch: [`reserve_exact`](Self::reserve_exact) | of each block |
     ///
     /// So a block is had back by its offset and the length that it was allocated with, or its
     /// [size](Self::block_size). It is always one block then.
