@@ -80,13 +80,14 @@ pub enum AddRangeError {
     },
 }
 
-impl From<AddHeapError> for AddRangeError {
-    fn from(error: AddHeapError) -> Self {
+impl AddRangeError {
+    /// Why the set of heaps did not take a range.
+    pub(super) fn of(error: AddHeapError) -> Self {
         match error {
             AddHeapError::Overlap { heap } => Self::Overlap { range: heap },
             AddHeapError::TablesTooSmall { size, needed } => Self::TablesTooSmall { size, needed },
             AddHeapError::MetadataUnavailable { bytes } => Self::MetadataUnavailable { bytes },
-            // The others are about addresses, of which the pool has seen to before.
+            // The others are about addresses, which were checked as offsets before.
             _ => Self::Empty,
         }
     }

@@ -164,7 +164,7 @@ impl OffsetPool {
     #[cfg(feature = "alloc")]
     #[cfg_attr(docsrs, doc(cfg(feature = "alloc")))]
     pub fn add_range_for(&self, start: u64, len: u64, word: u64) -> Result<HeapId, AddRangeError> {
-        Ok(self.pool.add_region(self.region(start, len, word)?)?)
+        self.pool.add_region(self.region(start, len, word)?).map_err(AddRangeError::of)
     }
 
     /// Adds a range with a word, and with tables in memory of the caller instead of the global allocator's:
@@ -201,7 +201,7 @@ impl OffsetPool {
         word: u64,
         tables: &'static mut [u8],
     ) -> Result<HeapId, AddRangeError> {
-        self.pool.add_region_with(self.region(start, len, word), tables)
+        self.pool.add_region_with(self.region(start, len, word), tables, AddRangeError::of)
     }
 
     fn region(&self, start: u64, len: u64, word: u64) -> Result<Region, AddRangeError> {

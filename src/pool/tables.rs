@@ -61,20 +61,22 @@ impl MemoryPool {
         let lie_in = |region: &Region| region.meets(tables.as_ptr().addr(), tables.len());
         let region = Region::new(base, size, self.config.min_shift)
             .and_then(|region| if lie_in(&region) { Err(overlap) } else { Ok(region) });
-        self.add_region_with(region, tables)
+        self.add_region_with(region, tables, |error| error)
     }
 
     /// Adds a region with these tables, or gives them back.
-    pub(crate) fn add_region_with<E: From<AddHeapError>>(
+    pub(crate) fn add_region_with<E>(
         &self,
         region: Result<Region, E>,
         tables: &'static mut [u8],
+        error: impl FnOnce(AddHeapError) -> E,
     ) -> Result<HeapId, E> {
         self.begin();
         let mut tables = Tables::given(tables);
         self.collect();
-        let added = region
-            .and_then(|region| Ok(Self::with_stack(|| self.heaps.add(region, self.config.max_order, &mut tables))?));
+        let added = region.and_then(|region| {
+            Self::with_stack(|| self.heaps.add(region, self.config.max_order, &mut tables)).map_err(error)
+        });
         if added.is_err() {
             self.heaps.give_back(tables);
         }
