@@ -22,7 +22,7 @@ pub(crate) const BUGS: &[Bug] = &[
         source: RESERVE,
         find: "head < first || seen.order()",
         replace: "head < first && seen.order()",
-        models: &["reserve::reserve_reserve"],
+        models: &["reserve::reserve_row"],
     },
     Bug {
         name: "reserve: what the last block has too much is lost",
