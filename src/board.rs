@@ -114,7 +114,8 @@ impl Board {
             let _ = entry.compare_exchange(seen, order as u8, Ordering::Relaxed, Ordering::Relaxed);
         }
         // SeqCst: pairs with the fence in `published`: either the caller finds there what was published, or the
-        // publishing thread raises the number again.
+        // publishing thread raises the number again. No model needs the SeqCst: a number that is too low costs a
+        // search, which asks none.
         fence(Ordering::SeqCst);
         true
     }
@@ -138,7 +139,8 @@ impl Board {
         let new = Levels::over(current, slots, source)?;
         let new = source.owned(new)?.into_raw();
         let old = current.map_or(ptr::null_mut(), |levels| ptr::from_ref(levels).cast_mut());
-        // Release: pairs with the Acquire in `levels`. Relaxed on failure: the caller looks again.
+        // Release: pairs with the Acquire in `levels`. No model needs the Release: `over` ends with a fence of `raise`.
+        // Relaxed on failure: the caller looks again.
         let stored = self.levels.compare_exchange(old, new.as_ptr(), Ordering::Release, Ordering::Relaxed);
         if stored.is_err() {
             // SAFETY: it was not stored, so it is still this thread's.

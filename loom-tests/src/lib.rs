@@ -35,6 +35,9 @@ const MAX_BRANCHES: usize = 5_000;
 /// In the environment: models are run with few preemptions before they are run with all that they have.
 const SHALLOW_FIRST: &str = "LOOM_TESTS_SHALLOW_FIRST";
 
+/// In the environment: how many preemptions a model has at most, if it has more.
+const MOST_PREEMPTIONS: &str = "LOOM_TESTS_MOST_PREEMPTIONS";
+
 /// Runs `model` in all its executions, or with `bound` in those that preempt a thread at most so many times, and
 /// prints how many they were.
 ///
@@ -42,17 +45,26 @@ const SHALLOW_FIRST: &str = "LOOM_TESTS_SHALLOW_FIRST";
 ///
 /// When one of the executions does.
 pub fn model(name: &str, bound: Option<usize>, model: impl Fn() + Sync + Send + 'static) {
+    let most = env::var(MOST_PREEMPTIONS).ok().map(|most| most.parse().expect("it is a number"));
     let model = Arc::new(model);
     if env::var_os(SHALLOW_FIRST).is_some() {
         // Whatever fails in one of these fails in all executions, which are more.
-        for shallow in 1..bound.unwrap_or(usize::MAX).min(3) {
-            run(name, Some(shallow), Arc::clone(&model));
+        for shallow in 1..bound.into_iter().chain(most).min().unwrap_or(usize::MAX).min(3) {
+            run(name, bound, Some(shallow), Arc::clone(&model));
         }
     }
-    run(name, bound, model);
+    run(name, bound, most, model);
 }
 
-fn run(name: &str, bound: Option<usize>, model: Arc<impl Fn() + Sync + Send + 'static>) {
+/// Runs a model in the executions that preempt a thread at most `most` times, of those within its bound.
+fn run(name: &str, bound: Option<usize>, most: Option<usize>, model: Arc<impl Fn() + Sync + Send + 'static>) {
+    let all = bound.map_or("unbounded".to_owned(), |bound| format!("preemption bound {bound}"));
+    let (bound, said) = match most.filter(|most| bound.is_none_or(|bound| *most < bound)) {
+        Some(most) => {
+            (Some(most), format!("preemption bound {most} of {}", all.trim_start_matches("preemption bound ")))
+        }
+        None => (bound, all),
+    };
     let mut builder = Builder::new();
     builder.preemption_bound = bound;
     builder.max_branches = MAX_BRANCHES;
@@ -67,10 +79,9 @@ fn run(name: &str, bound: Option<usize>, model: Arc<impl Fn() + Sync + Send + 's
         *count.lock().expect("nobody panics with it") += 1;
         model();
     });
-    let bound = bound.map_or("unbounded".to_owned(), |bound| format!("preemption bound {bound}"));
     let executions = *executions.lock().expect("nobody panics with it");
     // Straight to the stream, so that the harness of the tests does not swallow it.
-    let line = format!("model {name}: {executions} executions ({bound}), {:.1} s\n", start.elapsed().as_secs_f32());
+    let line = format!("model {name}: {executions} executions ({said}), {:.2} s\n", start.elapsed().as_secs_f32());
     io::stderr().write_all(line.as_bytes()).expect("stderr is open");
 }
 

@@ -6,7 +6,7 @@ use mempool::raw::Slots;
 use mempool::raw::slabs::live::{Kind, Live, LivePlace};
 use mempool::raw::slabs::{BitmapId, Found};
 
-use crate::{Hold, Pages};
+use crate::{Hold, Pages, Span};
 
 /// A heap of pages, and where its live blocks begin.
 #[derive(Debug)]
@@ -60,9 +60,33 @@ impl Checked {
         claimed.is_some()
     }
 
+    /// Hands out a span.
+    pub fn hand_out_span(&self, span: Span) {
+        self.live.begin(Self::place_of(span), Kind::Span(span.pages));
+    }
+
+    /// Claims a span, if it is live, and releases it; false, if it is not.
+    ///
+    /// # Panics
+    ///
+    /// When its page is not seen as the span's.
+    pub fn release_span(&self, span: Span) -> bool {
+        let claimed = self.live.claim(Self::place_of(span), Kind::Span(span.pages));
+        if claimed {
+            let found = self.pages.raw.find(span.head);
+            assert_eq!(found, Found::Span { pages: span.pages }, "the page is seen as it is");
+            self.pages.release(span);
+        }
+        claimed
+    }
+
     /// The end of a model; see [`Pages::end`].
     pub fn end(&self, out: &[Hold]) {
         self.pages.end(out, &[]);
+    }
+
+    fn place_of(span: Span) -> LivePlace {
+        LivePlace { page: span.head, number: 0 }
     }
 
     fn place(hold: Hold) -> LivePlace {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use loom_tests::{Checked, PAIR, TRIPLE, join, model, start};
+use loom_tests::{Checked, PAIR, Span, TRIPLE, join, model, start};
 
 /// Two threads release one block.
 ///
@@ -79,6 +79,26 @@ fn claim_what_was_meant() {
             assert!(checked.release(triple, Some(TRIPLE)), "it is live, and nobody else's");
         }
         assert_ne!(join(other), mine, "one of them has the block");
+        checked.end(&[]);
+    });
+}
+
+/// A slab is closed, and its page handed out as a span. Another thread releases the address as that span: it is
+/// refused, or sees the page as that of the span.
+///
+/// Seeded bugs: a span is handed out without Release; claimed without Acquire.
+#[test]
+fn claim_span() {
+    model("claim_span", Some(3), || {
+        let checked = Checked::new(1);
+        let pair = checked.take(PAIR, 2);
+        let span = Span { head: pair.part.head, pages: 1 };
+        let other = start(&checked, move |checked| checked.release_span(span));
+        checked.pages.give(pair);
+        assert_eq!(checked.pages.alloc(1), Some(span));
+        checked.hand_out_span(span);
+        let mine = checked.release_span(span);
+        assert_ne!(join(other), mine, "one of them has it");
         checked.end(&[]);
     });
 }

@@ -200,8 +200,8 @@ impl Caches {
 
     /// The segments that were made.
     fn made(&self) -> impl Iterator<Item = usize> {
-        // Acquire: as in `slot`.
-        let made = self.segments.iter().enumerate().filter(|(_, segment)| !segment.load(Ordering::Acquire).is_null());
+        // Relaxed: whoever looks into the segment loads it again, in `slot`.
+        let made = self.segments.iter().enumerate().filter(|(_, segment)| !segment.load(Ordering::Relaxed).is_null());
         made.map(|(segment, _)| segment)
     }
 

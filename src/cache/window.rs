@@ -106,14 +106,15 @@ impl Window {
     pub fn shows(&self, heap: *const Heap) -> bool {
         // Acquire, both: pairs with the Release in `leave`, `leave_aside` and `show`; the heap is freed after all that
         // was done by way of the window. The second load comes after the first: a heap that moved in between is seen
-        // aside.
+        // aside. No model needs the second Acquire: no model has two heaps in turn.
         ptr::eq(self.heap.load(Ordering::Acquire), heap) || ptr::eq(self.aside.load(Ordering::Acquire), heap)
     }
 
     /// Closes the window, for any thread. The caller has written before what it asks of the owner.
     pub fn close(&self) {
         // SeqCst: pairs with the fence in `show_only`: either the owner sees there what it is asked, or the 0 comes
-        // later in the order of `units` than the number that the owner sets.
+        // later in the order of `units` than the number that the owner sets. No model needs the SeqCst: a weaker fence
+        // would not order the owner's store before its load; `request_show` comes to other faults only.
         fence(Ordering::SeqCst);
         // Relaxed: ordered by the fence.
         self.units.store(0, Ordering::Relaxed);
@@ -257,7 +258,7 @@ impl<'a> OwnWindow<'a> {
             self.aside.units.set(shown.buddy().states().words().len() as u32);
             self.aside.uses.set(0);
             // Release: pairs with the Acquire in `shows`, for the heap that was aside. It comes before the heap in the
-            // window is replaced.
+            // window is replaced. No model needs the Release: the pin, by which the caller found the heap, has a fence.
             self.window.aside.store(ptr::from_ref(shown).cast_mut(), Ordering::Release);
         }
         self.show_only(heap, is_asked);
@@ -274,12 +275,13 @@ impl<'a> OwnWindow<'a> {
         #[cfg(modelled)]
         copy.heap.set(heap);
         // Release: pairs with the Acquire in `shows`, for the heap that was shown. A thread that sees this heap sees
-        // the other one aside.
+        // the other one aside. No model needs the Release: the pin, by which the caller found the heap, has a fence.
         window.heap.store(ptr::from_ref(heap).cast_mut(), Ordering::Release);
         // Relaxed: ordered by the fence.
         window.units.store(words.len() as u32, Ordering::Relaxed);
         // SeqCst: pairs with the fence in `close`. A thread that removes the heap sees it in the window without a
-        // fence: it looks when nobody has the snapshot pinned any more in which the caller found the heap.
+        // fence: it looks when nobody has the snapshot pinned any more in which the caller found the heap. No model
+        // needs the SeqCst: as in `close`.
         fence(Ordering::SeqCst);
         if is_asked() {
             // Relaxed: as in `inside`.
@@ -291,7 +293,8 @@ impl<'a> OwnWindow<'a> {
     pub(super) fn leave(self) {
         // Relaxed: the owner's.
         self.window.units.store(0, Ordering::Relaxed);
-        // Release: pairs with the Acquire in `shows`.
+        // Release: pairs with the Acquire in `shows`. No model needs the Release: the caller has pinned the set since
+        // it used the heap, and a pin has a fence.
         self.window.heap.store(ptr::null_mut(), Ordering::Release);
     }
 }

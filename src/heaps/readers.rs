@@ -89,7 +89,7 @@ impl Readers {
     pub fn read<T>(&self, current: &AtomicPtr<T>) -> (Guard<'_>, *mut T) {
         #[cfg(modelled)]
         if !self.watched.get() {
-            // Acquire: as below.
+            // Acquire: as below. No model needs the Acquire: a model whose heaps come and go is watched.
             return (Guard { word: &self.without_era, watched: false }, current.load(Ordering::Acquire));
         }
         loop {
@@ -164,7 +164,7 @@ impl Readers {
                 found.count += 1;
             }
         }
-        // Acquire: as above.
+        // Acquire: as above. No model needs the second Acquire: no model has a reader without an era that leaves.
         (self.without_era.load(Ordering::Acquire) == 0).then_some(found)
     }
 

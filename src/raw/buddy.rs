@@ -400,6 +400,7 @@ impl Buddy {
     /// Do the stacks want tidying? If so, they count as tidied from now on.
     pub(super) fn start_to_tidy(&self) -> bool {
         // Acquire: pairs with the Release in `note_displaced`; the tidying sees the nodes that count as tidied.
+        // No model needs the Acquire: a node that a tidying misses costs a search, and no more.
         let displaced = self.displaced.load(Ordering::Acquire);
         // Relaxed, both: a hint. Nodes that are displaced meanwhile count for the next time.
         let wanted = displaced != self.tidied.load(Ordering::Relaxed);

@@ -109,7 +109,9 @@ impl LastFailure {
 
     fn read(&self) -> u64 {
         // Acquire: pairs with the Release in `note`; orders the readings behind the certificate before the reader's own
-        // reading of the version. That is then as large in every counter, so that equal sums mean equal counters.
+        // reading of the version. That is then as large in every counter, so that equal sums mean equal counters. No
+        // model needs the Acquire: it takes two publishers, a thread that fails and one that reads the failure, more
+        // threads than a model has.
         self.certificate.load(Ordering::Acquire)
     }
 
@@ -133,7 +135,7 @@ impl LastFailure {
             self.stall.store(stall.bits(), Ordering::Relaxed);
         }
         let stalled = if stall.is_some() { STALLED } else { 0 };
-        // Release: pairs with the Acquire in `read`.
+        // Release: pairs with the Acquire in `read`. No model needs the Release: as there.
         self.certificate.store(version << VERSION_SHIFT | stalled | u64::from(want.code()), Ordering::Release);
     }
 

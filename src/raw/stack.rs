@@ -269,8 +269,8 @@ impl FreeStack {
     pub fn nodes<'a>(&self, links: &'a Links) -> impl Iterator<Item = BlockIndex> + use<'a> {
         let end = links.end();
         let node = move |link: u32| (link != end).then(|| BlockIndex::new(link));
-        // Acquire: as in `swing`.
-        let top = node(links.top(self.0.load(Ordering::Acquire)));
+        // Relaxed: whoever joined the threads sees what they did.
+        let top = node(links.top(self.0.load(Ordering::Relaxed)));
         core::iter::successors(top, move |block| node(links.after(*block)))
     }
 

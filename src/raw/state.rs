@@ -241,7 +241,8 @@ impl StateWord<'_> {
     #[inline]
     pub fn publish(self, order: Order) -> Node {
         // Acquire: pairs with the Release in `unlist`; the publisher writes the link of the node after its last owner
-        // has read it. Only the thread that has the block sets `Listed`.
+        // has read it. Only the thread that has the block sets `Listed`. No model needs the Acquire: loom lets no load
+        // see a later store.
         let seen = State(self.0.load(Ordering::Acquire));
         check!(matches!(seen.kind(), Kind::Inner | Kind::Cached), "only its owner publishes a block");
         let free = State::free(order);
@@ -252,7 +253,7 @@ impl StateWord<'_> {
             return Node::Idle;
         }
         // The owner of the node may clear `Listed` meanwhile.
-        // AcqRel: as above, both.
+        // AcqRel: as above, both. No model needs the Acquire: as above.
         let old = State(self.0.swap(free.0, Ordering::AcqRel));
         if old.is_listed() { Node::Elsewhere } else { Node::Idle }
     }
@@ -303,8 +304,9 @@ impl StateWord<'_> {
     /// `Live`, `Cached` or `Tail` → `Inner`, by the thread that has the block, which has it in transit then. Its node
     /// stays where it is.
     pub fn withdraw(self) {
-        // Release: pairs with the Acquire in `read`; a thread that sees the block gone sees what came before. Not a
-        // store: the owner of the node may clear `Listed` meanwhile.
+        // Release: pairs with the Acquire in `read`; a thread that sees the block gone sees what came before. No model
+        // needs the Release: the caller publishes the block with one before any other thread can have it.
+        // Not a store: the owner of the node may clear `Listed` meanwhile.
         let old = State(self.0.fetch_and(LISTED, Ordering::Release));
         check!(matches!(old.kind(), Kind::Live | Kind::Cached | Kind::Tail));
     }
@@ -363,10 +365,12 @@ impl StateWord<'_> {
         if seen.is_listed() {
             // Not a store: the owner of the node may clear `Listed` meanwhile.
             // Release: pairs with the Acquire in `read`; a thread that sees the part sees the whole gone.
+            // No model needs the Release: a scan goes upwards, and has seen the whole cut before it looks at a part.
             self.0.fetch_or(to.0, Ordering::Release);
             Node::Elsewhere
         } else {
-            // Release: as above. A plain store: no other thread writes here while `Listed` is clear.
+            // Release: as above. No model needs the Release: as above.
+            // A plain store: no other thread writes here while `Listed` is clear.
             self.0.store(to.0, Ordering::Release);
             Node::Idle
         }
@@ -378,7 +382,8 @@ impl StateWord<'_> {
         // last one wrote to the block. The Release pairs with the Acquire in `read` and in here; the next owner sees
         // what this one wrote, a scan that sees the change sees what its maker pushed before (`search`), and after
         // `unlist` the next publisher is ordered behind the last owner of the node.
-        // Acquire on failure: the caller acts on the state that it sees instead, as on one that it read.
+        // Acquire on failure: the caller acts on the state that it sees instead, as on one that it read. No model needs
+        // the Acquire on failure: the exchange that succeeds afterwards acquires, too.
         match self.0.compare_exchange(seen.0, new.0, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => Ok(()),
             Err(now) => Err(State(now)),

@@ -133,7 +133,7 @@ impl BitmapWord<'_> {
     pub fn give(self, slots: Slots) -> Given {
         // AcqRel: the Release pairs with the Acquire in `change`; the next owner of a slot sees what the last one wrote
         // to it. The Acquire pairs with the Release there; the node's last owner has read its link before this caller
-        // writes it.
+        // writes it. No model needs the Acquire: loom lets no load see a later store.
         let old = self.0.fetch_or(slots.0 | LISTED, Ordering::AcqRel);
         let was = Slots(old & !LISTED);
         Given { owns_node: old & LISTED == 0, twice: was.common(slots), free: was.and(slots) }
@@ -162,8 +162,8 @@ impl BitmapWord<'_> {
 
     fn change(self, seen: u64, new: u64) -> Result<(), u64> {
         // AcqRel: the Acquire pairs with the Release in `give`; the new owner of a slot sees what the last one wrote.
-        // The
-        // Release pairs with the Acquire there, for the node's link. Relaxed on failure: a guess again.
+        // The Release pairs with the Acquire there, for the node's link. No model needs the Release: as there.
+        // Relaxed on failure: a guess again.
         self.0.compare_exchange(seen, new, Ordering::AcqRel, Ordering::Relaxed).map(drop)
     }
 }

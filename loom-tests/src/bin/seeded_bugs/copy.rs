@@ -1,4 +1,4 @@
-//! A copy of the workspace that has all bugs.
+//! A copy of the workspace with changed sources.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -7,21 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs, io};
 
-use crate::all::{self, bug::Bug};
-use crate::switch;
-
 /// The root of the workspace.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a member of the workspace")
 }
 
-/// The place of a source file.
-pub(crate) fn original(source: &str) -> PathBuf {
-    root().join("src").join(source)
-}
-
 /// Where cargo builds.
-fn target() -> PathBuf {
+pub(crate) fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
@@ -29,28 +21,27 @@ fn target() -> PathBuf {
 const PROFILE: [&str; 2] = ["profile.release.debug=0", "profile.release.incremental=false"];
 
 /// A file of the workspace, by its path from there, and what it has.
-type Files = BTreeMap<PathBuf, Vec<u8>>;
+pub(crate) type Files = BTreeMap<PathBuf, Vec<u8>>;
 
-/// A copy of the workspace with all bugs, without what no model needs. It has a target folder of its own: cargo names
-/// what it builds for a member of a workspace alike in all of them. Both folders stay, so that cargo builds what has
-/// changed.
+/// A copy of the workspace, without what no model needs. It has a target folder of its own: cargo names what it builds
+/// for a member of a workspace alike in all of them. Both folders stay, so that cargo builds what has changed.
 #[derive(Debug)]
 pub(crate) struct Copy {
-    folder: PathBuf,
+    /// Where it is.
+    pub folder: PathBuf,
     target: PathBuf,
 }
 
 impl Copy {
-    /// Copies the workspace, with all bugs.
+    /// Copies the workspace into a folder of this name, as `change` leaves it.
     ///
     /// # Errors
     ///
-    /// When one of them can't be put in, too.
-    pub(crate) fn new() -> io::Result<Self> {
-        let (folder, place) = (target().join("seeded-bugs"), target().join("seeded-bugs-target"));
-        let mut files = Files::new();
-        read(Path::new(""), &mut files)?;
-        switch_all(&mut files)?;
+    /// When `change` fails, too.
+    pub(crate) fn new(name: &str, change: impl FnOnce(&mut Files) -> io::Result<()>) -> io::Result<Self> {
+        let (folder, place) = (target().join(name), target().join(format!("{name}-target")));
+        let mut files = read(&[""])?;
+        change(&mut files)?;
         // What is there as it should be keeps its time, so that cargo does not build it again.
         for old in files_in(&folder)? {
             let path = old.strip_prefix(&folder).expect("it is in the folder");
@@ -78,7 +69,7 @@ impl Copy {
     ///
     /// # Errors
     ///
-    /// When something does not compile, too: what the compiler says, and of which bugs.
+    /// When something does not compile, too: what the compiler says.
     pub(crate) fn compile(&self, models: &BTreeSet<&str>) -> io::Result<BTreeMap<String, PathBuf>> {
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command.args(["test", "--release", "-p", "loom-tests", "--no-run"]);
@@ -91,7 +82,7 @@ impl Copy {
         let output = command.output()?;
         let log = String::from_utf8_lossy(&output.stderr);
         if !output.status.success() {
-            return Err(io::Error::other(self.errors(&log)));
+            return Err(io::Error::other(log.into_owned()));
         }
         // "Executable tests/FILE.rs (PATH)" for each.
         let program = |line: &str| {
@@ -100,64 +91,24 @@ impl Copy {
         };
         Ok(log.lines().filter_map(program).collect())
     }
-
-    /// The errors of a log, and with which bugs they are: each has its place behind an arrow.
-    fn errors(&self, log: &str) -> String {
-        let mut errors = String::new();
-        for error in log.split("\n\n").filter(|said| said.trim_start().starts_with("error")) {
-            let place = error.lines().find_map(|line| line.trim().strip_prefix("--> ")).unwrap_or_default();
-            let mut parts = place.split(':');
-            let source =
-                parts.next().and_then(|file| fs::read_to_string(self.folder.join(file)).ok()).unwrap_or_default();
-            let line = parts.next().and_then(|line| line.parse().ok()).unwrap_or(0);
-            let bug = switch::bug_at(&source, line).unwrap_or("none");
-            errors += &format!("{error}\nThe bug there: {bug}\n\n");
-        }
-        if errors.is_empty() { log.to_owned() } else { errors }
-    }
 }
 
-/// Puts all bugs into the sources.
-///
-/// # Errors
-///
-/// When one can't be put in.
-fn switch_all(files: &mut Files) -> io::Result<()> {
-    let mut sources = BTreeMap::<PathBuf, Vec<(usize, &Bug)>>::new();
-    all::numbered().for_each(|(number, bug)| sources.entry(bug.path()).or_default().push((number, bug)));
-    for (path, bugs) in sources {
-        let content = files.get_mut(&path).ok_or(io::ErrorKind::NotFound)?;
-        let switched = switch::switched(&String::from_utf8_lossy(content), &bugs).map_err(io::Error::other)?;
-        *content = switched.into_bytes();
-    }
-    for root in ["src/lib.rs", "loom-tests/src/lib.rs"] {
-        let root = files.get_mut(Path::new(root)).expect("the crate has a root");
-        *root = switch::root(&String::from_utf8_lossy(root)).into_bytes();
-    }
-    Ok(())
-}
-
-/// Looks whether all bugs can be put into the sources.
-///
-/// # Errors
-///
-/// When one can't be.
-pub(crate) fn check() -> io::Result<()> {
+/// Reads folders of the workspace.
+pub(crate) fn read(folders: &[&str]) -> io::Result<Files> {
     let mut files = Files::new();
-    for folder in ["src", "loom-tests/src"] {
-        read(Path::new(folder), &mut files)?;
+    for folder in folders {
+        read_into(Path::new(folder), &mut files)?;
     }
-    switch_all(&mut files)
+    Ok(files)
 }
 
-/// Reads the workspace, or a folder of it.
-fn read(folder: &Path, files: &mut Files) -> io::Result<()> {
+fn read_into(folder: &Path, files: &mut Files) -> io::Result<()> {
     for entry in fs::read_dir(root().join(folder))? {
         let entry = entry?;
         let (name, path) = (entry.file_name(), folder.join(entry.file_name()));
         let skip = ["target", "bin"].map(OsStr::new).contains(&&*name) || name.as_encoded_bytes().starts_with(b".");
         match entry.file_type()? {
-            kind if kind.is_dir() && !skip => read(&path, files)?,
+            kind if kind.is_dir() && !skip => read_into(&path, files)?,
             kind if kind.is_file() && !skip => drop(files.insert(path.clone(), fs::read(entry.path())?)),
             _ => {}
         }

@@ -12,6 +12,7 @@ mod copy;
 mod matrix;
 mod open;
 mod run;
+mod seed;
 mod switch;
 
 use std::process::ExitCode;
@@ -62,7 +63,10 @@ fn seed_all(bugs: &[(usize, &Bug)]) -> io::Result<bool> {
     let begun = Instant::now();
     let models = bugs.iter().flat_map(|(number, bug)| bug.models.iter().map(move |model| (*number, *bug, *model)));
     let models = Vec::from_iter(models);
-    let programs = Copy::new()?.compile(&models.iter().map(|(.., model)| parts_of(model).0).collect())?;
+    let copy = Copy::new("seeded-bugs", seed::seed)?;
+    let programs = copy
+        .compile(&models.iter().map(|(.., model)| parts_of(model).0).collect())
+        .map_err(|error| io::Error::other(seed::errors(&copy.folder, &error.to_string())))?;
     let compiled = begun.elapsed();
     let (left, outcome) = (Mutex::new(models.iter()), Mutex::new(Outcome::default()));
     thread::scope(|scope| {
@@ -110,7 +114,7 @@ fn check(bugs: &[(usize, &Bug)]) -> io::Result<bool> {
     faults.iter().for_each(|fault| println!("{fault}"));
     println!("{} bugs, {} faults", bugs.len(), faults.len());
     if faults.is_empty() {
-        copy::check()?;
+        seed::check()?;
     }
     Ok(faults.is_empty())
 }

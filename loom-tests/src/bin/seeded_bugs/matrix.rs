@@ -1,7 +1,6 @@
 //! Which model holds which line, as Markdown.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::{fs, io};
 
 use crate::all::bug::Bug;
@@ -27,13 +26,6 @@ pub(crate) fn print(bugs: &[(usize, &Bug)]) -> io::Result<()> {
 
     let models = models()?;
     list("Models that no bug is for", models.iter().filter(|model| !tested.contains(model.as_str())));
-    let mut orderings = Vec::new();
-    sources_with_orderings(&copy::original(""), &mut orderings)?;
-    let bare = orderings.iter().filter(|(file, _)| !files.contains_key(file.as_str()));
-    list(
-        "Files with orderings above Relaxed, and no bug",
-        bare.map(|(file, count)| format!("{file}, {count} lines")).collect::<Vec<_>>().iter(),
-    );
     Ok(())
 }
 
@@ -45,7 +37,7 @@ fn list<'a>(title: &str, items: impl Iterator<Item = &'a String>) {
 /// All models, as `FILE::TEST`.
 fn models() -> io::Result<Vec<String>> {
     let mut models = Vec::new();
-    for entry in fs::read_dir(copy::original("../loom-tests/tests"))? {
+    for entry in fs::read_dir(copy::root().join("loom-tests/tests"))? {
         let path = entry?.path();
         let file = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let text = fs::read_to_string(&path)?;
@@ -57,31 +49,4 @@ fn models() -> io::Result<Vec<String>> {
     }
     models.sort();
     Ok(models)
-}
-
-/// The files below `folder` in which something is ordered, by their names in `src/`, and in how many lines.
-fn sources_with_orderings(folder: &Path, found: &mut Vec<(String, usize)>) -> io::Result<()> {
-    let mut entries = fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
-    entries.sort_by_key(fs::DirEntry::path);
-    for path in entries.into_iter().map(|entry| entry.path()) {
-        if path.is_dir() {
-            sources_with_orderings(&path, found)?;
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let text = fs::read_to_string(&path)?;
-            // Unit tests are no part of what is modelled.
-            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-            let ordered = |line: &&str| {
-                let code = line.split("//").next().unwrap_or_default();
-                ["Ordering::Acquire", "Ordering::Release", "Ordering::AcqRel", "Ordering::SeqCst"]
-                    .iter()
-                    .any(|ordering| code.contains(ordering))
-            };
-            let count = code.lines().filter(ordered).count();
-            let name = path.strip_prefix(copy::original("")).unwrap_or(&path).to_string_lossy().into_owned();
-            if count > 0 {
-                found.push((name, count));
-            }
-        }
-    }
-    Ok(())
 }

@@ -294,6 +294,20 @@ pub(crate) const BUGS: &[Bug] = &[
         models: &["live::claim_reopen"],
     },
     Bug {
+        name: "a span is handed out without Release",
+        source: LIVE,
+        find: "span.store(pages, Ordering::Release);",
+        replace: "span.store(pages, Ordering::Relaxed);",
+        models: &["live::claim_span"],
+    },
+    Bug {
+        name: "a span is claimed without Acquire",
+        source: LIVE,
+        find: "span.compare_exchange(pages, 0, Ordering::Acquire, Ordering::Relaxed).is_ok()",
+        replace: "span.compare_exchange(pages, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok()",
+        models: &["live::claim_span"],
+    },
+    Bug {
         name: "a block is claimed by a load and a store",
         source: LIVE,
         find: "slot.compare_exchange(tag(class), NOTHING, Ordering::Acquire, Ordering::Relaxed).is_ok()",
