@@ -13,8 +13,10 @@ use crate::environment::Options;
 /// `malloc`, unless something is asked for.
 static PLAIN: PoolAllocator = PoolAllocator::builder().checked(false).on_demand(usize::MAX);
 
-/// The allocator of the fast paths; null until it is chosen, and for ever if each call is looked at.
+/// The allocator of the fast paths; null until it is chosen, and for ever if each call is looked at or counted.
 static FAST: AtomicPtr<PoolAllocator> = AtomicPtr::new(ptr::null_mut());
+/// The allocator whose calls are counted for a heap profile; else null.
+static PROFILED: AtomicPtr<PoolAllocator> = AtomicPtr::new(ptr::null_mut());
 /// The allocator that was asked for; null until it is chosen, and for ever if nothing is.
 static ASKED: AtomicPtr<Asked> = AtomicPtr::new(ptr::null_mut());
 
@@ -32,6 +34,14 @@ pub fn fast() -> Option<&'static PoolAllocator> {
     // Acquire: pairs with the Release in `choose`; makes the allocator visible.
     // SAFETY: null, or an allocator that lives for ever.
     unsafe { FAST.load(Ordering::Acquire).as_ref() }
+}
+
+/// The allocator, if it has a heap profile.
+#[inline(always)]
+pub fn profiled() -> Option<&'static PoolAllocator> {
+    // Acquire: pairs with the Release in `choose`; makes the allocator visible.
+    // SAFETY: null, or an allocator that lives for ever.
+    unsafe { PROFILED.load(Ordering::Acquire).as_ref() }
 }
 
 /// What was asked for, if it was.
@@ -72,6 +82,12 @@ fn choose() -> Result<&'static Asked, &'static PoolAllocator> {
         }
         if asked.options.watches() {
             return Ok(asked);
+        }
+        if asked.options.profiles() {
+            let allocator = &asked.allocator;
+            // Release: pairs with the Acquire in `profiled`. All threads that choose store the same.
+            PROFILED.store(ptr::from_ref(allocator).cast_mut(), Ordering::Release);
+            return Err(allocator);
         }
         fast = &asked.allocator;
     }

@@ -6,6 +6,8 @@
 //! | `HEAPMASTER_CHECKED` | `report` or `stop` | each release is checked, and a wrong one told on standard error |
 //! | `HEAPMASTER_STATS` | a file | at its end the process appends its figures there |
 //! | `HEAPMASTER_TRACE` | a folder | the process records its allocations into a file there |
+//! | `HEAPMASTER_PROFILE` | a folder | the process writes a heap profile there, unless it is checked or recorded |
+//! | `HEAPMASTER_PROFILE_RATE` | bytes, in decimal digits | from sample to sample of the profile, in the mean; 524288 |
 //!
 //! It is read without the C library, whose copy may not be there yet when `malloc` is first called. A program with
 //! another user's rights ignores it.
@@ -53,6 +55,10 @@ pub struct Options {
     pub stats: Option<Path>,
     /// The folder of recordings.
     pub trace: Option<Path>,
+    /// The folder of heap profiles.
+    pub profile: Option<Path>,
+    /// Bytes from sample to sample of a heap profile.
+    pub rate: u64,
 }
 
 impl Options {
@@ -62,7 +68,14 @@ impl Options {
         if unsafe { libc::getauxval(libc::AT_SECURE) } != 0 {
             return None;
         }
-        let mut options = Self { limit: usize::MAX, checked: None, stats: None, trace: None };
+        let mut options = Self {
+            limit: usize::MAX,
+            checked: None,
+            stats: None,
+            trace: None,
+            profile: None,
+            rate: record::profile::SAMPLED,
+        };
         for_each_variable(|variable| {
             let Some(asked) = variable.strip_prefix(b"HEAPMASTER_") else { return };
             let Some(equals) = asked.iter().position(|byte| *byte == b'=') else { return };
@@ -73,16 +86,23 @@ impl Options {
                 (b"CHECKED", b"stop") => options.checked = Some(Wrong::Stop),
                 (b"STATS", path) => options.stats = Path::new(path),
                 (b"TRACE", folder) => options.trace = Path::new(folder),
+                (b"PROFILE", folder) => options.profile = Path::new(folder),
+                (b"PROFILE_RATE", bytes) => options.rate = number(bytes).map_or(options.rate, |bytes| bytes as u64),
                 _ => {}
             }
         });
-        let asks = options.limit != usize::MAX || options.stats.is_some() || options.watches();
+        let asks = options.limit != usize::MAX || options.stats.is_some() || options.watches() || options.profiles();
         asks.then_some(options)
     }
 
     /// Whether each call is looked at.
     pub fn watches(&self) -> bool {
         self.checked.is_some() || self.trace.is_some()
+    }
+
+    /// Whether allocations are sampled.
+    pub fn profiles(&self) -> bool {
+        self.profile.is_some() && !self.watches()
     }
 }
 

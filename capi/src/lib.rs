@@ -14,5 +14,6 @@ mod malloc;
 mod operators;
 mod pool;
 mod process;
+mod profiled;
 mod status;
 mod watched;

@@ -26,11 +26,12 @@ pub fn layout(size: usize, align: usize) -> Option<Layout> {
 /// A block, or null.
 #[inline(always)]
 pub fn alloc(size: usize, align: usize) -> *mut c_void {
-    match (layout(size, align), fast()) {
+    match (fast(), layout(size, align)) {
         // SAFETY: the size is not 0.
-        (Some(layout), Some(allocator)) => unsafe { allocator.alloc(layout) }.cast(),
-        (Some(layout), None) => watched::alloc(layout, false).cast(),
-        (None, _) => ptr::null_mut(),
+        (Some(allocator), Some(layout)) => unsafe { allocator.alloc(layout) }.cast(),
+        (None, _) if align == ALIGN => watched::alloc_as_all(size).cast(),
+        (None, Some(layout)) => watched::alloc(layout, false).cast(),
+        (_, None) => ptr::null_mut(),
     }
 }
 

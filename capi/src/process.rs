@@ -63,10 +63,16 @@ pub extern "C" fn hm_malloc_trim() -> usize {
 #[used]
 // SAFETY: the section is an array of functions of this type.
 #[unsafe(link_section = ".fini_array")]
-static END: extern "C" fn() = append_stats;
+static END: extern "C" fn() = end;
 
-/// At the end of the process, appends its figures to the file that was asked for.
-extern "C" fn append_stats() {
+/// At the end of the process.
+extern "C" fn end() {
+    crate::profiled::end();
+    append_stats();
+}
+
+/// Appends the figures of the process to the file that was asked for.
+fn append_stats() {
     let Some((asked, path)) = asked().and_then(|asked| Some((asked, asked.options.stats.as_ref()?))) else { return };
     let flags = libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT | libc::O_CLOEXEC;
     // SAFETY: a path. The file is closed with the process.

@@ -1,4 +1,5 @@
-//! Calls that are looked at: of an allocator that checks releases, or of a process that is recorded.
+//! Calls that are looked at: of an allocator that checks releases, or of a process that is recorded. Those that a heap
+//! profile counts pass through here, too.
 //!
 //! A wrong release is told on standard error, with its stack, and the program goes on, or ends, as the environment
 //! says. Events are recorded where nobody else can have the address: an allocation behind the call, a release before
@@ -11,13 +12,33 @@ use core::ptr::{self, NonNull};
 
 use mempool::ReleaseError;
 
-use crate::chosen::{Asked, watched};
+use crate::chosen::{Asked, profiled, watched};
 use crate::environment::Wrong;
 use crate::malloc::{ALIGN, layout};
+use crate::profiled;
 
 /// A block of a layout, whose size is not 0, or null. `zeroed`: it is zero.
-#[cold]
+#[inline(never)]
 pub fn alloc(layout: Layout, zeroed: bool) -> *mut u8 {
+    match profiled() {
+        Some(allocator) if zeroed => profiled::alloc_zeroed(allocator, layout),
+        Some(allocator) => profiled::alloc(allocator, layout),
+        None => alloc_watched(layout, zeroed),
+    }
+}
+
+/// The same, aligned as all are: the compiler knows it then.
+#[inline(never)]
+pub fn alloc_as_all(size: usize) -> *mut u8 {
+    match (profiled(), layout(size, ALIGN)) {
+        (Some(allocator), Some(layout)) => profiled::alloc(allocator, layout),
+        (None, Some(layout)) => alloc_watched(layout, false),
+        (_, None) => ptr::null_mut(),
+    }
+}
+
+#[cold]
+fn alloc_watched(layout: Layout, zeroed: bool) -> *mut u8 {
     let (allocator, records) = match watched() {
         Ok(asked) => (&asked.allocator, asked.options.trace.is_some()),
         Err(fast) => (fast, false),
@@ -35,8 +56,21 @@ pub fn alloc(layout: Layout, zeroed: bool) -> *mut u8 {
 /// # Safety
 ///
 /// Nobody uses it any more.
-#[cold]
+#[inline(never)]
 pub unsafe fn release(block: NonNull<u8>) {
+    match profiled() {
+        // SAFETY: the caller vouches for it.
+        Some(allocator) => unsafe { profiled::release(allocator, block) },
+        // SAFETY: as above.
+        None => unsafe { release_watched(block) },
+    }
+}
+
+/// # Safety
+///
+/// As `release`.
+#[cold]
+unsafe fn release_watched(block: NonNull<u8>) {
     match watched() {
         // SAFETY: the caller vouches for it.
         Err(fast) => unsafe { fast.release(block) },
@@ -50,8 +84,12 @@ pub unsafe fn release(block: NonNull<u8>) {
 /// # Safety
 ///
 /// It is a live block, or the allocator checks releases. The caller may use it.
-#[cold]
+#[inline(never)]
 pub unsafe fn resize(block: NonNull<u8>, size: usize) -> *mut c_void {
+    if let Some(allocator) = profiled() {
+        // SAFETY: the caller vouches for the block.
+        return unsafe { profiled::resize(allocator, block, size) };
+    }
     let asked = match watched() {
         Ok(asked) => asked,
         // SAFETY: the caller vouches for the block.

@@ -239,6 +239,13 @@ impl PageHeap {
         self.page_at(address).map_or(Found::Nothing, |page| self.slabs.find(page))
     }
 
+    /// The share of a block in the free bytes of its slab.
+    pub(super) fn pinned_by(&self, address: usize) -> usize {
+        let Found::Slab { class, head } = self.find(address) else { return 0 };
+        let (free, taken) = self.slabs.count_slots(class, head);
+        (free as usize * size_of_class(class)).checked_div(taken as usize).unwrap_or(0)
+    }
+
     /// Makes a block of the caller live, as this kind.
     #[inline]
     pub(super) fn hand_out(&self, block: *mut u8, kind: Kind) {

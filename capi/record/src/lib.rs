@@ -25,6 +25,8 @@
 #![allow(clippy::disallowed_types, reason = "the lint is for the library, whose atomics are loom's in its models")]
 
 mod convert;
+mod file;
+pub mod profile;
 mod raw;
 mod recorder;
 mod words;

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
-use crate::raw::{CHUNK, Header, Kind, MAGIC, NAME, RECORD, RECORDS, first_word};
+use crate::file::{PATH, errno, new_file, own_page, read_whole};
+use crate::raw::{CHUNK, Header, Kind, MAGIC, RECORD, RECORDS, first_word};
 use crate::words::words;
 
 /// The beginning of the mapped file; null while nothing is recorded.
@@ -23,9 +24,6 @@ static OWNER: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
 
 /// Bytes of the file at most: the first that the system has addresses for.
 const SIZES: [usize; 4] = [64 << 30, 8 << 30, 1 << 30, 128 << 20];
-
-/// Most bytes of the path.
-const PATH: usize = 1024;
 
 /// Begins to record, into a new file in this folder, and returns its path.
 ///
@@ -45,18 +43,7 @@ pub fn start_in<'p>(folder: &CStr, path: &'p mut [u8; PATH]) -> Option<&'p CStr>
     if !BASE.load(Ordering::Acquire).is_null() {
         return None;
     }
-    // SAFETY: it returns a number.
-    let process = unsafe { libc::getpid() };
-    // A process that runs another program keeps its number.
-    let file = (0..1000).find_map(|number| {
-        let len = write_path(path, folder, process as u64, number)?;
-        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_CLOEXEC;
-        // SAFETY: a text with a 0 at its end.
-        let file = unsafe { libc::open(path.as_ptr().cast(), flags, 0o600) };
-        // Only if there is such a file, another number helps.
-        if file >= 0 { Some((Ok(file), len)) } else { (errno() != libc::EEXIST).then_some((Err(()), len)) }
-    });
-    let (Ok(file), len) = file? else { return None };
+    let (file, len) = new_file(path, folder)?;
     let header = map(file);
     // SAFETY: opened above. The mapping stays.
     unsafe { libc::close(file) };
@@ -78,40 +65,6 @@ pub fn stop() {
     BASE.store(ptr::null_mut(), Ordering::Relaxed);
 }
 
-fn errno() -> c_int {
-    // SAFETY: where the calling thread has it.
-    unsafe { *libc::__errno_location() }
-}
-
-/// Writes `FOLDER/PROCESS-NUMBER.raw` and a 0; returns its length. `None`: there is no room.
-fn write_path(path: &mut [u8; PATH], folder: &CStr, process: u64, number: u64) -> Option<usize> {
-    let mut len = 0;
-    let mut push = |bytes: &[u8]| {
-        path.get_mut(len..len + bytes.len())?.copy_from_slice(bytes);
-        len += bytes.len();
-        Some(())
-    };
-    let digits = |mut number: u64| {
-        let (mut digits, mut begin) = ([0; 20], 20);
-        loop {
-            begin -= 1;
-            digits[begin] = b'0' + (number % 10) as u8;
-            number /= 10;
-            if number == 0 {
-                return (digits, begin);
-            }
-        }
-    };
-    let (process, number) = (digits(process), digits(number));
-    push(folder.to_bytes())?;
-    push(b"/")?;
-    push(&process.0[process.1..])?;
-    push(b"-")?;
-    push(&number.0[number.1..])?;
-    push(b".raw\0")?;
-    Some(len - 1)
-}
-
 /// Maps a new file; returns its header and the number of chunks behind it.
 fn map(file: c_int) -> Option<(*mut Header, u64)> {
     let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
@@ -130,31 +83,12 @@ fn map(file: c_int) -> Option<(*mut Header, u64)> {
     })
 }
 
-/// A page with the word of the owner, which is 0 in children. `None`: the system has no such page.
-fn own_page() -> Option<*mut AtomicU64> {
-    let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANON);
-    // SAFETY: a new mapping, at addresses that are free.
-    let page = unsafe { libc::mmap(ptr::null_mut(), 4096, prot, flags, -1, 0) };
-    // SAFETY: the page that was mapped. An error changes nothing.
-    if page == libc::MAP_FAILED || unsafe { libc::madvise(page, 4096, libc::MADV_WIPEONFORK) } != 0 {
-        return None;
-    }
-    let owner = page.cast::<AtomicU64>();
-    // SAFETY: this thread's, and aligned.
-    unsafe { owner.write(AtomicU64::new(1)) };
-    Some(owner)
-}
-
 /// Writes what the header says of the process.
 fn name(header: *mut Header) {
-    // SAFETY: the mapping is new, this thread's, and long enough for a header; a path, and room for so many bytes.
-    unsafe {
-        let file = libc::open(c"/proc/self/cmdline".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
-        let len = libc::read(file, (&raw mut (*header).name).cast(), NAME);
-        libc::close(file);
-        (*header).name_len = len.max(0) as u64;
-        (*header).magic = MAGIC;
-    }
+    // SAFETY: the mapping is new, this thread's, and long enough for a header.
+    let header = unsafe { &mut *header };
+    header.name_len = read_whole(c"/proc/self/cmdline", &mut header.name) as u64;
+    header.magic = MAGIC;
 }
 
 /// Brings a chunk into memory, by one call instead of a fault for each page. False: the file system has no room for it.

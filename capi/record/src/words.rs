@@ -10,6 +10,10 @@ pub struct Words {
     pub end: *mut u64,
     /// Its first chunk, which is its number; 0 before that.
     pub thread: u64,
+    /// Of the profile: bytes that it allocates until the next sample; below zero, it is due.
+    pub left: i64,
+    /// Of the profile: the state of its random numbers; 0 before the first one.
+    pub random: u64,
 }
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -18,12 +22,14 @@ core::arch::global_asm!(
     ".globl heapmaster_record",
     ".hidden heapmaster_record",
     ".type heapmaster_record,%object",
-    ".size heapmaster_record,24",
+    ".size heapmaster_record,40",
     ".p2align 3",
     "heapmaster_record:",
-    ".zero 24",
+    ".zero 40",
     ".popsection",
 );
+
+const _: () = assert!(size_of::<Words>() == 40);
 
 /// The words of the calling thread.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -61,7 +67,7 @@ pub fn words() -> *mut Words {
 
     std::thread_local! {
         static WORDS: UnsafeCell<Words> =
-            const { UnsafeCell::new(Words { next: null_mut(), end: null_mut(), thread: 0 }) };
+            const { UnsafeCell::new(Words { next: null_mut(), end: null_mut(), thread: 0, left: 0, random: 0 }) };
     }
     WORDS.with(UnsafeCell::get)
 }

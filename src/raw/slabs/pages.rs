@@ -300,6 +300,23 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
         Some(BlockIndex::new(self.pages + bitmap))
     }
 
+    /// Free slots of the slab of this class that begins at a page, and those that are taken. A hint: other threads take
+    /// and give slots meanwhile.
+    #[cfg(not(modelled))]
+    pub(crate) fn count_slots(&self, class: Class, head: u32) -> (u32, u32) {
+        let Some(shape) = self.shapes.get(class) else { return (0, 0) };
+        let count = |nth| {
+            let bitmap = self.bitmap(BitmapId { head, nth })?;
+            Some((self.bitmaps.word(bitmap).free().count(), shape.slots_of(nth).count()))
+        };
+        let (mut free, mut all) = (0, 0);
+        for (of_it, slots) in (0..=shape.extra()).filter_map(count) {
+            free += of_it.min(slots);
+            all += slots;
+        }
+        (free, all - free)
+    }
+
     /// The slab of a bitmap, and its number there. Certain for a thread that has a slot of it.
     pub(super) fn id_of(&self, bitmap: BlockIndex) -> BitmapId {
         let Some(extra) = bitmap.get().checked_sub(self.pages) else { return BitmapId { head: bitmap.get(), nth: 0 } };

@@ -1,16 +1,28 @@
-//! The recordings of a program and of what it starts: a folder beside the trace while they run, and traces afterwards.
+//! The recordings of a program and of what it starts: a folder beside the file while they run, and files afterwards.
 
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use record::{Summary, profile};
+
 use crate::run::RunError;
 
-/// What is being recorded.
+/// What is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Each allocation.
+    Trace,
+    /// A heap profile.
+    Profile,
+}
+
+/// A recording that goes on.
 #[derive(Debug)]
 pub struct Recording {
-    /// The trace of the program itself.
-    trace: PathBuf,
+    kind: Kind,
+    /// The file of the program itself.
+    file: PathBuf,
     /// Where the processes write.
     folder: PathBuf,
 }
@@ -38,13 +50,13 @@ fn failed(path: &Path) -> impl Fn(std::io::Error) -> RunError {
 
 impl Recording {
     /// Makes the folder.
-    pub fn begin(trace: &Path) -> Result<Self, RunError> {
-        let trace = std::path::absolute(trace).map_err(failed(trace))?;
-        let mut folder = trace.clone().into_os_string();
+    pub fn begin(kind: Kind, file: &Path) -> Result<Self, RunError> {
+        let file = std::path::absolute(file).map_err(failed(file))?;
+        let mut folder = file.clone().into_os_string();
         folder.push(".parts");
         let folder = PathBuf::from(folder);
         fs::create_dir(&folder).map_err(failed(&folder))?;
-        Ok(Self { trace, folder })
+        Ok(Self { kind, file, folder })
     }
 
     /// The folder in which processes record.
@@ -52,7 +64,15 @@ impl Recording {
         &self.folder
     }
 
-    /// Makes traces of what was recorded, and says which. `process` is the program itself: the last program that it has
+    /// The variable of the environment that has it.
+    pub fn variable(&self) -> &'static str {
+        match self.kind {
+            Kind::Trace => "HEAPMASTER_TRACE",
+            Kind::Profile => "HEAPMASTER_PROFILE",
+        }
+    }
+
+    /// Makes files of what was recorded, and says which. `process` is the program itself: the last program that it has
     /// run is the one that was meant, where a script or `env` came before.
     pub fn end(self, process: u32) -> Result<(), RunError> {
         let files = fs::read_dir(&self.folder).map_err(failed(&self.folder))?;
@@ -63,28 +83,43 @@ impl Recording {
             eprintln!("heapmaster: the program was not recorded: it is static, or it can't write there");
         }
         for part in &parts {
-            let trace = if Some(part) == own.as_ref() { self.trace.clone() } else { self.beside(part) };
-            let summary = record::convert(&part.path, &trace).map_err(failed(&part.path))?;
+            let file = if Some(part) == own.as_ref() { self.file.clone() } else { self.beside(part) };
+            let said = self.convert(&part.path, &file).map_err(failed(&part.path))?;
             fs::remove_file(&part.path).map_err(failed(&part.path))?;
-            eprintln!(
-                "heapmaster: {}: {} events of {} threads, at most {} bytes live: {}",
-                trace.display(),
-                summary.events,
-                summary.threads,
-                summary.peak,
-                summary.program
-            );
-            if summary.lost > 0 {
-                eprintln!("heapmaster: {} events had to be left out", summary.lost);
-            }
+            eprintln!("heapmaster: {}: {said}", file.display());
         }
         fs::remove_dir(&self.folder).map_err(failed(&self.folder))
     }
 
-    /// The trace of another process: its number is before the first end of the name.
-    fn beside(&self, part: &Part) -> PathBuf {
-        let name = self.trace.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let (stem, end) = name.split_at(name.find('.').unwrap_or(name.len()));
-        self.trace.with_file_name(OsString::from(format!("{stem}.{}-{}{end}", part.process, part.number)))
+    /// Makes a file of a raw one; returns its figures.
+    fn convert(&self, raw: &Path, file: &Path) -> std::io::Result<String> {
+        match self.kind {
+            Kind::Trace => {
+                let Summary { events, threads, peak, lost, program, .. } = record::convert(raw, file)?;
+                let lost = if lost > 0 { format!(" ({lost} left out)") } else { String::new() };
+                let (events, threads) = (count(events, "event"), count(threads, "thread"));
+                Ok(format!("{events}{lost} of {threads}, at most {peak} bytes live: {program}"))
+            }
+            Kind::Profile => {
+                let profile::Summary { sites, total, peak, pinned, lost, program, .. } = profile::convert(raw, file)?;
+                let lost =
+                    if lost > 0 { format!(" ({} left out)", count(lost as usize, "sample")) } else { String::new() };
+                let sites = count(sites, "call site");
+                Ok(format!("{sites}{lost}, {total} bytes, at most {peak} live and {pinned} pinned: {program}"))
+            }
+        }
     }
+
+    /// The file of another process: its number is before the first end of the name.
+    fn beside(&self, part: &Part) -> PathBuf {
+        let name = self.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let (stem, end) = name.split_at(name.find('.').unwrap_or(name.len()));
+        self.file.with_file_name(OsString::from(format!("{stem}.{}-{}{end}", part.process, part.number)))
+    }
+}
+
+/// `1 thread`, `2 threads`.
+fn count(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
 }

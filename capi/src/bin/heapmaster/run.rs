@@ -11,7 +11,7 @@ use std::process::{Command, ExitCode};
 use clap::{Args, ValueEnum};
 use recordings::parse_bytes;
 
-use crate::recording::Recording;
+use crate::recording::{Kind, Recording};
 
 /// Runs a program on heapmaster's malloc, and ends as it does: with its code, or 128 and the number of its signal.
 ///
@@ -29,6 +29,13 @@ pub struct Options {
     /// that it starts has the number of that in its name
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
+    /// Writes a heap profile of the program, as pprof reads it, and beside it folded stacks for flame graphs. Those of
+    /// another process that it starts have the number of that in their names
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["trace", "checked"])]
+    profile: Option<PathBuf>,
+    /// Bytes from sample to sample of the profile, in the mean [default: 512KiB]
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes, requires = "profile")]
+    profile_rate: Option<usize>,
     /// At the end, prints the figures of each process on standard error
     #[arg(long)]
     stats: bool,
@@ -97,9 +104,17 @@ pub fn run(options: &Options) -> Result<ExitCode, RunError> {
         _ = fs::remove_file(path);
         command.env("HEAPMASTER_STATS", path);
     }
-    let recording = options.trace.as_deref().map(Recording::begin).transpose()?;
+    // One of the two: the options exclude each other.
+    let recording = match (&options.trace, &options.profile) {
+        (Some(file), _) => Some(Recording::begin(Kind::Trace, file)?),
+        (None, Some(file)) => Some(Recording::begin(Kind::Profile, file)?),
+        (None, None) => None,
+    };
     if let Some(recording) = &recording {
-        command.env("HEAPMASTER_TRACE", recording.folder());
+        command.env(recording.variable(), recording.folder());
+    }
+    if let Some(bytes) = options.profile_rate {
+        command.env("HEAPMASTER_PROFILE_RATE", bytes.to_string());
     }
     ignore_interrupts();
     let mut child = command.spawn().map_err(|error| {
