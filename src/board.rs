@@ -203,13 +203,13 @@ impl Levels {
     /// Raises the numbers on the way to a slot, that of the heap last: a thread that finds that one as large can rely
     /// on the others, unless they were lowered just then.
     #[cold]
-    fn raise(&self, slot: usize, reach: u8) {
+    fn raise(&self, slot: usize, largest: u8) {
         let on_the_way = |level: usize| self.entry(level, slot.wrapping_shr(FAN.ilog2() * level as u32));
-        (0..self.depth).rev().for_each(|level| raise(on_the_way(level), reach));
+        (0..self.depth).rev().for_each(|level| raise(on_the_way(level), largest));
         // SeqCst: pairs with the fence in `settle`: either this thread sees that a maximum was lowered, or the thread
         // that lowered it sees what is below it.
         fence(Ordering::SeqCst);
-        (1..self.depth).for_each(|level| raise(on_the_way(level), reach));
+        (1..self.depth).for_each(|level| raise(on_the_way(level), largest));
     }
 
     /// The first slot from `from` on with a number above this order.
@@ -258,10 +258,10 @@ impl Levels {
     }
 }
 
-fn raise(entry: &SharedU8, reach: u8) {
+fn raise(entry: &SharedU8, largest: u8) {
     // Relaxed, both: ordered by the fences of the callers.
-    if entry.load(Ordering::Relaxed) < reach {
-        entry.fetch_max(reach, Ordering::Relaxed);
+    if entry.load(Ordering::Relaxed) < largest {
+        entry.fetch_max(largest, Ordering::Relaxed);
     }
 }
 
@@ -303,21 +303,21 @@ mod tests {
         for slots in [2, 63, 64, 65, 300, 5000] {
             let board = Board::new();
             make_room(&board, slots);
-            let mut reach = std::vec![0_u8; slots];
-            reach[0] = ALL;
+            let mut largest = std::vec![0_u8; slots];
+            largest[0] = ALL;
             let mut random = 88_172_645_463_325_252_u64;
             for _ in 0..20_000 {
                 random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 let (slot, order) = ((random >> 33) as usize % slots, (random >> 20) as u32 % 20);
                 if random >> 63 == 0 {
                     board.published(slot, order);
-                    reach[slot] = reach[slot].max(order as u8 + 1);
+                    largest[slot] = largest[slot].max(order as u8 + 1);
                 } else {
                     assert!(board.lower(slot, order));
-                    reach[slot] = reach[slot].min(order as u8);
+                    largest[slot] = largest[slot].min(order as u8);
                 }
                 let from = (random >> 40) as usize % slots;
-                let expected = (from..slots).find(|slot| reach[*slot] > order as u8);
+                let expected = (from..slots).find(|slot| largest[*slot] > order as u8);
                 assert_eq!(board.first(order, from), expected, "{slots} slots, order {order} from {from}");
             }
             make_room(&board, 200 * slots);

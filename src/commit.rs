@@ -57,7 +57,7 @@ mod reserved {
         /// The commit of all parts. Each has something for each of `units` units, and they are used in step. Memory is
         /// asked for in steps of at least `least_step` units.
         pub(crate) const fn commit(self, units: u32, least_step: u32) -> Commit {
-            Commit { parts: self, units, least_step, huge_from: u32::MAX, huge: 1, reach: AtomicU32::new(0) }
+            Commit { parts: self, units, least_step, huge_from: u32::MAX, huge: 1, covered: AtomicU32::new(0) }
         }
     }
 
@@ -72,7 +72,7 @@ mod reserved {
         /// Units of a huge page.
         huge: u32,
         /// Number of units that have memory.
-        reach: AtomicU32,
+        covered: AtomicU32,
     }
 
     // SAFETY: its addresses are for arithmetic, and for calls that put memory behind them, which any thread may make.
@@ -93,23 +93,23 @@ mod reserved {
 
         /// Puts memory behind the first `end` units; false, if there is none. Lock-free but for the system's call.
         #[inline]
-        pub(crate) fn reach(&self, end: u32) -> bool {
+        pub(crate) fn cover(&self, end: u32) -> bool {
             // Relaxed: the system's call makes memory of addresses, for all threads, and returned before this number
             // was stored.
-            let has = self.reach.load(Ordering::Relaxed);
+            let has = self.covered.load(Ordering::Relaxed);
             end <= has || self.units == 0 || self.extend(has, end)
         }
 
         /// Number of units that have memory.
-        pub(crate) fn reached(&self) -> u32 {
+        pub(crate) fn covered(&self) -> u32 {
             // Relaxed: as above.
-            if self.units == 0 { u32::MAX } else { self.reach.load(Ordering::Relaxed) }
+            if self.units == 0 { u32::MAX } else { self.covered.load(Ordering::Relaxed) }
         }
 
         /// Bytes of the first `units` units that are not in memory; 0 where the operating system does not tell.
         /// O(units).
         pub(crate) fn absent(&self, units: u32) -> usize {
-            let units = units.min(self.reached());
+            let units = units.min(self.covered());
             let parts = self.parts.parts.iter().flatten().filter(|_| self.units > 0);
             let absent = parts.map(|part| {
                 let used = (part.bytes as u64 * u64::from(units) / u64::from(self.units.max(1))) as usize;
@@ -130,7 +130,7 @@ mod reserved {
                 return false;
             };
             // Relaxed: as above. Another thread may have come further.
-            self.reach.fetch_max(to, Ordering::Relaxed);
+            self.covered.fetch_max(to, Ordering::Relaxed);
             true
         }
 
@@ -162,11 +162,11 @@ mod without {
         }
 
         #[cfg(modelled)]
-        pub(crate) const fn reach(&self, _: u32) -> bool {
+        pub(crate) const fn cover(&self, _: u32) -> bool {
             true
         }
 
-        pub(crate) const fn reached(&self) -> u32 {
+        pub(crate) const fn covered(&self) -> u32 {
             u32::MAX
         }
     }

@@ -160,7 +160,7 @@ impl Heap {
     }
 
     fn write(&self, block: BlockIndex, size: u32, owned: bool) {
-        let first = block.slot();
+        let first = block.place();
         for unit in first..first + (1 << size) {
             self.owned[unit].with_mut(|was| {
                 // SAFETY: loom keeps a happens-before between this and each other access, else it reports the race.
@@ -228,7 +228,7 @@ impl Heap {
         for order in Order::ZERO.through(Order::MAX) {
             // More than there are would be a circle.
             for node in self.raw.nodes(order).take(self.owned.len() + 1) {
-                stands[node.slot()] += 1;
+                stands[node.place()] += 1;
             }
         }
         for (unit, times) in (0..).zip(stands) {

@@ -337,7 +337,7 @@ impl Pages {
         let mut stands = vec![0; bitmaps.count()];
         for class in 0..CLASSES {
             // More than there are would be a circle.
-            bitmaps.nodes(class).take(stands.len() + 1).for_each(|node| stands[node.slot()] += 1);
+            bitmaps.nodes(class).take(stands.len() + 1).for_each(|node| stands[node.place()] += 1);
         }
         for (bitmap, times) in (0..).zip(stands) {
             let word = bitmaps.word(BlockIndex::new(bitmap));
@@ -348,7 +348,7 @@ impl Pages {
         let heap = self.raw.buddy();
         let mut stands = vec![0; self.raw.pages() as usize];
         for order in Order::ZERO.through(Order::MAX) {
-            heap.nodes(order).take(stands.len() + 1).for_each(|node| stands[node.slot()] += 1);
+            heap.nodes(order).take(stands.len() + 1).for_each(|node| stands[node.place()] += 1);
         }
         for (page, times) in (0..).zip(stands) {
             let seen = heap.state(BlockIndex::new(page));

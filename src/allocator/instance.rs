@@ -144,7 +144,7 @@ impl Instance {
             }
         };
         if backing.stays && is_own {
-            if !commit.reach(pages as u32) {
+            if !commit.cover(pages as u32) {
                 return Err(unavailable);
             }
             // SAFETY: both: the pages of the heap, which are committed now, and not used yet.
@@ -218,9 +218,9 @@ impl Instance {
 
     /// The cache of the thread with this index, made if there is memory for it.
     fn cache(&self, index: ThreadIndex) -> Option<&Cache> {
-        let place = self.caches.get(index.slot())?;
+        let place = self.caches.get(index.place())?;
         // Acquire: pairs with the Release below, for threads that drain the cache. The thread of this index made it, or
-        // the claim of the index made it visible.
+        // the exchange that took the index made it visible.
         if let Some(cache) = NonNull::new(place.load(Ordering::Acquire)) {
             // SAFETY: it lives as long as `self`.
             return Some(unsafe { cache.as_ref() });
@@ -242,7 +242,7 @@ impl Instance {
             // `self`.
             return Some(unsafe { cache.cast::<Cache>().as_ref() });
         }
-        let index = thread::claim_index()?;
+        let index = thread::take_index()?;
         let cache = self.cache(index)?;
         if !cache.lease.enter(thread::registry().generation(index)) {
             return None;

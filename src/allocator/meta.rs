@@ -118,7 +118,7 @@ impl Meta {
     }
 
     fn take_watermark(&self, granules: u32) -> Option<u32> {
-        self.watermark.take(granules, self.granules, |end| self.commit.reach(end))
+        self.watermark.take(granules, self.granules, |end| self.commit.cover(end))
     }
 
     /// Splits the smallest larger block that is free: returns its lowest part, and frees one block of each size in

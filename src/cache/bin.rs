@@ -46,7 +46,7 @@ impl BinIndex {
     /// The bin of the cache's own blocks of a class.
     #[inline]
     pub const fn of(class: Class) -> Self {
-        Self(class.slot())
+        Self(class.place())
     }
 
     /// The bin of an outbox.

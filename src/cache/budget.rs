@@ -82,7 +82,7 @@ impl Default for BinBudget {
 impl BinBudget {
     /// The bin of `class` missed: it had no block, or no room for one. True if earlier misses count half from now on.
     pub fn miss(&self, class: Class) -> bool {
-        let missed = &self.misses[class.slot()];
+        let missed = &self.misses[class.place()];
         missed.set(missed.get() + 1);
         match self.until_half.get() {
             0 => {
@@ -114,7 +114,7 @@ impl BinBudget {
     /// of `class` has. `capacity` tells how many blocks each bin may hold. Misses fall with the square of the blocks
     /// that a bin has: one more block spares a bin of n blocks about 2/n of its misses.
     pub fn least_needed(&self, limit: &Limit, class: Class, capacity: impl Fn(Class) -> usize) -> Option<Class> {
-        let misses = |class: Class| u128::from(self.misses[class.slot()].get()) + 1;
+        let misses = |class: Class| u128::from(self.misses[class.place()].get()) + 1;
         // In units: a block has fewer than 2^32, a bin at most 2^11 blocks, and misses have 32 bits. No product
         // overflows.
         let units = |class: Class, blocks: usize| blocks as u128 * u128::from(class.units());
@@ -129,7 +129,7 @@ impl BinBudget {
 
     /// A bin that may hold this many blocks is to be filled. Was it never filled for as many?
     pub fn is_peak(&self, class: Class, blocks: usize) -> bool {
-        let peak = &self.peak[class.slot()];
+        let peak = &self.peak[class.place()];
         let is_peak = blocks > usize::from(peak.get());
         if is_peak {
             peak.set(blocks.min(MOST_BLOCKS) as u16);
@@ -193,22 +193,24 @@ mod tests {
         fn miss(&mut self, class: Class) -> bool {
             let Self { budget, limit, capacities } = self;
             budget.miss(class);
-            let has = capacities[class.slot()];
+            let has = capacities[class.place()];
             let wanted = budget.wanted(limit, class, has, usize::MAX);
-            capacities[class.slot()] = budget.grow(limit, class, has, wanted);
-            if capacities[class.slot()] > has || has == wanted {
+            capacities[class.place()] = budget.grow(limit, class, has, wanted);
+            if capacities[class.place()] > has || has == wanted {
                 return false;
             }
-            let Some(other) = budget.least_needed(limit, class, |class| capacities[class.slot()]) else { return false };
-            let less = capacities[other.slot()].div_ceil(2);
-            capacities[other.slot()] -= less;
+            let Some(other) = budget.least_needed(limit, class, |class| capacities[class.place()]) else {
+                return false;
+            };
+            let less = capacities[other.place()].div_ceil(2);
+            capacities[other.place()] -= less;
             budget.shrink(limit, other, less);
-            capacities[class.slot()] = budget.grow(limit, class, has, wanted);
+            capacities[class.place()] = budget.grow(limit, class, has, wanted);
             true
         }
 
         fn bytes(&self, class: Class) -> usize {
-            self.limit.bytes_of(class, self.capacities[class.slot()])
+            self.limit.bytes_of(class, self.capacities[class.place()])
         }
     }
 

@@ -134,7 +134,7 @@ impl Cache {
         self.depot.share_out(limit.magazine_entries());
         // SAFETY: `&mut self`: no other thread has the cache.
         let owner = unsafe { self.owner() };
-        let name = Owner::of(index.slot());
+        let name = Owner::of(index.place());
         owner.own().mine.set(State::live_from(name).bits());
         owner.own().owner.set(name);
         owner.forget_last();

@@ -147,16 +147,16 @@ impl Caches {
     }
 
     fn slot(&self, index: ThreadIndex) -> Option<&CacheSlot> {
-        let segment = self.segments.get(index.slot() / SEGMENT)?;
+        let segment = self.segments.get(index.place() / SEGMENT)?;
         // Acquire: pairs with the Release in `slot_or_new`; makes the zeroes of the segment visible.
         // SAFETY: null, or a segment that lives as long as `self`.
         let segment = unsafe { segment.load(Ordering::Acquire).as_ref() }?;
-        segment.0.get(index.slot() % SEGMENT)
+        segment.0.get(index.place() % SEGMENT)
     }
 
     fn slot_or_new(&self, index: ThreadIndex) -> Option<&CacheSlot> {
         if self.slot(index).is_none() {
-            let segment = self.segments.get(index.slot() / SEGMENT)?;
+            let segment = self.segments.get(index.place() / SEGMENT)?;
             let new = Owned::<Segment>::zeroed().ok()?.into_raw();
             // Release: pairs with the Acquire in `slot`. Relaxed on failure: `slot` loads again.
             let stored = segment.compare_exchange(ptr::null_mut(), new.as_ptr(), Ordering::Release, Ordering::Relaxed);

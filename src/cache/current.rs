@@ -36,7 +36,7 @@ mod threads {
     /// because all are taken or it is about to exit; there is no memory for a cache; or another thread drains it now.
     #[cold]
     pub fn with_current(caches: &Caches, min_shift: u32) -> Option<OwnCache<'_>> {
-        let index = thread::claim_index()?;
+        let index = thread::take_index()?;
         let cache = caches.get_or_new(index, min_shift)?;
         if !cache.lease.enter(thread::registry().generation(index)) {
             return None;
@@ -125,7 +125,7 @@ mod models {
 
     /// The cache of the calling thread, made if it must be.
     pub fn with_current(caches: &Caches, min_shift: u32) -> Option<OwnCache<'_>> {
-        let index = INDEX.with(Cell::get).or_else(|| caches.registry().claim())?;
+        let index = INDEX.with(Cell::get).or_else(|| caches.registry().take())?;
         INDEX.with(|own| own.set(Some(index)));
         let cache = caches.get_or_new(index, min_shift)?;
         if !cache.lease.enter(caches.registry().generation(index)) {

@@ -89,7 +89,7 @@ impl<'a> Shelf<'a> {
 
     /// The entries of a place.
     fn magazine(self, place: usize) -> &'a [AtomicU32] {
-        let [begin, end] = [0, 1].map(|next| usize::from(self.depot.begins[self.class.slot() + next]));
+        let [begin, end] = [0, 1].map(|next| usize::from(self.depot.begins[self.class.place() + next]));
         &self.depot.entries[place][begin..end]
     }
 }
@@ -97,7 +97,7 @@ impl<'a> Shelf<'a> {
 impl Depot {
     /// Shares the entries out to the classes, before others see the depot.
     pub(super) fn share_out(&mut self, entries: impl Iterator<Item = (Class, usize)>) {
-        entries.for_each(|(class, entries)| self.begins[class.slot() + 1] = entries as u16);
+        entries.for_each(|(class, entries)| self.begins[class.place() + 1] = entries as u16);
         for slot in 0..Class::COUNT {
             self.begins[slot + 1] += self.begins[slot];
         }
@@ -105,11 +105,11 @@ impl Depot {
 
     /// Most blocks of `class` that a magazine can have here.
     pub(super) fn room(&self, class: Class) -> usize {
-        usize::from(self.begins[class.slot() + 1] - self.begins[class.slot()])
+        usize::from(self.begins[class.place() + 1] - self.begins[class.place()])
     }
 
     fn shelf(&self, class: Class) -> Shelf<'_> {
-        Shelf { word: &self.words[class.slot()], depot: self, class }
+        Shelf { word: &self.words[class.place()], depot: self, class }
     }
 
     /// Puts blocks of `class` into a magazine with room for all of them. A magazine has at most `magazine` blocks.
@@ -148,7 +148,7 @@ impl Depot {
         let mut blocks = [Entry::NONE; MAGAZINE];
         for class in sizes.classes() {
             // Relaxed: a guess; the fence of `withheld` orders it before the counts that the caller reads.
-            if self.words[class.slot()].load(Ordering::Relaxed) != 0 {
+            if self.words[class.place()].load(Ordering::Relaxed) != 0 {
                 withheld.during(|| {
                     while let len @ 1.. = self.take(class, &mut blocks) {
                         give(class, &blocks[..len]);

@@ -15,7 +15,7 @@ impl Outbox {
     /// neighbouring owners.
     pub(super) fn number_for(live: State) -> usize {
         let class = live.class();
-        (live.owner().cache().unwrap_or(0) * 5 + class.slot() + class.slot() / Order::COUNT * 11) % OUTBOXES
+        (live.owner().cache().unwrap_or(0) * 5 + class.place() + class.place() / Order::COUNT * 11) % OUTBOXES
     }
 
     pub(super) fn of(&self) -> State {

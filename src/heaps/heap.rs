@@ -257,7 +257,7 @@ impl Heap {
     /// The address of a block.
     #[inline]
     pub(crate) fn pointer(&self, block: BlockIndex) -> NonNull<u8> {
-        let pointer = self.first.wrapping_add(block.slot() << self.region.address_shift);
+        let pointer = self.first.wrapping_add(block.place() << self.region.address_shift);
         // SAFETY: a region begins above null and does not wrap around, and the block is inside.
         unsafe { NonNull::new_unchecked(pointer) }
     }

@@ -41,7 +41,7 @@ impl Buddy {
             return 0;
         }
         let mut filled = 0;
-        for stack in self.shards.all(shard, want.slot()) {
+        for stack in self.shards.all(shard, want.place()) {
             for _ in 0..POPS {
                 let rest = &mut out[filled..];
                 let popped = stack.pop_batch(&self.links, rest);
@@ -86,7 +86,7 @@ impl Buddy {
         let mut filled = 0;
         for part in 0..count {
             let place = block.after(part, want);
-            if part > 0 && self.states.at(place).claim(to) == Node::Elsewhere && to == State::cached(want.into()) {
+            if part > 0 && self.states.at(place).assign(to) == Node::Elsewhere && to == State::cached(want.into()) {
                 // A cache has only blocks whose nodes are idle.
                 self.publish(place, want, shard);
                 continue;

@@ -124,12 +124,12 @@ impl Buddy {
     /// Gets memory for the tables of `units` units, and of the one behind them; false, if there is none.
     #[cfg(any(feature = "allocator", modelled))]
     pub(super) fn has_tables(&self, units: u32) -> bool {
-        self.tables.reach(units.saturating_add(1))
+        self.tables.cover(units.saturating_add(1))
     }
 
     /// The units for which there are tables. No other ones were ever published.
-    pub(super) fn reached(&self) -> u32 {
-        self.tables.reached().min(self.geometry.units())
+    pub(super) fn covered(&self) -> u32 {
+        self.tables.covered().min(self.geometry.units())
     }
 
     /// The states of its units.
@@ -186,7 +186,7 @@ impl Buddy {
         to: State,
         shard: Shard,
     ) -> Option<(BlockIndex, Order)> {
-        self.pop_take_of(self.shards.own(shard, from.slot()), from, least, to, shard)
+        self.pop_take_of(self.shards.own(shard, from.place()), from, least, to, shard)
     }
 
     /// The same from the others only.
@@ -198,7 +198,7 @@ impl Buddy {
         to: State,
         shard: Shard,
     ) -> Option<(BlockIndex, Order)> {
-        self.shards.others(shard, from.slot()).find_map(|stack| self.pop_take_of(stack, from, least, to, shard))
+        self.shards.others(shard, from.place()).find_map(|stack| self.pop_take_of(stack, from, least, to, shard))
     }
 
     /// The same from this stack.
@@ -296,7 +296,7 @@ impl Buddy {
     /// Pushes nodes that the caller owns onto a stack of `order`.
     #[inline]
     pub(super) fn push(&self, chain: Chain, order: Order, shard: Shard) {
-        self.shards.own(shard, order.slot()).push(&self.links, chain);
+        self.shards.own(shard, order.place()).push(&self.links, chain);
         self.tell(order);
     }
 
@@ -377,7 +377,7 @@ impl Buddy {
     /// makes the sum wrap around, an allocation may fail, or a sweeper leave a heap at rest, though a block was
     /// published. That block stays free, and the next publication makes the readings differ again.
     pub fn version(&self) -> u64 {
-        let pushes = self.shards.through(self.geometry.max_order().slot()).map(|stack| stack.pushes(&self.links));
+        let pushes = self.shards.through(self.geometry.max_order().place()).map(|stack| stack.pushes(&self.links));
         // Acquire: pairs with the Release in `note_displaced`; as with `pushes`.
         pushes.fold(self.displaced.load(Ordering::Acquire), u64::wrapping_add)
     }
@@ -413,7 +413,7 @@ impl Buddy {
     /// The nodes in the stacks of `order`, from the tops. For models whose threads are done.
     #[cfg(modelled)]
     pub fn nodes(&self, order: Order) -> impl Iterator<Item = BlockIndex> {
-        self.shards.all(Shard::FIRST, order.slot()).flat_map(|stack| stack.nodes(&self.links))
+        self.shards.all(Shard::FIRST, order.place()).flat_map(|stack| stack.nodes(&self.links))
     }
 
     /// The state of any unit. For models.

@@ -86,7 +86,7 @@ impl Class {
 
     /// The class as an index into a table with an entry for each class. Those of orders come first.
     #[inline]
-    pub const fn slot(self) -> usize {
+    pub const fn place(self) -> usize {
         // Outside of models the code itself, which the compiler does not see.
         match Order::COUNT.trailing_zeros() {
             ORDER_BITS => self.0 as usize,

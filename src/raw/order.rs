@@ -46,7 +46,7 @@ impl Order {
 
     /// The order as an index into a table with an entry for each order.
     #[inline]
-    pub const fn slot(self) -> usize {
+    pub const fn place(self) -> usize {
         // The mask changes nothing; it spares a bounds check.
         self.0 as usize & (Self::COUNT - 1)
     }
@@ -101,7 +101,7 @@ impl BlockIndex {
 
     /// Its first unit as an index into a table with an entry for each unit.
     #[inline]
-    pub const fn slot(self) -> usize {
+    pub const fn place(self) -> usize {
         self.0 as usize
     }
 

@@ -157,7 +157,7 @@ impl Outlines {
 
 impl Drawing<'_> {
     /// Adds the next block. `None`: the drawing has ended, with an outline or without.
-    pub fn add(mut self, seen: State) -> Option<Self> {
+    pub fn with(mut self, seen: State) -> Option<Self> {
         let units = seen.extent().units();
         self.seen += units;
         if seen.kind() == Kind::Inner || self.seen > UNITS {

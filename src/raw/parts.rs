@@ -63,9 +63,9 @@ impl Buddy {
     pub(super) fn claim_block(&self, block: BlockIndex, to: State) -> Node {
         for (part, order) in to.class().tails(block) {
             // Its node may stand in a stack. The release of the block sees to that.
-            let (Node::Idle | Node::Elsewhere) = self.states.at(part).claim(State::tail(order));
+            let (Node::Idle | Node::Elsewhere) = self.states.at(part).assign(State::tail(order));
         }
-        self.states.at(block).claim(to)
+        self.states.at(block).assign(to)
     }
 
     /// Publishes all parts of a block whose first one the caller has in transit.

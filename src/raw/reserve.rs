@@ -50,7 +50,7 @@ impl Buddy {
         let mut blocks = 0;
         for (block, order) in self.geometry.blocks(units.clone()) {
             // As above.
-            let (Node::Idle | Node::Elsewhere) = self.states.at(block).claim(State::live(order.into()));
+            let (Node::Idle | Node::Elsewhere) = self.states.at(block).assign(State::live(order.into()));
             blocks += 1;
         }
         Ok(blocks)

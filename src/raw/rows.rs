@@ -86,7 +86,7 @@ impl Buddy {
             let next = BlockIndex::new(search.at);
             let seen = self.states.at(next).read();
             row.steps += 1;
-            drawing = drawing.and_then(|drawing| drawing.add(seen));
+            drawing = drawing.and_then(|drawing| drawing.with(seen));
             search.at = next.after(1, seen.extent()).get();
             let Search { first, at, .. } = search;
             if seen.kind() == Kind::Inner {

@@ -83,7 +83,7 @@ impl Iterator for Scan<'_> {
     type Item = (BlockIndex, State);
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.next >= u64::from(self.heap.reached()) {
+        if self.next >= u64::from(self.heap.covered()) {
             return None;
         }
         let block = BlockIndex::new(self.next as u32);
@@ -112,12 +112,12 @@ impl Coalescer {
     pub fn free(&mut self, block: BlockIndex, order: Order) {
         let (mut head, mut size) = (block, order);
         while let (Some(lower), Some(up)) = (self.geometry.lower_buddy(head, size), size.up()) {
-            if self.lower[size.slot()] != Some(lower) {
+            if self.lower[size.place()] != Some(lower) {
                 break;
             }
             (head, size) = (lower, up);
         }
-        self.lower[size.slot()] = Some(head);
+        self.lower[size.place()] = Some(head);
         self.largest = self.largest.max(Some(size));
     }
 

@@ -229,7 +229,7 @@ where
         if !want.is_order() {
             // Merging makes no block for it. Blocks that follow each other may do.
             for (place, heap) in heaps.clone().enumerate().filter(|(_, heap)| !heap.is_closed()) {
-                let row = heap.find_row(0..heap.reached(), want.units(), want.alignment(), u32::MAX, shard, None);
+                let row = heap.find_row(0..heap.covered(), want.units(), want.alignment(), u32::MAX, shard, None);
                 if let Some(block) = row.found {
                     // Its node may stand in a stack. The release of the block sees to that.
                     let (Node::Idle | Node::Elsewhere) = heap.claim_block(block, State::live(want));

@@ -40,7 +40,7 @@ impl Buddy {
                 }
             } else {
                 // Its node may stand in a stack. The release of the block sees to that.
-                let (Node::Idle | Node::Elsewhere) = word.claim(State::live(size.into()));
+                let (Node::Idle | Node::Elsewhere) = word.assign(State::live(size.into()));
             }
         }
         self.publish_range(block.get() + units..block.after(1, order).get(), shard);
@@ -99,7 +99,7 @@ impl Buddy {
     fn claim_span(&self, block: BlockIndex, units: u32) {
         for (part, order) in self.geometry.blocks(Self::span(block, units)) {
             // Its node may stand in a stack. The release of the block sees to that.
-            let (Node::Idle | Node::Elsewhere) = self.states.at(part).claim(State::live(order.into()));
+            let (Node::Idle | Node::Elsewhere) = self.states.at(part).assign(State::live(order.into()));
         }
     }
 

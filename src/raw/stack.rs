@@ -108,14 +108,14 @@ impl Links {
     pub(super) fn after(&self, block: BlockIndex) -> u32 {
         // Relaxed: the Acquire of the head made the links visible that were written before it. A link that was written
         // since may be read instead, but then the head has changed, and the compare-exchange fails.
-        self.next[block.slot()].load(Ordering::Relaxed)
+        self.next[block.place()].load(Ordering::Relaxed)
     }
 
     /// Sets the link of `block`, whose node the caller owns.
     #[inline]
     pub(super) fn set(&self, block: BlockIndex, next: u32) {
         // Relaxed: published by the Release of the push.
-        self.next[block.slot()].store(next, Ordering::Relaxed);
+        self.next[block.place()].store(next, Ordering::Relaxed);
     }
 }
 

@@ -9,7 +9,7 @@
 //!
 //! | kind | meaning | changed by |
 //! |---|---|---|
-//! | `Inner` | no block begins here, or one *in transit* does | only the thread that has it: publish, claim |
+//! | `Inner` | no block begins here, or one *in transit* does | only the thread that has it: publish, assign |
 //! | `Free` | a block that any thread may take | any thread, by compare-exchange; the winner has the block |
 //! | `Cached` | a block in a cache | the cache |
 //! | `Live` | a block of the user's | any thread that releases or resizes it, by compare-exchange |
@@ -357,7 +357,7 @@ impl StateWord<'_> {
     /// In transit → `to`, `Live`, `Cached` or `Tail`. The caller has the block, as a part of one that it took. Tells
     /// whether its node is idle.
     #[inline]
-    pub fn claim(self, to: State) -> Node {
+    pub fn assign(self, to: State) -> Node {
         // Relaxed: only this thread could set `Listed`, so where it is seen clear it is clear. A stale one costs an
         // exchange.
         let seen = State(self.0.load(Ordering::Relaxed));

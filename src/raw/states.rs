@@ -19,7 +19,7 @@ impl States {
     /// The state word of `block`.
     #[inline]
     pub fn at(&self, block: BlockIndex) -> StateWord<'_> {
-        StateWord(&self.0[block.slot()])
+        StateWord(&self.0[block.place()])
     }
 
     /// All of them, for a reader elsewhere that makes [`StateWord`]s of them.

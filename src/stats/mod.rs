@@ -76,13 +76,13 @@ impl Index<Order> for Orders {
     type Output = OrderStats;
 
     fn index(&self, order: Order) -> &OrderStats {
-        &self.0[order.slot()]
+        &self.0[order.place()]
     }
 }
 
 impl IndexMut<Order> for Orders {
     fn index_mut(&mut self, order: Order) -> &mut OrderStats {
-        &mut self.0[order.slot()]
+        &mut self.0[order.place()]
     }
 }
 

@@ -121,7 +121,7 @@ pub(super) fn set_index(index: Index) {
 /// The index of the calling thread, if it has one.
 #[inline]
 pub fn index() -> Option<usize> {
-    if let Index::Is(index) = known_index() { Some(index.slot()) } else { None }
+    if let Index::Is(index) = known_index() { Some(index.place()) } else { None }
 }
 
 /// The calling thread's cache in the pool of this name, if that is the pool that it used last. The name is read after

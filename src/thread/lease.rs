@@ -29,7 +29,7 @@ impl Lease {
                 return false;
             }
             // Acquire: pairs with the Release in `end_drain`; the cache is seen as the drain left it. As an ended
-            // thread left it, it is seen by the claim of the index. Relaxed on failure: as above.
+            // thread left it, it is seen by the exchange that took the index. Relaxed on failure: as above.
             match self.0.compare_exchange(seen, generation.get(), Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => return true,
                 Err(now) => seen = now,

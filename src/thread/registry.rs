@@ -23,7 +23,7 @@ impl ThreadIndex {
 
     /// It as an index into a table with an entry for each thread.
     #[inline]
-    pub const fn slot(self) -> usize {
+    pub const fn place(self) -> usize {
         self.0 as usize
     }
 
@@ -34,7 +34,7 @@ impl ThreadIndex {
     }
 
     const fn word(self) -> usize {
-        self.slot() / u64::BITS as usize
+        self.place() / u64::BITS as usize
     }
 
     const fn bit(self) -> u64 {
@@ -85,7 +85,7 @@ impl ThreadRegistry {
     }
 
     /// Takes the lowest free index. `None`: all are taken. Lock-free.
-    pub fn claim(&self) -> Option<ThreadIndex> {
+    pub fn take(&self) -> Option<ThreadIndex> {
         for (word, taken) in self.taken.iter().enumerate() {
             // Relaxed: only a guess, which the exchange checks.
             let mut seen = taken.load(Ordering::Relaxed);
@@ -105,21 +105,21 @@ impl ThreadRegistry {
 
     /// The generation of the thread that has this index, or will have it next. For other threads a hint.
     pub fn generation(&self, index: ThreadIndex) -> Generation {
-        // Relaxed: only the thread that has the index changes it, and the next one sees it by the Acquire in `claim`.
-        Generation(at(&self.over, index.slot()).load(Ordering::Relaxed) + 1)
+        // Relaxed: only the thread that has the index changes it, and the next one sees it by the Acquire in `take`.
+        Generation(at(&self.over, index.place()).load(Ordering::Relaxed) + 1)
     }
 
     /// Has the thread ended that had this index in this generation?
     pub fn is_over(&self, index: ThreadIndex, generation: Generation) -> bool {
         // Acquire: pairs with the Release in `release`; makes the caches of the thread visible as it left them.
-        at(&self.over, index.slot()).load(Ordering::Acquire) >= generation.0
+        at(&self.over, index.place()).load(Ordering::Acquire) >= generation.0
     }
 
     /// Gives the caller's index back, with all caches of that index.
     pub fn release(&self, index: ThreadIndex) {
         // Release: pairs with the Acquire in `is_over`.
-        at(&self.over, index.slot()).store(self.generation(index).0, Ordering::Release);
-        // Release: pairs with the Acquire in `claim`; the next owner sees the caches, and the generation, as they are
+        at(&self.over, index.place()).store(self.generation(index).0, Ordering::Release);
+        // Release: pairs with the Acquire in `take`; the next owner sees the caches, and the generation, as they are
         // left.
         at(&self.taken, index.word()).fetch_and(!index.bit(), Ordering::Release);
     }

@@ -128,7 +128,7 @@ impl Extra {
     /// Takes a set of `count` bitmaps for a slab, which is the caller's. `None`: there is no memory for it. Lock-free.
     pub(super) fn take(&self, count: u32, slab: SlabId) -> Option<u32> {
         // A thread that looks for a bitmap of a closed slab may look behind the end of the set that its page has now.
-        let is_ready = |end: u32| self.commit.reach(end.saturating_add(BITMAPS));
+        let is_ready = |end: u32| self.commit.cover(end.saturating_add(BITMAPS));
         let set = self.stack(count)?.pop(&self.slabs).map(BlockIndex::get);
         let set = set.or_else(|| self.watermark.take(count, self.most, is_ready))?;
         for bitmap in set..set + count {

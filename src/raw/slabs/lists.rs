@@ -64,7 +64,7 @@ impl<const CLASSES: usize> BitmapLists<CLASSES> {
 
     /// The word of a bitmap.
     pub fn word(&self, bitmap: BlockIndex) -> BitmapWord<'_> {
-        BitmapWord(&self.words[bitmap.slot()])
+        BitmapWord(&self.words[bitmap.place()])
     }
 
     /// Frees slots of the caller, in a bitmap of a slab of this class and shard.

@@ -205,7 +205,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
     /// Pages that have memory.
     #[cfg(not(modelled))]
     pub(crate) fn committed(&self) -> u32 {
-        self.commit.reached().min(self.pages)
+        self.commit.covered().min(self.pages)
     }
 
     /// Pages of idle slabs.

@@ -24,7 +24,7 @@ const LARGE: u32 = 16;
 const LOOKS: u32 = 16;
 /// Heaps of fewer pages keep no spares: there it is better that each span is where it fits best. They have no outlines.
 /// Under loom all heaps are smaller: spares and outlines have models of their own.
-const LARGE_HEAP: u32 = model_or(u32::MAX, 8192);
+const LARGE_HEAP: u32 = model_or(1 << 30, 8192);
 /// Most pages of a spare.
 const LARGEST_SPARE: u32 = 4096;
 /// A spare has at most this part of the heap.
@@ -193,7 +193,7 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
 
     /// Puts memory behind the first `pages` pages, and their part of the tables; false, if there is none.
     fn has_memory(&self, pages: u32) -> bool {
-        self.buddy.has_tables(pages) && self.commit.reach(pages)
+        self.buddy.has_tables(pages) && self.commit.cover(pages)
     }
 
     /// Adds pages, among them a span of `pages` pages, up to `limit` pages of the heap. False: the limit is reached, or

@@ -68,7 +68,7 @@ impl Buddy {
         }
         // Read after the nodes were taken: a thread that takes a node off a stack sees that there were tables for its
         // unit.
-        ways.units = self.reached();
+        ways.units = self.covered();
         if ways.tops.iter().all(Option::is_none) {
             nodes.clear_all(ways.units);
             return Some(Gathered { heap: self, nodes });
@@ -87,7 +87,7 @@ impl Buddy {
     }
 
     fn used_stacks(&self) -> impl Iterator<Item = &FreeStack> {
-        self.shards.through(self.geometry.max_order().slot())
+        self.shards.through(self.geometry.max_order().place())
     }
 
     /// Takes all nodes but `reserve` out of a stack, and marks the ones that stay. Returns the first of the others,
@@ -136,7 +136,7 @@ impl Buddy {
         // Descending: a node moves to the stack of a larger order as a rule, and is not visited again there.
         for order in Order::ZERO.through(self.geometry.max_order()).rev() {
             let mut chains = Chains::new(self, shard);
-            for stack in self.shards.all(Shard::FIRST, order.slot()) {
+            for stack in self.shards.all(Shard::FIRST, order.place()) {
                 let nodes = stack.detach(&self.links).inspect(|_| entries += 1);
                 dropped += nodes.map(|block| chains.put(block)).sum::<u64>();
             }
@@ -163,7 +163,7 @@ impl Gathered<'_> {
     fn gather_rest(&mut self) {
         let heap = self.heap;
         // Into the first shard: a chain for each order.
-        let mut first = self.first_blocks().into_iter().take(heap.geometry.max_order().slot() + 1);
+        let mut first = self.first_blocks().into_iter().take(heap.geometry.max_order().place() + 1);
         for stack in heap.used_stacks() {
             let nodes = match first.next().flatten() {
                 Some(chain) => stack.replace(&heap.links, chain),
@@ -186,7 +186,7 @@ impl Gathered<'_> {
         for (block, seen) in gathered.take(nodes) {
             // Its state may change before the push; then this is a stale entry.
             self.nodes.clear(block);
-            match &mut chains[seen.order().slot()] {
+            match &mut chains[seen.order().place()] {
                 Some(chain) => Chain::append(chain, &heap.links, block),
                 none => *none = Some(Chain::new(block)),
             }
@@ -199,7 +199,7 @@ impl Gathered<'_> {
     fn put_back(self, shard: Shard) -> u64 {
         let Self { heap, nodes } = self;
         let mut chains = Chains::new(heap, shard);
-        let words = (0..nodes.words(heap.reached())).rev();
+        let words = (0..nodes.words(heap.covered())).rev();
         let dropped = words.flat_map(|place| nodes.drain_word(place)).map(|block| chains.put(block)).sum();
         // The last ones, too, before another sweep has the tables.
         drop(chains);
@@ -232,7 +232,7 @@ impl<'a> Chains<'a> {
         let Some(order) = self.heap.put_away_slow(block) else {
             return 1;
         };
-        match &mut self.of_order[order.slot()] {
+        match &mut self.of_order[order.place()] {
             Some(chain) => chain.prepend(&self.heap.links, block),
             none => *none = Some(Chain::new(block)),
         }

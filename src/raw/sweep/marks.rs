@@ -58,7 +58,7 @@ impl Marks {
 
     #[inline]
     fn word(&self, block: BlockIndex) -> Option<&AtomicU64> {
-        self.0.get(block.slot() / u64::BITS as usize)
+        self.0.get(block.place() / u64::BITS as usize)
     }
 
     /// Clears all, and returns the units whose bit was set, the last ones first.

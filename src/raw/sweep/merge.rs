@@ -313,7 +313,7 @@ impl<'a> Pass<'a> {
         let Some(gathered) = self.gathered.as_mut().filter(|gathered| gathered.has(block)) else { return };
         let heap = self.heap;
         let mut larger =
-            order.through(heap.geometry.max_order()).flat_map(|order| heap.shards.all(self.shard, order.slot()));
+            order.through(heap.geometry.max_order()).flat_map(|order| heap.shards.all(self.shard, order.place()));
         if larger.all(|stack| stack.is_empty(&heap.links)) {
             gathered.let_go(block);
             heap.push(Chain::new(block), order, self.shard);

@@ -49,7 +49,7 @@ impl States {
     /// only: an Acquire fence is to follow.
     #[inline]
     pub(super) fn probe(&self, first: BlockIndex, order: Order, in_pairs: bool) -> Option<u32> {
-        let words = self.words().get(first.slot()..)?.get(..PROBE << order.get())?;
+        let words = self.words().get(first.place()..)?.get(..PROBE << order.get())?;
         match order {
             // A loop of its own, in which the distance is known.
             Order::ZERO => probe(words, 0, Order::ZERO, in_pairs),

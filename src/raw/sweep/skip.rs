@@ -196,7 +196,7 @@ mod tests {
             let Skipped { blocks: passed, found, free_units, .. } = heap.skip(0, units, None);
             assert_eq!((passed, found, free_units), (all, None, 0), "skew {skew}, rare {rare}");
             for (number, (block, seen)) in blocks.iter().enumerate() {
-                let word = &heap.states.words()[block.slot()];
+                let word = &heap.states.words()[block.place()];
                 // In transit, with the node in use or idle; or free, which is what is wanted.
                 let other = [0, 0x400, State::free(seen.order()).bits()][number % 3];
                 word.store(other, Ordering::Relaxed);
@@ -235,7 +235,7 @@ mod tests {
             for (number, (upper, seen)) in blocks.iter().enumerate() {
                 let order = seen.order();
                 let lower = heap.geometry.lower_buddy(*upper, order).filter(|_| seen.kind() == Kind::Free);
-                let Some(word) = lower.map(|lower| &heap.states.words()[lower.slot()]) else { continue };
+                let Some(word) = lower.map(|lower| &heap.states.words()[lower.place()]) else { continue };
                 let before = word.load(Ordering::Relaxed);
                 if State::from_bits(before).order() == order {
                     word.store(State::free(order).bits(), Ordering::Relaxed);

@@ -117,6 +117,6 @@ pub(super) fn registered<S: System>() -> Registered {
 /// Registers a call of [`exit`] with this index for the end of the calling thread. False: the system can't.
 pub(super) fn at_exit<S: System>(index: ThreadIndex) -> bool {
     // Not 0: for that value there is no call.
-    let value = NonZero::<usize>::MIN.saturating_add(index.slot());
+    let value = NonZero::<usize>::MIN.saturating_add(index.place());
     key_or_new::<S>().is_some_and(|key| S::set(key, value))
 }

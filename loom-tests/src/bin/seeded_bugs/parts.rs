@@ -18,7 +18,7 @@ pub(crate) const BUGS: &[Bug] = &[
         name: "parts: the first part becomes live first",
         source: PARTS,
         find: "        for (part, order) in to.class().tails(block) {",
-        replace: "        let node = self.states.at(block).claim(to);\n        if node == node {\n            to.class().tails(block).for_each(|(part, order)| _ = self.states.at(part).claim(State::tail(order)));\n            return node;\n        }\n        for (part, order) in to.class().tails(block) {",
+        replace: "        let node = self.states.at(block).assign(to);\n        if node == node {\n            to.class().tails(block).for_each(|(part, order)| _ = self.states.at(part).assign(State::tail(order)));\n            return node;\n        }\n        for (part, order) in to.class().tails(block) {",
         models: &["parts::take_release"],
     },
     Bug {

@@ -241,14 +241,14 @@ pub(crate) const BUGS: &[Bug] = &[
         models: &["resize::shrink_pop_stale"],
     },
     Bug {
-        name: "claim: the node is forgotten",
+        name: "assign: the node is forgotten",
         source: STATE,
         find: "self.0.fetch_or(to.0, Ordering::Release);",
         replace: "self.0.store(to.0, Ordering::Release);",
         models: &["block::carve_pop_stale"],
     },
     Bug {
-        name: "claim: a store for the fetch-or",
+        name: "assign: a store for the fetch-or",
         source: STATE,
         find: "self.0.fetch_or(to.0, Ordering::Release);",
         replace: "self.0.store(seen.0 | to.0, Ordering::Release);",

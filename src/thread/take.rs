@@ -6,16 +6,16 @@ use crate::sys::exit::{Registered, at_exit, registered};
 
 /// The index of the calling thread, or one for it. `None`: all are taken, and the next call tries again; or the thread
 /// is about to exit, or is being given one now, or nobody would tell when it exits.
-pub fn claim_index() -> Option<ThreadIndex> {
+pub fn take_index() -> Option<ThreadIndex> {
     match known_index() {
         Index::Is(index) => Some(index),
-        Index::NotYet => claim(),
+        Index::NotYet => take(),
         Index::Never => None,
     }
 }
 
 #[cold]
-fn claim() -> Option<ThreadIndex> {
+fn take() -> Option<ThreadIndex> {
     // Without a cache until it is certain that the index will be given back: that may allocate, and so use this very
     // pool.
     set_index(Index::Never);
@@ -27,7 +27,7 @@ fn claim() -> Option<ThreadIndex> {
         }
         Registered::Called => return None,
     }
-    let Some(index) = registry().claim() else {
+    let Some(index) = registry().take() else {
         set_index(Index::NotYet);
         return None;
     };
