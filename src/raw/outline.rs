@@ -196,7 +196,7 @@ mod tests {
     /// Draws the outline at `unit` of these blocks.
     fn draw(outlines: &Outlines, unit: u32, blocks: impl IntoIterator<Item = State>) {
         let drawing = outlines.draw(unit).expect("there is a place");
-        _ = blocks.into_iter().try_fold(drawing, Drawing::add);
+        _ = blocks.into_iter().try_fold(drawing, Drawing::with);
     }
 
     #[test]
@@ -230,7 +230,7 @@ mod tests {
         // Freed while it is drawn.
         let drawing = outlines.draw(61).expect("there is a place");
         outlines.note_freed(70..71);
-        _ = [State::live(PAGE.into()); 64].into_iter().try_fold(drawing, Drawing::add);
+        _ = [State::live(PAGE.into()); 64].into_iter().try_fold(drawing, Drawing::with);
         assert_eq!(outlines.get(61), None);
         // In transit, and beyond the end.
         draw(&outlines, 125, [State::from_bits(0)].into_iter().chain([State::live(PAGE.into()); 63]));
