@@ -27,7 +27,7 @@ impl Buddy {
         let mut orders = least.through(self.geometry.max_order());
         let (block, from) = orders.find_map(|from| self.pop_take(from, least, State::TRANSIT, shard))?;
         // Its own node is idle, since it was popped.
-        let (Node::Idle | Node::Elsewhere) = self.claim_block(block, State::live(want));
+        let (Node::Idle | Node::Elsewhere) = self.assign_block(block, State::live(want));
         self.publish_range(block.get() + want.units()..block.after(1, from).get(), shard);
         Some(block)
     }
@@ -47,7 +47,7 @@ impl Buddy {
         let count = (from.units() / class.units()).min(u32::try_from(out.len()).unwrap_or(u32::MAX));
         let (mut filled, place) = (0, |number: u32| BlockIndex::new(block.get() + number * class.units()));
         for number in 0..count {
-            if self.claim_block(place(number), to) == Node::Elsewhere && to == State::cached(class) {
+            if self.assign_block(place(number), to) == Node::Elsewhere && to == State::cached(class) {
                 // A cache has only blocks whose nodes are idle.
                 self.flush_parts(place(number), class, shard);
                 continue;
@@ -60,7 +60,7 @@ impl Buddy {
     }
 
     /// In transit → `to`, all parts of a block, the first one last.
-    pub(super) fn claim_block(&self, block: BlockIndex, to: State) -> Node {
+    pub(super) fn assign_block(&self, block: BlockIndex, to: State) -> Node {
         for (part, order) in to.class().tails(block) {
             // Its node may stand in a stack. The release of the block sees to that.
             let (Node::Idle | Node::Elsewhere) = self.states.at(part).assign(State::tail(order));
@@ -121,7 +121,7 @@ impl Buddy {
             }
         }
         self.withdraw_tails(block, from);
-        let (Node::Idle | Node::Elsewhere) = self.claim_block(block, seen.resized(to));
+        let (Node::Idle | Node::Elsewhere) = self.assign_block(block, seen.resized(to));
         self.publish_range(end..behind, shard);
         Ok(from)
     }

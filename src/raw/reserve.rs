@@ -35,7 +35,7 @@ impl Buddy {
         let units = block.get()..block.get() + class.units();
         self.take_units(&units, shard)?;
         // Its node may stand in a stack. The release of the block sees to that.
-        let (Node::Idle | Node::Elsewhere) = self.claim_block(block, State::live(class));
+        let (Node::Idle | Node::Elsewhere) = self.assign_block(block, State::live(class));
         Ok(())
     }
 

@@ -232,7 +232,7 @@ where
                 let row = heap.find_row(0..heap.covered(), want.units(), want.alignment(), u32::MAX, shard, None);
                 if let Some(block) = row.found {
                     // Its node may stand in a stack. The release of the block sees to that.
-                    let (Node::Idle | Node::Elsewhere) = heap.claim_block(block, State::live(want));
+                    let (Node::Idle | Node::Elsewhere) = heap.assign_block(block, State::live(want));
                     return SearchEnd { found: Ok((place, block)), ..outcome };
                 }
                 outcome.steps += row.steps;
