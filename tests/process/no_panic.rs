@@ -127,8 +127,20 @@ const SYSTEM: [&str; 9] = [
     "panic_cannot_unwind",
 ];
 
-/// Names of functions that are looked into: the crate's, and what it is made of.
-const OURS: [&str; 4] = ["mempool::", "core::iter::", "core::ops::", "core::array::"];
+/// Names of functions that are looked into: the crate's, and what it is made of. Where these panic, they go to
+/// `core::panicking`, or to a function beside them, such as `core::option::unwrap_failed`.
+const OURS: [&str; 10] = [
+    "mempool::",
+    "core::array::",
+    "core::cell::",
+    "core::iter::",
+    "core::mem::",
+    "core::num::",
+    "core::ops::",
+    "core::option::Option<",
+    "core::ptr::",
+    "core::result::Result<",
+];
 
 /// The functions of a program, by their addresses: their names, and where they go.
 #[derive(Debug, Default)]
