@@ -71,7 +71,7 @@ fn reserve_sweep() {
 }
 
 /// Units of several blocks, the first in the middle of one, the last one larger than what is wanted of it; against an
-/// allocation. Alone, the reservation finds them.
+/// allocation of that first block, or of what is left. Alone, the reservation finds them.
 ///
 /// Seeded bugs: a block that begins before the units is not halved; what is too much is not published.
 #[test]
@@ -80,16 +80,16 @@ fn reserve_row() {
         // A block of two, and one of four.
         let heap = Heap::new(6, 2, 2);
         let reserve = |heap: &Heap| heap.raw.reserve_all(&(1..5), Shard::FIRST) == Ok(3);
-        let other = start(&heap, |heap| heap.alloc(0));
+        let other = start(&heap, |heap| heap.alloc(1));
         let mine = reserve(&heap);
         let mut theirs = join(other);
         if !mine {
-            theirs.take().into_iter().for_each(|block| heap.release(block, 0));
+            theirs.take().into_iter().for_each(|block| heap.release(block, 1));
             assert!(reserve(&heap), "nobody has any of it");
         }
         let mine = [(block(1), 0), (block(2), 1), (block(4), 0)];
         mine.iter().for_each(|(block, size)| heap.own(*block, *size));
-        let mut live = Vec::from_iter(theirs.map(|block| (block, 0)).into_iter().chain(mine));
+        let mut live = Vec::from_iter(theirs.map(|block| (block, 1)).into_iter().chain(mine));
         live.sort_unstable_by_key(|(block, _)| *block);
         heap.end(&live);
     });
