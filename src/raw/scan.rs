@@ -30,7 +30,8 @@ impl Buddy {
     ///
     /// It begins at a whole number of eighths of its order, fewer than 16 of them before the unit.
     pub(super) fn block_around(&self, unit: BlockIndex) -> Option<(BlockIndex, State)> {
-        let orders = Order::ZERO.through(self.geometry.max_order());
+        // A block that was made of a row may be larger than what can be free in one piece.
+        let orders = Order::ZERO.through(self.geometry.max_order_if_aligned());
         let covering = |order: Order| {
             let step = Class::eighth(order);
             let first = self.geometry.enclosing(unit, step);
