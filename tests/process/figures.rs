@@ -101,9 +101,12 @@ fn what_is_resident_is_what_was_written_to() {
         let before = resident();
         let allocator = PoolAllocator::builder().checked(false).on_demand(usize::MAX);
         let blocks: Vec<*mut u8> = (0..48 * MIB / size).map(|_| alloc(&allocator, size, size)).collect();
+        // Of huge pages. Linux may replace these parts by the page of zeroes, which is resident and nobody's.
+        let unwritten = allocator.stats().free + 2 * MIB;
         let check = |least: usize| {
             let (stats, blocks) = (allocator.stats(), blocks.capacity() * size_of::<*mut u8>());
-            assert_near(stats.resident, resident() - before - blocks, MIB, &stats);
+            let is = resident() - before - blocks;
+            assert!(stats.resident + MIB >= is && stats.resident <= is + unwritten + MIB, "{size} {is} {stats}");
             assert!(stats.resident >= least, "{size} {stats}");
         };
         check(47 * MIB);
@@ -111,7 +114,12 @@ fn what_is_resident_is_what_was_written_to() {
         check(24 * MIB);
         let had = resident();
         let trimmed = allocator.trim();
-        assert_near(trimmed, had - resident(), MIB / 2, &allocator.stats());
+        let gone = had - resident();
+        assert!(
+            trimmed + MIB / 2 >= gone && trimmed <= gone + unwritten + MIB / 2,
+            "{trimmed} {gone} {}",
+            allocator.stats()
+        );
         check(23 * MIB);
     }
 }
