@@ -148,14 +148,14 @@ impl Backend {
             attempt(Growth::ToLimit).or_else(|| {
                 if self.heap.slabs.idle() > 0 {
                     self.heap.slabs.sweep();
-                } else if !self.heap.has_room_beyond() {
+                } else if !self.heap.slabs.has_room_beyond() {
                     return None;
                 }
                 attempt(Growth::Beyond)
             })
         };
         // Each attempt may be two searches.
-        let searches = 1 + u32::from(self.heap.has_room_beyond());
+        let searches = 1 + u32::from(self.heap.slabs.has_room_beyond());
         let (mut seen, mut attempts) = (self.heap.slabs.progress(), searches);
         if let Some(certain) = self.heap.slabs.attempt(attempt) {
             return certain;

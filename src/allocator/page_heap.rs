@@ -117,11 +117,6 @@ impl PageHeap {
         self.slabs.limit() as usize * PAGE
     }
 
-    /// Has the heap addresses beyond its limit, and is less in use than that?
-    pub(super) fn has_room_beyond(&self) -> bool {
-        self.slabs.has_room_beyond()
-    }
-
     /// Bytes from an address to the end of the heap, as far as it has grown, if its memory is the system's.
     #[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
     pub(super) fn end_offset(&self, start: NonNull<u8>) -> Option<usize> {
@@ -215,7 +210,9 @@ impl PageHeap {
     /// Resizes a span in place to `pages` pages.
     pub(super) fn resize_span(&self, address: usize, pages: u32) -> bool {
         let is_resized = self.page_at(address).is_some_and(|page| self.slabs.resize_span(page, pages));
-        self.balance();
+        if is_resized {
+            self.balance();
+        }
         is_resized
     }
 

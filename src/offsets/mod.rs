@@ -264,8 +264,9 @@ impl OffsetPool {
     ///
     /// # Errors
     ///
-    /// When the pool has no such range, when another thread is removing it, when some of it is live or in the cache of
-    /// another running thread, or when there is no memory for the new set of ranges.
+    /// - The pool has no such range, or another thread is removing it.
+    /// - Some of it is live, or in the cache of another running thread.
+    /// - There is no memory for the new set of ranges.
     ///
     /// # Progress
     ///

@@ -20,7 +20,7 @@ const BATCH: usize = 64;
 /// Most times that an allocation lets other threads run that are giving back cached blocks. A thread that does not end
 /// even then is not waited for: in the child of a fork it never does.
 /// Under loom few: each costs an execution for every interleaving.
-const MAX_WAITS: u32 = model_or(3, 400);
+const MAX_FLUSH_WAITS: u32 = model_or(3, 400);
 
 /// No block: what there was instead, or `None` where no heap could ever have it.
 type Refused = Option<Exhausted>;
@@ -165,11 +165,9 @@ impl MemoryPool {
             self.acquired(block.addr().get());
             return Ok(block);
         }
-        let taken = self.take_from_heaps(&scope, class);
+        let taken = self.take_from_heaps(&scope, class).inspect(|block| self.acquired(block.addr().get()));
         self.count_past_cache(usize::from(taken.is_ok()), 0);
-        taken
-            .inspect(|block| self.acquired(block.addr().get()))
-            .map_err(|refused| self.explain(&scope, requested, refused))
+        taken.map_err(|refused| self.explain(&scope, requested, refused))
     }
 
     /// Allocates up to `blocks.len()` blocks of one layout, for few atomic operations, and returns how many there were;
@@ -261,10 +259,8 @@ impl MemoryPool {
         match current(&self.caches) {
             Some(cache) => cache.pop_aside(class, self.config.address_shift),
             None => {
-                let cache = return_to(&self.caches)?;
-                cache
-                    .pop(class, self.config.address_shift)
-                    .or_else(|| cache.pop_aside(class, self.config.address_shift))
+                let (cache, shift) = (return_to(&self.caches)?, self.config.address_shift);
+                cache.pop(class, shift).or_else(|| cache.pop_aside(class, shift))
             }
         }
     }
@@ -328,7 +324,7 @@ impl MemoryPool {
             };
             (attempts, steps) = (attempts + outcome.attempts, steps + outcome.steps);
             let asked = waits == 0 && reach.ask_others(own);
-            let is_enough = waits == MAX_WAITS || is_enough(attempts, steps);
+            let is_enough = waits == MAX_FLUSH_WAITS || is_enough(attempts, steps);
             let progress = withheld::progress(outcome.version, withheld);
             if is_enough && withheld > 0 {
                 last.waited.note(progress);

@@ -152,9 +152,7 @@ impl Buddy {
             return true;
         }
         // A block may have grown over units that were passed over.
-        let begin = BlockIndex::new(begin);
-        let around = if self.states.at(begin).read().kind() == Kind::Inner { self.block_around(begin) } else { None };
-        let around = around.filter(|(head, _)| head.get() >= search.within.start);
+        let around = self.block_before(BlockIndex::new(begin)).filter(|(head, _)| head.get() >= search.within.start);
         if let Some((head, seen)) = around {
             search.walks_to = seen.class().end(head) as u32;
             (search.at, search.walked_from) = (head.get(), head.get());

@@ -110,11 +110,14 @@ const SLOW: [&str; 7] =
 /// What may be called from anywhere.
 const HARMLESS: [&str; 4] = ["memset", "memcpy", "memmove", "__tls_get_addr"];
 
-/// Where a slow path ends, besides: functions of the C library, which know no panic (`abort` ends the process where an
-/// index is out of range, which would be a bug), and of the standard library that are one call of the operating system:
-/// to let others run, to sleep, and to wake a sweeper. The program's allocator is called for the tables of pools alone:
-/// those of an allocator come from its reservation. A thread-local without a destructor is there at any time. The last
-/// three come after a panic, which there is none of.
+/// Where a slow path may end, besides.
+///
+/// - The program's allocator: only pools call it, for their tables.
+/// - A thread-local without a destructor: it is there at any time.
+/// - Functions of the C library, which know no panic. `abort` is called where an index is out of range, a bug.
+/// - Functions of the standard library that are one call of the operating system: to let others run, to sleep, and to
+///   wake a sweeper.
+/// - The last three come after a panic, and there is none.
 const SYSTEM: [&str; 9] = [
     "__rustc::__rust_",
     "std::thread::local::LocalKey",

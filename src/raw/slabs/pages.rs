@@ -84,8 +84,8 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
     /// Bytes of the tables that are in use.
     #[cfg(not(modelled))]
     pub(crate) fn table_bytes(&self) -> usize {
-        // A page has a state, a link, an entry of the map, the word and the link of a bitmap, a bit for sweeps, and
-        // some of an outline; an extra bitmap has its word, its link, and its slab.
+        // Of a page: state, link, entry of the map, word and link of a bitmap; a bit for sweeps; a part of an outline.
+        // Of an extra bitmap: its word, its link, its slab.
         let pages = self.grown() as usize;
         pages * (2 + 4 + 4 + 8 + 4) + pages / 8 + pages / 4 + self.extra.used() as usize * (8 + 4 + 4)
     }
