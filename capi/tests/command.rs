@@ -126,3 +126,50 @@ fn sound_programs_pass_the_checks() {
     }
     std::fs::remove_dir_all(folder).expect("it was made");
 }
+
+/// A trace is drawn, fitted and compared; and what is none is an error that names the file.
+#[test]
+fn traces_are_looked_into() {
+    let folder = folder("command-trace");
+    let path = |name: &str| folder.join(name).to_str().expect("text").to_owned();
+    let trace = path("sound.trace");
+    std::fs::write(&trace, "# program: small, twice\na 0 0 5000\nz 0 1 100 64\na 1 2 3000\nr 1 2 5000\nf 0 0\n")
+        .expect("written");
+
+    let (strip, page) = (path("heap.svg"), path("heap.html"));
+    let drawn = output(&mut heapmaster(&["map", &trace, "--svg", &strip, "--html", &page, "--frames", "4"]));
+    assert!(text(&drawn.stdout).starts_with("small, twice\n5 allocations and releases\n"), "{drawn:?}");
+    assert!(std::fs::read_to_string(&strip).expect("a strip").starts_with("<svg"));
+    assert!(std::fs::read_to_string(&page).expect("a page").contains("<html"));
+    // A heap that is too small draws what there was, and fails.
+    let small = heapmaster(&["map", &trace, "--heap", "8192"]).output().expect("it runs");
+    assert_eq!(small.status.code(), Some(1));
+    assert!(text(&small.stderr).contains("allocations failed"), "{small:?}");
+
+    let fits = output(&mut heapmaster(&["fit", &trace, &trace]));
+    assert!(
+        text(&fits.stdout).contains("| most live                              | 9.86 KiB | 9.86 KiB |"),
+        "{fits:?}"
+    );
+
+    let compared = output(&mut heapmaster(&["compare", &trace, "--quick", "--threads", "1"]));
+    let table = text(&compared.stdout);
+    assert!(["PoolAllocator", "mimalloc", "system"].iter().all(|subject| table.contains(subject)), "{table}");
+    assert!(text(&compared.stderr).contains("note: 1 blocks are left out"), "{compared:?}");
+
+    std::fs::write(path("bad"), "a 0 0 8\nf 0 1\n").expect("written");
+    std::fs::write(path("empty"), "# program: none\n").expect("written");
+    for command in ["map", "fit", "compare"] {
+        for (name, reason) in [
+            ("bad", "line 2: the object was never allocated: `f 0 1`"),
+            ("empty", "the trace has no allocations"),
+            ("missing", "No such file"),
+        ] {
+            let refused = heapmaster(&[command, &path(name)]).output().expect("it runs");
+            let said = text(&refused.stderr);
+            assert_eq!(refused.status.code(), Some(1), "{command} {name}: {said}");
+            assert!(said.starts_with("error: ") && said.contains(&format!("{name}: {reason}")), "{command}: {said}");
+        }
+    }
+    std::fs::remove_dir_all(folder).expect("it was made");
+}

@@ -38,6 +38,7 @@ pub const CONTENDERS: &[Contender] = &[
         label: "mimalloc",
         round: |work, plan| round(&mut Shared(Called(&general::MIMALLOC)), work, plan),
     },
+    #[cfg(feature = "peers")]
     Contender {
         key: "jemalloc",
         label: "jemalloc",

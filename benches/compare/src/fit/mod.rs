@@ -38,7 +38,12 @@ const MOST: usize = 16;
 
 /// Finds all heaps and prints the table.
 pub fn run(options: &Options, progress: &ProgressBar) -> Result<(), Box<dyn Error>> {
-    let traces = match options.trace.as_slice() {
+    find(&options.trace, progress)
+}
+
+/// Finds the heaps of these traces; without one, of that which is built in.
+pub fn find(traces: &[PathBuf], progress: &ProgressBar) -> Result<(), Box<dyn Error>> {
+    let traces = match traces {
         [] => vec![Trace::open(None)?],
         paths => paths.iter().map(|path| Trace::open(Some(path))).collect::<Result<_, _>>()?,
     };

@@ -44,9 +44,11 @@ pub const CONTENDERS: &[Contender] = &[
         play: |script, start| stage::play(&general::POOL, script, start, How { asks_for_mapping: true, ..PLAIN }),
     },
     Contender { key: "mimalloc", play: |script, start| stage::play(&general::MIMALLOC, script, start, PLAIN) },
+    #[cfg(feature = "peers")]
     Contender { key: "jemalloc", play: |script, start| stage::play(&general::JEMALLOC, script, start, PLAIN) },
     #[cfg(feature = "snmalloc")]
     Contender { key: "snmalloc", play: |script, start| stage::play(&general::SNMALLOC, script, start, PLAIN) },
+    #[cfg(feature = "peers")]
     Contender {
         key: "rpmalloc",
         play: |script, start| stage::play(&general::RPMALLOC, script, start, How { threads_as_linked: true, ..PLAIN }),

@@ -6,7 +6,9 @@ use crate::subject::{Subject, moved};
 
 pub static POOL: mempool::PoolAllocator = mempool::PoolAllocator::new();
 pub static MIMALLOC: mimalloc::MiMalloc = mimalloc::MiMalloc;
+#[cfg(feature = "peers")]
 pub static JEMALLOC: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+#[cfg(feature = "peers")]
 pub static RPMALLOC: rpmalloc::RpMalloc = rpmalloc::RpMalloc;
 pub static SYSTEM: System = System;
 #[cfg(feature = "snmalloc")]

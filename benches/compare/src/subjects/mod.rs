@@ -110,6 +110,7 @@ pub const ALL: &[Entry] = &[
         shape: Shape::Diamond,
         make: || Box::new(general::Global(&general::MIMALLOC)),
     },
+    #[cfg(feature = "peers")]
     Entry {
         key: "jemalloc",
         label: "jemalloc",
@@ -129,6 +130,7 @@ pub const ALL: &[Entry] = &[
         shape: Shape::Down,
         make: || Box::new(general::Global(&general::SNMALLOC)),
     },
+    #[cfg(feature = "peers")]
     Entry {
         key: "rpmalloc",
         label: "rpmalloc",

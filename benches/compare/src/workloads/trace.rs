@@ -24,6 +24,8 @@ pub struct Program {
     pub name: String,
     calls: Arc<[Call]>,
     slots: usize,
+    /// Blocks that no subject is asked for, since a [`Subject`] knows no alignment.
+    pub left_out: usize,
 }
 
 impl Program {
@@ -34,34 +36,36 @@ impl Program {
 
     fn new(trace: &Trace) -> Result<Self, Box<dyn Error>> {
         let mut slot_of = vec![None; trace.objects];
-        let (mut idle, mut slots) = (Vec::new(), 0);
+        let (mut idle, mut slots, mut left_out) = (Vec::new(), 0, 0);
+        let narrow = |size| u32::try_from(size).map_err(|_| "the trace has a block of 4 GiB or more");
         let mut calls = Vec::with_capacity(trace.events.len());
         for event in &trace.events {
             calls.push(match *event {
                 Event::Allocate { object, layout } => {
                     if layout.align() > 16 {
-                        return Err(format!("the trace asks for an alignment to {} bytes", layout.align()).into());
+                        left_out += 1;
+                        continue;
                     }
                     let slot = idle.pop().unwrap_or_else(|| {
                         slots += 1;
                         slots - 1
                     });
                     slot_of[object as usize] = Some(slot);
-                    Call::Allocate { slot, size: u32::try_from(layout.size())? }
+                    Call::Allocate { slot, size: narrow(layout.size())? }
                 }
                 Event::Reallocate { object, size } => {
-                    let slot = slot_of[object as usize].ok_or("an object is resized that is not live")?;
-                    Call::Resize { slot, size: u32::try_from(size)? }
+                    let Some(slot) = slot_of[object as usize] else { continue };
+                    Call::Resize { slot, size: narrow(size)? }
                 }
                 Event::Free { object } => {
-                    let slot = slot_of[object as usize].take().ok_or("an object is freed that is not live")?;
+                    let Some(slot) = slot_of[object as usize].take() else { continue };
                     idle.push(slot);
                     Call::Release { slot }
                 }
             });
         }
         calls.extend(slot_of.into_iter().flatten().map(|slot| Call::Release { slot }));
-        Ok(Self { name: trace.program.clone(), calls: calls.into(), slots: slots as usize })
+        Ok(Self { name: trace.program.clone(), calls: calls.into(), slots: slots as usize, left_out })
     }
 }
 
@@ -157,8 +161,10 @@ mod tests {
     }
 
     #[test]
-    fn an_alignment_above_16_is_an_error() {
-        let trace = Trace::read(b"a 0 0 8 64\n").unwrap();
-        assert!(Program::new(&trace).unwrap_err().to_string().contains("64 bytes"));
+    fn an_alignment_above_16_is_left_out() {
+        let trace = Trace::read(b"a 0 0 8 64\na 0 1 9\nr 0 0 20\nf 0 0\n").unwrap();
+        let program = Program::new(&trace).unwrap();
+        assert_eq!((program.slots, program.left_out), (1, 1));
+        assert_eq!(*program.calls, [Call::Allocate { slot: 0, size: 9 }, Call::Release { slot: 0 }]);
     }
 }
