@@ -101,7 +101,7 @@ pub use stats::describe_metrics;
 pub use stats::{HeapStats, OrderStats, PoolStats, SweepReport};
 #[cfg(all(feature = "std", not(modelled)))]
 #[cfg_attr(docsrs, doc(cfg(feature = "std")))]
-pub use sweeper::{Budget, Sweeper, SweeperBuilder};
+pub use sweeper::{Budget, Sweeper, SweeperBuilder, SweptPool};
 
 /// What users rely on: values of these types may be sent to other threads, and shared.
 #[cfg(not(modelled))]

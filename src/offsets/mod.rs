@@ -61,7 +61,7 @@ use crate::sync::const_unless_loom;
 /// ```
 pub struct OffsetPool {
     /// The pool of the units, whose addresses are their numbers and one more.
-    pool: MemoryPool,
+    pub(crate) pool: MemoryPool,
 }
 
 /// A range of an [`OffsetPool`]: the whole smallest blocks of what was added.

@@ -16,11 +16,10 @@ use super::control::Control;
 use super::settings::{Budget, Settings};
 #[cfg(feature = "allocator")]
 use super::target::OfAllocator;
-use super::target::{OfPool, Source, Target};
+use super::target::{OfPool, Shared, SweptPool, Target};
 use super::work::Work;
 #[cfg(feature = "allocator")]
 use crate::allocator::PoolAllocator;
-use crate::pool::MemoryPool;
 use crate::sync::ThreadBuilder;
 
 /// Builds a [`Sweeper`].
@@ -66,7 +65,7 @@ impl Sweeper {
     /// # Progress
     ///
     /// Blocking: it starts a thread.
-    pub fn spawn(pool: impl Deref<Target = MemoryPool> + Send + 'static) -> io::Result<Self> {
+    pub fn spawn<P: SweptPool>(pool: impl Deref<Target = P> + Send + 'static) -> io::Result<Self> {
         Self::builder().pool(pool).spawn()
     }
 }
@@ -92,17 +91,17 @@ impl SweeperBuilder {
         self
     }
 
-    /// Adds a pool: a `&'static MemoryPool`, an `Arc<MemoryPool>`, or anything else that keeps one alive. The sweeper
-    /// keeps it until it is dropped itself.
-    pub fn pool(mut self, pool: impl Deref<Target = MemoryPool> + Send + 'static) -> Self {
-        self.targets.push(Box::new(OfPool::new(Source::Shared(Box::new(pool)))));
+    /// Adds a pool of memory or of offsets: a `&'static MemoryPool`, an `Arc<OffsetPool>`, or anything else that keeps
+    /// one alive. The sweeper keeps it until it is dropped itself.
+    pub fn pool<P: SweptPool>(mut self, pool: impl Deref<Target = P> + Send + 'static) -> Self {
+        self.targets.push(Box::new(OfPool::new(Shared(pool))));
         self
     }
 
     /// Adds a pool that the sweeper does not keep alive, except for a step at a time, and forgets when it is gone. If
     /// the last other owner drops the pool at that moment, the sweeper frees it, a moment later.
-    pub fn weak_pool(mut self, pool: Weak<MemoryPool>) -> Self {
-        self.targets.push(Box::new(OfPool::new(Source::Weak(pool))));
+    pub fn weak_pool<P: SweptPool + Send + Sync + 'static>(mut self, pool: Weak<P>) -> Self {
+        self.targets.push(Box::new(OfPool::new(pool)));
         self
     }
 

@@ -20,11 +20,11 @@ use std::process;
 pub use builder::SweeperBuilder;
 use control::{Control, Messages};
 pub use settings::Budget;
-use target::{OfPool, Source, Target};
+pub use target::SweptPool;
+use target::{OfPool, Shared, Target};
 
 #[cfg(feature = "allocator")]
 use crate::allocator::PoolAllocator;
-use crate::pool::MemoryPool;
 use crate::stats::SweeperStats;
 use crate::sync::{JoinHandle, current};
 
@@ -38,7 +38,7 @@ use crate::sync::{JoinHandle, current};
 /// way through it costs next to nothing.
 ///
 /// Blocks in the caches of ended threads go back to the heaps. Those of running threads don't:
-/// [`MemoryPool::flush_thread_cache`] is for that.
+/// [`MemoryPool::flush_thread_cache`](crate::MemoryPool::flush_thread_cache) is for that.
 ///
 /// Nothing needs a sweeper. It harms nothing to have several of them at one pool, or to stop one anywhere.
 ///
@@ -96,8 +96,8 @@ impl Sweeper {
     /// # Progress
     ///
     /// Blocking: the sweeper's thread shares a lock, which it holds for a few instructions at a time.
-    pub fn add(&self, pool: impl Deref<Target = MemoryPool> + Send + 'static) {
-        self.add_target(OfPool::new(Source::Shared(Box::new(pool))));
+    pub fn add<P: SweptPool>(&self, pool: impl Deref<Target = P> + Send + 'static) {
+        self.add_target(OfPool::new(Shared(pool)));
     }
 
     /// Adds a pool that the sweeper does not keep alive, as [`SweeperBuilder::weak_pool`] does.
@@ -105,8 +105,8 @@ impl Sweeper {
     /// # Progress
     ///
     /// As [`add`](Self::add).
-    pub fn add_weak(&self, pool: Weak<MemoryPool>) {
-        self.add_target(OfPool::new(Source::Weak(pool)));
+    pub fn add_weak<P: SweptPool + Send + Sync + 'static>(&self, pool: Weak<P>) {
+        self.add_target(OfPool::new(pool));
     }
 
     /// Adds an allocator, as [`SweeperBuilder::allocator`] does. The next pass comes at once.

@@ -1,11 +1,11 @@
 //! Targets of a sweeper: pools and allocators.
 
-use alloc::boxed::Box;
 use alloc::sync::Weak;
 use core::ops::Deref;
 use core::ptr;
 
 use super::settings::Settings;
+use crate::offsets::OffsetPool;
 use crate::pool::{Cycle, MemoryPool};
 use crate::sync::current;
 use crate::wakers::Seat;
@@ -46,19 +46,65 @@ pub(super) struct Step {
     pub is_last: bool,
 }
 
-/// The way to a pool.
-pub(super) enum Source {
-    Shared(Box<dyn Deref<Target = MemoryPool> + Send>),
-    Weak(Weak<MemoryPool>),
+/// A pool that a [`Sweeper`](crate::Sweeper) sweeps: a [`MemoryPool`] or an [`OffsetPool`]. No other type can be one.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+/// use mempool::{MemoryPool, OffsetPool, Sweeper, SweptPool};
+///
+/// fn swept<P: SweptPool + Send + Sync + 'static>(pool: P) -> std::io::Result<(Arc<P>, Sweeper)> {
+///     let pool = Arc::new(pool);
+///     let sweeper = Sweeper::spawn(Arc::clone(&pool))?;
+///     Ok((pool, sweeper))
+/// }
+/// let _memory = swept(MemoryPool::new())?;
+/// let _offsets = swept(OffsetPool::new())?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub trait SweptPool {
+    /// The pool that has the heaps.
+    #[doc(hidden)]
+    fn core(&self) -> core_of::Core<'_>;
 }
 
-impl Source {
+mod core_of {
+    /// A pool, for this crate only. No other one can name this type, and so none can make a pool of its own.
+    #[derive(Debug)]
+    pub struct Core<'a>(pub(super) &'a crate::pool::MemoryPool);
+}
+
+impl SweptPool for MemoryPool {
+    fn core(&self) -> core_of::Core<'_> {
+        core_of::Core(self)
+    }
+}
+
+impl SweptPool for OffsetPool {
+    fn core(&self) -> core_of::Core<'_> {
+        core_of::Core(&self.pool)
+    }
+}
+
+/// The way to a pool.
+pub(super) trait Source: Send {
     /// Calls `run` with the pool, if that is still there.
+    fn with<R>(&self, run: impl FnOnce(&MemoryPool) -> R) -> Option<R>;
+}
+
+/// A pool that is kept alive.
+pub(super) struct Shared<D>(pub D);
+
+impl<P: SweptPool, D: Deref<Target = P> + Send> Source for Shared<D> {
     fn with<R>(&self, run: impl FnOnce(&MemoryPool) -> R) -> Option<R> {
-        match self {
-            Self::Shared(pool) => Some(run(pool)),
-            Self::Weak(pool) => pool.upgrade().map(|pool| run(&pool)),
-        }
+        Some(run(self.0.core().0))
+    }
+}
+
+impl<P: SweptPool + Send + Sync> Source for Weak<P> {
+    fn with<R>(&self, run: impl FnOnce(&MemoryPool) -> R) -> Option<R> {
+        self.upgrade().map(|pool| run(pool.core().0))
     }
 }
 
@@ -81,8 +127,8 @@ impl<R: Default> CycleOf<R> {
 }
 
 /// A pool as a target.
-pub(super) struct OfPool {
-    source: Source,
+pub(super) struct OfPool<S> {
+    source: S,
     cycle: CycleOf<Cycle>,
     /// The thread's seat among the pool's wakers. `None`: it is not to be woken, or there was no memory for a seat.
     seat: Option<Seat>,
@@ -90,13 +136,13 @@ pub(super) struct OfPool {
     calls: u64,
 }
 
-impl OfPool {
-    pub fn new(source: Source) -> Self {
+impl<S: Source> OfPool<S> {
+    pub fn new(source: S) -> Self {
         Self { source, cycle: CycleOf::default(), seat: None, calls: 0 }
     }
 }
 
-impl Target for OfPool {
+impl<S: Source> Target for OfPool<S> {
     fn enter(&mut self, early: bool) {
         let seat = |pool: &MemoryPool| early.then(|| pool.wakers.enter(current()).ok()).flatten();
         let known = self.source.with(|pool| (seat(pool), pool.wakers.calls()));

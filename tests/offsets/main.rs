@@ -12,4 +12,6 @@ mod hostile;
 mod programs;
 mod ranges;
 mod rebuild;
+#[cfg(feature = "std")]
+mod sweeper;
 mod threads;

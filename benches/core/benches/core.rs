@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use buddy_system_allocator::LockedHeap;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use mempool::{MemoryPool, PoolAllocator};
+use mempool::{MemoryPool, OffsetPool, PoolAllocator};
 use recordings::Region;
 
 const THREADS: [usize; 3] = [1, 2, 4];
@@ -235,8 +235,8 @@ fn sweep_only<S: Subject>(subject: &S, blocks: &[*mut u8]) -> Duration {
     begun.elapsed()
 }
 
-/// Pairs of 64 bytes, by one thread: in one pool, one heap or one allocator, then in two of them in turn; and past the
-/// cache in one heap and in many.
+/// Pairs of 64 bytes, by one thread: in one pool of memory or of offsets, one heap or one allocator, then in two of
+/// them in turn; and past the cache in one heap and in many.
 fn in_turn(criterion: &mut Criterion) {
     const HEAPS: usize = 4000;
     let mut group = criterion.benchmark_group("in_turn");
@@ -257,6 +257,15 @@ fn in_turn(criterion: &mut Criterion) {
     pools.iter().for_each(|pool| _ = add(pool, 0, MIB));
     bench("one pool", &mut |_| Subject::release(&pools[0], black_box(alloc(&pools[0], 64)), 64));
     bench("two pools", &mut |turn| Subject::release(&pools[turn % 2], black_box(alloc(&pools[turn % 2], 64)), 64));
+
+    let pools = [0, 1].map(|_| OffsetPool::builder().min_block(64).build().expect("valid"));
+    pools.iter().for_each(|pool| _ = pool.add_range(0, MIB as u64).expect("the only range"));
+    let pair = |pool: &OffsetPool| {
+        let block = pool.alloc(64, 1).expect("nothing is live");
+        pool.release(black_box(block)).expect("it is live");
+    };
+    bench("one pool of offsets", &mut |_| pair(&pools[0]));
+    bench("two pools of offsets", &mut |turn| pair(&pools[turn % 2]));
 
     let pool = MemoryPool::new();
     let heaps = [0, 1].map(|number| add(&pool, number, MIB));
