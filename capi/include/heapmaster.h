@@ -1,7 +1,8 @@
 /* heapmaster: pools of memory, and malloc.
  *
  * Written by cbindgen from capi/src; `cargo test -p heapmaster-capi --test header` says whether it is current.
- * malloc and its family are declared where the C library declares them. heapmaster(3) and hm_pool(3) have more.
+ * malloc and its family are declared where the C library declares them. heapmaster(3), hm_pool(3)
+ * and hm_offset(3) have more.
  */
 
 
@@ -16,13 +17,13 @@
 typedef enum hm_status {
   // All is well.
   HM_OK = 0,
-  // An argument can't be: null, no power of two, 0 bytes, or a range that ends behind all addresses.
+  // An argument can't be: null, no power of two, 0 bytes, or a range that ends behind all addresses or offsets.
   HM_INVALID,
-  // The address is in none of the pool's regions.
+  // The address or offset is in none of the pool's regions.
   HM_FOREIGN,
-  // The address is inside a live block, not at its beginning.
+  // It is inside a live block, not at its beginning.
   HM_INTERIOR,
-  // No live block is at the address: it was released already, or never handed out.
+  // No live block is there: it was released already, or never handed out.
   HM_NOT_LIVE,
   // The region overlaps another one of the pool.
   HM_OVERLAP,
@@ -34,10 +35,12 @@ typedef enum hm_status {
   HM_NO_MEMORY,
   // The pool has no such region.
   HM_UNKNOWN_REGION,
-  // Some of the region is live or cached, or another thread is removing it.
+  // Some of it is live or cached, or another thread is removing the region.
   HM_IN_USE,
   // The block can't grow where it is.
   HM_NO_ROOM,
+  // No range has such a block, or it is not free.
+  HM_NO_BLOCK,
 } hm_status;
 
 // The state of a block in a map.
@@ -51,6 +54,10 @@ typedef enum hm_state {
   // A thread is splitting or merging it.
   HM_IN_TRANSIT,
 } hm_state;
+
+// A pool of ranges of offsets: device memory, registered memory, a file. All functions may be called by any thread at
+// any time, but `hm_offset_free`. The pool of a call is not null, but `hm_offset_free`'s.
+typedef struct hm_offset_pool hm_offset_pool;
 
 // A pool of regions that the program owns. All functions may be called by any thread at any time, but
 // `hm_pool_free`. No function reads or writes a region, but `hm_pool_resize`. The pool of a call is not null, but
@@ -85,6 +92,8 @@ typedef struct hm_pool_options {
   size_t max_block;
   // Bytes that the cache of each thread may hold. By default that depends on the pool's size. `SIZE_MAX`: none.
   size_t thread_cache;
+  // Eight sizes of blocks from one power of two to the next. The default is powers of two only.
+  bool eighths;
 } hm_pool_options;
 
 // The figures of a pool.
@@ -132,6 +141,30 @@ typedef struct hm_block {
   // Its state.
   enum hm_state state;
 } hm_block;
+
+// How a pool of offsets is. 0 is the default of each.
+typedef struct hm_offset_options {
+  // Bytes of the smallest block, a power of two, at least 16. The default is 4096. Tables have 49 bits for each.
+  uint64_t min_block;
+  // Bytes of the largest block, a power of two. By default there is no limit.
+  uint64_t max_block;
+  // Bytes that the cache of each thread may hold. By default that depends on the pool's size. `UINT64_MAX`: none.
+  uint64_t thread_cache;
+  // Eight sizes of blocks from one power of two to the next. The default is powers of two only.
+  bool eighths;
+} hm_offset_options;
+
+// A range of a pool of offsets.
+typedef struct hm_offset_range {
+  // Its number.
+  uint64_t range;
+  // The offset of its first block.
+  uint64_t start;
+  // Bytes in blocks.
+  uint64_t len;
+  // The word that it was added with.
+  uint64_t word;
+} hm_offset_range;
 
 #ifdef __cplusplus
 extern "C" {
@@ -315,6 +348,186 @@ size_t hm_pool_map_svg(const struct hm_pool *pool,
                        const char *title,
                        char *buffer,
                        size_t room);
+
+// Makes a pool without ranges, and writes it to `place`. `options` may be null.
+//
+// # Safety
+//
+// `place` may be written, and `options` is null or may be read.
+enum hm_status hm_offset_new(const struct hm_offset_options *options,
+                             struct hm_offset_pool **place);
+
+// Frees a pool, whatever was live in it. Null is nothing.
+//
+// # Safety
+//
+// `pool` is null, or came from `hm_offset_new`, and nobody uses it any more.
+void hm_offset_free(struct hm_offset_pool *pool);
+
+// Adds the `len` bytes from offset `start` on, with a word of the program's own. Writes the number of the range to
+// `range`, unless that is null.
+//
+// # Safety
+//
+// The pool is one; `range` is null or may be written.
+enum hm_status hm_offset_add_range(const struct hm_offset_pool *pool,
+                                   uint64_t start,
+                                   uint64_t len,
+                                   uint64_t word,
+                                   uint64_t *range);
+
+// Removes a range, all of which is free.
+//
+// # Safety
+//
+// The pool is one.
+enum hm_status hm_offset_remove_range(const struct hm_offset_pool *pool, uint64_t range);
+
+// Allocates a block of at least `len` bytes, and writes its offset to `offset`: a multiple of `align`, a power of two,
+// and of the largest power of two that divides the block's size. `HM_NO_BLOCK` when there is none.
+//
+// # Safety
+//
+// The pool is one; `offset` may be written.
+enum hm_status hm_offset_alloc(const struct hm_offset_pool *pool,
+                               uint64_t len,
+                               uint64_t align,
+                               uint64_t *offset);
+
+// The same, of one range.
+//
+// # Safety
+//
+// The pool is one; `offset` may be written.
+enum hm_status hm_offset_alloc_in(const struct hm_offset_pool *pool,
+                                  uint64_t range,
+                                  uint64_t len,
+                                  uint64_t align,
+                                  uint64_t *offset);
+
+// Takes `len` bytes from offset `start` on, to rebuild a pool from what is live. Writes how many blocks that are to
+// `blocks`, unless that is null. It is one where a block for `len` bytes may begin at `start`. Else it is all smallest
+// blocks that the bytes touch, as by `hm_offset_reserve_exact`. `HM_IN_USE` when they are not all free.
+//
+// # Safety
+//
+// The pool is one; `blocks` is null or may be written.
+enum hm_status hm_offset_reserve_at(const struct hm_offset_pool *pool,
+                                    uint64_t start,
+                                    uint64_t len,
+                                    uint64_t *blocks);
+
+// Takes the smallest blocks in which these bytes lie, and no more. They are joined to the fewest powers of two, which
+// follow each other, and each is released by its own offset.
+//
+// # Safety
+//
+// The pool is one; `blocks` is null or may be written.
+enum hm_status hm_offset_reserve_exact(const struct hm_offset_pool *pool,
+                                       uint64_t start,
+                                       uint64_t len,
+                                       uint64_t *blocks);
+
+// Releases the block at an offset. A wrong offset changes nothing, and is `HM_FOREIGN`, `HM_INTERIOR` or
+// `HM_NOT_LIVE`, also when threads race.
+//
+// # Safety
+//
+// The pool is one.
+enum hm_status hm_offset_release(const struct hm_offset_pool *pool,
+                                 uint64_t offset);
+
+// Gives a block another size where it is. The bytes that it has then are written to `now`, unless that is null.
+//
+// # Safety
+//
+// The pool is one; `now` is null or may be written.
+enum hm_status hm_offset_resize_in_place(const struct hm_offset_pool *pool,
+                                         uint64_t offset,
+                                         uint64_t len,
+                                         uint64_t *now);
+
+// Bytes of a live block; 0 if none is at the offset.
+//
+// # Safety
+//
+// The pool is one.
+uint64_t hm_offset_block_size(const struct hm_offset_pool *pool, uint64_t offset);
+
+// The range in which an offset lies is written to `range`. False: it lies in none.
+//
+// # Safety
+//
+// The pool is one; `range` may be written.
+bool hm_offset_range_of(const struct hm_offset_pool *pool,
+                        uint64_t offset,
+                        struct hm_offset_range *range);
+
+// Gives back what the calling thread has cached.
+//
+// # Safety
+//
+// The pool is one.
+void hm_offset_flush_thread_cache(const struct hm_offset_pool *pool);
+
+// Merges all free blocks, and returns how many pairs there were.
+//
+// # Safety
+//
+// The pool is one.
+uint64_t hm_offset_sweep(const struct hm_offset_pool *pool);
+
+// The largest block in bytes that the next allocation can have.
+//
+// # Safety
+//
+// The pool is one.
+uint64_t hm_offset_largest_free(const struct hm_offset_pool *pool);
+
+// Writes the figures of the pool to `stats`, in which a range is a region. O(blocks).
+//
+// # Safety
+//
+// The pool is one; `stats` may be written.
+void hm_offset_stats(const struct hm_offset_pool *pool, struct hm_pool_figures *stats);
+
+// Calls `visit` with each block, range by range, until it returns false. A block's offset counts from the start of its
+// range.
+//
+// # Safety
+//
+// The pool is one; `visit` may be called with `argument`, and does not free the pool.
+void hm_offset_for_each_block(const struct hm_offset_pool *pool,
+                              bool (*visit)(const struct hm_block *block, void *argument),
+                              void *argument);
+
+// Writes the figures of the pool as text, as `hm_pool_stats_text`.
+//
+// # Safety
+//
+// The pool is one; `room` bytes may be written at `buffer`, which may be null if `room` is 0.
+size_t hm_offset_stats_text(const struct hm_offset_pool *pool, char *buffer, size_t room);
+
+// Draws the ranges in characters, as `hm_pool_map_text`.
+//
+// # Safety
+//
+// As `hm_offset_stats_text`.
+size_t hm_offset_map_text(const struct hm_offset_pool *pool,
+                          size_t columns,
+                          size_t rows,
+                          char *buffer,
+                          size_t room);
+
+// Draws the ranges as a picture in SVG, as `hm_pool_map_svg`.
+//
+// # Safety
+//
+// As `hm_offset_stats_text`; the title is null or a text.
+size_t hm_offset_map_svg(const struct hm_offset_pool *pool,
+                         const char *title,
+                         char *buffer,
+                         size_t room);
 
 #ifdef __cplusplus
 }  // extern "C"

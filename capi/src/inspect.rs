@@ -3,7 +3,7 @@
 use core::ffi::{CStr, c_char, c_void};
 use core::fmt::{self, Write};
 
-use mempool::BlockState;
+use mempool::{BlockState, HeapMap};
 
 use crate::pool::Pool;
 
@@ -89,26 +89,30 @@ pub unsafe extern "C" fn hm_pool_largest_free(pool: &Pool) -> usize {
 /// The pool is one; `stats` may be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hm_pool_stats(pool: &Pool, stats: *mut PoolStats) {
-    let now = pool.0.stats();
-    let figures = PoolStats {
-        regions: now.heaps,
-        capacity: now.capacity,
-        live: now.live,
-        cached: now.cached,
-        free: now.free,
-        in_transit: now.in_transit,
-        largest_free: now.largest_free,
-        largest_possible: now.largest_possible,
-        caches: now.caches,
-        cache_tables: now.cache_tables,
-        allocations: now.allocations(),
-        releases: now.releases(),
-        failures: now.failures,
-        sweeps: now.sweeps,
-        merges: now.merges,
-    };
     // SAFETY: the caller vouches for it.
-    unsafe { stats.write(figures) };
+    unsafe { stats.write(pool.0.stats().into()) };
+}
+
+impl From<mempool::PoolStats> for PoolStats {
+    fn from(now: mempool::PoolStats) -> Self {
+        Self {
+            regions: now.heaps,
+            capacity: now.capacity,
+            live: now.live,
+            cached: now.cached,
+            free: now.free,
+            in_transit: now.in_transit,
+            largest_free: now.largest_free,
+            largest_possible: now.largest_possible,
+            caches: now.caches,
+            cache_tables: now.cache_tables,
+            allocations: now.allocations(),
+            releases: now.releases(),
+            failures: now.failures,
+            sweeps: now.sweeps,
+            merges: now.merges,
+        }
+    }
 }
 
 /// Calls `visit` with each block, region by region, until it returns false.
@@ -122,7 +126,20 @@ pub unsafe extern "C" fn hm_pool_for_each_block(
     visit: unsafe extern "C" fn(block: *const Block, argument: *mut c_void) -> bool,
     argument: *mut c_void,
 ) {
-    for block in pool.0.heap_map() {
+    // SAFETY: the caller vouches for it.
+    unsafe { for_each(pool.0.heap_map(), visit, argument) };
+}
+
+/// What C has to be called with for each block.
+pub(crate) type Visit = unsafe extern "C" fn(block: *const Block, argument: *mut c_void) -> bool;
+
+/// Calls `visit` with each block, until it returns false.
+///
+/// # Safety
+///
+/// `visit` may be called with `argument`.
+pub(crate) unsafe fn for_each(map: HeapMap<'_>, visit: Visit, argument: *mut c_void) {
+    for block in map {
         let state = match block.state {
             BlockState::Free => State::HM_FREE,
             BlockState::Cached => State::HM_CACHED,
@@ -138,7 +155,7 @@ pub unsafe extern "C" fn hm_pool_for_each_block(
 }
 
 /// Text for a buffer of the caller's: as much as fits, with a 0 at its end; and how much there is.
-struct Text {
+pub(crate) struct Text {
     place: *mut u8,
     room: usize,
     len: usize,
@@ -148,12 +165,12 @@ impl Text {
     /// # Safety
     ///
     /// So many bytes may be written at `place`, for as long as this lives; none, if it is null.
-    unsafe fn new(place: *mut c_char, room: usize) -> Self {
+    pub(crate) unsafe fn new(place: *mut c_char, room: usize) -> Self {
         Self { place: place.cast(), room: if place.is_null() { 0 } else { room }, len: 0 }
     }
 
     /// Writes what there is; returns its bytes.
-    fn write(mut self, text: impl fmt::Display) -> usize {
+    pub(crate) fn write(mut self, text: impl fmt::Display) -> usize {
         // It does not fail: `write_str` never does.
         _ = write!(self, "{text}");
         if self.room > 0 {
@@ -161,6 +178,24 @@ impl Text {
             unsafe { self.place.add(self.len.min(self.room - 1)).write(0) };
         }
         self.len
+    }
+
+    /// Writes a map as SVG, with a title, which may be null; returns its bytes.
+    ///
+    /// # Safety
+    ///
+    /// The title is null or a text.
+    pub(crate) unsafe fn write_svg(self, map: &HeapMap<'_>, title: *const c_char) -> usize {
+        let title = if title.is_null() {
+            None
+        } else {
+            // SAFETY: the caller vouches for the text.
+            unsafe { CStr::from_ptr(title) }.to_str().ok()
+        };
+        match title {
+            Some(title) => self.write(map.svg().title(title)),
+            None => self.write(map.svg()),
+        }
     }
 }
 
@@ -213,14 +248,6 @@ pub unsafe extern "C" fn hm_pool_map_text(
 /// As `hm_pool_stats_text`; the title is null or a text.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hm_pool_map_svg(pool: &Pool, title: *const c_char, buffer: *mut c_char, room: usize) -> usize {
-    let title = if title.is_null() {
-        None
-    } else {
-        // SAFETY: the caller vouches for the text.
-        unsafe { CStr::from_ptr(title) }.to_str().ok()
-    };
-    let map = pool.0.heap_map();
-    let svg = title.map_or_else(|| map.svg(), |title| map.svg().title(title));
-    // SAFETY: the caller vouches for the buffer.
-    unsafe { Text::new(buffer, room) }.write(svg)
+    // SAFETY: the caller vouches for the title and the buffer.
+    unsafe { Text::new(buffer, room).write_svg(&pool.0.heap_map(), title) }
 }

@@ -1,4 +1,5 @@
-//! heapmaster for C and C++: `malloc` and its family, the operators `new` and `delete`, and pools (`hm_pool_*`).
+//! heapmaster for C and C++: `malloc` and its family, the operators `new` and `delete`, and pools
+//! (`hm_pool_*`, `hm_offset_*`).
 //! `README.md` says how it is built and used, and has the rules.
 //!
 //! Nothing on the paths of `malloc` allocates by the standard library: its allocator is this very `malloc`.
@@ -10,6 +11,7 @@ mod environment;
 mod errno;
 mod inspect;
 mod malloc;
+mod offsets;
 #[cfg(all(target_pointer_width = "64", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod operators;
 mod pool;

@@ -7,7 +7,7 @@ use core::ffi::c_void;
 use core::ptr::{self, NonNull};
 use std::alloc::{alloc, dealloc};
 
-use mempool::{HeapId, MemoryPool};
+use mempool::{HeapId, MemoryPool, Sizes};
 
 use crate::status::Status::{self, HM_INVALID, HM_OK};
 
@@ -27,6 +27,8 @@ pub struct PoolOptions {
     pub max_block: usize,
     /// Bytes that the cache of each thread may hold. By default that depends on the pool's size. `SIZE_MAX`: none.
     pub thread_cache: usize,
+    /// Eight sizes of blocks from one power of two to the next. The default is powers of two only.
+    pub eighths: bool,
 }
 
 /// Makes a pool without regions, and writes it to `place`. `options` may be null.
@@ -50,12 +52,24 @@ pub unsafe extern "C" fn hm_pool_new(options: *const PoolOptions, place: *mut *m
         usize::MAX => builder = builder.thread_cache(0),
         bytes => builder = builder.thread_cache(bytes),
     }
-    let pool = match builder.build() {
-        Ok(pool) => Pool(pool),
-        Err(error) => return error.into(),
-    };
-    // SAFETY: the size is not 0.
-    let own = unsafe { alloc(Layout::new::<Pool>()) }.cast::<Pool>();
+    if options.eighths {
+        builder = builder.sizes(Sizes::Eighths);
+    }
+    match builder.build() {
+        // SAFETY: the caller vouches for `place`.
+        Ok(pool) => unsafe { own(Pool(pool), place) },
+        Err(error) => error.into(),
+    }
+}
+
+/// Puts a pool into memory of its own, and writes where to `place`.
+///
+/// # Safety
+///
+/// `place` may be written.
+pub(crate) unsafe fn own<P>(pool: P, place: *mut *mut P) -> Status {
+    // SAFETY: a pool has bytes.
+    let own = unsafe { alloc(Layout::new::<P>()) }.cast::<P>();
     if own.is_null() {
         return Status::HM_NO_MEMORY;
     }
@@ -67,6 +81,34 @@ pub unsafe extern "C" fn hm_pool_new(options: *const PoolOptions, place: *mut *m
     HM_OK
 }
 
+/// Drops a pool of `own`. Null is nothing.
+///
+/// # Safety
+///
+/// `pool` is null, or came from `own`, and nobody uses it any more.
+pub(crate) unsafe fn disown<P>(pool: *mut P) {
+    if !pool.is_null() {
+        // SAFETY: the caller vouches for it.
+        unsafe {
+            ptr::drop_in_place(pool);
+            dealloc(pool.cast(), Layout::new::<P>());
+        }
+    }
+}
+
+/// Writes a value to a place, unless that is null.
+///
+/// # Safety
+///
+/// `place` is null or may be written.
+pub(crate) unsafe fn tell<T>(place: *mut T, value: T) -> Status {
+    if !place.is_null() {
+        // SAFETY: the caller vouches for it.
+        unsafe { place.write(value) };
+    }
+    HM_OK
+}
+
 /// Frees a pool. Its regions are the program's, whatever was live in them. Null is nothing.
 ///
 /// # Safety
@@ -74,13 +116,8 @@ pub unsafe extern "C" fn hm_pool_new(options: *const PoolOptions, place: *mut *m
 /// `pool` is null, or came from `hm_pool_new`, and nobody uses it any more.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hm_pool_free(pool: *mut Pool) {
-    if !pool.is_null() {
-        // SAFETY: the caller vouches for it.
-        unsafe {
-            ptr::drop_in_place(pool);
-            dealloc(pool.cast(), Layout::new::<Pool>());
-        }
-    }
+    // SAFETY: the caller vouches for it.
+    unsafe { disown(pool) };
 }
 
 /// Adds a region of any base and size, and writes its number to `region`, unless that is null.
@@ -91,13 +128,8 @@ pub unsafe extern "C" fn hm_pool_free(pool: *mut Pool) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hm_pool_add_region(pool: &Pool, base: *mut c_void, size: usize, region: *mut u64) -> Status {
     match pool.0.add_heap(base.cast(), size) {
-        Ok(id) => {
-            if !region.is_null() {
-                // SAFETY: the caller vouches for it.
-                unsafe { region.write(id.get()) };
-            }
-            HM_OK
-        }
+        // SAFETY: the caller vouches for it.
+        Ok(id) => unsafe { tell(region, id.get()) },
         Err(error) => error.into(),
     }
 }
@@ -186,13 +218,8 @@ pub unsafe extern "C" fn hm_pool_resize_in_place(
 ) -> Status {
     let Some(block) = NonNull::new(block.cast()) else { return HM_INVALID };
     match pool.0.resize_in_place(block, size) {
-        Ok(bytes) => {
-            if !now.is_null() {
-                // SAFETY: the caller vouches for it.
-                unsafe { now.write(bytes) };
-            }
-            HM_OK
-        }
+        // SAFETY: the caller vouches for it.
+        Ok(bytes) => unsafe { tell(now, bytes) },
         Err(error) => error.into(),
     }
 }

@@ -2,7 +2,9 @@
 
 use core::ffi::{CStr, c_char};
 
-use mempool::{AddHeapError, ConfigError, ReleaseError, RemoveHeapError, ResizeError};
+use mempool::{
+    AddHeapError, AddRangeError, AllocError, ConfigError, ReleaseError, RemoveHeapError, ReserveError, ResizeError,
+};
 
 /// What became of a call.
 #[repr(C)]
@@ -11,13 +13,13 @@ use mempool::{AddHeapError, ConfigError, ReleaseError, RemoveHeapError, ResizeEr
 pub enum Status {
     /// All is well.
     HM_OK = 0,
-    /// An argument can't be: null, no power of two, 0 bytes, or a range that ends behind all addresses.
+    /// An argument can't be: null, no power of two, 0 bytes, or a range that ends behind all addresses or offsets.
     HM_INVALID,
-    /// The address is in none of the pool's regions.
+    /// The address or offset is in none of the pool's regions.
     HM_FOREIGN,
-    /// The address is inside a live block, not at its beginning.
+    /// It is inside a live block, not at its beginning.
     HM_INTERIOR,
-    /// No live block is at the address: it was released already, or never handed out.
+    /// No live block is there: it was released already, or never handed out.
     HM_NOT_LIVE,
     /// The region overlaps another one of the pool.
     HM_OVERLAP,
@@ -29,10 +31,12 @@ pub enum Status {
     HM_NO_MEMORY,
     /// The pool has no such region.
     HM_UNKNOWN_REGION,
-    /// Some of the region is live or cached, or another thread is removing it.
+    /// Some of it is live or cached, or another thread is removing the region.
     HM_IN_USE,
     /// The block can't grow where it is.
     HM_NO_ROOM,
+    /// No range has such a block, or it is not free.
+    HM_NO_BLOCK,
 }
 use Status::*;
 
@@ -90,22 +94,55 @@ impl From<ResizeError> for Status {
     }
 }
 
+impl From<AddRangeError> for Status {
+    fn from(error: AddRangeError) -> Self {
+        match error {
+            AddRangeError::Overlap { .. } => HM_OVERLAP,
+            AddRangeError::TooSmall { .. } => HM_TOO_SMALL,
+            AddRangeError::TooLarge { .. } | AddRangeError::OutOfReach { .. } => HM_TOO_LARGE,
+            AddRangeError::MetadataUnavailable { .. } => HM_NO_MEMORY,
+            _ => HM_INVALID,
+        }
+    }
+}
+
+impl From<AllocError> for Status {
+    fn from(error: AllocError) -> Self {
+        match error {
+            AllocError::ZeroSize | AllocError::Alignment { .. } => HM_INVALID,
+            AllocError::UnknownHeap { .. } => HM_UNKNOWN_REGION,
+            _ => HM_NO_BLOCK,
+        }
+    }
+}
+
+impl From<ReserveError> for Status {
+    fn from(error: ReserveError) -> Self {
+        match error {
+            ReserveError::Foreign { .. } => HM_FOREIGN,
+            ReserveError::InUse { .. } => HM_IN_USE,
+            _ => HM_INVALID,
+        }
+    }
+}
+
 /// A sentence about a status. It is never null, and lives for ever. A number that is no status is one, too.
 #[unsafe(no_mangle)]
 pub extern "C" fn hm_status_text(status: core::ffi::c_int) -> *const c_char {
-    const TEXTS: [(Status, &CStr); 12] = [
+    const TEXTS: [(Status, &CStr); 13] = [
         (HM_OK, c"all is well"),
-        (HM_INVALID, c"an argument is null, 0, no power of two, or ends behind all addresses"),
-        (HM_FOREIGN, c"the address is in none of the pool's regions"),
-        (HM_INTERIOR, c"the address is inside a live block, not at its beginning"),
-        (HM_NOT_LIVE, c"no live block is at the address: it was released already, or never handed out"),
+        (HM_INVALID, c"an argument is null, 0, no power of two, or ends behind all addresses or offsets"),
+        (HM_FOREIGN, c"the address or offset is in none of the pool's regions"),
+        (HM_INTERIOR, c"it is inside a live block, not at its beginning"),
+        (HM_NOT_LIVE, c"no live block is there: it was released already, or never handed out"),
         (HM_OVERLAP, c"the region overlaps another one of the pool"),
         (HM_TOO_SMALL, c"the region has no room for a block"),
         (HM_TOO_LARGE, c"the region has more blocks than one can have; it may be added in parts"),
         (HM_NO_MEMORY, c"there is no memory for the pool's own tables"),
         (HM_UNKNOWN_REGION, c"the pool has no such region"),
-        (HM_IN_USE, c"some of the region is live or cached, or another thread is removing it"),
+        (HM_IN_USE, c"some of it is live or cached, or another thread is removing the region"),
         (HM_NO_ROOM, c"the block can't grow where it is"),
+        (HM_NO_BLOCK, c"no range has such a block, or it is not free"),
     ];
     let text = TEXTS.iter().find(|(known, _)| *known as core::ffi::c_int == status);
     text.map_or(c"this is no status", |(_, text)| *text).as_ptr()

@@ -6,7 +6,8 @@ use std::path::Path;
 fn the_header_is_current() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let config = cbindgen::Config::from_file(root.join("cbindgen.toml")).expect("a configuration");
-    let files = ["process", "status", "pool", "inspect"].map(|name| root.join("src").join(name).with_extension("rs"));
+    let files = ["process", "status", "pool", "inspect", "offsets"]
+        .map(|name| root.join("src").join(name).with_extension("rs"));
     let builder =
         files.iter().fold(cbindgen::Builder::new().with_config(config), |builder, file| builder.with_src(file));
     let mut text = Vec::new();

@@ -44,6 +44,16 @@ fn the_examples_are_built_against_it_and_do_what_they_say() {
         "examples/pool.c",
         &["a block of 1024 bytes", "1024 bytes are live", "1 allocations, 0 bytes live of 65536", "has 65536 bytes"],
     );
+    run(
+        "examples/offsets.c",
+        &[
+            "the block lies in the device of word 8, from 0 on",
+            "the tensor has 3145728 bytes",
+            "1 block, and 4096 bytes",
+            "2 blocks of a reservation; 3162112 bytes are live",
+            "0 bytes live; the largest free block has 1073741824 bytes",
+        ],
+    );
     run("examples/pool.cpp", &["the last square is 998001", "4 MiB don't fit", "0 bytes are live at the end"]);
     std::fs::remove_dir_all(prefix).expect("it was made");
 }
@@ -68,9 +78,10 @@ fn the_pages_are_without_fault() {
 #[test]
 fn each_function_has_its_page() {
     let header = std::fs::read_to_string(root().join("include/heapmaster.h")).expect("the header");
-    let page = std::fs::read_to_string(root().join("man/hm_pool.3")).expect("a page");
+    let page = |name: &str| std::fs::read_to_string(root().join("man").join(name)).expect("a page");
+    let pages = page("hm_pool.3") + &page("hm_offset.3");
     let functions = header.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     let functions = functions.filter(|word| word.starts_with("hm_") && header.contains(&format!("{word}(")));
-    let missing: Vec<&str> = functions.filter(|name| !page.contains(name)).collect();
+    let missing: Vec<&str> = functions.filter(|name| !pages.contains(name)).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
