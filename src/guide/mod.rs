@@ -106,7 +106,7 @@ mod messages {}
 /// if root.join("loom-tests").exists() {
 ///     let mut source = String::new();
 ///     ["src", "tests", "loom-tests"].map(|folder| read(&root.join(folder), &mut source));
-///     let pages = ["src/guide/guarantees.md", "benches/README.md"];
+///     let pages = ["src/guide/guarantees.md", "benches/README.md", "benches/tried.md"];
 ///     let pages = pages.map(|page| fs::read_to_string(root.join(page)).expect("it is there"));
 ///     let names = pages.iter().flat_map(|page| page.split('`').skip(1).step_by(2));
 ///     let is_test = |name: &&str| name.len() > 13 && name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
