@@ -32,7 +32,7 @@ impl BoardPlace {
         NonNull::new(self.0.load(Ordering::Acquire)).map(BoardRef)
     }
 
-    /// Puts the board there. False: another thread's was first, and this one is gone.
+    /// Puts the board there. False: another thread's was first, and this one was freed.
     pub(crate) fn set(&self, board: Owned<Board>) -> bool {
         let new = board.into_raw();
         // Release: pairs with the Acquire in `get`. Relaxed on failure: the caller looks again.

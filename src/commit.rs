@@ -91,7 +91,7 @@ mod reserved {
             Self { huge_from, huge, ..self }
         }
 
-        /// Puts memory behind the first `end` units; false, if there is none. Lock-free but for the system's call.
+        /// Puts memory behind the first `end` units; false, if there is none. Lock-free, except for the system's call.
         #[inline]
         pub(crate) fn cover(&self, end: u32) -> bool {
             // Relaxed: the system's call makes memory of addresses, for all threads, and returned before this number

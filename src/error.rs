@@ -56,7 +56,7 @@ pub enum AllocatorBuildError {
         /// Bytes of a page.
         page: usize,
     },
-    /// One allocator can't have so many bytes.
+    /// One allocator can't have that number of bytes.
     #[error("{bytes} bytes are more than one allocator can have ({max})")]
     TooLarge {
         /// The requested size in bytes.
@@ -70,7 +70,7 @@ pub enum AllocatorBuildError {
         /// The requested size in bytes, without the tables.
         bytes: usize,
     },
-    /// The operating system does not let this process lock so much memory.
+    /// The operating system does not let this process lock that amount of memory.
     #[error("the operating system does not let this process lock {bytes} bytes")]
     NotLocked {
         /// The bytes that were to be locked.
@@ -246,7 +246,7 @@ pub enum AllocError {
     /// The request was for 0 bytes.
     #[error("0 bytes were requested")]
     ZeroSize,
-    /// The alignment is no power of two. Only requests for offsets can have such a one.
+    /// The alignment is no power of two. Only requests for offsets can have one that is none.
     #[error("an alignment of {align} bytes was requested; it must be a power of two")]
     Alignment {
         /// The alignment that was asked for, in bytes.

@@ -7,6 +7,7 @@
 #![cfg_attr(doc, doc = "[guarantees]: crate::guide::guarantees")]
 #![cfg_attr(doc, doc = "[any program]: crate::guide::any_program")]
 #![cfg_attr(doc, doc = "[regions]: crate::guide::regions")]
+#![cfg_attr(doc, doc = "[offsets]: crate::guide::offsets")]
 #![cfg_attr(doc, doc = "[models]: crate::guide::model_checking")]
 #![cfg_attr(doc, doc = "[figures]: https://docs.rs/crate/heapmaster/latest/source/benches/README.md")]
 #![cfg_attr(doc, doc = "[map]: https://docs.rs/crate/heapmaster/latest/source/src/README.md")]

@@ -52,7 +52,7 @@ impl Wakers {
         iter::successors(place(first), move |before| place(before.next))
     }
 
-    /// Wakes all threads that have a place. Wait-free but for the number of places; no allocation.
+    /// Wakes all threads that have a place. O(places), without a wait or an allocation.
     pub fn wake(&self) {
         // Relaxed: threads read it after they were woken, which orders it.
         self.calls.fetch_add(1, Ordering::Relaxed);
@@ -65,7 +65,7 @@ impl Wakers {
         self.calls.load(Ordering::Relaxed)
     }
 
-    /// `thread` is woken from now on. A call that is under way may miss it. Lock-free, but for the allocator.
+    /// `thread` is woken from now on. A call that is under way may miss it. Lock-free, except for the global allocator.
     ///
     /// # Errors
     ///

@@ -262,7 +262,8 @@ fn refill_among_neighbours() {
     });
 }
 
-/// An allocation of what a gone thread left, against a drain of that: it does not fail because the other withholds it.
+/// An allocation of blocks that an ended thread left, against a drain of them: it does not fail while the drain
+/// withholds them.
 ///
 /// Seeded bugs: it fails though the other has; the other is not counted, or too late.
 #[test]

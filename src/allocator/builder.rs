@@ -67,7 +67,7 @@ impl AllocatorBuilder {
     /// block, of another allocator's block, with a wrong layout. Nothing is changed then, for nobody.
     /// [`AllocatorStats::refused_releases`](crate::AllocatorStats::refused_releases) counts it. A wrong reallocation
     /// returns null. Nothing panics or is logged: it may be the global allocator. Of several releases of one block,
-    /// also racing ones, exactly one is not refused, until the address has been handed out again.
+    /// even by several threads at once, exactly one is not refused. This holds until the address is handed out again.
     ///
     /// A checked allocator takes 260 bytes for each page of 4 KiB in use, and an atomic exchange for each block: a
     /// pair of calls takes some ten times as long. An allocator that does not check pays nothing for it.
@@ -94,15 +94,15 @@ impl AllocatorBuilder {
         self
     }
 
-    /// Memory that the program has not used for so long goes back to the operating system, for as long as the program
-    /// allocates or releases something now and then. Unless set, one second. With [`Duration::MAX`] it stays until
-    /// [`PoolAllocator::trim`], or a sweeper with [`trim_after`](crate::SweeperBuilder::trim_after).
+    /// After `time` without use, memory goes back to the operating system, while the program allocates or releases
+    /// something now and then. Unless set, one second. With [`Duration::MAX`] it stays until [`PoolAllocator::trim`],
+    /// or a sweeper with [`trim_after`](crate::SweeperBuilder::trim_after).
     ///
-    /// The calls of the program do that, a little at a time, and no other thread. A page that was released goes back
-    /// after one to three times as long, a page of blocks that a thread had cached after two to five. Up to 1 MiB
-    /// stays. The caches of threads that sleep stay as they are.
+    /// The calls of the program do that, a little at a time, and no other thread. A released page goes back after one
+    /// to three times `time`, a page of cached blocks after two to five times. Up to 1 MiB stays. The caches of
+    /// threads that sleep stay as they are.
     ///
-    /// Memory that comes and goes in turn does not go back, if each turn is shorter. Memory of
+    /// Memory that comes and goes in turns shorter than `time` does not go back. Memory of
     /// [`prefault`](Self::prefault), of [`lock`](Self::lock) and of a region of the caller's does not either.
     ///
     /// # Examples
@@ -124,8 +124,8 @@ impl AllocatorBuilder {
     /// # Errors
     ///
     /// - [`AllocatorBuildError::TooSmall`], [`AllocatorBuildError::TooLarge`]: no allocator can have this size.
-    /// - [`AllocatorBuildError::Unavailable`]: the operating system has not so many addresses.
-    /// - [`AllocatorBuildError::NotLocked`]: it does not lock so much.
+    /// - [`AllocatorBuildError::Unavailable`]: the operating system has not enough addresses.
+    /// - [`AllocatorBuildError::NotLocked`]: it does not lock that amount.
     ///
     /// # Progress
     ///

@@ -249,7 +249,7 @@ impl Cache {
         bin.set_len(len - count);
     }
 
-    /// After a miss, doubles the capacity of a bin, if the thread may hold that much. A bin that only fills, or only
+    /// After a miss, doubles the capacity of a bin, if the cache's bound has room. A bin that only fills, or only
     /// empties, needs room for no more than one batch. A bin that does both in turn is too small for the program.
     fn grow(&self, class: usize, miss: u8, backend: &Backend, collect_gone: impl FnOnce()) {
         let (bin, size) = (self.bin(class), size_of_class(class));

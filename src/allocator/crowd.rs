@@ -1,7 +1,7 @@
 //! How many threads allocate: those whose caches missed lately, not all that ever did.
 //!
 //! Time is counted in misses. A *period* ends when the caches that missed in it did so 32 times each, in the mean. A
-//! thread without a miss does not count as one that allocates, whether it sleeps, is gone, or finds all its blocks in
+//! thread without a miss does not count as one that allocates, whether it sleeps, has ended, or finds all its blocks in
 //! its cache. Only bounds depend on these numbers, so each is read and written relaxed.
 
 use core::cell::Cell;

@@ -7,7 +7,7 @@ use super::pool_allocator::PoolAllocator;
 
 impl PoolAllocator {
     /// The next step, of at most `pages` pages, and how many bytes it gave back to the operating system. The first step
-    /// of a cycle asks `discards` which pages the cycle gives back at its end. Lock-free but for the operating system's
+    /// of a cycle asks `discards` which pages the cycle gives back at its end. Lock-free, except for the system's
     /// calls; abandoning it anywhere does no harm.
     ///
     /// The caches of running threads stay as they are: asking for their blocks would cost these threads something in

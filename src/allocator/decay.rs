@@ -54,7 +54,7 @@ pub(super) struct Driven {
 }
 
 impl Decay {
-    /// A decay of memory that is unused for so long.
+    /// A decay of memory that was unused for `time`.
     pub(super) fn new(after: Duration) -> Self {
         // More milliseconds than this are for ever.
         let after = u32::try_from(after.as_millis()).ok().map(|after| u64::from(after.max(1)));

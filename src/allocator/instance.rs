@@ -75,7 +75,7 @@ const ADDRESSES: usize = 1 << 39;
 #[cfg(not(target_pointer_width = "64"))]
 const ADDRESSES: usize = 1 << 30;
 const _: () = assert!(ADDRESSES / PAGE <= MOST_PAGES as usize);
-/// An allocator with a limit takes addresses for so many times the limit.
+/// An allocator with a limit takes addresses for this multiple of the limit.
 const ADDRESSES_OF_LIMIT: usize = 2;
 /// Bytes of addresses below which an allocator on demand goes only if there are no more.
 const FEWEST_ADDRESSES: usize = 16 << 20;
@@ -303,7 +303,7 @@ impl Instance {
         }
     }
 
-    /// Empties the caches of all threads, gone or not. Gives back the memory of free pages, and the addresses that the
+    /// Empties the caches of all threads, ended or not. Gives back the memory of free pages, and the addresses that the
     /// heap has not grown to; it grows no more. True: nothing is live. The caller is the only user.
     #[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
     pub(super) fn give_back_all(&mut self) -> bool {

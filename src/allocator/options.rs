@@ -11,6 +11,6 @@ pub(super) struct Options {
     pub(super) prefault: bool,
     pub(super) lock: bool,
     pub(super) checked: bool,
-    /// Memory that was unused for so long goes back.
+    /// Memory goes back that was unused for this time.
     pub(super) decay: Duration,
 }

@@ -21,22 +21,29 @@ use crate::wakers::Wakers;
 /// It reserves addresses at its first use and puts memory behind them as it grows; or it has all its memory from the
 /// beginning.
 ///
-/// Blocks up to 64 KiB have one of 56 sizes: up to 128 bytes the next multiple of 16, then at most a quarter larger
-/// than the request, from 1 to 8 KiB an eighth.
-/// Larger blocks are whole pages of 4 KiB. A block that is made smaller stays in place if there is no smaller one, so
-/// that never fails, unless it is to be aligned better than before.
+/// Blocks up to 64 KiB have one of 56 sizes. Larger blocks are whole pages of 4 KiB.
 ///
-/// Each thread has a cache, which serves most calls without an atomic read-modify-write. All caches together are
-/// bounded:
+/// | a request | its block is larger by at most |
+/// |---|---|
+/// | up to 128 bytes | 15 bytes: it has the next multiple of 16 |
+/// | up to 1 KiB | a quarter |
+/// | up to 8 KiB | an eighth |
+/// | up to 64 KiB | a quarter |
+///
+/// A block that is made smaller stays in place if there is no smaller one. So that never fails, unless the new layout
+/// has a larger alignment.
+///
+/// Each thread has a cache, which serves most calls without an atomic read-modify-write. Each miss of a cache brings it
+/// to its share of a bound for all:
 ///
 /// | the heap | all caches | each cache |
 /// |---|---|---|
 /// | grows | a twelfth of the heap, or 544 KiB | 2 MiB |
 /// | does not grow | half of the heap, or 4.25 MiB | 32 MiB |
 ///
-/// The threads that allocate share that. Blocks in the caches of sleeping threads count, but leave a quarter for the
-/// others. An allocation that would fail takes back what is cached, except from threads that are alive and sleep:
-/// each block that these have cached keeps its page.
+/// The threads that allocate share the bound. Blocks in the caches of sleeping threads count, but each allocating
+/// thread has a quarter of its share in any case. An allocation that would fail takes back what is cached, except from
+/// threads that sleep: each of their cached blocks keeps its page.
 ///
 /// The [guide](crate::guide) has more.
 ///

@@ -24,24 +24,24 @@ use super::pool_allocator::PoolAllocator;
 
 /// Bytes that may be unused for ever: free pages, idle slabs, and what caches may hold.
 const LEAST: usize = 1 << 20;
-/// After a peak, so many bytes more are unused than used.
+/// After a peak, at least this many bytes more are unused than used.
 const PEAK: usize = 4 << 20;
 /// Of the calls that take a slow path only because they always do, one in this many visits.
 const GLANCES: u32 = 16;
 /// A cycle lasts this part of the time of the decay, if its thread visits often enough.
 const CYCLE_PART: u64 = 4;
-/// If the thread of a cycle does not visit for so many times the time of the decay, another one begins a new cycle.
+/// A multiple of the decay's time. If the thread of a cycle does not visit for that, another one begins a new cycle.
 const PATIENCE: u64 = 2;
-/// After a peak, between the beginnings of two cycles is at least a millisecond for each so many pages of the heap.
+/// After a peak, between the beginnings of two cycles is at least a millisecond for each `PAGES` pages of the heap.
 const PAGES: u64 = 4096;
-/// At other times, for each so many pages: a cycle takes a thousandth of that.
+/// At other times, for each `BUSY_PAGES` pages: a cycle takes a thousandth of that.
 const BUSY_PAGES: u64 = 32;
-/// To pass over a heap and discard all of its pages is as much work as to pass over so many heaps.
+/// To pass over a heap and discard all of its pages is as much work as to pass over `WORK` heaps.
 const WORK: u64 = 16;
 /// Cycles after those that found more than [`LEAST`] unused. They discard clean pages, too: a page that is in use for a
 /// while may keep its huge page in memory. And they see what caches release late.
 const REST: u32 = 3;
-/// The allocator opens so many times the time of the decay after a peak at the latest.
+/// A multiple of the decay's time. That long after a peak the allocator opens at the latest.
 const CLOSED: u64 = 6;
 /// Work of a visit, in pages that are passed over: at least this, which discards 4 MiB.
 const LEAST_WORK: u64 = 1 << 14;
@@ -152,7 +152,7 @@ impl Instance {
             None => {
                 let until = now + PATIENCE * after;
                 if self.decay.change(next, until) {
-                    // The blocks of depots and of threads that are gone.
+                    // The blocks of depots and of ended threads.
                     self.collect(None);
                     let mut cycle = Cycle::default();
                     let rest =

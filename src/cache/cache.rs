@@ -161,7 +161,7 @@ impl Cache {
         self.asked.load(Ordering::Relaxed) != 0
     }
 
-    /// Has it no blocks, but for those in its depot? For other threads than the owner a hint.
+    /// Has it no blocks outside of its depot? For other threads than the owner a hint.
     pub fn is_empty(&self) -> bool {
         BinIndex::all(self.sizes).all(|bin| self.tops.len(bin) == 0)
     }

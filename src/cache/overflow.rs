@@ -155,7 +155,7 @@ impl OwnCache<'_> {
         self.bins().set_capacity(bin, 0);
     }
 
-    /// Sends the blocks of an outbox to their owner's depot; to the heaps if that has no place, or the owner is gone.
+    /// Sends the blocks of an outbox to their owner's depot; to the heaps if that has no place, or the owner has ended.
     fn send(self, outbox: usize, reach: &Reach<'_>) {
         let (state, mut blocks) = (self.own().outboxes[outbox].of(), [Entry::NONE; MAGAZINE]);
         let bin = BinIndex::of_outbox(outbox);

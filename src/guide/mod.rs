@@ -37,7 +37,7 @@ chapters! {
 /// ```
 /// use std::alloc::Layout;
 /// use std::ptr;
-/// use mempool::{MemoryPool, PoolAllocator};
+/// use mempool::{MemoryPool, OffsetPool, PoolAllocator};
 ///
 /// let plain = |text: &str| -> String {
 ///     let words = text.split_whitespace();
@@ -74,12 +74,64 @@ chapters! {
 /// pool.remove_heap(heap)?;
 /// has(pool.remove_heap(heap).unwrap_err().to_string());
 /// has(pool.alloc_in(heap, layout(1)).unwrap_err().to_string());
+/// has(pool.add_heap_with(region(1 << 20), 1 << 16, Box::leak(Box::new([0; 8]))).unwrap_err().to_string());
+/// let ranges = OffsetPool::new();
+/// has(ranges.add_range(0, 0).unwrap_err().to_string());
+/// has(ranges.add_range(u64::MAX, 2).unwrap_err().to_string());
+/// has(ranges.add_range(1, 64).unwrap_err().to_string());
+/// has(ranges.add_range(0, 1 << 50).unwrap_err().to_string());
+/// ranges.add_range(0, 1 << 20)?;
+/// has(ranges.add_range(0, 1 << 20).unwrap_err().to_string());
+/// has(ranges.add_range_with(1 << 20, 1 << 20, 0, Box::leak(Box::new([0; 8]))).unwrap_err().to_string());
+/// has(ranges.alloc(1, 3).unwrap_err().to_string());
+/// has(ranges.reserve_at(0, 0).unwrap_err().to_string());
+/// has(ranges.reserve_at(1 << 30, 1).unwrap_err().to_string());
+/// ranges.reserve_at(0, 1)?;
+/// has(ranges.reserve_at(0, 1).unwrap_err().to_string());
 /// has(PoolAllocator::with_capacity(0).unwrap_err().to_string());
 /// has(PoolAllocator::with_capacity(usize::MAX).unwrap_err().to_string());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[cfg(all(doctest, feature = "allocator"))]
 mod messages {}
+
+/// The figures and the picture of a pool in `reading_statistics.md` are those of this program. Where they change, the
+/// page gets the lines that the test prints.
+///
+/// ```
+/// use std::ptr;
+/// use mempool::MemoryPool;
+///
+/// let pool = MemoryPool::new();
+/// let heap = pool.add_heap(ptr::without_provenance_mut(1 << 30), 4 << 20)?;
+/// let mut seed = 1_u64;
+/// let mut random = |below: u64| {
+///     seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+///     ((seed >> 33) % below) as usize
+/// };
+/// let mut blocks = Vec::new();
+/// for count in 0..32_000 {
+///     if count >= 1600 {
+///         pool.hl_release(blocks.swap_remove(random(1600)))?;
+///     }
+///     blocks.push(pool.hl_alloc([100, 1000, 2000, 3000][random(4)]));
+/// }
+/// for left in (801..=1600).rev() {
+///     pool.hl_release(blocks.swap_remove(random(left)))?;
+/// }
+/// let stats = pool.stats();
+/// let mut lines = format!("{stats}\n{}", pool.heap_map().text(64, 8));
+/// lines += &format!("{}\n", pool.stats_of(heap).expect("it is there"));
+/// lines += &format!("{}\n", pool.sweep());
+/// let log_line = stats.log_line().to_string();
+/// let page = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/guide/reading_statistics.md"));
+/// let missing: Vec<&str> = lines.lines().filter(|line| !page.contains(line)).collect();
+/// assert!(missing.is_empty(), "not on the page:\n{}", missing.join("\n"));
+/// assert!(log_line.starts_with("heaps=1 capacity_bytes=4194304 live_bytes=1442688 cached_bytes=77440"), "{log_line}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[cfg(all(doctest, feature = "allocator"))]
+mod figures {}
 
 /// The tests that the pages name are there.
 ///

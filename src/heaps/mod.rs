@@ -186,7 +186,7 @@ impl Heaps {
         0
     }
 
-    /// Memory that came with a heap which was not added, or is gone. It can be had back.
+    /// Memory that came with a heap that was not added, or was removed. It can be had back.
     pub(crate) fn give_back(&self, tables: Tables) {
         if let Tables::Given { memory, .. } = tables {
             self.give_back_memory(memory);

@@ -26,7 +26,7 @@ impl View<'_> {
 
     /// The number of the first unit of a new heap of `units` units: after all others, or else in the first gap that is
     /// large enough. `None`: there is none. A window may still have a removed heap's numbers; its owner sees that the
-    /// heap is gone before it gets a block of the new one. O(1) as long as there are numbers after all others, else
+    /// heap was removed before it gets a block of the new one. O(1) as long as there are numbers after all others, else
     /// O(heaps).
     pub(super) fn next_start(self, units: u32) -> Option<u32> {
         // No unit has the number `u32::MAX`.
@@ -85,7 +85,7 @@ impl Snapshot {
         })
     }
 
-    /// A snapshot of the heaps of `view` but for one. `None`: there are no others.
+    /// A snapshot of the heaps of `view` without one of them. `None`: there are no others.
     pub(super) fn without(view: View<'_>, removed: &Heap, era: u64) -> Result<Option<Owned<Self>>, Unavailable> {
         let Some(snapshot) = view.0.filter(|_| view.count() > 1) else { return Ok(None) };
         let slot_count = view.slots_without(removed);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   what was given    | tables of the heap | the heap itself | two places for snapshots | board, its tree |
-//!                       until the heap has gone, then they can be had back               until the pool is dropped
+//!                       until the heap was removed; then they can be had back            until the pool is dropped
 //! ```
 //!
 //! The board comes with the first heap of a pool, and a tree when there are more heaps than the last one has room for.
@@ -31,7 +31,7 @@ pub(crate) const fn size(units: usize) -> usize {
     needed(units, HEAPS) + Board::ROOM + Board::room(HEAPS)
 }
 
-/// The same of a pool of so many heaps, without what is kept for the pool.
+/// The same of a pool of `slots` heaps, without the pool's own tables.
 #[cfg(not(modelled))]
 const fn needed(units: usize, slots: usize) -> usize {
     Heap::room(units) + Owned::<Member>::ROOM + 2 * Snapshot::room(slots)
@@ -58,7 +58,7 @@ impl Tables {
         Self::Given { memory: Memory { all: NonNull::from(memory), values: end, places: end }, end }
     }
 
-    /// Is there enough for a heap of so many units, in a set of so many slots, and for this much that is kept?
+    /// Is there enough for a heap of `units` units, in a set of `slots` slots, and for `kept` bytes of the pool's own?
     #[cfg_attr(modelled, expect(unused_variables, reason = "models have their tables from the global allocator"))]
     pub(super) fn check(&self, units: u32, slots: usize, kept: usize) -> Result<(), AddHeapError> {
         #[cfg(not(modelled))]

@@ -124,9 +124,9 @@ impl<'a> HeapMap<'a> {
     /// A picture of all heaps in characters, wherever the iterator stands: for each heap up to `rows` rows of up to
     /// `columns` cells, with a scale and the heap's figures.
     ///
-    /// `columns` is rounded down to a power of two, so that rows begin at round offsets; both are brought into 1 to 1
-    /// 024. The text is plain unless [`colored`](TextMap::colored). The blocks are looked at when it is formatted,
-    /// each time anew; nothing is allocated for it.
+    /// `columns` is rounded down to a power of two, so that rows begin at round offsets. Both are clamped to
+    /// `1..=1024`. The text is plain unless [`colored`](TextMap::colored). The blocks are looked at when it is
+    /// formatted, each time anew; nothing is allocated for it.
     ///
     /// # Progress
     ///
@@ -174,8 +174,7 @@ impl<'a> HeapMap<'a> {
     ///
     /// # Progress
     ///
-    /// Lock-free, as [`text`](Self::text), but for the global allocator: formatting allocates as much as the document
-    /// has.
+    /// Lock-free, as [`text`](Self::text), except for the global allocator: formatting allocates the whole document.
     ///
     /// # Complexity
     ///

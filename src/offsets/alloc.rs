@@ -32,8 +32,9 @@ impl OffsetPool {
     ///
     /// # Progress
     ///
-    /// Lock-free. An error means that the block was not there. The exception: other threads published blocks, or stayed
-    /// in the middle of a split, a merge or a flush, for the whole of a bounded search.
+    /// Lock-free. An error means that the block was not there. One exception: the work of a search is bounded. If in
+    /// every round of it another thread published blocks, or was in the middle of a split, a merge or a flush, it ends
+    /// without that proof.
     ///
     /// # Complexity
     ///

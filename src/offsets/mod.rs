@@ -23,10 +23,14 @@ use crate::sync::const_unless_loom;
 /// A pool of offsets: device memory, registered memory, a file, or any other space of bytes that begins at 0. Any
 /// number of threads share it.
 ///
-/// It is a [`MemoryPool`] in all but two things: a block is a `u64` and no address, 0 included; and a block can be
-/// reserved where the caller wants it, to rebuild a pool from what is live. Sizes, caches, exact releases, merging,
-/// progress and failures are the same. So the pool's other figures and errors are those of a `MemoryPool`, in which a
-/// range is a heap. All methods are safe, and nothing is ever read or written but the pool's own tables.
+/// It is a [`MemoryPool`] with two differences:
+///
+/// - A block is a `u64` and no address. 0 is one, too.
+/// - A block can be reserved at a given offset, to rebuild a pool from the blocks that are live.
+///
+/// Sizes, caches, exact releases, merging, progress and failures are the same. So the pool's other figures and errors
+/// are those of a `MemoryPool`, in which a range is a heap. All methods are safe. They read and write the pool's own
+/// tables only.
 ///
 /// | | |
 /// |---|---|
@@ -34,13 +38,14 @@ use crate::sync::const_unless_loom;
 /// | a range | at most 2^32 − 1 smallest blocks |
 /// | a block | at most 2^31 smallest blocks |
 /// | tables | 49 bits for each smallest block: 98 MiB for 64 GiB in blocks of 4 KiB, 196 KiB in those of 2 MiB |
-/// | caches | a thread keeps a 64th of the pool at most, or [so much](OffsetPoolBuilder::thread_cache) |
+/// | caches | a thread keeps a 64th of the pool at most, or less: [`thread_cache`](OffsetPoolBuilder::thread_cache) |
 ///
 /// Figures of type `usize` that a target of 32 bits can't hold are `usize::MAX`.
 ///
 /// # Progress
 ///
-/// All methods are lock-free: a thread that is stopped anywhere never keeps others from finishing.
+/// All methods are lock-free, with the exceptions of a [`MemoryPool`](MemoryPool#progress): `add_range`, `remove_range`
+/// and the first call of a thread may wait for the global allocator.
 ///
 /// # Examples
 ///
@@ -208,7 +213,7 @@ impl OffsetPool {
         space::region(start, len, self.min_shift(), word)
     }
 
-    /// Takes back the tables that came with a range which has gone, or was not added, as
+    /// Takes back the tables that came with a range that was removed, or was not added, as
     /// [`MemoryPool::take_tables`] does.
     ///
     /// # Progress

@@ -8,8 +8,9 @@ use crate::units::saturated;
 impl OffsetPool {
     /// Releases the block at `offset`.
     ///
-    /// Exact in every build. Of several releases of one block, also racing ones, one succeeds and the others get an
-    /// error, until the offset has been handed out again. Then it is that allocation's block.
+    /// Exact in every build. If a block is released more than once, even by several threads at once, one release
+    /// succeeds and the others get an error. This holds until the offset is handed out again. Then it is that
+    /// allocation's block.
     ///
     /// # Errors
     ///

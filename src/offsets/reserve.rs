@@ -70,10 +70,11 @@ impl OffsetPool {
         taken.map(u64::from).map_err(|occupied| self.in_use(heap, start, len, occupied))
     }
 
-    /// Takes the smallest blocks in which the `len` bytes from offset `start` on lie, and no more: bytes that somebody
-    /// else has, for good or for a while. Returns how many blocks that are. They are powers of two, the fewest that
-    /// cover them, and follow each other: the next one begins where the [size](Self::block_size) of the one before
-    /// ends. Each is a live block of its own, and is released by its own offset.
+    /// Takes the smallest blocks in which the `len` bytes from offset `start` on lie, and no more. Use it for bytes
+    /// that belong to somebody else: firmware, a header. They become the fewest blocks of powers of two, and the
+    /// number of these is returned. They lie one behind the other: the next one begins where the
+    /// [size](Self::block_size) of the one before ends. Each is a live block of its own. Release each by its own
+    /// offset.
     ///
     /// # Errors
     ///

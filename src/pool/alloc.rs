@@ -31,8 +31,9 @@ impl MemoryPool {
     ///
     /// # Progress
     ///
-    /// Lock-free. Null means that the block was not there. The exception: other threads published blocks, or stayed
-    /// in the middle of a split, a merge or a flush, for the whole of a bounded search.
+    /// Lock-free. Null means that the block was not there. One exception: the work of a search is bounded. If in every
+    /// round of it another thread published blocks, or was in the middle of a split, a merge or a flush, it ends
+    /// without that proof.
     ///
     /// # Complexity
     ///
@@ -282,9 +283,12 @@ impl MemoryPool {
         taken
     }
 
-    /// Takes a block from the stacks of the first heap that has one; or, when all that is cached within reach was given
-    /// back to the heaps, by a search. If that fails, the other threads are asked to flush, and the ones that are
-    /// just in time help; and while another thread is giving back what was within reach, all is done again.
+    /// Takes a block past the cache:
+    ///
+    /// 1. from the stacks of the first heap that has one;
+    /// 2. by a search, after the cached blocks within reach went back to the heaps;
+    /// 3. the same once more, after the other threads were asked to flush: those that do so in time help;
+    /// 4. the same again, while another thread is giving back cached blocks.
     fn take_from_heaps(&self, scope: &Scope<'_>, want: Option<Class>) -> Result<NonNull<u8>, Refused> {
         let shard = self.shard();
         let stacks = |want: Class| {

@@ -30,7 +30,7 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// Blocks of 64 bytes, a cache line, and no limit above; caches of a MiB, but for big blocks.
+    /// Blocks from 64 bytes on, a cache line, with no limit above; caches of 1 MiB, and big blocks on top.
     pub(crate) const DEFAULT: Self = Self::new(6, Order::MAX, Allowance::DEFAULT, Sizes::PowersOfTwo);
 
     /// Of offsets: blocks of 4 KiB, as pages have; the rest as by default.

@@ -18,7 +18,7 @@ impl MemoryPool {
     /// or at the one after it if that is the release of the block that they allocated last.
     ///
     /// Once nobody uses the pool, one sweep leaves every heap fully merged, except what running threads have cached.
-    /// A thread is gone when it was joined; the end of a thread scope does not mean that all its threads are. A pool
+    /// A thread has ended when it was joined; the end of a thread scope does not mean that all its threads have. A pool
     /// need not be swept: an allocation that finds no block sweeps by itself.
     ///
     /// # Progress

@@ -55,7 +55,14 @@ use counters::{Counters, count};
 ///
 /// # Progress
 ///
-/// All methods are lock-free: a thread that is stopped anywhere never keeps others from finishing.
+/// All methods are lock-free: a thread that is stopped anywhere never keeps others from finishing. Some use other code,
+/// and can wait where that waits:
+///
+/// | call | uses | except |
+/// |---|---|---|
+/// | `add_heap`, `remove_heap`, a `sweep` after them | the global allocator | [`add_heap_with`](Self::add_heap_with) |
+/// | with `std`, a thread's first call | the same, for its cache | [`thread_cache(0)`](PoolBuilder::thread_cache) |
+/// | `sweep_parallel` | rayon's threads | |
 ///
 /// # Complexity
 ///

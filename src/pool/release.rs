@@ -12,8 +12,9 @@ use crate::raw::{Batch, Class};
 impl MemoryPool {
     /// Releases the block at `block`. Null is fine, and does nothing.
     ///
-    /// Exact in every build. Of several releases of one block, also racing ones, one succeeds and the others get an
-    /// error, until the address has been handed out again. Then it is that allocation's block.
+    /// Exact in every build. If a block is released more than once, even by several threads at once, one release
+    /// succeeds and the others get an error. This holds until the address is handed out again. Then it is that
+    /// allocation's block.
     ///
     /// # Errors
     ///

@@ -9,7 +9,7 @@ use crate::raw::Kind;
 use crate::sync::{model_or, yield_now};
 use crate::thread;
 
-/// How often a heap that is not in the user's hands is tried: what others have in the middle of something comes back.
+/// Retries while none of the heap is live: blocks in transit or in caches come back soon.
 /// Under loom few: each costs executions.
 const TRIES: usize = model_or(1, 64);
 
@@ -17,16 +17,16 @@ impl MemoryPool {
     /// Removes a heap that nobody uses any more, also while other threads use the pool. Its memory is the caller's
     /// again, and its addresses may be added as a new heap.
     ///
-    /// The heap is closed to allocations. Blocks of it go back to it from the caller's cache, from caches of gone
-    /// threads, and from those on their way between threads. If all of it is free then, it is taken out; else it is
-    /// opened again. Allocations that come meanwhile do without the heap, and may fail for want of it.
+    /// The heap is closed to allocations. Blocks of it go back to it from the caller's cache, from caches of ended
+    /// threads, and from depots. If all of it is free then, it is taken out; else it is opened again. Allocations that
+    /// come meanwhile do without the heap, and may fail because of that.
     ///
     /// The heap's tables are freed when no thread can be reading them any more: by this call, by a later
     /// [`add_heap`](Self::add_heap) or [`sweep`](Self::sweep), or with the pool. Two kinds of threads keep them: one
     /// that last worked with this heap and does nothing since, and one that was stopped while it read the set of
-    /// heaps. The second keeps what the set had before and after one change, however many heaps come and go. (If more
-    /// than 128 threads are stopped so, each since another change, the further ones keep all tables until they go
-    /// on.) Tables that [came with the heap](Self::add_heap_with) are not freed: they can be
+    /// heaps. The second keeps what the set had before and after one change, however many heaps come and go. (There are
+    /// 128 words for readers. If 128 readers are stopped after different changes, one more stopped reader keeps *all*
+    /// removed tables.) Tables that [came with the heap](Self::add_heap_with) are not freed: they can be
     /// [taken back](Self::take_tables) then.
     ///
     /// # Errors

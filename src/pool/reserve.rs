@@ -5,13 +5,13 @@ use crate::heaps::{Heap, Pinned};
 use crate::raw::{Buddy, Occupied, Shard};
 use crate::sync::{model_or, yield_now};
 
-/// How often units are tried that are not in the user's hands: what others have in the middle of something comes back.
+/// Retries while none of the units is live: blocks in transit or in caches come back soon.
 /// Under loom few: each costs executions.
 const TRIES: usize = model_or(1, 64);
 
 impl MemoryPool {
     /// Takes units of a heap by `take`: those that are free, and those that are cached within reach. `take` returns how
-    /// many blocks they are. Other threads are asked to give theirs back, and the ones that are just in time help.
+    /// many blocks they are. Other threads are asked to give theirs back. Those that do so in time help.
     pub(crate) fn reserve(
         &self,
         pinned: &Pinned<'_>,

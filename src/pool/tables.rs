@@ -21,8 +21,8 @@ impl MemoryPool {
     /// resident before they are used.
     ///
     /// The memory is the pool's from then on. After the heap was [removed](Self::remove_heap), or not added,
-    /// [`take_tables`](Self::take_tables) gives it back. The first heap's has the pool's own tables at its end, at most
-    /// a KiB. These stay with the pool. The rest is enough for the same heap again.
+    /// [`take_tables`](Self::take_tables) gives it back. The memory of the *first* heap also holds the pool's own
+    /// tables, at most 1 KiB at its end. These stay with the pool. The rest is enough for the same heap again.
     ///
     /// # Errors
     ///
@@ -83,11 +83,11 @@ impl MemoryPool {
         added
     }
 
-    /// Takes back the tables that came with a heap which has gone, or was not added. `None`: there are none. The tables
-    /// of a heap that was removed are there when no thread can be reading them any more:
-    /// [`remove_heap`](Self::remove_heap) tells when. Its bytes have any values.
+    /// Takes back the tables that came with a heap that was removed, or was not added. `None`: there are none. The
+    /// tables of a removed heap are there when no thread can be reading them any more:
+    /// [`remove_heap`](Self::remove_heap) tells when. Their bytes have any values.
     ///
-    /// What nobody takes back stays with the pool, and is lost with it.
+    /// Tables that nobody takes back stay with the pool, and are lost with it.
     ///
     /// # Progress
     ///

@@ -118,7 +118,7 @@ impl MemoryPool {
         act()
     }
 
-    /// An operation begins that gives the block at this address back, if it is one, but for so many addresses.
+    /// An operation begins that gives the block at this address back, if it is one, without its first `kept` addresses.
     #[inline(always)]
     pub(crate) fn begin_release(&self, address: usize, kept: usize) {
         #[cfg(in_turns)]

@@ -147,8 +147,7 @@ impl Class {
         }
     }
 
-    /// The parts of a block of this class but for the first one, which is as large as its order: where they begin, and
-    /// their orders.
+    /// The tails of a block of this class: all parts after the first one. Where they begin, and their orders.
     pub(super) fn tails(self, block: BlockIndex) -> impl Iterator<Item = (BlockIndex, Order)> {
         let (steps, order) = (self.steps(), self.order());
         let mut at = block.after(1, order);
@@ -159,7 +158,7 @@ impl Class {
         })
     }
 
-    /// The class of so many eighths more than an order, if those are whole units.
+    /// The class of `steps` eighths more than `order`, if those are whole units.
     #[inline]
     fn between(order: Order, steps: u32) -> Option<Self> {
         let is_whole = order.get() + steps.trailing_zeros() >= STEP_BITS;

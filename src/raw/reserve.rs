@@ -1,7 +1,7 @@
 //! Takes given units, wherever in free blocks they lie.
 //!
-//! A free block that begins before the units is halved until one begins with them. What follows is taken as a row. So
-//! nothing is in transit that is not wanted, but for the last block, which may be larger.
+//! A free block that begins before the units is halved until one begins with them. The blocks that follow are taken as
+//! a row. So only wanted units are in transit, and the rest of the last block.
 
 use core::ops::Range;
 
@@ -30,7 +30,8 @@ impl Buddy {
     ///
     /// # Errors
     ///
-    /// When they are not all free, or another thread was faster. All is as it was then, but for halved blocks.
+    /// When they are not all free, or another thread was faster. All is as it was then, except that blocks may be
+    /// halved.
     pub fn reserve(&self, block: BlockIndex, class: Class, shard: Shard) -> Result<(), Occupied> {
         let units = block.get()..block.get() + class.units();
         self.take_units(&units, shard)?;

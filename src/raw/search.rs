@@ -165,7 +165,7 @@ pub struct SearchEnd {
     pub version: u64,
     /// Attempts: sweeps over all heaps. 0, if the last failure answered.
     pub attempts: u32,
-    /// Steps of these, but for the last one if that found the block.
+    /// Steps of these attempts. An attempt that found the block counts none.
     pub steps: u64,
     /// Pairs of buddies that it merged.
     pub merges: u64,

@@ -1,10 +1,10 @@
 //! Shards: a heap has several sets of free stacks, so that threads seldom meet at one.
 //!
 //! A thread takes from the stacks of its own shard first. Then it takes from those of the others, before it cuts up a
-//! larger block: so a heap is no more fragmented than with one set. It pushes to its own shard, but for blocks of other
-//! owners. So a thread gets back what it released, and with it the cache lines that it has, as a processor has its own
-//! queue before it steals (Blumofe and Leiserson, Scheduling multithreaded computations by work stealing, 1999). A
-//! thread that finds nothing has looked into all shards.
+//! larger block. So a heap is no more fragmented than with one set. It pushes its own blocks to its own shard, and
+//! blocks of other owners to theirs. So a thread gets back the blocks that it released, with cache lines that it has.
+//! A processor does the same that serves its own queue before it steals (Blumofe and Leiserson, Scheduling
+//! multithreaded computations by work stealing, 1999). A thread that finds nothing has looked into all shards.
 
 use crate::sync::model_or;
 use crossbeam_utils::CachePadded;

@@ -13,7 +13,7 @@
 //! | `Free` | a block that any thread may take | any thread, by compare-exchange; the winner has the block |
 //! | `Cached` | a block in a cache | the cache |
 //! | `Live` | a block of the user's | any thread that releases or resizes it, by compare-exchange |
-//! | `Tail` | a part of a `Live` or `Cached` block but for its first one | the thread that has the block in transit |
+//! | `Tail` | a part, not the first one, of a `Live` or `Cached` block | the thread that has the block in transit |
 //!
 //! `Listed` tells whether the unit's *node* (its link) is in use: it stands in exactly one free stack, or the one
 //! thread that took it off owns it. Only a publication or a release sets `Listed`, and only while that thread has the
@@ -24,7 +24,7 @@
 //! by a plain store.
 //!
 //! The owner of a block is a hint: it tells a release whose block it has, in the word that the release reads anyway. So
-//! the state of a thread's own block is one value that is known beforehand, but for the class.
+//! a thread knows the state of its own block beforehand, once it knows the class.
 
 use super::class::Class;
 use super::order::Order;

@@ -23,10 +23,10 @@ use super::text::{Line, Pairs};
 pub struct AllocatorStats {
     /// Bytes of the heap that may be in use at once.
     pub limit: usize,
-    /// Bytes of the heap now: addresses that it has grown to, whether memory is behind them yet or not. It never gets
-    /// smaller. It is more than what was asked for: a large block is aligned to the power of two that covers it,
-    /// where the limit leaves room for that. It is more than the limit, up to twice, once an allocation found what is
-    /// free scattered.
+    /// Bytes of the heap now: addresses that it has grown to, with or without memory behind them. It never gets
+    /// smaller. It is larger than the sum of the requests, since large blocks are aligned to the next power of two,
+    /// where the limit leaves room for that. It can be up to twice the limit, since free pages may be scattered (see
+    /// the guide).
     pub heap: usize,
     /// Bytes in memory, of the heap and of the metadata: pages for which the operating system says so. Pages that were
     /// never used are not, nor those that were given back. One that was only read counts, and on Linux is the page
@@ -42,7 +42,7 @@ pub struct AllocatorStats {
     /// Caches of threads, ended ones included.
     pub caches: usize,
     /// Releases and reallocations that it refused since it was made. A [checked](crate::AllocatorBuilder::checked)
-    /// allocator refuses all that are wrong; another one those of addresses at which it sees that nothing can be.
+    /// allocator refuses all that are wrong. Other allocators refuse only addresses where no block can begin.
     pub refused_releases: u64,
 }
 
@@ -56,7 +56,7 @@ figures! { AllocatorStats
         "Free bytes of an allocator's heap that are kept for blocks of one size class.";
     Bytes metadata, "heapmaster_allocator_metadata_bytes", "metadata", "Bytes of an allocator's own tables and caches.";
     Count caches, "heapmaster_allocator_caches", "caches",
-        "Caches of an allocator's threads, also of such that are gone.";
+        "Caches of an allocator's threads, ended ones included.";
     Total refused_releases, "heapmaster_allocator_refused_releases_total", "refused releases",
         "Releases and reallocations that an allocator refused.";
 }

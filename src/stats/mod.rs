@@ -213,13 +213,13 @@ fn external_fragmentation(largest_free: usize, free: usize) -> f64 {
     if free == 0 { 0.0 } else { 1.0 - largest_free as f64 / free as f64 }
 }
 
-/// What a pool has, as [`MemoryPool::stats`](crate::MemoryPool::stats) counted it. Printed, it is a page for a
-/// person; [`log_line`](Self::log_line) is for logs.
+/// The figures of a pool, as [`MemoryPool::stats`](crate::MemoryPool::stats) counted them. Printed, they are a report
+/// for a person; [`log_line`](Self::log_line) is for logs.
 ///
 /// Bytes are exact while nobody uses the pool. Else each block is counted as it was when the count came to it.
 ///
-/// Counts are totals since the pool was made. They are exact once all threads that used the pool were joined, or tell
-/// this one otherwise what they did. Two kinds of pools count no allocations and no releases, because each would be a
+/// Counts are totals since the pool was made. They are exact once all threads that used the pool were joined, or have
+/// synchronised with this thread. Two kinds of pools count no allocations and no releases, because each would be a
 /// write to shared memory: those [without caches](crate::PoolBuilder::thread_cache), and all without the feature
 /// `std`.
 ///

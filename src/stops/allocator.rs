@@ -197,7 +197,7 @@ pub fn operations<const CHECKED: bool>() -> Vec<Operation<Allocator<CHECKED>>> {
         operation(names!("alloc, of single pages"), small_blocks, alloc::<CHECKED, 1, { 100 * PAGE }>),
         operation(names!("alloc, fails"), full, alloc::<CHECKED, 1, UNIT>),
         operation(names!("alloc, fails for a span"), scattered, alloc::<CHECKED, 1, LIMIT>),
-        operation(names!("alloc, of what a gone thread left"), left, alloc::<CHECKED, 1, LIMIT>),
+        operation(names!("alloc, of what an ended thread left"), left, alloc::<CHECKED, 1, LIMIT>),
         operation(names!("alloc, by the next with a number"), left, alloc::<CHECKED, 100, UNIT>),
         operation(names!("alloc_zeroed"), small_blocks, |allocator, _| {
             // SAFETY: the size is not 0.
@@ -219,7 +219,7 @@ pub fn operations<const CHECKED: bool>() -> Vec<Operation<Allocator<CHECKED>>> {
             allocator.0.sweep();
             blocks
         }),
-        operation(names!("sweep, of what a gone thread left"), small_blocks, |allocator, blocks| {
+        operation(names!("sweep, of what an ended thread left"), small_blocks, |allocator, blocks| {
             allocator.0.sweep();
             blocks
         }),
@@ -243,7 +243,7 @@ pub fn operations<const CHECKED: bool>() -> Vec<Operation<Allocator<CHECKED>>> {
             vec![]
         }),
         operation(names!("a sweeper's cycles"), scattered, cycles),
-        operation(names!("a sweeper's cycles, of what a gone thread left"), small_blocks, cycles),
+        operation(names!("a sweeper's cycles, of what an ended thread left"), small_blocks, cycles),
         Operation { exits: true, ..operation(names!("the end of a thread"), warm, |_, blocks| blocks) },
     ]
 }

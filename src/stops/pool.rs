@@ -271,7 +271,7 @@ pub fn operations() -> Vec<Operation<Pool>> {
         operation("hl_alloc, searches", small_blocks::<1024>, alloc::<1, { 32 << 10 }>),
         operation("hl_alloc, fails", full, alloc::<1, UNIT>),
         operation("hl_alloc, fails among small blocks", scattered, alloc::<1, FIRST>),
-        operation("hl_alloc, of what a gone thread left", left, alloc::<1, FIRST>),
+        operation("hl_alloc, of what an ended thread left", left, alloc::<1, FIRST>),
         operation("hl_alloc, by the next with a number", left, alloc::<60, UNIT>),
         operation("alloc_in, another heap", warm, |pool, _| {
             let block = pool.pool.alloc_in(pool.second(), layout(UNIT));
@@ -315,12 +315,12 @@ pub fn operations() -> Vec<Operation<Pool>> {
             pool.pool.sweep();
             blocks
         }),
-        operation("sweep, of what a gone thread left", left, |pool, blocks| {
+        operation("sweep, of what an ended thread left", left, |pool, blocks| {
             pool.pool.sweep();
             blocks
         }),
         operation("a sweeper's cycle", small_blocks::<1024>, sweep_steps),
-        operation("a sweeper's cycle, of what a gone thread left", left, sweep_steps),
+        operation("a sweeper's cycle, of what an ended thread left", left, sweep_steps),
         operation("stats", scattered, |pool, blocks| {
             pool.pool.stats();
             blocks

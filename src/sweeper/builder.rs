@@ -98,8 +98,8 @@ impl SweeperBuilder {
         self
     }
 
-    /// Adds a pool that the sweeper does not keep alive, except for a step at a time, and forgets when it is gone. If
-    /// the last other owner drops the pool at that moment, the sweeper frees it, a moment later.
+    /// Adds a pool that the sweeper keeps alive only during each step. It forgets the pool once that was dropped. If
+    /// the last other owner drops the pool during a step, the sweeper frees it after the step.
     pub fn weak_pool<P: SweptPool + Send + Sync + 'static>(mut self, pool: Weak<P>) -> Self {
         self.targets.push(Box::new(OfPool::new(pool)));
         self
@@ -119,13 +119,12 @@ impl SweeperBuilder {
         self
     }
 
-    /// Gives the memory behind pages of allocators back to the operating system, as [`PoolAllocator::trim`], when
-    /// they have been free for this time. Not before; and if the budget is enough, before twice the time and two
-    /// intervals. With [`Duration::ZERO`] everything that is free goes back each time. Unless set, nothing goes back.
-    /// The memory of pools is the caller's, who alone can give it back.
+    /// Gives the memory behind free pages of allocators back to the operating system, as [`PoolAllocator::trim`] does.
+    /// A page goes back after it was free for `time`, and at most `2 × time + 2 × interval` if the budget suffices.
+    /// With [`Duration::ZERO`] all free pages go back each time. Unless set, nothing goes back. The memory of pools is
+    /// the caller's, who alone can give it back.
     ///
-    /// Memory that is needed again within this time costs nothing, and memory that a program needs no more does not
-    /// stay.
+    /// Memory that is needed again within `time` costs nothing.
     ///
     /// # Examples
     ///

@@ -27,10 +27,10 @@ pub(super) trait Target: Send {
     /// An allocation has called since the last pass began.
     fn has_called(&self) -> bool;
 
-    /// A pass begins here. `None`: the target is gone.
+    /// A pass begins here. `None`: the target has ended.
     fn begin_pass(&mut self, settings: &Settings) -> Option<()>;
 
-    /// The next step of the target's cycle, over `units` units at most. `None`: the target is gone.
+    /// The next step of the target's cycle, over `units` units at most. `None`: the target has ended.
     fn sweep_step(&mut self, units: u32) -> Option<Step>;
 }
 

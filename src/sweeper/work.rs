@@ -59,7 +59,7 @@ impl Work {
 
     fn take_added(&mut self, added: Vec<Box<dyn Target>>) {
         for mut target in added {
-            // A target that is gone already is dropped by the next pass.
+            // A target that has ended already is dropped by the next pass.
             target.enter(self.settings.wakes_on_demand);
             self.targets.push(target);
         }
@@ -87,7 +87,7 @@ impl Work {
     }
 
     /// Goes on with the cycle of a target. True: the cycle is over. False: the budget is spent, or the thread is to
-    /// stop. `None`: the target is gone.
+    /// stop. `None`: the target has ended.
     fn sweep(&mut self, place: usize, left: &mut Left) -> Option<bool> {
         let target = &mut self.targets[place];
         // Before the steps: a call that comes meanwhile gets another pass.

@@ -155,7 +155,8 @@ impl<const CLASSES: usize> Slabs<CLASSES> {
     }
 
     /// Notes that some of these pages were published as free, after that. It may miss that the heap became large just
-    /// now: then an outline hides them from searches, but for the last one before the heap fails, until the next note.
+    /// now. Then an outline hides the pages from searches until the next note, except from the last search before the
+    /// heap fails.
     fn note_freed(&self, pages: Range<u32>) {
         if let Some(outlines) = self.outlines() {
             outlines.note_freed(pages);

@@ -20,8 +20,8 @@ const BATCH_ORDERS: u32 = model_or(2, 8);
 /// Under loom all of it: no model has so many units.
 const BATCH_PART: u32 = model_or(1, 16);
 
-/// Units after which a sweep looks whether the others have large blocks left. A search that has found its block goes on
-/// for as many.
+/// Units after which a sweep looks whether the others have large blocks left. A search goes on for as many after it has
+/// found its block.
 const OFFER: u32 = 1 << 16;
 
 /// What a sweep did and saw.
@@ -33,7 +33,7 @@ pub struct Sweep {
     pub merges: u64,
     /// Stale entries that it dropped from the stacks.
     pub dropped: u64,
-    /// Units that it saw free, but for the ones that it took.
+    /// Units that it saw free, without those that it took.
     pub free_units: u64,
     /// The order of the largest free block that it found, before it merged that with others.
     pub largest_found: Option<Order>,
@@ -229,8 +229,8 @@ impl<'a> Pass<'a> {
     }
 
     /// A batch merge: four or more free blocks of one order that follow each other become one block at once. All of
-    /// them but the first are in transit for so long. `upper` is the second of them. Returns the merged block; `None`:
-    /// there was no batch, or another thread was faster.
+    /// them, except the first, are in transit meanwhile. `upper` is the second of them. Returns the merged block;
+    /// `None`: there was no batch, or another thread was faster.
     ///
     /// It makes no larger block than `end` and `BATCH_PART` allow, and none as large as the wanted one.
     fn merge_batch(&mut self, upper: BlockIndex, order: Order, end: u32) -> Option<(BlockIndex, Order)> {

@@ -88,9 +88,8 @@ impl States {
     }
 
     /// Walks from head to head, from the block at `from` on, through [`ABREAST`] windows before `end`, all at once: so
-    /// the processor need not wait for one state to know which is the next. `None`: a block is in transit, or two
-    /// buddies are free, or a free block is as large as a window, or a block reaches beyond its window, but for the
-    /// last one.
+    /// the processor need not wait for one state to know which is the next. `None`: a block is in transit, two buddies
+    /// are free, a free block is as large as a window, or a block reaches beyond a window that is not the last.
     ///
     /// It is one walk, done in another order. The first window begins at a block. The walk through each of the others
     /// counts only if the walk through the window before has ended just there. So it passes over no unit that a plain
