@@ -136,7 +136,7 @@ impl Instance {
     }
 
     /// A visit at the time `now`: does what is due.
-    fn decay_at(&self, now: u64, after: u64, own: &Cache) {
+    pub(super) fn decay_at(&self, now: u64, after: u64, own: &Cache) {
         let visits = &own.visits;
         if now.saturating_sub(visits.looked.get()) >= after {
             visits.looked.set(now);

@@ -10,6 +10,8 @@ mod cycle;
 mod inspect;
 #[cfg(all(feature = "rayon", not(modelled)))]
 mod parallel;
+#[cfg(all(test, feature = "std", unix, not(loom)))]
+mod refused;
 mod release;
 mod remove;
 mod reserve;

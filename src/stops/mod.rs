@@ -33,9 +33,9 @@ mod pool;
 mod random;
 mod run;
 
+pub use alone::alone;
 pub use hook::{counted, step, waits};
 
-use alone::alone;
 use run::{How, run};
 
 #[test]

@@ -1,8 +1,14 @@
 //! A clock that costs a few nanoseconds: it may be some milliseconds late.
 
+use super::refusal::is_refused;
+
 /// Milliseconds since some moment; never fewer than before. `None`: the system has no such clock.
-#[cfg(unix)]
 pub(crate) fn milliseconds() -> Option<u64> {
+    if is_refused("clock") { None } else { now() }
+}
+
+#[cfg(unix)]
+fn now() -> Option<u64> {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     const CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC_COARSE;
     #[cfg(any(target_os = "freebsd", target_os = "dragonfly"))]
@@ -15,15 +21,13 @@ pub(crate) fn milliseconds() -> Option<u64> {
     is_told.then_some(time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000)
 }
 
-/// The same.
 #[cfg(windows)]
-pub(crate) fn milliseconds() -> Option<u64> {
+fn now() -> Option<u64> {
     // SAFETY: it only returns a number.
     Some(unsafe { windows_sys::Win32::System::SystemInformation::GetTickCount64() })
 }
 
-/// The same.
 #[cfg(not(any(unix, windows)))]
-pub(crate) const fn milliseconds() -> Option<u64> {
+const fn now() -> Option<u64> {
     None
 }

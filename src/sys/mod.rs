@@ -6,11 +6,14 @@ mod clock;
 pub(crate) mod exit;
 #[cfg(feature = "allocator")]
 mod memory;
+mod refusal;
 
 #[cfg(feature = "allocator")]
 pub(crate) use clock::milliseconds;
 #[cfg(feature = "allocator")]
 pub(crate) use memory::*;
+#[cfg(test)]
+pub(crate) use refusal::Refusal;
 
 /// Whether the standard library unparks a thread without a lock, as with a futex or a semaphore. Elsewhere it takes a
 /// lock, so an allocation, which must not wait, wakes nobody.

@@ -4,6 +4,7 @@ use core::num::NonZero;
 
 use super::Registered;
 use crate::sync::{AtomicU64, Ordering};
+use crate::sys::refusal::is_refused;
 use crate::thread::exit;
 use crate::thread::registry::ThreadIndex;
 
@@ -57,7 +58,7 @@ fn key_or_new<S: System>() -> Option<Key> {
     if word != NOT_YET {
         return Key::of_word(word);
     }
-    let key = S::create()?;
+    let key = if is_refused("key") { None } else { S::create() }?;
     // Release: pairs with the Acquire above and in `key`. Acquire on failure: as above.
     match KEY.compare_exchange(NOT_YET, key.0 + 1, Ordering::Release, Ordering::Acquire) {
         Ok(_) => Some(key),
@@ -118,5 +119,5 @@ pub(super) fn registered<S: System>() -> Registered {
 pub(super) fn at_exit<S: System>(index: ThreadIndex) -> bool {
     // Not 0: for that value there is no call.
     let value = NonZero::<usize>::MIN.saturating_add(index.place());
-    key_or_new::<S>().is_some_and(|key| S::set(key, value))
+    key_or_new::<S>().is_some_and(|key| !is_refused("at_exit") && S::set(key, value))
 }

@@ -27,12 +27,11 @@ use wasm as system;
 #[cfg(not(any(unix, windows, target_family = "wasm")))]
 compile_error!("heapmaster's feature `allocator` has no source of memory for this system: see src/sys/README.md");
 
-#[cfg(test)]
-pub(crate) use refusal::refuse_after;
-
 use core::ptr::NonNull;
 
 pub(crate) use pages::Pages;
+
+use super::refusal::is_refused;
 
 /// Addresses that this program has, and behind which it may put memory.
 #[derive(Debug)]
@@ -50,11 +49,12 @@ impl Reservation {
     /// Reserves `len` bytes of addresses. They can't be used before they are committed. `None`: the system has no such
     /// range.
     pub(crate) fn new(len: usize) -> Option<Self> {
-        let base = if is_refused() { None } else { system::reserve(len) };
+        let base = if is_refused("reserve") { None } else { system::reserve(len) };
         Some(Self { base: base?, len })
     }
 
-    /// Gives back the addresses behind the first `len` bytes, as far as they are whole pages.
+    /// Gives back the addresses behind the first `len` bytes, as far as they are whole pages. If the system refuses,
+    /// they stay, and go with the rest.
     ///
     /// # Safety
     ///
@@ -65,8 +65,9 @@ impl Reservation {
         if len < self.len {
             let rest = self.base.as_ptr().wrapping_add(len);
             // SAFETY: whole pages of the reservation. The caller says that no thread uses them.
-            NonNull::new(rest).into_iter().for_each(|rest| unsafe { system::release(rest, self.len - len) });
-            self.len = len;
+            if NonNull::new(rest).is_some_and(|rest| unsafe { release(rest, self.len - len) }) {
+                self.len = len;
+            }
         }
     }
 
@@ -79,8 +80,19 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         // SAFETY: it was reserved in `new`. Its owner drops it, and uses none of it any more.
-        unsafe { system::release(self.base, self.len) };
+        // If the system refuses, the addresses stay mapped: nothing is to be done about that.
+        _ = unsafe { release(self.base, self.len) };
     }
+}
+
+/// Gives a reservation back, or the end of one. False: the system refuses.
+///
+/// # Safety
+///
+/// No thread uses it any more.
+unsafe fn release(base: NonNull<u8>, len: usize) -> bool {
+    // SAFETY: the caller vouches for it.
+    !is_refused("release") && unsafe { system::release(base, len) }
 }
 
 /// Bytes of addresses that can be reserved at once now: at most `most`, and a little less than there are. It tries.
@@ -106,7 +118,7 @@ pub(crate) unsafe fn commit(start: *mut u8, len: usize) -> bool {
     let before = start.addr() % page;
     let len = (before + len).next_multiple_of(page);
     // SAFETY: the caller vouches for the range, and a reservation is whole pages.
-    !is_refused() && unsafe { system::commit(start.wrapping_sub(before), len) }
+    !is_refused("commit") && unsafe { system::commit(start.wrapping_sub(before), len) }
 }
 
 /// Gives the memory of the whole pages in `len` bytes from `start` on back to the operating system. They are zero when
@@ -118,7 +130,7 @@ pub(crate) unsafe fn commit(start: *mut u8, len: usize) -> bool {
 pub(crate) unsafe fn discard(start: *mut u8, len: usize) -> usize {
     let (skip, len) = whole_pages(start, len);
     // SAFETY: whole pages. The caller says that no thread uses their contents.
-    if len > 0 && !is_refused() && unsafe { system::discard(start.wrapping_add(skip), len) } { len } else { 0 }
+    if len > 0 && !is_refused("discard") && unsafe { system::discard(start.wrapping_add(skip), len) } { len } else { 0 }
 }
 
 /// Makes `len` bytes from `start` on zero. Whole pages go back to the operating system for that, if it takes them.
@@ -141,7 +153,7 @@ pub(crate) unsafe fn zero(start: *mut u8, len: usize) {
 /// Asks for such pages behind `len` bytes from `start` on, which lie in a [`Reservation`]. The system need not follow.
 pub(crate) fn wish(start: *mut u8, len: usize, pages: Pages) {
     let (skip, len) = whole_pages(start, len);
-    if len > 0 && !is_refused() {
+    if len > 0 && !is_refused("wish") {
         system::wish(start.wrapping_add(skip), len, pages);
     }
 }
@@ -154,7 +166,7 @@ pub(crate) fn wish(start: *mut u8, len: usize, pages: Pages) {
 /// They are committed.
 pub(crate) unsafe fn populate(start: *mut u8, len: usize) {
     let (skip, len) = whole_pages(start, len);
-    if len > 0 && !is_refused() {
+    if len > 0 && !is_refused("populate") {
         // SAFETY: the caller vouches for the range.
         unsafe { system::populate(start.wrapping_add(skip), len) };
     }
@@ -182,7 +194,7 @@ pub(crate) unsafe fn prefault(start: *mut u8, len: usize) {
 /// They are committed.
 pub(crate) unsafe fn lock(start: *mut u8, len: usize) -> bool {
     // SAFETY: the caller vouches for the range.
-    !is_refused() && unsafe { system::lock(start, len) }
+    !is_refused("lock") && unsafe { system::lock(start, len) }
 }
 
 /// Bytes of `len` bytes from `start` on that are in memory, in whole pages. `None`: the system does not say. O(pages).
@@ -195,7 +207,7 @@ pub(crate) unsafe fn resident(start: *mut u8, len: usize) -> Option<usize> {
     let before = start.addr() % page;
     let len = (before + len).next_multiple_of(page);
     // SAFETY: the caller vouches for the range, and what is mapped is whole pages.
-    if is_refused() { None } else { unsafe { system::resident(start.wrapping_sub(before), len, page) } }
+    if is_refused("resident") { None } else { unsafe { system::resident(start.wrapping_sub(before), len, page) } }
 }
 
 /// Bytes of a page of the operating system.
@@ -209,46 +221,4 @@ fn whole_pages(start: *mut u8, len: usize) -> (usize, usize) {
     let page = page_size();
     let skip = start.addr().wrapping_neg() % page;
     (skip, len.saturating_sub(skip) / page * page)
-}
-
-/// Whether this call is refused. In tests a thread can have its calls refused.
-#[cfg(not(test))]
-const fn is_refused() -> bool {
-    false
-}
-
-#[cfg(test)]
-use refusal::is_refused;
-
-#[cfg(test)]
-mod refusal {
-    extern crate std;
-
-    use core::cell::Cell;
-    use core::ops::Range;
-    use std::thread_local;
-
-    thread_local! {
-        static REFUSED: Cell<Range<u32>> = const { Cell::new(0..0) };
-        static CALLS: Cell<u32> = const { Cell::new(0) };
-    }
-
-    pub(super) fn is_refused() -> bool {
-        let call = CALLS.get();
-        CALLS.set(call + 1);
-        let refused = REFUSED.take();
-        let is_refused = refused.contains(&call);
-        REFUSED.set(refused);
-        is_refused
-    }
-
-    /// Runs `work`. The system refuses `count` calls of this thread in it, after the first `after`. Returns the number
-    /// of calls, too.
-    pub(crate) fn refuse_after<R>(after: u32, count: u32, work: impl FnOnce() -> R) -> (R, u32) {
-        CALLS.set(0);
-        REFUSED.set(after..after.saturating_add(count));
-        let result = work();
-        REFUSED.set(0..0);
-        (result, CALLS.get())
-    }
 }

@@ -26,9 +26,9 @@ pub(super) fn reserve(len: usize) -> Option<NonNull<u8>> {
 /// # Safety
 ///
 /// `reserve` returned them, and no thread uses them any more.
-pub(super) unsafe fn release(base: NonNull<u8>, len: usize) {
-    // SAFETY: the caller vouches for them. An error leaves the addresses mapped: nothing is to be done about that.
-    _ = unsafe { libc::munmap(base.as_ptr().cast(), len) };
+pub(super) unsafe fn release(base: NonNull<u8>, len: usize) -> bool {
+    // SAFETY: the caller vouches for them. An error leaves the addresses mapped.
+    unsafe { libc::munmap(base.as_ptr().cast(), len) == 0 }
 }
 
 /// # Safety

@@ -26,7 +26,9 @@ pub(super) fn reserve(len: usize) -> Option<NonNull<u8>> {
 /// # Safety
 ///
 /// No thread uses them any more.
-pub(super) unsafe fn release(_base: NonNull<u8>, _len: usize) {}
+pub(super) unsafe fn release(_base: NonNull<u8>, _len: usize) -> bool {
+    false
+}
 
 /// # Safety
 ///

@@ -26,10 +26,9 @@ pub(super) fn reserve(len: usize) -> Option<NonNull<u8>> {
 /// # Safety
 ///
 /// `reserve` returned them, and no thread uses them any more.
-pub(super) unsafe fn release(base: NonNull<u8>, _len: usize) {
-    // SAFETY: the caller vouches for them; a reservation goes as a whole. An error leaves it: nothing is to be done
-    // about that.
-    _ = unsafe { VirtualFree(base.as_ptr().cast(), 0, MEM_RELEASE) };
+pub(super) unsafe fn release(base: NonNull<u8>, _len: usize) -> bool {
+    // SAFETY: the caller vouches for them; a reservation goes as a whole. An error leaves it.
+    unsafe { VirtualFree(base.as_ptr().cast(), 0, MEM_RELEASE) != 0 }
 }
 
 /// # Safety
