@@ -1,4 +1,4 @@
-//! `PoolAllocator`: a pool of pages behind Rust's allocator traits. README.md has the files in order.
+//! `PoolAllocator`: a pool of pages behind Rust's allocator traits. `README.md` has the files in order of use.
 //!
 //! Nothing in here reaches another allocator, a lock, a panic or a log: it may be the global allocator of a program.
 

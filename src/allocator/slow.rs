@@ -1,5 +1,5 @@
-//! Allocations that no cache serves: from slabs, as spans, and the last attempts before one fails. README.md has their
-//! order.
+//! Allocations that no cache serves: from slabs, as spans, and the last attempts before one fails. `../README.md` has
+//! their order.
 
 use core::ptr::NonNull;
 

@@ -1,4 +1,4 @@
-//! Allocations from an empty bin: the cache refills it. The folder's `README.md` has the ladder.
+//! Allocations from an empty bin: the cache refills it. `../README.md` has the steps in their order.
 
 use core::iter;
 

@@ -1,4 +1,4 @@
-//! The figures in tables: what all that prints or exports them goes by. To add a figure is to add its row.
+//! The figures in tables, by which they are printed and exported. `README.md` says how to add one.
 
 use super::{HeapStats, PoolStats};
 

@@ -1,4 +1,4 @@
-//! Figures as text: a page for a person, a line for a log.
+//! Figures as text: a report for a person, a line for a log.
 
 use core::fmt::{self, Write};
 

@@ -1,5 +1,5 @@
-//! Pages of a heap that grows: spans of them, and slabs, which are spans cut into slots of one class. README.md has the
-//! files in order, and the rules.
+//! Pages of a heap that grows: spans of them, and slabs, which are spans cut into slots of one class. `README.md` has
+//! the files in the order of their use, and the rules.
 
 pub mod bitmap;
 mod cycle;
