@@ -6,19 +6,29 @@ use std::sync::Arc;
 use loom_tests::{PAIR, Pages, Span, block, join, model, order, start};
 use mempool::raw::Shard;
 
-/// Two buddies are released at once.
+/// Two buddies are released at once, in a heap that may have both in transit.
 ///
 /// Seeded bugs: a buddy is absorbed by a store; what is absorbed is published, too.
 #[test]
 fn release_release() {
-    model("release_release", Some(3), || {
-        let pages = Pages::new(2);
-        let (lower, upper) = two(&pages);
-        let other = start(&pages, move |pages| pages.release(upper));
-        pages.release(lower);
-        join(other);
-        pages.end(&[], &[]);
-    });
+    model("release_release", Some(3), || release_two(4));
+}
+
+/// The same in a heap of just these two, one of which stays free while they are merged.
+///
+/// Seeded bug: the upper one is taken by a store.
+#[test]
+fn release_release_free() {
+    model("release_release_free", Some(3), || release_two(2));
+}
+
+fn release_two(addresses: u32) {
+    let pages = Pages::new(addresses);
+    let (lower, upper) = two(&pages);
+    let other = start(&pages, move |pages| pages.release(upper));
+    pages.release(lower);
+    join(other);
+    pages.end(&[], &[]);
 }
 
 /// The same, and one of the threads takes both pages again, if it was the one that merged them.
@@ -37,34 +47,55 @@ fn release_release_take() {
     });
 }
 
-/// The release of the upper one of two buddies, against an allocation of the lower one, which is free.
+/// The release of the upper one of two buddies, against an allocation of the lower one, which is free. The heap may have
+/// both in transit.
 ///
 /// Seeded bug: a buddy is absorbed by a store.
 #[test]
 fn release_alloc_lower() {
-    model("release_alloc_lower", Some(3), || {
-        let pages = Pages::new(2);
-        let (lower, upper) = two(&pages);
-        pages.release(lower);
-        let other = start(&pages, |pages| pages.alloc(1));
-        pages.release(upper);
-        pages.end(&[], &Vec::from_iter(join(other)));
-    });
+    model("release_alloc_lower", Some(3), || release_upper(4));
 }
 
-/// The release of the lower one, against an allocation of the upper one or of both.
+/// The same in a heap of just these two.
+///
+/// Seeded bug: the upper one is kept where the lower one is gone.
+#[test]
+fn release_alloc_lower_free() {
+    model("release_alloc_lower_free", Some(3), || release_upper(2));
+}
+
+fn release_upper(addresses: u32) {
+    let pages = Pages::new(addresses);
+    let (lower, upper) = two(&pages);
+    pages.release(lower);
+    let other = start(&pages, |pages| pages.alloc(1));
+    pages.release(upper);
+    pages.end(&[], &Vec::from_iter(join(other)));
+}
+
+/// The release of the lower one, against an allocation of the upper one. The heap may have both in transit.
 ///
 /// Seeded bugs: as above; the block is not withdrawn before its buddy is absorbed.
 #[test]
 fn release_alloc_upper() {
-    model("release_alloc_upper", Some(3), || {
-        let pages = Pages::new(2);
-        let (lower, upper) = two(&pages);
-        pages.release(upper);
-        let other = start(&pages, |pages| [pages.alloc(2), pages.alloc(1)]);
-        pages.release(lower);
-        pages.end(&[], &Vec::from_iter(join(other).into_iter().flatten()));
-    });
+    model("release_alloc_upper", Some(3), || release_lower(4, &[1]));
+}
+
+/// The same in a heap of just these two, against an allocation of the upper one or of both.
+///
+/// Seeded bug: the upper one is taken by a store.
+#[test]
+fn release_alloc_upper_free() {
+    model("release_alloc_upper_free", Some(3), || release_lower(2, &[2, 1]));
+}
+
+fn release_lower(addresses: u32, taken: &'static [u32]) {
+    let pages = Pages::new(addresses);
+    let (lower, upper) = two(&pages);
+    pages.release(upper);
+    let other = start(&pages, move |pages| taken.iter().map(|span| pages.alloc(*span)).collect::<Vec<_>>());
+    pages.release(lower);
+    pages.end(&[], &Vec::from_iter(join(other).into_iter().flatten()));
 }
 
 /// A release that merges across two orders, against a sweep that merges there, too.

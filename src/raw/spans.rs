@@ -13,6 +13,10 @@ use super::outline::Outlines;
 use super::shards::Shard;
 use super::state::{Kind, Node, State};
 use crate::check::check;
+use crate::sync::model_or;
+
+/// The part of the heap that a release has in transit while it merges, 1 / `TRANSIT_PART`.
+const TRANSIT_PART: u32 = model_or(2, 4);
 
 impl Buddy {
     /// Takes a block from the stacks, cuts it down to `units` units, the first aligned to a block of `align`, and
@@ -145,19 +149,48 @@ impl Buddy {
         block.get()..block.get() + units
     }
 
+    /// `Live` → `Free`, merged with the free blocks around it as far up as that goes. Up to a `TRANSIT_PART` of the heap
+    /// is in transit meanwhile, and pushed as one block. What is larger is free all the time, but for the upper one of
+    /// the two blocks that are merged: should the thread be stopped, others have the rest.
     fn release_merging(&self, block: BlockIndex, order: Order, shard: Shard) {
+        let most = self.covered() / TRANSIT_PART;
         let (mut head, mut size) = (block, order);
-        self.states.at(block).withdraw();
-        while let Some((buddy, up)) = self.geometry.buddy_of(head, size) {
-            let word = self.states.at(buddy);
-            if !word.read().is_free(size) || word.absorb(size).is_err() {
-                break;
+        if order.units() > most {
+            let released = self.release(block, shard);
+            check!(released.is_ok());
+        } else {
+            self.states.at(block).withdraw();
+            while let Some((buddy, up)) = self.geometry.buddy_of(head, size).filter(|(_, up)| up.units() <= most) {
+                let word = self.states.at(buddy);
+                if !word.read().is_free(size) || word.absorb(size).is_err() {
+                    break;
+                }
+                // Its node stays behind in a stack.
+                self.note_displaced();
+                (head, size) = (head.min(buddy), up);
             }
-            // Its node stays behind in a stack.
-            self.note_displaced();
-            (head, size) = (head.min(buddy), up);
+            self.publish(head, size, shard);
         }
-        self.publish(head, size, shard);
+        while let Some(merged) = self.merge_free(head, size, shard) {
+            (head, size) = merged;
+        }
+    }
+
+    /// Merges a block with its buddy, if both are free.
+    fn merge_free(&self, block: BlockIndex, order: Order, shard: Shard) -> Option<(BlockIndex, Order)> {
+        let (buddy, up) = self.geometry.buddy_of(block, order)?;
+        let [lower, upper] = [block.min(buddy), block.max(buddy)];
+        let [word, upper_word] = [lower, upper].map(|block| self.states.at(block));
+        if !word.read().is_free(order) || !upper_word.read().is_free(order) || upper_word.absorb(order).is_err() {
+            return None;
+        }
+        if word.raise(order, up).is_err() {
+            self.publish(upper, order, shard);
+            return None;
+        }
+        // Their nodes stay behind, in a stack of smaller blocks.
+        self.note_displaced();
+        Some((lower, up))
     }
 
     /// Publishes units that were in no block so far.

@@ -8,6 +8,4 @@ pub const KNOWN: &[(&str, Fault)] = &[
     ("hl_alloc, of what an ended thread left", Fault::Withheld),
     // The heap is more than half of the pool, and in transit as a whole.
     ("remove_heap, in use", Fault::Withheld),
-    // A release merges pages at once: the merged block is in transit as a whole.
-    ("allocator: ", Fault::Withheld),
 ];

@@ -30,8 +30,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a block is not withdrawn before it is merged",
         source: SPANS,
-        find: "        self.states.at(block).withdraw();\n        while",
-        replace: "        while",
+        find: "            self.states.at(block).withdraw();\n            while",
+        replace: "            while",
         models: &["spans::release_alloc_lower"],
     },
     Bug {
@@ -51,9 +51,30 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a release forgets what it has absorbed",
         source: SPANS,
-        find: "        self.publish(head, size, shard);\n    }\n\n    /// Publishes",
-        replace: "        self.publish(block, order, shard);\n        _ = head;\n    }\n\n    /// Publishes",
+        find: "            self.publish(head, size, shard);\n        }\n",
+        replace: "            self.publish(block, order, shard);\n            _ = head;\n        }\n",
         models: &["spans::release_release"],
+    },
+    Bug {
+        name: "a release keeps the upper block where the lower one is gone",
+        source: SPANS,
+        find: "            self.publish(upper, order, shard);\n            return None;",
+        replace: "            return None;",
+        models: &["spans::release_alloc_lower_free"],
+    },
+    Bug {
+        name: "a release takes a free upper block without a look at the exchange",
+        source: SPANS,
+        find: "|| upper_word.absorb(order).is_err()",
+        replace: "|| upper_word.absorb(order).is_err() && order.get() > 7",
+        models: &["spans::release_alloc_upper_free", "spans::release_release_free"],
+    },
+    Bug {
+        name: "a release raises a lower block that is gone",
+        source: SPANS,
+        find: "if word.raise(order, up).is_err() {",
+        replace: "if word.raise(order, up).is_err() && word.assign(State::free(up)) == Node::Idle {",
+        models: &["spans::release_alloc_lower_free"],
     },
     Bug {
         name: "the rest of a block that was cut is lost",
