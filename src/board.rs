@@ -3,13 +3,13 @@
 //! - **News.** Was anything published since a thread looked? A thread that looks *arms* the word. The first publication
 //!   after that counts and disarms it. As long as nobody looks, a publication costs one load of a line that hardly ever
 //!   changes.
-//! - **Reach.** In which heaps may blocks be? Each heap has a *slot*, with a number above the orders that its stacks
-//!   may have something of. Above these numbers stands a tree of their maxima: the first heap with a block of some
-//!   order is found in O(log heaps). These are hints: too high a number costs a look into the heap, which lowers it;
-//!   too low a one, a search.
+//! - **Ceilings.** In which heaps may blocks be? Each heap has an *entry*, with its *ceiling*: a number above the
+//!   orders that its stacks may have something of. Above the ceilings of heaps stands a tree of their maxima: the first
+//!   heap with a block of some order is found in O(log heaps). Ceilings are hints: too high a one costs a look into the
+//!   heap, which lowers it. Too low a one costs a search.
 //!
-//! A thread that lowers a number looks into the heap once more afterwards. A thread that publishes looks at the number
-//! afterwards. With a fence on each side, one of the two sees what the other did.
+//! A thread that lowers a ceiling looks into the heap once more afterwards. A thread that publishes looks at the
+//! ceiling afterwards. With a fence on each side, one of the two sees what the other did.
 
 use core::fmt;
 use core::ptr::{self, NonNull};
@@ -27,7 +27,7 @@ const ONE: u64 = 2;
 /// Above all orders.
 const ALL: u8 = u8::MAX;
 
-/// Entries below one of the next level.
+/// Ceilings below one of the next level.
 /// Under loom few: each is a tracked object.
 const FAN: usize = model_or(2, 64);
 
@@ -37,14 +37,14 @@ const DEPTH: usize = 8;
 /// The board of a pool.
 pub(crate) struct Board {
     news: SharedU64,
-    /// Null as long as there is only one slot.
+    /// Null as long as there is only one entry.
     levels: AtomicPtr<Levels>,
 }
 
 /// A tree of maxima. One that became too small stays until the board goes, for threads that are looking at it.
 struct Levels {
     smaller: *mut Levels,
-    entries: Table<SharedU8>,
+    ceilings: Table<SharedU8>,
     /// Where each level begins, that of the heaps first, and where the last one ends.
     begins: [usize; DEPTH + 1],
     depth: usize,
@@ -75,10 +75,10 @@ impl Board {
         seen
     }
 
-    /// The caller has published something in the heap of this slot, by a read-modify-write. A block of this order may
+    /// The caller has published something in the heap of this entry, by a read-modify-write. A block of this order may
     /// be in a stack of it now.
     #[inline]
-    pub(crate) fn published(&self, slot: usize, order: u32) {
+    pub(crate) fn published(&self, entry: usize, order: u32) {
         // SeqCst: pairs with the fences in `news` and `lower`.
         fence_after_exchange();
         // Relaxed: ordered by the fence.
@@ -89,13 +89,13 @@ impl Board {
             let _ = self.news.compare_exchange(seen, (seen & !ARMED) + ONE, Ordering::Relaxed, Ordering::Relaxed);
         }
         if let Some(levels) = self.levels()
-            && levels.entry(0, slot).load(Ordering::Relaxed) <= order as u8
+            && levels.ceiling(0, entry).load(Ordering::Relaxed) <= order as u8
         {
-            levels.raise(slot, order as u8 + 1);
+            levels.raise(entry, order as u8 + 1);
         }
     }
 
-    /// The first slot from `from` on where a block of this order or a larger one may be.
+    /// The first entry from `from` on where a block of this order or a larger one may be.
     #[inline]
     pub(crate) fn first(&self, order: u32, from: usize) -> Option<usize> {
         match self.levels() {
@@ -104,14 +104,14 @@ impl Board {
         }
     }
 
-    /// The heap of this slot had no block of this order or a larger one. True: the caller is to look once more, and to
+    /// The heap of this entry had no block of this order or a larger one. True: the caller is to look once more, and to
     /// call [`raise`](Self::raise) if there is one.
-    pub(crate) fn lower(&self, slot: usize, order: u32) -> bool {
-        let Some(entry) = self.levels().map(|levels| levels.entry(0, slot)) else { return false };
+    pub(crate) fn lower(&self, entry: usize, order: u32) -> bool {
+        let Some(ceiling) = self.levels().map(|levels| levels.ceiling(0, entry)) else { return false };
         // Relaxed, all: ordered by the fence.
-        let seen = entry.load(Ordering::Relaxed);
+        let seen = ceiling.load(Ordering::Relaxed);
         if seen > order as u8 {
-            let _ = entry.compare_exchange(seen, order as u8, Ordering::Relaxed, Ordering::Relaxed);
+            let _ = ceiling.compare_exchange(seen, order as u8, Ordering::Relaxed, Ordering::Relaxed);
         }
         // SeqCst: pairs with the fence in `published`: either the caller finds there what was published, or the
         // publishing thread raises the number again. No model needs the SeqCst: a number that is too low costs a
@@ -120,23 +120,23 @@ impl Board {
         true
     }
 
-    /// There may be anything in the heap of this slot.
-    pub(crate) fn raise(&self, slot: usize) {
+    /// There may be anything in the heap of this entry.
+    pub(crate) fn raise(&self, entry: usize) {
         if let Some(levels) = self.levels() {
-            levels.raise(slot, ALL);
+            levels.raise(entry, ALL);
         }
     }
 
-    /// Is there room for this many slots?
-    pub(crate) fn has_room(&self, slots: usize) -> bool {
-        slots <= self.levels().map_or(1, |levels| levels.begins[1])
+    /// Is there room for this many entries?
+    pub(crate) fn has_room(&self, entries: usize) -> bool {
+        entries <= self.levels().map_or(1, |levels| levels.begins[1])
     }
 
-    /// Makes room for this many slots, if there is none. False: another thread has made some, of which it is to be seen
-    /// whether it is enough, and nothing of `source` is used.
-    pub(crate) fn make_room(&self, slots: usize, source: &mut Source) -> Result<bool, Unavailable> {
+    /// Makes room for this many entries, if there is none. False: another thread has made some, of which it is to be
+    /// seen whether it is enough, and nothing of `source` is used.
+    pub(crate) fn make_room(&self, entries: usize, source: &mut Source) -> Result<bool, Unavailable> {
         let current = self.levels();
-        let new = Levels::over(current, slots, source)?;
+        let new = Levels::over(current, entries, source)?;
         let new = source.owned(new)?.into_raw();
         let old = current.map_or(ptr::null_mut(), |levels| ptr::from_ref(levels).cast_mut());
         // Release: pairs with the Acquire in `levels`. No model needs the Release: `over` ends with a fence of `raise`.
@@ -153,10 +153,10 @@ impl Board {
     #[cfg(not(modelled))]
     pub(crate) const ROOM: usize = Owned::<Self>::ROOM;
 
-    /// Most bytes that room for this many slots takes.
+    /// Most bytes that room for this many entries takes.
     #[cfg(not(modelled))]
-    pub(crate) const fn room(slots: usize) -> usize {
-        let (begins, depth) = Levels::begins(slots);
+    pub(crate) const fn room(entries: usize) -> usize {
+        let (begins, depth) = Levels::begins(entries);
         Owned::<Levels>::ROOM + room::<SharedU8>(begins[depth])
     }
 
@@ -169,10 +169,10 @@ impl Board {
 }
 
 impl Levels {
-    /// Where each level of a tree for at least this many slots begins, and how many levels there are. A tree that comes
-    /// to be too small is followed by one for twice as many slots.
-    const fn begins(slots: usize) -> ([usize; DEPTH + 1], usize) {
-        let (mut begins, mut depth, mut len) = ([0; DEPTH + 1], 0, (2 * slots).next_multiple_of(FAN));
+    /// Where each level of a tree for at least this many entries begins, and how many levels there are. A tree that
+    /// comes to be too small is followed by one for twice as many entries.
+    const fn begins(entries: usize) -> ([usize; DEPTH + 1], usize) {
+        let (mut begins, mut depth, mut len) = ([0; DEPTH + 1], 0, (2 * entries).next_multiple_of(FAN));
         while depth == 0 || len > 1 && depth < DEPTH {
             begins[depth + 1] = begins[depth] + len;
             len = len.div_ceil(FAN);
@@ -181,30 +181,30 @@ impl Levels {
         (begins, depth)
     }
 
-    /// A tree for at least this many slots. In the slots of a smaller one there may be anything.
-    fn over(smaller: Option<&Self>, slots: usize, source: &mut Source) -> Result<Self, Unavailable> {
-        let (begins, depth) = Self::begins(slots);
-        let entries = source.table(begins[depth])?;
-        let new = Self { smaller: ptr::null_mut(), entries, begins, depth };
-        // One slot where there was no tree.
-        (0..smaller.map_or(1, |smaller| smaller.begins[1])).for_each(|slot| new.raise(slot, ALL));
+    /// A tree for at least this many entries. In the entries of a smaller one there may be anything.
+    fn over(smaller: Option<&Self>, entries: usize, source: &mut Source) -> Result<Self, Unavailable> {
+        let (begins, depth) = Self::begins(entries);
+        let ceilings = source.table(begins[depth])?;
+        let new = Self { smaller: ptr::null_mut(), ceilings, begins, depth };
+        // One entry where there was no tree.
+        (0..smaller.map_or(1, |smaller| smaller.begins[1])).for_each(|entry| new.raise(entry, ALL));
         Ok(Self { smaller: smaller.map_or(ptr::null_mut(), |smaller| ptr::from_ref(smaller).cast_mut()), ..new })
     }
 
     #[inline]
-    fn entry(&self, level: usize, index: usize) -> &SharedU8 {
-        &self.entries[at(&self.begins, level) + index]
+    fn ceiling(&self, level: usize, index: usize) -> &SharedU8 {
+        &self.ceilings[at(&self.begins, level) + index]
     }
 
     fn len(&self, level: usize) -> usize {
         self.begins[level + 1] - self.begins[level]
     }
 
-    /// Raises the numbers on the way to a slot, that of the heap last: a thread that finds that one as large can rely
+    /// Raises the numbers on the way to a entry, that of the heap last: a thread that finds that one as large can rely
     /// on the others, unless they were lowered just then.
     #[cold]
-    fn raise(&self, slot: usize, largest: u8) {
-        let on_the_way = |level: usize| self.entry(level, slot.wrapping_shr(FAN.ilog2() * level as u32));
+    fn raise(&self, entry: usize, largest: u8) {
+        let on_the_way = |level: usize| self.ceiling(level, entry.wrapping_shr(FAN.ilog2() * level as u32));
         (0..self.depth).rev().for_each(|level| raise(on_the_way(level), largest));
         // SeqCst: pairs with the fence in `settle`: either this thread sees that a maximum was lowered, or the thread
         // that lowered it sees what is below it.
@@ -212,14 +212,14 @@ impl Levels {
         (1..self.depth).for_each(|level| raise(on_the_way(level), largest));
     }
 
-    /// The first slot from `from` on with a number above this order.
+    /// The first entry from `from` on with a number above this order.
     fn first(&self, order: u8, from: usize) -> Option<usize> {
         let (mut level, mut at, mut descended) = (0, from, false);
         loop {
             let end = ((at / FAN + 1) * FAN).min(self.len(level));
             // Relaxed: hints.
-            match (at..end).find(|index| self.entry(level, *index).load(Ordering::Relaxed) > order) {
-                Some(slot) if level == 0 => return Some(slot),
+            match (at..end).find(|index| self.ceiling(level, *index).load(Ordering::Relaxed) > order) {
+                Some(entry) if level == 0 => return Some(entry),
                 Some(index) => {
                     (level, at, descended) = (level - 1, index * FAN, true);
                 }
@@ -236,18 +236,18 @@ impl Levels {
         }
     }
 
-    /// Lowers an entry above the heaps that is larger than all below it.
+    /// Lowers an ceiling above the heaps that is larger than all below it.
     #[cold]
     fn settle(&self, level: usize, index: usize) {
         let below = || {
             let end = ((index + 1) * FAN).min(self.len(level - 1));
             // Relaxed: ordered by the fence, or a guess.
-            (index * FAN..end).map(|index| self.entry(level - 1, index).load(Ordering::Relaxed)).max().unwrap_or(0)
+            (index * FAN..end).map(|index| self.ceiling(level - 1, index).load(Ordering::Relaxed)).max().unwrap_or(0)
         };
-        let entry = self.entry(level, index);
+        let ceiling = self.ceiling(level, index);
         // Relaxed, all: as in `raise`.
-        let (seen, most) = (entry.load(Ordering::Relaxed), below());
-        if most < seen && entry.compare_exchange(seen, most, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        let (seen, most) = (ceiling.load(Ordering::Relaxed), below());
+        if most < seen && ceiling.compare_exchange(seen, most, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             // SeqCst: pairs with the fence in `raise`.
             fence(Ordering::SeqCst);
             let again = below();
@@ -258,10 +258,10 @@ impl Levels {
     }
 }
 
-fn raise(entry: &SharedU8, largest: u8) {
+fn raise(ceiling: &SharedU8, largest: u8) {
     // Relaxed, both: ordered by the fences of the callers.
-    if entry.load(Ordering::Relaxed) < largest {
-        entry.fetch_max(largest, Ordering::Relaxed);
+    if ceiling.load(Ordering::Relaxed) < largest {
+        ceiling.fetch_max(largest, Ordering::Relaxed);
     }
 }
 
@@ -291,38 +291,38 @@ impl fmt::Debug for Board {
 mod tests {
     use super::*;
 
-    fn make_room(board: &Board, slots: usize) {
-        assert!(!board.has_room(slots));
-        assert!(board.make_room(slots, &mut Source::Global).expect("a few bytes"));
-        assert!(board.has_room(slots));
+    fn make_room(board: &Board, entries: usize) {
+        assert!(!board.has_room(entries));
+        assert!(board.make_room(entries, &mut Source::Global).expect("a few bytes"));
+        assert!(board.has_room(entries));
     }
 
     /// Numbers that change at random; all of them are looked at to compare.
     #[test]
     fn the_first_heap_is_found_among_many() {
-        for slots in [2, 63, 64, 65, 300, 5000] {
+        for entries in [2, 63, 64, 65, 300, 5000] {
             let board = Board::new();
-            make_room(&board, slots);
-            let mut largest = std::vec![0_u8; slots];
+            make_room(&board, entries);
+            let mut largest = std::vec![0_u8; entries];
             largest[0] = ALL;
             let mut random = 88_172_645_463_325_252_u64;
             for _ in 0..20_000 {
                 random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                let (slot, order) = ((random >> 33) as usize % slots, (random >> 20) as u32 % 20);
+                let (entry, order) = ((random >> 33) as usize % entries, (random >> 20) as u32 % 20);
                 if random >> 63 == 0 {
-                    board.published(slot, order);
-                    largest[slot] = largest[slot].max(order as u8 + 1);
+                    board.published(entry, order);
+                    largest[entry] = largest[entry].max(order as u8 + 1);
                 } else {
-                    assert!(board.lower(slot, order));
-                    largest[slot] = largest[slot].min(order as u8);
+                    assert!(board.lower(entry, order));
+                    largest[entry] = largest[entry].min(order as u8);
                 }
-                let from = (random >> 40) as usize % slots;
-                let expected = (from..slots).find(|slot| largest[*slot] > order as u8);
-                assert_eq!(board.first(order, from), expected, "{slots} slots, order {order} from {from}");
+                let from = (random >> 40) as usize % entries;
+                let expected = (from..entries).find(|entry| largest[*entry] > order as u8);
+                assert_eq!(board.first(order, from), expected, "{entries} entries, order {order} from {from}");
             }
-            make_room(&board, 200 * slots);
+            make_room(&board, 200 * entries);
             assert_eq!(board.first(19, 0), Some(0), "there may be anything");
-            assert_eq!(board.first(19, slots - 1), Some(slots - 1));
+            assert_eq!(board.first(19, entries - 1), Some(entries - 1));
         }
     }
 

@@ -47,8 +47,8 @@ fn release_release_take() {
     });
 }
 
-/// The release of the upper one of two buddies, against an allocation of the lower one, which is free. The heap may have
-/// both in transit.
+/// The release of the upper one of two buddies, against an allocation of the lower one, which is free. The heap may
+/// have both in transit.
 ///
 /// Seeded bug: a buddy is absorbed by a store.
 #[test]

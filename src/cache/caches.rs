@@ -23,16 +23,16 @@ const SEGMENTS: usize = ThreadIndex::COUNT.div_ceil(SEGMENT);
 
 /// A part of the table of caches, made when a thread of it first uses the pool.
 #[derive(Debug)]
-struct Segment([CacheSlot; SEGMENT]);
+struct Segment([CacheCell; SEGMENT]);
 
 impl Default for Segment {
     fn default() -> Self {
-        Self(core::array::from_fn(|_| CacheSlot::default()))
+        Self(core::array::from_fn(|_| CacheCell::default()))
     }
 }
 
 #[derive(Debug, Default)]
-struct CacheSlot(AtomicPtr<Cache>);
+struct CacheCell(AtomicPtr<Cache>);
 
 // SAFETY: atomic pointers, for which zero is null and valid, and which need no drop.
 unsafe impl Zeroed for Segment {}
@@ -146,32 +146,32 @@ impl Caches {
         !self.allowed.is_none() && self.limit(capacity(), min_shift).holds_any()
     }
 
-    fn slot(&self, index: ThreadIndex) -> Option<&CacheSlot> {
+    fn cell(&self, index: ThreadIndex) -> Option<&CacheCell> {
         let segment = self.segments.get(index.place() / SEGMENT)?;
-        // Acquire: pairs with the Release in `slot_or_new`; makes the zeroes of the segment visible.
+        // Acquire: pairs with the Release in `cell_or_new`; makes the zeroes of the segment visible.
         // SAFETY: null, or a segment that lives as long as `self`.
         let segment = unsafe { segment.load(Ordering::Acquire).as_ref() }?;
         segment.0.get(index.place() % SEGMENT)
     }
 
-    fn slot_or_new(&self, index: ThreadIndex) -> Option<&CacheSlot> {
-        if self.slot(index).is_none() {
+    fn cell_or_new(&self, index: ThreadIndex) -> Option<&CacheCell> {
+        if self.cell(index).is_none() {
             let segment = self.segments.get(index.place() / SEGMENT)?;
             let new = Owned::<Segment>::zeroed().ok()?.into_raw();
-            // Release: pairs with the Acquire in `slot`. Relaxed on failure: `slot` loads again.
+            // Release: pairs with the Acquire in `cell`. Relaxed on failure: `cell` loads again.
             let stored = segment.compare_exchange(ptr::null_mut(), new.as_ptr(), Ordering::Release, Ordering::Relaxed);
             if stored.is_err() {
                 // SAFETY: not stored, so it is still this thread's.
                 drop(unsafe { Owned::from_raw(new) });
             }
         }
-        self.slot(index)
+        self.cell(index)
     }
 
     /// The cache of a thread index, if one was made.
     pub fn get(&self, index: ThreadIndex) -> Option<&Cache> {
         // Acquire: pairs with the Release in `get_or_new`; makes visible how the cache was prepared.
-        let cache = self.slot(index)?.0.load(Ordering::Acquire);
+        let cache = self.cell(index)?.0.load(Ordering::Acquire);
         // SAFETY: null, or a cache that lives as long as `self`.
         unsafe { cache.as_ref() }
     }
@@ -181,11 +181,11 @@ impl Caches {
         if let Some(cache) = self.get(index) {
             return Some(cache);
         }
-        let slot = self.slot_or_new(index)?;
+        let cell = self.cell_or_new(index)?;
         let mut cache = Owned::<Cache>::zeroed().ok()?;
         cache.prepare(index, &self.limit(0, min_shift));
         // Release: pairs with the Acquire in `get`. A plain store: only the thread of this index makes its cache.
-        slot.0.store(cache.into_raw().as_ptr(), Ordering::Release);
+        cell.0.store(cache.into_raw().as_ptr(), Ordering::Release);
         self.get(index)
     }
 
@@ -200,7 +200,7 @@ impl Caches {
 
     /// The segments that were made.
     fn made(&self) -> impl Iterator<Item = usize> {
-        // Relaxed: whoever looks into the segment loads it again, in `slot`.
+        // Relaxed: whoever looks into the segment loads it again, in `cell`.
         let made = self.segments.iter().enumerate().filter(|(_, segment)| !segment.load(Ordering::Relaxed).is_null());
         made.map(|(segment, _)| segment)
     }
@@ -217,10 +217,10 @@ impl Drop for Caches {
         for segment in &self.segments {
             // Relaxed, both: `&mut self`, nobody else is there.
             let Some(segment) = NonNull::new(segment.load(Ordering::Relaxed)) else { continue };
-            // SAFETY: it came from `Owned::into_raw` in `slot_or_new`, and is dropped once.
+            // SAFETY: it came from `Owned::into_raw` in `cell_or_new`, and is dropped once.
             let segment = unsafe { Owned::from_raw(segment) };
-            for slot in &segment.0 {
-                if let Some(cache) = NonNull::new(slot.0.load(Ordering::Relaxed)) {
+            for cell in &segment.0 {
+                if let Some(cache) = NonNull::new(cell.0.load(Ordering::Relaxed)) {
                     // SAFETY: it came from `Owned::into_raw` in `get_or_new`, and is dropped once.
                     drop(unsafe { Owned::from_raw(cache) });
                 }

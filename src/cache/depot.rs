@@ -98,8 +98,8 @@ impl Depot {
     /// Shares the entries out to the classes, before others see the depot.
     pub(super) fn share_out(&mut self, entries: impl Iterator<Item = (Class, usize)>) {
         entries.for_each(|(class, entries)| self.begins[class.place() + 1] = entries as u16);
-        for slot in 0..Class::COUNT {
-            self.begins[slot + 1] += self.begins[slot];
+        for class in 0..Class::COUNT {
+            self.begins[class + 1] += self.begins[class];
         }
     }
 

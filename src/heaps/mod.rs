@@ -9,8 +9,8 @@ mod heap;
 mod next;
 mod readers;
 mod retired;
+mod returned;
 mod snapshot;
-mod spare;
 mod tables;
 
 use core::ptr::{self, NonNull};
@@ -30,9 +30,9 @@ pub(crate) use tables::size;
 use given::{Memory, Place};
 use readers::{Guard, Readers};
 use retired::{Link, Retired};
+use returned::Returned;
 pub(crate) use snapshot::View;
 use snapshot::{Member, Snapshot};
-use spare::Spare;
 
 /// The heaps of a pool.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ pub(crate) struct Heaps {
     /// How many heaps were ever added when the set came to be empty: the id of the next one then.
     added: AtomicU64,
     /// Tables that came with heaps, and can go back.
-    spare: Retired<Spare>,
+    returned: Retired<Returned>,
     board: BoardPlace,
 }
 
@@ -73,7 +73,7 @@ impl Heaps {
                 replaced: Retired::new(),
                 removed: Retired::new(),
                 added: AtomicU64::new(0),
-                spare: Retired::new(),
+                returned: Retired::new(),
                 board: BoardPlace::new(),
             }
         }
@@ -103,8 +103,8 @@ impl Heaps {
             if let Some(other) = view.overlapping(&region) {
                 return Err(AddHeapError::Overlap { heap: other.id });
             }
-            let (units, slot) = (region.units(), view.free_slot());
-            tables.check(units, view.slots().len().max(slot + 1), self.kept(slot))?;
+            let (units, entry) = (region.units(), view.free_entry());
+            tables.check(units, view.entries().len().max(entry + 1), self.kept(entry))?;
             let mut added = match heap.take() {
                 Some(heap) => heap,
                 None => tables.member(region, max_order)?,
@@ -119,9 +119,9 @@ impl Heaps {
                     (Some(made), board)
                 }
             };
-            let more = if board.has_room(slot + 1) { None } else { Some(tables.cut(Self::room_on_board(slot))?) };
+            let more = if board.has_room(entry + 1) { None } else { Some(tables.cut(Self::room_on_board(entry))?) };
             let (id, era) = (self.next_id(view), self.readers.era());
-            let listing = Listing { board, slot };
+            let listing = Listing { board, entry };
             added.heap.id = id;
             added.heap.set_start(view.next_start(units));
             added.heap.list(listing);
@@ -130,7 +130,7 @@ impl Heaps {
             let next = Snapshot::with(view, &added, listing, era)?;
             // Last, as the set keeps both: an error leaves nothing else behind.
             if let Some(mut source) = more
-                && board.make_room(slot + 1, &mut source)?
+                && board.make_room(entry + 1, &mut source)?
             {
                 tables.keep();
             }
@@ -143,14 +143,14 @@ impl Heaps {
                     }
                     is_set
                 }
-                None => board.has_room(slot + 1),
+                None => board.has_room(entry + 1),
             };
             if !is_listed {
                 Snapshot::discard(next);
             } else if self.replace(&current, Some(next), None) {
                 // The set owns it from now on.
                 added.into_raw();
-                board.raise(slot);
+                board.raise(entry);
                 return Ok(id);
             }
             heap = Some(added);
@@ -163,12 +163,12 @@ impl Heaps {
         HeapId(view.added().unwrap_or_else(|| self.added.load(Ordering::Relaxed)))
     }
 
-    /// Most bytes of given tables that are kept for the board, if it is to have this slot.
-    fn kept(&self, slot: usize) -> usize {
+    /// Most bytes of given tables that are kept for the board, if it is to have this entry.
+    fn kept(&self, entry: usize) -> usize {
         let board = self.board();
         let of_board = if board.is_none() { Self::room_of_board() } else { 0 };
-        let has_room = board.map_or(slot == 0, |board| board.has_room(slot + 1));
-        of_board + if has_room { 0 } else { Self::room_on_board(slot) }
+        let has_room = board.map_or(entry == 0, |board| board.has_room(entry + 1));
+        of_board + if has_room { 0 } else { Self::room_on_board(entry) }
     }
 
     const fn room_of_board() -> usize {
@@ -179,9 +179,9 @@ impl Heaps {
     }
 
     #[cfg_attr(modelled, expect(unused_variables, reason = "models have their tables from the global allocator"))]
-    const fn room_on_board(slot: usize) -> usize {
+    const fn room_on_board(entry: usize) -> usize {
         #[cfg(not(modelled))]
-        return Board::room(slot + 1);
+        return Board::room(entry + 1);
         #[cfg(modelled)]
         0
     }
@@ -194,12 +194,12 @@ impl Heaps {
     }
 
     fn give_back_memory(&self, memory: Memory) {
-        let _too_small = self.spare.put(memory);
+        let _too_small = self.returned.put(memory);
     }
 
     /// Takes tables back that came with a heap.
     pub(crate) fn take_tables(&self) -> Option<&'static mut [u8]> {
-        self.spare.get()
+        self.returned.get()
     }
 
     /// Removes a heap of which the caller has all blocks, and which nobody else removes. Lock-free. An error changes
@@ -213,9 +213,9 @@ impl Heaps {
                 self.added.fetch_max(self.next_id(current.view()).0, Ordering::Relaxed);
             }
             let removed = current.view().owned(heap.id);
-            // Before the next heap has this slot.
-            if let Some(Listing { board, slot }) = heap.buddy().listing() {
-                board.lower(*slot, 0);
+            // Before the next heap has this entry.
+            if let Some(Listing { board, entry }) = heap.buddy().listing() {
+                board.lower(*entry, 0);
             }
             if self.replace(&current, next, removed) {
                 return Ok(());

@@ -12,16 +12,16 @@ use crate::raw::{LastFailure, Listing};
 use crate::sync::{Alive, AtomicPtr, Ordering};
 
 impl View<'_> {
-    /// The lowest slot of the board that none of these heaps has.
-    pub(super) fn free_slot(self) -> usize {
-        let slots = self.slots();
-        slots.iter().position(|place| address(place).is_null()).unwrap_or(slots.len())
+    /// The lowest entry of the board that none of these heaps has.
+    pub(super) fn free_entry(self) -> usize {
+        let entries = self.entries();
+        entries.iter().position(|place| address(place).is_null()).unwrap_or(entries.len())
     }
 
     /// Slots of the board up to the last one that a heap has, if this one is not there.
-    fn slots_without(self, removed: &Heap) -> usize {
+    fn entries_without(self, removed: &Heap) -> usize {
         let others = |place: &AtomicPtr<Member>| !address(place).is_null() && !ptr::eq(heap(place), removed);
-        self.slots().iter().rposition(others).map_or(0, |last| last + 1)
+        self.entries().iter().rposition(others).map_or(0, |last| last + 1)
     }
 
     /// The number of the first unit of a new heap of `units` units: after all others, or else in the first gap that is
@@ -53,10 +53,10 @@ impl Snapshot {
         era: u64,
     ) -> Result<Owned<Self>, Unavailable> {
         let (new, count) = (&added.heap, view.count() + 1);
-        let Listing { board, slot } = listing;
-        let slots = view.slots();
-        let slot_count = slots.len().max(slot + 1);
-        let (mut source, place) = Self::source(added.places().find(|place| place.occupy(Self::room(slot_count))));
+        let Listing { board, entry } = listing;
+        let entries = view.entries();
+        let entry_count = entries.len().max(entry + 1);
+        let (mut source, place) = Self::source(added.places().find(|place| place.occupy(Self::room(entry_count))));
         let mut insert = |places: Places<'_>, is_below: &dyn Fn(&Heap) -> bool| {
             let (lower, upper) = places.split_at(places.partition_point(|place| is_below(heap(place))));
             let all = lower.iter().map(address).chain([added.as_ptr()]).chain(upper.iter().map(address));
@@ -66,14 +66,14 @@ impl Snapshot {
         let by_age = insert(view.ages(), &|_| true)?;
         let by_address = insert(view.addresses(), &|heap| heap.region().start() < new.region().start())?;
         let by_number = insert(view.numbers(), &|heap| number(heap) <= number(new))?;
-        let by_slot = table(&mut source, slot_count, slots.iter().map(address))?;
+        let by_entry = table(&mut source, entry_count, entries.iter().map(address))?;
         // Relaxed: as in `table`.
-        by_slot[slot].store(added.as_ptr(), Ordering::Relaxed);
+        by_entry[entry].store(added.as_ptr(), Ordering::Relaxed);
         source.owned(Self {
             by_age,
             by_address,
             by_number,
-            by_slot,
+            by_entry,
             board,
             last_failure: LastFailure::new(),
             added: new.id.next().0,
@@ -88,10 +88,10 @@ impl Snapshot {
     /// A snapshot of the heaps of `view` without one of them. `None`: there are no others.
     pub(super) fn without(view: View<'_>, removed: &Heap, era: u64) -> Result<Option<Owned<Self>>, Unavailable> {
         let Some(snapshot) = view.0.filter(|_| view.count() > 1) else { return Ok(None) };
-        let slot_count = view.slots_without(removed);
+        let entry_count = view.entries_without(removed);
         let others = view.ages().iter().rev().map(member).filter(|member| !ptr::eq(&raw const member.heap, removed));
-        let place = others.flat_map(Member::places).find(|place| place.occupy(Self::room(slot_count)));
-        let made = Self::without_at(view, snapshot, removed, era, slot_count, place);
+        let place = others.flat_map(Member::places).find(|place| place.occupy(Self::room(entry_count)));
+        let made = Self::without_at(view, snapshot, removed, era, entry_count, place);
         if made.is_err() {
             place.into_iter().for_each(Place::leave);
         }
@@ -103,7 +103,7 @@ impl Snapshot {
         snapshot: &Self,
         removed: &Heap,
         era: u64,
-        slot_count: usize,
+        entry_count: usize,
         place: Option<&Place>,
     ) -> Result<Owned<Self>, Unavailable> {
         let (mut source, place) = Self::source(place);
@@ -113,16 +113,16 @@ impl Snapshot {
         };
         let left = view.by_age().filter(|heap| heap.id != removed.id);
         let is_removed = |place: &AtomicPtr<Member>| !address(place).is_null() && ptr::eq(heap(place), removed);
-        let slot = |place: &AtomicPtr<Member>| if is_removed(place) { ptr::null_mut() } else { address(place) };
+        let entry = |place: &AtomicPtr<Member>| if is_removed(place) { ptr::null_mut() } else { address(place) };
         let by_age = others(view.ages())?;
         let by_address = others(view.addresses())?;
         let by_number = others(view.numbers())?;
-        let by_slot = table(&mut source, slot_count, view.slots().iter().map(slot))?;
+        let by_entry = table(&mut source, entry_count, view.entries().iter().map(entry))?;
         source.owned(Self {
             by_age,
             by_address,
             by_number,
-            by_slot,
+            by_entry,
             board: snapshot.board,
             last_failure: LastFailure::new(),
             added: snapshot.added,
@@ -176,7 +176,7 @@ mod tests {
     fn listing(board: &BoardPlace, view: View<'_>) -> Listing {
         board.set(Owned::new(Board::new()).expect("a few bytes"));
         // SAFETY: as the caller says.
-        Listing { board: unsafe { board.get() }.expect("it was set"), slot: view.free_slot() }
+        Listing { board: unsafe { board.get() }.expect("it was set"), entry: view.free_entry() }
     }
 
     fn member(id: u64, base: usize, start: Option<u32>) -> Owned<Member> {

@@ -1,11 +1,11 @@
 //! The readers of the set of heaps, and since when they read: nothing that a reader may hold is freed.
 //!
 //! Hazard eras (Ramalhete and Correia, Brief announcement: hazard eras, 2017; Michael, Hazard pointers, 2004). The
-//! *era* counts replacements of the set. A reader enters the era in a *slot* before it reads the pointer to the set. An
-//! item that was in sight only during eras that stand in no slot is freed. So a stopped reader keeps what the set had
-//! in the one era that it entered, and nothing else, however often the set is replaced meanwhile.
+//! *era* counts replacements of the set. A reader enters the era in a *reader word* before it reads the pointer to the
+//! set. An item that was in sight only during eras that stand in no word is freed. So a stopped reader keeps what the
+//! set had in the one era that it entered, and nothing else, however often the set is replaced meanwhile.
 //!
-//! A slot is a word:
+//! A reader word:
 //!
 //! | bits | meaning |
 //! |---|---|
@@ -13,8 +13,8 @@
 //! | 12 to 63 | their era: 2^52 of them last for a century at one each microsecond |
 //!
 //! Reading takes no memory, knows no thread, and works the same with and without the standard library. A thread with an
-//! index begins to look for a slot where no other does, and shares a slot with readers of the same era. A reader is one
-//! *without an era* only where all slots have readers of other eras. While there is one, nothing is freed.
+//! index begins to look for a word where no other does, and shares a word with readers of the same era. A reader is one
+//! *without an era* only where all words have readers of other eras. While there is one, nothing is freed.
 
 use core::fmt;
 use core::ops::RangeInclusive;
@@ -24,7 +24,7 @@ use crate::sync::{AtomicPtr, AtomicU64, Ordering, SharedU64, const_unless_loom, 
 const COUNT_BITS: u32 = 12;
 const COUNT: u64 = (1 << COUNT_BITS) - 1;
 
-/// Lines of slots. As many threads have one for themselves.
+/// Lines of words. As many threads have one for themselves.
 /// Under loom as many as threads of a model.
 const LINES: usize = model_or(4, 16);
 
@@ -54,7 +54,7 @@ unsafe impl Sync for Readers {}
 
 /// A reader. Nothing that it read when it began is freed before this is dropped.
 pub struct Guard<'a> {
-    /// The slot, or the count of readers without an era.
+    /// The word, or the count of readers without an era.
     word: &'a AtomicU64,
     #[cfg(modelled)]
     watched: bool,
@@ -97,7 +97,7 @@ impl Readers {
             let era = self.era.load(Ordering::Relaxed);
             let (guard, entered) = self.enter(era);
             // SeqCst: pairs with the fence in `advance`: either a thread that retires something after that finds this
-            // reader in its slot, or the reader finds what has replaced it.
+            // reader in its word, or the reader finds what has replaced it.
             fence(Ordering::SeqCst);
             // Acquire: pairs with the Release of the replacement; makes the item visible, and the era in which it
             // began.
@@ -109,23 +109,23 @@ impl Readers {
         }
     }
 
-    /// Enters an era in the first slot that is free or has it. False: there is none.
-    #[cfg_attr(modelled, expect(clippy::modulo_one, reason = "a line has one slot there"))]
+    /// Enters an era in the first word that is free or has it. False: there is none.
+    #[cfg_attr(modelled, expect(clippy::modulo_one, reason = "a line has one word there"))]
     #[inline]
     fn enter(&self, era: u64) -> (Guard<'_>, bool) {
         let place = place();
         let (first, shift) = (place % LINES, place / LINES);
         for number in 0..SLOTS {
-            let slot = &self.lines[(first + number / PER_LINE) % LINES].0[(shift + number) % PER_LINE];
+            let word = &self.lines[(first + number / PER_LINE) % LINES].0[(shift + number) % PER_LINE];
             // Relaxed: a guess, which the exchange checks.
-            let seen = slot.load(Ordering::Relaxed);
+            let seen = word.load(Ordering::Relaxed);
             let count = seen & COUNT;
             if count == 0 || (seen >> COUNT_BITS == era && count < COUNT) {
                 let entered = era << COUNT_BITS | (count + 1);
                 // Relaxed, both: ordered by the fence in `read`. It continues the release sequence of readers that have
                 // left.
-                if slot.compare_exchange(seen, entered, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-                    return (Guard::of(slot), true);
+                if word.compare_exchange(seen, entered, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+                    return (Guard::of(word), true);
                 }
             }
         }
@@ -156,9 +156,9 @@ impl Readers {
             return None;
         }
         let mut found = Eras { eras: [0; SLOTS], count: 0 };
-        for slot in self.lines.iter().flat_map(|line| &line.0) {
+        for word in self.lines.iter().flat_map(|line| &line.0) {
             // Acquire: pairs with the Release in `drop`; the items are freed after the readers used them.
-            let seen = slot.load(Ordering::Acquire);
+            let seen = word.load(Ordering::Acquire);
             if seen & COUNT != 0 {
                 found.eras[found.count] = seen >> COUNT_BITS;
                 found.count += 1;
@@ -168,14 +168,14 @@ impl Readers {
         (self.without_era.load(Ordering::Acquire) == 0).then_some(found)
     }
 
-    /// Readers enter slots from now on, and what was retired is freed. Before the threads of a model start.
+    /// Readers enter words from now on, and what was retired is freed. Before the threads of a model start.
     #[cfg(modelled)]
     pub fn watch(&self) {
         self.watched.set(true);
     }
 }
 
-/// The place where the calling thread begins to look for a slot.
+/// The place where the calling thread begins to look for a word.
 #[inline]
 fn place() -> usize {
     #[cfg(modelled)]
@@ -233,7 +233,7 @@ mod tests {
     use core::ptr;
     use std::vec::Vec;
 
-    /// As many readers of one era as may be, and more: they share slots.
+    /// As many readers of one era as may be, and more: they share words.
     #[test]
     fn readers_of_one_era_share_slots() {
         let (readers, current) = (Readers::new(), AtomicPtr::<u8>::new(ptr::null_mut()));
@@ -245,14 +245,14 @@ mod tests {
         assert_eq!(readers.eras().map(|eras| eras.count), Some(0));
     }
 
-    /// Readers that stay, each in an era of its own, until there are no slots left.
+    /// Readers that stay, each in an era of its own, until there are no words left.
     #[test]
     fn a_reader_without_an_era_keeps_everything() {
         let (readers, current) = (Readers::new(), AtomicPtr::<u8>::new(ptr::null_mut()));
         let mut guards = Vec::new();
         for era in 0..SLOTS as u64 {
             guards.push(readers.read(&current).0);
-            let eras = readers.eras().expect("there was a slot");
+            let eras = readers.eras().expect("there was a word");
             assert!(eras.meet(&(era..=era)) && !eras.meet(&(era + 1..=u64::MAX)));
             assert_eq!(readers.advance(), era);
         }

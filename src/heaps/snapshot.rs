@@ -32,8 +32,8 @@ pub(crate) struct Snapshot {
     pub(super) by_address: Table<AtomicPtr<Member>>,
     /// By the number of the first unit. Heaps without numbers come last.
     pub(super) by_number: Table<AtomicPtr<Member>>,
-    /// By the slot on the board; null for none.
-    pub(super) by_slot: Table<AtomicPtr<Member>>,
+    /// By the entry on the board; null for none.
+    pub(super) by_entry: Table<AtomicPtr<Member>>,
     pub(super) board: BoardRef,
     /// The last certified failure of an allocation from all of these heaps. Where a heap comes or goes, none is
     /// remembered.
@@ -129,8 +129,8 @@ impl<'a> View<'a> {
     }
 
     #[inline]
-    pub(super) fn slots(self) -> Places<'a> {
-        self.0.map_or(&[], |snapshot| &snapshot.by_slot)
+    pub(super) fn entries(self) -> Places<'a> {
+        self.0.map_or(&[], |snapshot| &snapshot.by_entry)
     }
 
     /// All heaps, in the order in which they were added.
@@ -213,9 +213,9 @@ impl<'a> View<'a> {
         self.0.map(|snapshot| &snapshot.last_failure)
     }
 
-    /// Calls `take` for heaps that may have a block of `order` or a larger one in their stacks, in the order of slots,
-    /// until one gives something. Closed heaps and those that are not fit are left alone. O(log heaps), and a look into
-    /// each heap that lately had such a block.
+    /// Calls `take` for heaps that may have a block of `order` or a larger one in their stacks, in the order of
+    /// entries, until one gives something. Closed heaps and those that are not fit are left alone. O(log heaps), and a
+    /// look into each heap that lately had such a block.
     pub(crate) fn take_first<R>(
         self,
         order: Order,
@@ -224,10 +224,10 @@ impl<'a> View<'a> {
     ) -> Option<R> {
         let snapshot = self.0?;
         let (board, mut next) = (&snapshot.board, 0);
-        while let Some(slot) = board.first(order.get(), next) {
-            next = slot + 1;
+        while let Some(entry) = board.first(order.get(), next) {
+            next = entry + 1;
             // None: the heap is in another snapshot.
-            let Some(heap) = snapshot.by_slot.get(slot).filter(|place| !address(place).is_null()).map(heap) else {
+            let Some(heap) = snapshot.by_entry.get(entry).filter(|place| !address(place).is_null()).map(heap) else {
                 continue;
             };
             if heap.buddy().is_closed() || !is_fit(heap) {
@@ -236,10 +236,10 @@ impl<'a> View<'a> {
             if let Some(taken) = take(heap) {
                 return Some(taken);
             }
-            if board.lower(slot, order.get())
+            if board.lower(entry, order.get())
                 && let Some(taken) = take(heap)
             {
-                board.raise(slot);
+                board.raise(entry);
                 return Some(taken);
             }
         }
@@ -255,13 +255,13 @@ impl<'a> View<'a> {
 }
 
 impl Snapshot {
-    /// Most bytes that a snapshot of a set takes whose heaps have this many slots on the board. In models it takes
+    /// Most bytes that a snapshot of a set takes whose heaps have this many entries on the board. In models it takes
     /// none, as it is the global allocator's.
     #[cfg_attr(modelled, expect(unused_variables, reason = "as above"))]
-    pub(super) const fn room(slots: usize) -> usize {
-        // Four tables; there are no more heaps than slots.
+    pub(super) const fn room(entries: usize) -> usize {
+        // Four tables; there are no more heaps than entries.
         #[cfg(not(modelled))]
-        return Owned::<Self>::ROOM + 4 * room::<AtomicPtr<Member>>(slots);
+        return Owned::<Self>::ROOM + 4 * room::<AtomicPtr<Member>>(entries);
         #[cfg(modelled)]
         0
     }

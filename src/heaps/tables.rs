@@ -33,8 +33,8 @@ pub(crate) const fn size(units: usize) -> usize {
 
 /// The same of a pool of `slots` heaps, without the pool's own tables.
 #[cfg(not(modelled))]
-const fn needed(units: usize, slots: usize) -> usize {
-    Heap::room(units) + Owned::<Member>::ROOM + 2 * Snapshot::room(slots)
+const fn needed(units: usize, entries: usize) -> usize {
+    Heap::room(units) + Owned::<Member>::ROOM + 2 * Snapshot::room(entries)
 }
 
 /// The origin of the tables of a heap that is about to be added.
@@ -58,12 +58,16 @@ impl Tables {
         Self::Given { memory: Memory { all: NonNull::from(memory), values: end, places: end }, end }
     }
 
+<<<<<<< HEAD
     /// Is there enough for a heap of `units` units, in a set of `slots` slots, and for `kept` bytes of the pool's own?
+=======
+    /// Is there enough for a heap of so many units, in a set of so many entries, and for this much that is kept?
+>>>>>>> 17a2438 (A heap has an entry and a ceiling on the board, readers have reader words, returned tables are not spare: slot and spare keep one meaning)
     #[cfg_attr(modelled, expect(unused_variables, reason = "models have their tables from the global allocator"))]
-    pub(super) fn check(&self, units: u32, slots: usize, kept: usize) -> Result<(), AddHeapError> {
+    pub(super) fn check(&self, units: u32, entries: usize, kept: usize) -> Result<(), AddHeapError> {
         #[cfg(not(modelled))]
         if let Self::Given { memory, .. } = self {
-            let (size, needed) = (memory.all.len(), needed(units as usize, slots) + kept);
+            let (size, needed) = (memory.all.len(), needed(units as usize, entries) + kept);
             if size < needed {
                 return Err(AddHeapError::TablesTooSmall { size, needed });
             }

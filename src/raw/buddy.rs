@@ -58,7 +58,7 @@ pub struct Buddy {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Listing {
     pub(crate) board: BoardRef,
-    pub(crate) slot: usize,
+    pub(crate) entry: usize,
 }
 
 impl Buddy {
@@ -304,16 +304,16 @@ impl Buddy {
     /// it is in one.
     #[inline]
     fn tell(&self, order: Order) {
-        if let Some(Listing { board, slot }) = &self.listing {
-            board.published(*slot, order.get());
+        if let Some(Listing { board, entry }) = &self.listing {
+            board.published(*entry, order.get());
         }
     }
 
     /// Tells the board of blocks that were free all the time: their nodes were in no stack for a while, or nobody knew
     /// of them.
     pub(crate) fn tell_of_stacks(&self) {
-        if let Some(Listing { board, slot }) = &self.listing {
-            board.raise(*slot);
+        if let Some(Listing { board, entry }) = &self.listing {
+            board.raise(*entry);
         }
     }
 

@@ -96,9 +96,9 @@ impl Class {
 
     /// The class with this index into such a table, if it is one.
     #[inline]
-    fn in_slot(slot: usize) -> Option<Self> {
-        let steps = slot >> Order::COUNT.trailing_zeros();
-        Self::between(Order::new((slot & (Order::COUNT - 1)) as u32)?, steps as u32)
+    fn of_place(place: usize) -> Option<Self> {
+        let steps = place >> Order::COUNT.trailing_zeros();
+        Self::between(Order::new((place & (Order::COUNT - 1)) as u32)?, steps as u32)
     }
 
     const fn order_slot(self) -> usize {
@@ -236,7 +236,7 @@ impl Sizes {
     #[inline]
     pub(crate) fn classes(self) -> impl Iterator<Item = Class> {
         let count = if self == Self::Eighths { Class::COUNT } else { Order::COUNT };
-        (0..count).filter_map(Class::in_slot)
+        (0..count).filter_map(Class::of_place)
     }
 }
 

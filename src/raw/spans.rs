@@ -149,9 +149,9 @@ impl Buddy {
         block.get()..block.get() + units
     }
 
-    /// `Live` → `Free`, merged with the free blocks around it as far up as that goes. Up to a `TRANSIT_PART` of the heap
-    /// is in transit meanwhile, and pushed as one block. What is larger is free all the time, but for the upper one of
-    /// the two blocks that are merged: should the thread be stopped, others have the rest.
+    /// `Live` → `Free`, merged with the free blocks around it as far up as that goes. A block of up to a `TRANSIT_PART`
+    /// of the heap is in transit meanwhile, and is pushed as a whole. A larger one stays free while it is merged,
+    /// except for its upper half: should the thread be stopped, others have the lower one.
     fn release_merging(&self, block: BlockIndex, order: Order, shard: Shard) {
         let most = self.covered() / TRANSIT_PART;
         let (mut head, mut size) = (block, order);

@@ -27,10 +27,10 @@ impl ThreadIndex {
         self.0 as usize
     }
 
-    /// The thread of index `slot`, if there can be one.
+    /// The thread of index `index`, if there can be one.
     #[inline]
-    pub const fn new(slot: usize) -> Option<Self> {
-        if slot < Self::COUNT { Some(Self(slot as u32)) } else { None }
+    pub const fn new(index: usize) -> Option<Self> {
+        if index < Self::COUNT { Some(Self(index as u32)) } else { None }
     }
 
     const fn word(self) -> usize {

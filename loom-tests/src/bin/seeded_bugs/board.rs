@@ -9,7 +9,7 @@ pub(crate) const BUGS: &[Bug] = &[
         name: "a publication is not told",
         source: BOARD,
         find: "if seen & ARMED != 0 {",
-        replace: "if seen & ARMED != 0 && slot == usize::MAX {",
+        replace: "if seen & ARMED != 0 && entry == usize::MAX {",
         models: &["board::news"],
     },
     Bug {
@@ -29,7 +29,7 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a publication does not raise the number of its heap",
         source: BOARD,
-        find: "levels.raise(slot, order as u8 + 1);",
+        find: "levels.raise(entry, order as u8 + 1);",
         replace: "let _ = levels;",
         models: &["board::lower_published"],
     },

@@ -96,8 +96,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a cache is found without Acquire",
         source: CACHES,
-        find: "let cache = self.slot(index)?.0.load(Ordering::Acquire);",
-        replace: "let cache = self.slot(index)?.0.load(Ordering::Relaxed);",
+        find: "let cache = self.cell(index)?.0.load(Ordering::Acquire);",
+        replace: "let cache = self.cell(index)?.0.load(Ordering::Relaxed);",
         models: &["cache::new_cache_seen"],
     },
     Bug {

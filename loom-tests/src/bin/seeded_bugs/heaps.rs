@@ -121,8 +121,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "that readers have left is seen without Acquire",
         source: READERS,
-        find: "let seen = slot.load(Ordering::Acquire);",
-        replace: "let seen = slot.load(Ordering::Relaxed);",
+        find: "let seen = word.load(Ordering::Acquire);",
+        replace: "let seen = word.load(Ordering::Relaxed);",
         models: &["remove::remove_alloc_release"],
     },
     Bug {

@@ -8,12 +8,12 @@ use crate::metadata::Owned;
 
 /// Memory that the pool has no use for any more, in itself, until the caller takes it back.
 #[derive(Debug)]
-pub(super) struct Spare {
+pub(super) struct Returned {
     link: Link<Self>,
     all: NonNull<[u8]>,
 }
 
-impl Linked for Spare {
+impl Linked for Returned {
     fn link(&self) -> &Link<Self> {
         &self.link
     }
@@ -21,7 +21,7 @@ impl Linked for Spare {
     fn end_of_life(&self) {}
 }
 
-impl Retired<Spare> {
+impl Retired<Returned> {
     /// Puts memory into the list that nobody uses. `None`: it is too small to be in a list.
     #[cfg_attr(modelled, expect(unused_mut, unused_variables, reason = "models have no such memory"))]
     pub(super) fn put(&self, mut memory: Memory) -> Option<()> {
@@ -31,8 +31,8 @@ impl Retired<Spare> {
             // SAFETY: the memory is the pool's alone, and nobody uses it any more.
             unsafe { memory.part(memory.values..all.len()).cast::<u8>().write_bytes(0, all.len() - memory.values) };
             memory.values = all.len();
-            let spare = memory.source(0..all.len()).owned(Spare { link: Link::since(0), all }).ok()?;
-            self.push(spare.into_raw());
+            let returned = memory.source(0..all.len()).owned(Returned { link: Link::since(0), all }).ok()?;
+            self.push(returned.into_raw());
         }
         Some(())
     }
@@ -40,16 +40,16 @@ impl Retired<Spare> {
     /// Takes some of the list. `None`: there is none, or another thread looks at it just then.
     pub(super) fn get(&self) -> Option<&'static mut [u8]> {
         let mut taken = self.take();
-        let spare = taken.pop();
+        let returned = taken.pop();
         while let Some(other) = taken.pop() {
             self.push(other);
         }
         // SAFETY: it came from `Owned::into_raw` in `put`, and is in no list any more.
-        let spare = unsafe { Owned::from_raw(spare?) };
-        let mut all = spare.all;
-        drop(spare);
+        let returned = unsafe { Owned::from_raw(returned?) };
+        let mut all = returned.all;
+        drop(returned);
         #[cfg_attr(modelled, expect(clippy::unnecessary_min_or_max, reason = "models have none of them"))]
-        let written = all.len().min(SPARE);
+        let written = all.len().min(RETURNED);
         // SAFETY: the memory is the pool's alone, and nobody uses it any more.
         unsafe { all.cast::<u8>().write_bytes(0, written) };
         // SAFETY: as above, so it can be the caller's again, who gave it for ever. All of it is initialised: tables are
@@ -58,8 +58,8 @@ impl Retired<Spare> {
     }
 }
 
-/// Bytes at the beginning of spare memory that a [`Spare`] may lie in.
+/// Bytes at the beginning of returned memory that a [`Returned`] may lie in.
 #[cfg(not(modelled))]
-const SPARE: usize = Owned::<Spare>::ROOM;
+const RETURNED: usize = Owned::<Returned>::ROOM;
 #[cfg(modelled)]
-const SPARE: usize = 0;
+const RETURNED: usize = 0;
