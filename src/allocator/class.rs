@@ -23,6 +23,16 @@ const STEPS: [(usize, usize); 10] = [
     (64 << 10, 8 << 10),
 ];
 
+/// A size that is no multiple of what it is looked up by would never be found.
+const _: () = {
+    let mut row = 0;
+    while row < STEPS.len() {
+        let (to, step) = STEPS[row];
+        assert!(step.is_multiple_of(if to <= SMALL { FINE } else { COARSE }));
+        row += 1;
+    }
+};
+
 /// Number of classes.
 pub(super) const COUNT: usize = {
     let (mut count, mut from, mut row) = (0, 0, 0);

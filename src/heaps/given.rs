@@ -7,6 +7,7 @@
 use core::ops::Range;
 use core::ptr::NonNull;
 
+use crate::check::check;
 use crate::metadata::{Bump, Source};
 use crate::sync::{Alive, AtomicU8, Ordering};
 
@@ -30,7 +31,7 @@ pub(crate) struct Memory {
 impl Memory {
     /// A part of it.
     pub(super) fn part(&self, range: Range<usize>) -> NonNull<[u8]> {
-        debug_assert!(range.start <= range.end && range.end <= self.all.len());
+        check!(range.start <= range.end && range.end <= self.all.len());
         // SAFETY: at most the end of the memory.
         let first = unsafe { self.all.cast::<u8>().add(range.start) };
         NonNull::slice_from_raw_parts(first, range.len())

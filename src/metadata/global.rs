@@ -4,10 +4,11 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use super::zeroed::Unavailable;
+use crate::check::check;
 
 /// Memory of this layout, which has a size. It is zeroed if `zeroed` says so.
 pub(super) fn allocate(layout: Layout, zeroed: bool) -> Result<NonNull<u8>, Unavailable> {
-    debug_assert!(layout.size() != 0);
+    check!(layout.size() != 0);
     #[cfg(feature = "alloc")]
     // SAFETY: both: the callers' layouts have a size.
     let memory =

@@ -87,8 +87,13 @@ impl AddRangeError {
             AddHeapError::Overlap { heap } => Self::Overlap { range: heap },
             AddHeapError::TablesTooSmall { size, needed } => Self::TablesTooSmall { size, needed },
             AddHeapError::MetadataUnavailable { bytes } => Self::MetadataUnavailable { bytes },
-            // The others are about addresses, which were checked as offsets before.
-            _ => Self::Empty,
+            // These are about addresses, and were checked as offsets before.
+            AddHeapError::Null
+            | AddHeapError::Empty
+            | AddHeapError::AddressOverflow { .. }
+            | AddHeapError::TooSmall { .. }
+            | AddHeapError::TooLarge { .. }
+            | AddHeapError::TablesOverlap { .. } => Self::Empty,
         }
     }
 }

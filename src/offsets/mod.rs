@@ -17,7 +17,7 @@ pub use error::{AddRangeError, ReserveError};
 use crate::error::RemoveHeapError;
 use crate::heaps::{Heap, Region};
 use crate::id::HeapId;
-use crate::pool::{Config, MemoryPool};
+use crate::pool::{Config, LEAST_MIN_BLOCK, MemoryPool};
 use crate::sync::const_unless_loom;
 
 /// A pool of offsets: device memory, registered memory, a file, or any other space of bytes that begins at 0. Any
@@ -258,7 +258,7 @@ impl OffsetPool {
     /// ```
     #[cfg(not(modelled))]
     pub const fn tables_size(len: u64, min_block: u64) -> usize {
-        assert!(min_block.is_power_of_two() && min_block >= 16, "no size of a smallest block");
+        assert!(min_block.is_power_of_two() && min_block >= LEAST_MIN_BLOCK as u64, "no size of a smallest block");
         let units = len / min_block;
         // No range has more units.
         if units > u32::MAX as u64 { usize::MAX } else { crate::heaps::size(units as usize) }

@@ -46,7 +46,7 @@ pub struct AllocatorStats {
     pub refused_releases: u64,
 }
 
-figures! { AllocatorStats
+figures! { AllocatorStats []
     Bytes limit, "heapmaster_allocator_limit_bytes", "limit", "Bytes of the heap of an allocator that may be in use at once.";
     Bytes heap, "heapmaster_allocator_heap_bytes", "heap", "Bytes of the heap of an allocator.";
     Bytes resident, "heapmaster_allocator_resident_bytes", "resident",

@@ -71,17 +71,20 @@ impl<S> Figure<S> {
     }
 }
 
-/// The table of a struct: a row for each figure, with its kind, the field or method that has it, its name, its label,
-/// and its description.
+/// The table of a struct: a row for each figure, with its kind, the field or `.method` that has it, its name, its label,
+/// and its description. A field without a row does not compile, unless it stands in the brackets.
 macro_rules! figures {
-    ($stats:ident $($kind:ident $of:ident, $name:literal, $label:literal, $description:literal;)+) => {
+    ($stats:ident [$($other:ident)*]
+    $($kind:ident $($field:ident)? $(.$method:ident)?, $name:literal, $label:literal, $description:literal;)+) => {
+        const _: fn(&$stats) = |$stats { $($($field: _,)?)+ $($other: _),* }| ();
+
         #[allow(clippy::unnecessary_cast, reason = "fields have different types")]
         impl $crate::stats::figures::Figures for $stats {
             const FIGURES: &'static [$crate::stats::figures::Figure<Self>] = &[$($crate::stats::figures::Figure {
                 name: $name,
                 label: $label,
                 description: $description,
-                of: figures!(@of $kind $of),
+                of: figures!(@of $kind $($field)? $($method)?),
             }),+];
         }
     };
@@ -92,7 +95,7 @@ macro_rules! figures {
 #[cfg(all(feature = "std", not(modelled)))]
 pub(super) use figures;
 
-figures! { PoolStats
+figures! { PoolStats [orders]
     Count heaps, "heapmaster_heaps", "heaps", "Heaps.";
     Bytes capacity, "heapmaster_capacity_bytes", "capacity", "Bytes in blocks, of whatever state.";
     Bytes live, "heapmaster_live_bytes", "live", "Bytes of blocks with the user.";
@@ -106,7 +109,7 @@ figures! { PoolStats
         "The largest block that a heap forms when all of it is free.";
     Count misaligned_heaps, "heapmaster_misaligned_heaps", "misaligned heaps",
         "Heaps whose base keeps them from forming a block twice as large.";
-    Ratio external_fragmentation, "heapmaster_external_fragmentation_ratio", "external fragmentation",
+    Ratio .external_fragmentation, "heapmaster_external_fragmentation_ratio", "external fragmentation",
         "The part of the free bytes that is not in the largest free block.";
     Count caches, "heapmaster_caches", "caches", "Threads that have a cache, or left one.";
     Bytes cache_tables, "heapmaster_cache_tables_bytes", "cache tables",
@@ -129,7 +132,7 @@ figures! { PoolStats
     Total merges, "heapmaster_merges_total", "merges", "Pairs of buddies that sweeps merged.";
 }
 
-figures! { HeapStats
+figures! { HeapStats [heap largest_if_aligned]
     Bytes capacity, "heapmaster_heap_capacity_bytes", "capacity", "Bytes of a heap in blocks, of whatever state.";
     Bytes live, "heapmaster_heap_live_bytes", "live", "Bytes of a heap's blocks with the user.";
     Bytes cached, "heapmaster_heap_cached_bytes", "cached", "Bytes of a heap's blocks in caches.";

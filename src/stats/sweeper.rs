@@ -40,7 +40,7 @@ pub struct SweeperStats {
     pub trimmed: u64,
 }
 
-figures! { SweeperStats
+figures! { SweeperStats []
     Total passes, "heapmaster_sweeper_passes_total", "passes", "Passes of a sweeper.";
     Total early, "heapmaster_sweeper_early_passes_total", "of these early",
         "Passes of a sweeper because an allocation had to sweep by itself.";
