@@ -58,11 +58,8 @@ impl Tables {
         Self::Given { memory: Memory { all: NonNull::from(memory), values: end, places: end }, end }
     }
 
-<<<<<<< HEAD
-    /// Is there enough for a heap of `units` units, in a set of `slots` slots, and for `kept` bytes of the pool's own?
-=======
-    /// Is there enough for a heap of so many units, in a set of so many entries, and for this much that is kept?
->>>>>>> 17a2438 (A heap has an entry and a ceiling on the board, readers have reader words, returned tables are not spare: slot and spare keep one meaning)
+    /// Is there enough for a heap of `units` units, in a set of `entries` entries, and for `kept` bytes of the pool's
+    /// own?
     #[cfg_attr(modelled, expect(unused_variables, reason = "models have their tables from the global allocator"))]
     pub(super) fn check(&self, units: u32, entries: usize, kept: usize) -> Result<(), AddHeapError> {
         #[cfg(not(modelled))]

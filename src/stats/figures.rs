@@ -71,8 +71,8 @@ impl<S> Figure<S> {
     }
 }
 
-/// The table of a struct: a row for each figure, with its kind, the field or `.method` that has it, its name, its label,
-/// and its description. A field without a row does not compile, unless it stands in the brackets.
+/// The table of a struct: a row for each figure, with its kind, the field or `.method` that has it, its name, its
+/// label, and its description. A field without a row does not compile, unless it stands in the brackets.
 macro_rules! figures {
     ($stats:ident [$($other:ident)*]
     $($kind:ident $($field:ident)? $(.$method:ident)?, $name:literal, $label:literal, $description:literal;)+) => {
