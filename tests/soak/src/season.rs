@@ -16,8 +16,9 @@ use crate::world::{Count, World};
 type Steps = AtomicU64;
 /// Each other worker goes on by so many steps while one is stopped.
 const GO_ON: u64 = 1000;
-/// For them to do that, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// For them to do that. An allocation that is about to fail waits some hundred times for the stopped thread, and each
+/// time other processes may run.
+const PATIENCE: Duration = Duration::from_secs(600);
 /// Short threads at once, and steps of each.
 const SHORT: (usize, usize) = (8, 40);
 
