@@ -113,7 +113,7 @@ mod reserved {
             let parts = self.parts.parts.iter().flatten().filter(|_| self.units > 0);
             let absent = parts.map(|part| {
                 let used = (part.bytes as u64 * u64::from(units) / u64::from(self.units.max(1))) as usize;
-                // SAFETY: so many units have memory.
+                // SAFETY: that many units have memory.
                 let resident = unsafe { sys::resident(part.base.as_ptr(), used) };
                 resident.map_or(0, |resident| used.saturating_sub(resident))
             });

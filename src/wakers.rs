@@ -127,7 +127,7 @@ impl WakerSlot {
     }
 
     fn wake(&self) {
-        // Relaxed: a hint, which spares idle places the rest; the exchange looks again.
+        // Relaxed: a hint, which saves the rest at idle places; the exchange looks again.
         if self.word.load(Ordering::Relaxed) & TAKEN == 0 {
             return;
         }

@@ -328,7 +328,7 @@ size_t hm_pool_stats_text(const struct hm_pool *pool,
                           char *buffer,
                           size_t room);
 
-// Draws the regions in characters, in so many columns and rows at most; else as `hm_pool_stats_text`.
+// Draws the regions in characters, in at most `columns` columns and `rows` rows; else as `hm_pool_stats_text`.
 //
 // # Safety
 //

@@ -2,7 +2,7 @@
 //!
 //! | variable | value | meaning |
 //! |---|---|---|
-//! | `HEAPMASTER_LIMIT` | bytes, in decimal digits | `malloc` has so many bytes of heap at most |
+//! | `HEAPMASTER_LIMIT` | bytes, in decimal digits | `malloc` has at most that number of bytes of heap |
 //! | `HEAPMASTER_CHECKED` | `report` or `stop` | each release is checked, and a wrong one told on standard error |
 //! | `HEAPMASTER_STATS` | a file | at its end the process appends its figures there |
 //! | `HEAPMASTER_TRACE` | a folder | the process records its allocations into a file there |
@@ -158,7 +158,7 @@ fn for_each_in_file(file: c_int, mut visit: impl FnMut(&[u8])) {
     let (mut buffer, mut len, mut skips) = ([0_u8; MOST], 0, false);
     loop {
         let room = &mut buffer[len..];
-        // SAFETY: so many bytes may be written there.
+        // SAFETY: that many bytes may be written there.
         let count = unsafe { libc::read(file, room.as_mut_ptr().cast(), room.len()) };
         let Ok(count @ 1..) = usize::try_from(count) else { return };
         len += count;

@@ -224,7 +224,7 @@ pub unsafe extern "C" fn hm_pool_stats_text(pool: &Pool, buffer: *mut c_char, ro
     unsafe { Text::new(buffer, room) }.write(pool.0.stats())
 }
 
-/// Draws the regions in characters, in so many columns and rows at most; else as `hm_pool_stats_text`.
+/// Draws the regions in characters, in at most `columns` columns and `rows` rows; else as `hm_pool_stats_text`.
 ///
 /// # Safety
 ///

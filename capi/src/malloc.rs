@@ -17,7 +17,7 @@ pub const ALIGN: usize = 16;
 /// Is the C library musl? Else it is glibc, or does as glibc.
 const MUSL: bool = cfg!(target_env = "musl");
 
-/// The layout of `size` bytes, of which 0 are 1: each block is one of its own. `None`: so many can't be addressed.
+/// The layout of `size` bytes, of which 0 are 1: each block is one of its own. `None`: that size can't be addressed.
 #[inline(always)]
 pub fn layout(size: usize, align: usize) -> Option<Layout> {
     Layout::from_size_align(size.max(1), align).ok()

@@ -11,7 +11,7 @@ use crate::watched::Descriptor;
 /// Says why, and ends the program.
 pub fn die(why: &CStr) -> ! {
     let text = why.to_bytes();
-    // SAFETY: so many bytes.
+    // SAFETY: that many bytes.
     unsafe {
         libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len());
         libc::abort()
@@ -82,7 +82,7 @@ fn append_stats() {
     }
     let mut text = Page { bytes: [0; 4096], len: 0 };
     let mut name = [0_u8; 64];
-    // SAFETY: a path, and room for so many bytes.
+    // SAFETY: a path, and room for that many bytes.
     unsafe {
         let comm = libc::open(c"/proc/self/comm".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
         libc::read(comm, name.as_mut_ptr().cast(), name.len() - 1);

@@ -151,7 +151,7 @@ impl Asked {
         let Some(moved) = new.and_then(NonNull::new) else {
             return if size <= has { block.as_ptr() } else { ptr::null_mut() };
         };
-        // SAFETY: both have so many bytes, and blocks don't overlap.
+        // SAFETY: both are that long, and blocks don't overlap.
         unsafe { moved.copy_from_nonoverlapping(block, has.min(size)) };
         // SAFETY: the allocator checks it.
         if unsafe { self.try_release(block, "resized") }.is_ok() {
@@ -188,7 +188,7 @@ fn report(block: NonNull<u8>, why: ReleaseError, what: &str) {
     #[cfg(target_env = "gnu")]
     {
         let mut frames = [ptr::null_mut(); 32];
-        // SAFETY: there is room for so many.
+        // SAFETY: there is room for that many.
         unsafe {
             let count = libc::backtrace(frames.as_mut_ptr(), frames.len() as i32);
             libc::backtrace_symbols_fd(frames.as_ptr(), count, libc::STDERR_FILENO);
@@ -201,7 +201,7 @@ pub struct Descriptor(pub core::ffi::c_int);
 
 impl Write for Descriptor {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        // SAFETY: so many bytes. What can't be written is lost: there is nobody to tell.
+        // SAFETY: that many bytes. What can't be written is lost: there is nobody to tell.
         unsafe { libc::write(self.0, text.as_ptr().cast(), text.len()) };
         Ok(())
     }

@@ -38,7 +38,7 @@ const SHALLOW_FIRST: &str = "LOOM_TESTS_SHALLOW_FIRST";
 /// In the environment: how many preemptions a model has at most, if it has more.
 const MOST_PREEMPTIONS: &str = "LOOM_TESTS_MOST_PREEMPTIONS";
 
-/// Runs `model` in all its executions, or with `bound` in those that preempt a thread at most so many times, and
+/// Runs `model` in all its executions, or with `bound` in those that preempt a thread at most that often, and
 /// prints how many they were.
 ///
 /// # Panics

@@ -17,7 +17,7 @@ pub struct Checked {
 }
 
 impl Checked {
-    /// A heap that may grow to so many pages.
+    /// A heap that may grow to `pages` pages.
     ///
     /// # Panics
     ///
@@ -26,7 +26,7 @@ impl Checked {
         Arc::new(Self { pages: Pages::new(pages), live: Live::new(pages).expect("a few bytes") })
     }
 
-    /// Takes so many slots of one bitmap, the first of its page among them.
+    /// Takes `count` slots of one bitmap, the first of its page among them.
     pub fn take(&self, class: usize, count: u32) -> Hold {
         let hold = self.pages.take_in_one(class, count);
         assert_eq!(hold.slots.lowest(1), Slots::one(0));

@@ -29,13 +29,13 @@ unsafe impl Sync for Pool {}
 unsafe impl Send for Pool {}
 
 impl Pool {
-    /// A pool of heaps of so many units each, powers of two, all of it free. A cache holds at most `cache` units: half
-    /// of them in its bins, the rest in its outboxes.
+    /// A pool of heaps of these numbers of units, powers of two, all of it free. A cache holds at most `cache` units:
+    /// half of them in its bins, the rest in its outboxes.
     pub fn new(heaps: &[usize], cache: usize) -> Arc<Self> {
         Self::to_grow(heaps, &[], cache)
     }
 
-    /// A pool of heaps to which others may be added, of so many units each.
+    /// A pool of heaps to which others may be added, of these numbers of units.
     pub fn to_grow(heaps: &[usize], later: &[usize], cache: usize) -> Arc<Self> {
         let raw =
             MemoryPool::builder().min_block(UNIT).thread_cache(cache * UNIT).build().expect("a right configuration");
@@ -56,14 +56,14 @@ impl Pool {
         pool
     }
 
-    /// Allocates a block of so many units.
+    /// Allocates a block of `units` units.
     pub fn try_alloc(&self, units: usize) -> Option<Address> {
         let block = Some(self.raw.hl_alloc(units * UNIT)).filter(|block| !block.is_null())?;
         self.own(block, units);
         Some(block)
     }
 
-    /// Allocates a block of so many units that is to be had.
+    /// Allocates a block of `units` units that is to be had.
     ///
     /// # Panics
     ///
@@ -72,7 +72,7 @@ impl Pool {
         self.try_alloc(units).expect("there is such a block")
     }
 
-    /// Allocates so many single units, past the caches.
+    /// Allocates `COUNT` single units, past the caches.
     ///
     /// # Panics
     ///
@@ -104,7 +104,7 @@ impl Pool {
         self.raw.hl_release(block)
     }
 
-    /// Grows a block in place to so many units, if it is live and its buddies are free. Nobody has its memory.
+    /// Grows a block in place to `units` units, if it is live and its buddies are free. Nobody has its memory.
     pub fn grow(&self, block: Address, units: usize) -> bool {
         let block = ptr::NonNull::new(block).expect("no block is at null");
         self.raw.resize_in_place(block, units * UNIT).is_ok()

@@ -31,7 +31,7 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// Splits the lowest so many slots off.
+    /// Splits the lowest `count` slots off.
     pub fn split(self, count: u32) -> (Self, Self) {
         let lowest = self.slots.lowest(count);
         (Self { slots: lowest, ..self }, Self { slots: self.slots.without(lowest), ..self })
@@ -70,7 +70,7 @@ unsafe impl Sync for Pages {}
 unsafe impl Send for Pages {}
 
 impl Pages {
-    /// A heap that may grow to so many pages.
+    /// A heap that may grow to `pages` pages.
     pub fn new(pages: u32) -> Arc<Self> {
         Self::with_cells(pages, 6)
     }
@@ -90,7 +90,7 @@ impl Pages {
         Self::of(Slabs::new(pages, 0, &SHAPES).expect("a few bytes"), cells)
     }
 
-    /// A heap that may grow to so many pages, whose slabs are at home in one of two shards; with cells for [`LONG`].
+    /// A heap that may grow to `pages` pages, whose slabs are at home in one of two shards; with cells for [`LONG`].
     pub fn in_shards(pages: u32) -> Arc<Self> {
         Self::of(Slabs::with_shards(pages, 0, &SHAPES, 2).expect("a few bytes"), STRIDE)
     }
@@ -130,7 +130,7 @@ impl Pages {
         holds
     }
 
-    /// Takes exactly so many slots of one bitmap.
+    /// Takes exactly `count` slots of one bitmap.
     ///
     /// # Panics
     ///

@@ -78,7 +78,7 @@ impl Stack {
         nodes.map(BlockIndex::get).inspect(|node| self.move_to(*node, true)).collect()
     }
 
-    /// Empties the stack but for its top, and walks along the rest on as many paths as there can be. One thread at a
+    /// Empties the stack except its top, and walks along the rest on as many paths as there can be. One thread at a
     /// time.
     pub fn walk(&self) -> Vec<u32> {
         let Some(top) = self.stack.pop(&self.links) else { return Vec::new() };

@@ -31,7 +31,7 @@ impl Heap {
         self.outlines.note_freed(unit..unit + 1);
     }
 
-    /// Searches for a row of so many units.
+    /// Searches for a row of `units` units.
     fn find(&self, units: u32) -> Option<u32> {
         let all = 0..UNITS;
         let found = self.raw.find_span(all, units, Order::ZERO, u32::MAX, Shard::FIRST, Some(&self.outlines));

@@ -53,7 +53,7 @@ impl PoolAllocator {
             }
             return stays.then_some(NonNull::slice_from_raw_parts(block, len));
         };
-        // SAFETY: both blocks have so many bytes, and no two blocks overlap.
+        // SAFETY: both blocks are that long, and no two blocks overlap.
         unsafe { new.cast::<u8>().copy_from_nonoverlapping(block, from.size().min(to.size())) };
         // SAFETY: the caller vouches for the block.
         unsafe { self.end_resize_elsewhere(resizing, block.as_ptr(), from) };

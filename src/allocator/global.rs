@@ -119,7 +119,7 @@ unsafe impl GlobalAlloc for PoolAllocator {
         // SAFETY: the caller vouches that the size is not 0.
         let block = unsafe { self.alloc(layout) };
         if !block.is_null() {
-            // SAFETY: the block has so many bytes.
+            // SAFETY: the block is that long.
             unsafe { block.write_bytes(0, layout.size()) };
         }
         block
@@ -144,7 +144,7 @@ unsafe impl GlobalAlloc for PoolAllocator {
             Self::end_resize(resizing, block, if stays { new } else { layout });
             return if stays { block } else { moved };
         }
-        // SAFETY: both blocks have so many bytes, and no two blocks overlap.
+        // SAFETY: both blocks are that long, and no two blocks overlap.
         unsafe { moved.copy_from_nonoverlapping(block, layout.size().min(new_size)) };
         // SAFETY: the caller vouches for the block.
         unsafe { self.end_resize_elsewhere(resizing, block, layout) };

@@ -42,7 +42,7 @@ impl Block {
     }
 
     fn filled(self) -> Option<Self> {
-        // SAFETY: a block of so many bytes, if it is one.
+        // SAFETY: a block of that length, if it is one.
         (!self.0.is_null()).then(|| unsafe { self.0.write_bytes(self.byte(), self.1) })?;
         Some(self)
     }

@@ -103,7 +103,7 @@ impl Instance {
         self.backend.heap.slabs.unused() as usize * PAGE
     }
 
-    /// Is so much unused that a cycle is worth it?
+    /// Is enough unused for a cycle to be worth it?
     fn is_much(&self) -> bool {
         self.unused() >= LEAST
     }

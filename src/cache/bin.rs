@@ -138,7 +138,7 @@ impl Tops {
 impl Bins {
     #[inline]
     fn entry(&self, place: u64) -> &Cell<u32> {
-        // The mask has no effect, as there are no other places. It spares a check.
+        // The mask has no effect, as there are no other places. It saves a check.
         &self.entries[place as usize & (ENTRIES - 1)]
     }
 }
@@ -151,7 +151,7 @@ pub(super) struct OwnBins<'a> {
 }
 
 impl OwnBins<'_> {
-    /// Gives a bin so many places from `first` on. The place before is no bin's. The bin is empty, and may hold
+    /// Gives a bin `places` places from `first` on. The place before is no bin's. The bin is empty, and may hold
     /// nothing.
     pub(super) fn place(self, bin: BinIndex, first: usize, places: usize) {
         self.bins.places[bin.0].set(places as u32);

@@ -112,7 +112,7 @@ impl BinBudget {
 
     /// The class of the bin that has the most memory for each of its misses, if that is many times as much as the bin
     /// of `class` has. `capacity` tells how many blocks each bin may hold. Misses fall with the square of the blocks
-    /// that a bin has: one more block spares a bin of n blocks about 2/n of its misses.
+    /// that a bin has: one more block saves a bin of n blocks about 2/n of its misses.
     pub fn least_needed(&self, limit: &Limit, class: Class, capacity: impl Fn(Class) -> usize) -> Option<Class> {
         let misses = |class: Class| u128::from(self.misses[class.place()].get()) + 1;
         // In units: a block has fewer than 2^32, a bin at most 2^11 blocks, and misses have 32 bits. No product
@@ -215,7 +215,7 @@ mod tests {
     }
 
     fn class(order: u32) -> Class {
-        Order::new(order).expect("there are so many").into()
+        Order::new(order).expect("an order of a heap").into()
     }
 
     #[test]

@@ -86,7 +86,7 @@ impl Place {
         Self { memory, occupied: AtomicU8::new(0), alive: Alive::default() }
     }
 
-    /// Takes the place, if nobody has it and a snapshot of so many bytes has room there. The caller leaves it after its
+    /// Takes the place, if nobody has it and a snapshot of `bytes` bytes has room there. The caller leaves it after its
     /// snapshot is gone.
     pub(super) fn occupy(&self, bytes: usize) -> bool {
         // Acquire: pairs with the Release in `leave`; the last snapshot there is gone. Relaxed on failure: nothing was

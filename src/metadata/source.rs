@@ -137,7 +137,7 @@ impl Bump {
         const { assert!(128 % size_of::<T>() == 0) };
         let bytes = len.checked_mul(size_of::<T>()).ok_or(Unavailable { bytes: usize::MAX })?;
         let first = self.take(bytes, lead.wrapping_mul(size_of::<T>()))?;
-        // SAFETY: a part of the range for so many values, which is zeroed, and nobody else's.
+        // SAFETY: a part of the range for that many values, which is zeroed, and nobody else's.
         Ok(unsafe { Table::at(first.cast(), len) })
     }
 }
@@ -195,7 +195,7 @@ mod area {
             const { assert!(128 % size_of::<T>() == 0) };
             let bytes = |len: usize| len.checked_mul(size_of::<T>()).ok_or(Unavailable { bytes: usize::MAX });
             let first = self.place(bytes(len)?, bytes(extra)?)?.cast();
-            // SAFETY: a part of the area for so many values, which is zeroed, and nobody else's.
+            // SAFETY: a part of the area for that many values, which is zeroed, and nobody else's.
             Ok(unsafe { Table::at(first, len + extra) })
         }
 

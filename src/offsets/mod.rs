@@ -108,7 +108,7 @@ impl OffsetPool {
     /// Adds the `len` bytes from offset `start` on, also while other threads use the pool. Its word is 0.
     ///
     /// Any start and any length will do. The ends are cut into the largest blocks that fit; less than a smallest block
-    /// is left out. No block spans two ranges. A start that is a multiple of the largest power of two within `len`
+    /// is left out. No block lies in two ranges. A start that is a multiple of the largest power of two within `len`
     /// gives the largest block.
     ///
     /// The pool takes 49 bits of tables for each smallest block from the global allocator. Tables of a huge range are

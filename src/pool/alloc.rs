@@ -99,8 +99,8 @@ impl MemoryPool {
         self.alloc_class(self.config.class_for(requested), requested)
     }
 
-    /// Allocates a block of `class`, as [`alloc`](Self::alloc). Without a class it is the error that so many bytes are
-    /// too many.
+    /// Allocates a block of `class`, as [`alloc`](Self::alloc). Without a class it is the error that `requested` bytes
+    /// are too many.
     #[inline]
     pub(crate) fn alloc_class(&self, class: Option<Class>, requested: usize) -> Result<NonNull<u8>, AllocError> {
         self.begin();

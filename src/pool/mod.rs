@@ -141,7 +141,7 @@ impl MemoryPool {
     /// Adds the region of `size` bytes at `base` as a heap, also while other threads use the pool.
     ///
     /// Any base and any size will do. The ends are cut into the largest blocks that fit; less than a smallest block
-    /// is left out. No block spans two heaps.
+    /// is left out. No block lies in two heaps.
     ///
     /// The base decides how large blocks can be, because they are aligned to their size. A base that is a multiple of
     /// the largest power of two within `size` gives the largest block. Other bases lose half of the heap or more to

@@ -43,7 +43,7 @@ impl MemoryPool {
     }
 
     /// Gives the block at an address this class, as [`resize_in_place`](Self::resize_in_place), and returns it. Without
-    /// a class it is the error that there is no room for so many bytes.
+    /// a class it is the error that there is no room for `requested` bytes.
     pub(crate) fn resize_at(
         &self,
         address: usize,

@@ -14,10 +14,10 @@ use super::state::{Node, State};
 const FEW_UNITS: usize = 64;
 /// Tries to fill a batch from one stack. Each drops at most a batch of stale entries.
 const POPS: usize = 8;
-/// Orders by which a block may be larger than what is cut off it, so that a thread gets blocks in a row. A block of the
-/// own shard is cut rather than one of another shard that fits better. Another shard gives up the largest of these
-/// blocks, the rest of which is in the own shard then. Where the memory of several threads alternates, processors that
-/// prefetch take lines from each other.
+/// Orders by which a block may be larger than what is cut off it, so that a thread gets blocks side by side. A block
+/// of the own shard is cut rather than one of another shard that fits better. Another shard gives up the largest of
+/// these blocks, the rest of which is in the own shard then. Where the memory of several threads alternates,
+/// processors that prefetch take lines from each other.
 const NEAR: u32 = 4;
 
 impl Buddy {

@@ -47,7 +47,7 @@ impl Order {
     /// The order as an index into a table with an entry for each order.
     #[inline]
     pub const fn place(self) -> usize {
-        // The mask changes nothing; it spares a bounds check.
+        // The mask changes nothing; it saves a bounds check.
         self.0 as usize & (Self::COUNT - 1)
     }
 

@@ -1,4 +1,4 @@
-//! Outlines: what a search for a span has seen of 64 units in a row, so that the next one passes over them at once.
+//! Outlines: what a search for a span has seen of 64 consecutive units, so that the next one passes over them at once.
 //!
 //! An outline never hides a row: a search looks at the states again wherever outlines say that there may be one that is
 //! long enough. Allocations leave outlines as they are, so a row may be shorter than its outline says. Releases count:
@@ -92,7 +92,7 @@ impl Outlines {
         Ok(Self { words: source.table(Self::words(units as usize))?, lead: lead % UNITS })
     }
 
-    /// Words for so many units. One for those before the first place and one for those behind the last.
+    /// Words for `units` units. One for those before the first place and one for those behind the last.
     const fn words(units: usize) -> usize {
         2 * (units / UNITS as usize + 2)
     }

@@ -161,8 +161,8 @@ impl Buddy {
         around.is_some()
     }
 
-    /// Takes free blocks in a row, from the one at `start` on, until it has all units before `end`. Returns where the
-    /// last one ends. `None`: they are not all free, and none was taken.
+    /// Takes consecutive free blocks, from the one at `start` on, until it has all units before `end`. Returns where
+    /// the last one ends. `None`: they are not all free, and none was taken.
     pub(super) fn absorb_row(&self, start: u32, end: u32, shard: Shard) -> Option<u32> {
         let mut at = start;
         while at < end {
@@ -208,9 +208,9 @@ mod tests {
 
     #[derive(Clone, Copy, Debug)]
     enum Step {
-        /// A row of so many units, where a block of this order may begin.
+        /// A row: its units, and the order of the blocks that may begin where it begins.
         Find(u32, u32),
-        /// A span of so many units, from the stacks.
+        /// A span of this number of units, from the stacks.
         Alloc(u32),
         Release(prop::sample::Index),
         Merge,

@@ -34,7 +34,7 @@ impl Shard {
 
     /// Its number, from 0.
     pub const fn number(self) -> usize {
-        // The remainder changes nothing; it spares a bounds check.
+        // The remainder changes nothing; it saves a bounds check.
         self.0 % MOST
     }
 }

@@ -1,5 +1,5 @@
-//! Spans: any number of units in a row, as the blocks that they consist of. The units that a power of two has too many
-//! go back.
+//! Spans: any number of consecutive units, as the blocks that they consist of. A larger block is cut, and the rest goes
+//! back.
 //!
 //! A span is released block by block, and each is merged with its free buddies at once, as far up as that goes. Spans
 //! are large and few, so that this costs little, and the heap needs no sweep to have large blocks again. Two buddies
@@ -83,7 +83,7 @@ impl Buddy {
         true
     }
 
-    /// Takes the first span of free blocks in a row within `within`: no single one need be large enough. Looks at
+    /// Takes the first span of consecutive free blocks within `within`: no single one need be large enough. Looks at
     /// `most` blocks or outlines. O(blocks). Lock-free.
     pub fn find_span(
         &self,

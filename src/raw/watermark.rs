@@ -13,7 +13,7 @@ impl Watermark {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Takes `count` numbers in a row, and returns the first. `None`, if they would not be below `end`, or if
+    /// Takes `count` consecutive numbers, and returns the first. `None`, if they would not be below `end`, or if
     /// `is_ready` says that there is nothing yet for all numbers below its argument. Lock-free, if `is_ready` is.
     pub fn take(&self, count: u32, end: u32, is_ready: impl Fn(u32) -> bool) -> Option<u32> {
         let mut next = self.next();

@@ -80,7 +80,7 @@ impl Stop {
         Box::leak(Box::new(Self { told: Mutex::new(Told::Nothing), changed: Condvar::new() }))
     }
 
-    /// The calling thread stops before its step `number` from now on, counted from 1, if it takes so many.
+    /// The calling thread stops before its step `number` from now on, counted from 1, if it takes as many.
     pub fn arm(&'static self, number: u64) {
         STOP.set(Some(self));
         NEXT.set(STEPS.get() + number);

@@ -25,7 +25,7 @@ struct Most {
     failure: u64,
 }
 
-/// Fills a pool of so many heaps, releases all blocks, each next one in another heap, and fills it again.
+/// Fills a pool of `heaps` heaps, releases all blocks, each next one in another heap, and fills it again.
 fn most_steps(heaps: usize, cache: usize) -> Most {
     let pool = MemoryPool::builder().thread_cache(cache).build().expect("the sizes are right");
     for heap in 0..heaps {

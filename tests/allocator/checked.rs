@@ -23,7 +23,7 @@ impl Block {
     fn new(allocator: &PoolAllocator, size: usize) -> Self {
         // SAFETY: the size is not 0.
         let block = NonNull::new(unsafe { allocator.alloc(layout(size)) }).expect("there is memory");
-        // SAFETY: the block has so many bytes.
+        // SAFETY: the block is that long.
         unsafe { block.write_bytes(0xb7, size) };
         Self(block)
     }

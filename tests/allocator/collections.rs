@@ -28,14 +28,14 @@ fn blocks_come_with_all_their_bytes() {
         let layout = std::alloc::Layout::from_size_align(size, 8).expect("a small one");
         let block = allocator.allocate_zeroed(layout).expect("there is memory");
         assert!(block.len() >= size);
-        // SAFETY: so many bytes, which are initialised.
+        // SAFETY: that many bytes, which are initialised.
         let bytes = unsafe { block.as_ref() };
         assert!(bytes.iter().all(|byte| *byte == 0));
         let larger = std::alloc::Layout::from_size_align(2 * size + 1, 8).expect("a small one");
         // SAFETY: a live block of this layout.
         let block = unsafe { allocator.grow_zeroed(block.cast(), layout, larger) }.expect("there is memory");
         assert!(block.len() > 2 * size);
-        // SAFETY: so many bytes, which are initialised.
+        // SAFETY: that many bytes, which are initialised.
         let bytes = unsafe { block.as_ref() };
         assert!(bytes.iter().all(|byte| *byte == 0));
         // SAFETY: a live block of this layout.
@@ -97,11 +97,11 @@ fn to_shrink_never_fails_where_nothing_is_left() {
             let by = &allocator;
             let block = by.allocate(from).expect("there is memory");
             let is_kept = |block: std::ptr::NonNull<[u8]>, bytes: usize| {
-                // SAFETY: so many bytes were written.
+                // SAFETY: that many bytes were written.
                 let bytes = unsafe { std::slice::from_raw_parts(block.cast::<u8>().as_ptr(), bytes) };
                 bytes.iter().all(|byte| *byte == 7)
             };
-            // SAFETY: the block has so many bytes.
+            // SAFETY: the block is that long.
             unsafe { block.cast::<u8>().write_bytes(7, size) };
             let taken = [65_536, 4096, 1024, 112, 16].map(|size| {
                 let layout = layout(size, 1);

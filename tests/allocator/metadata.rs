@@ -10,7 +10,7 @@ fn allocator() -> PoolAllocator {
     PoolAllocator::builder().checked(false).on_demand(usize::MAX)
 }
 
-/// Allocates so many bytes in blocks of a size, each of them used.
+/// Allocates `bytes` bytes in blocks of `size`, each of them used.
 fn fill(allocator: &PoolAllocator, size: usize, bytes: usize) -> Vec<*mut u8> {
     let layout = Layout::from_size_align(size, 8).expect("a layout");
     let block = |_| {

@@ -25,7 +25,7 @@ fn layout(size: usize) -> Layout {
     Layout::from_size_align(size, 8).expect("a layout")
 }
 
-/// Blocks of so many bytes each, all written.
+/// Blocks with their lengths, all written.
 struct Blocks<'a>(&'a PoolAllocator, Vec<(*mut u8, usize)>);
 
 impl<'a> Blocks<'a> {
@@ -34,7 +34,7 @@ impl<'a> Blocks<'a> {
             // SAFETY: the size is not 0.
             let block = unsafe { allocator.alloc(layout(size)) };
             assert!(!block.is_null(), "{size}: {}", allocator.stats());
-            // SAFETY: the block has so many bytes.
+            // SAFETY: the block is that long.
             unsafe { block.write_bytes(size as u8, size) };
             (block, size)
         };
@@ -43,7 +43,7 @@ impl<'a> Blocks<'a> {
 
     fn check(&self) {
         for (block, size) in &self.1 {
-            // SAFETY: the block has so many bytes, all written.
+            // SAFETY: the block is that long, all written.
             let bytes = unsafe { std::slice::from_raw_parts(*block, *size) };
             assert!(bytes.iter().all(|byte| *byte == *size as u8), "a block of {size} bytes is not its owner's alone");
         }
@@ -102,7 +102,7 @@ fn what_is_free_is_given_back_at_once() {
         kept.check();
         // SAFETY: the size is not 0.
         let zeroed = unsafe { allocator.alloc_zeroed(layout(4 * MIB)) };
-        // SAFETY: so many bytes, which are initialised.
+        // SAFETY: that many bytes, which are initialised.
         assert!(unsafe { std::slice::from_raw_parts(zeroed, 4 * MIB) }.iter().all(|byte| *byte == 0));
         // SAFETY: a live block of this layout.
         unsafe { allocator.dealloc(zeroed, layout(4 * MIB)) };
@@ -208,7 +208,7 @@ fn a_block_as_large_as_the_heap_is_always_had() {
         // SAFETY: the size is not 0.
         let block = alloc_beside(|| unsafe { allocator.alloc(large) }, || sweeper.stats().passes);
         // So that there is something to give back.
-        // SAFETY: the block has so many bytes.
+        // SAFETY: the block is that long.
         (0..15 * MIB).step_by(4096).for_each(|at| unsafe { block.add(at).write(1) });
         // SAFETY: a live block of this layout.
         unsafe { allocator.dealloc(block, large) };

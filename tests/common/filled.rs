@@ -44,7 +44,7 @@ impl Block {
         // SAFETY: the size is not 0.
         let at = unsafe { allocator.alloc_zeroed(layout) };
         if !at.is_null() {
-            // SAFETY: the block has so many bytes, which are initialised.
+            // SAFETY: the block is that long, which are initialised.
             let bytes = unsafe { std::slice::from_raw_parts(at, layout.size()) };
             assert!(bytes.iter().all(|byte| *byte == 0), "{layout:?}");
         }
@@ -63,13 +63,13 @@ impl Block {
     }
 
     fn fill(&self) {
-        // SAFETY: the block has so many bytes.
+        // SAFETY: the block is that long.
         unsafe { self.at.write_bytes(self.fill, self.layout.size()) };
     }
 
     /// The first bytes are what they were filled with.
     fn check(&self, len: usize) {
-        // SAFETY: the block has so many bytes, all written.
+        // SAFETY: the block is that long, all written.
         let bytes = unsafe { std::slice::from_raw_parts(self.at, len) };
         let is_kept = bytes.iter().all(|byte| *byte == self.fill);
         assert!(is_kept, "{:?} at {:?} is not its owner's alone", self.layout, self.at);

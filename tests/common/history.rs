@@ -31,7 +31,7 @@ impl<'a> History<'a> {
         Self { pool, heaps, largest, pile, random, live: Vec::new() }
     }
 
-    /// Does so many steps, releases some of what it has then, and leaves the rest on the pile.
+    /// Does `steps` steps, releases some of what it has then, and leaves the rest on the pile.
     pub fn run(mut self, steps: usize) {
         (0..steps).for_each(|_| self.step());
         for _ in 0..self.random.below(self.live.len() + 1) {
@@ -89,7 +89,7 @@ impl<'a> History<'a> {
         }
     }
 
-    /// Leaves so many blocks for others.
+    /// Leaves `count` blocks for others.
     fn leave(&mut self, count: usize) {
         let rest = self.live.len().saturating_sub(count);
         self.pile.lock().expect("no thread died").extend(self.live.drain(rest..));

@@ -19,15 +19,15 @@ pub enum Op {
     Alloc(u32),
     /// The same from one heap, named by its place.
     AllocIn(usize, u32),
-    /// Allocates so many blocks of an order at once.
+    /// Allocates blocks of an order at once: their number.
     AllocBatch(u32, usize),
     /// Releases a block.
     Release(usize),
-    /// Releases so many blocks from one on at once, with this many bad addresses among them.
+    /// Releases blocks from one on at once: the first, their number, and the number of bad addresses among them.
     ReleaseBatch(usize, usize, usize),
     /// Makes a block one of another order in place.
     Resize(usize, u32),
-    /// Releases an address so many bytes behind a block: an error, unless another block is there.
+    /// Releases an address behind a block, by a number of bytes: an error, unless another block is there.
     ReleaseAt(usize, usize),
     /// Sweeps.
     Sweep,

@@ -80,7 +80,7 @@ fn bytes_of_others_are_taken_exactly() {
         at += size;
     }
     pool.release(GIB + 7 * 4096).expect("it is live");
-    // No block for so many bytes begins there.
+    // No block for that number of bytes begins there.
     assert_eq!(pool.reserve_at(GIB + 4096, 3 * 4096), Ok(2));
     assert_eq!((pool.block_size(GIB + 4096), pool.block_size(GIB + 8192)), (Ok(4096), Ok(8192)));
 }

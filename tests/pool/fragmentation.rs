@@ -12,7 +12,7 @@ const THREADS: usize = 4;
 const MOST: usize = 14 << 20;
 /// Bytes of which a block is to be had at any time.
 const LARGE: usize = 1 << 20;
-/// By so many bytes a thread goes on before it is another one's turn.
+/// A thread goes on by this number of bytes before it is another one's turn.
 const PIECE: usize = 1 << 20;
 const TURNS: usize = 400;
 

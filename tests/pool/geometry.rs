@@ -85,7 +85,7 @@ fn heap(units: usize, skew: usize, lead: usize, tail: usize, max_block: Option<u
     pool
 }
 
-/// Orders that a heap of so many units might have, and one that it can't.
+/// Orders that a heap of `units` units might have, and one that it can't.
 fn orders(units: usize) -> u32 {
     units.ilog2() + 2
 }

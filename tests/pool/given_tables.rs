@@ -102,7 +102,7 @@ fn tables_lie_anywhere_but_in_the_heap() {
     pool.add_heap(heap.as_mut_ptr(), heap.len()).expect("a heap");
     let block = pool.hl_alloc(size);
     assert!(!block.is_null());
-    // SAFETY: a live block of so many bytes, which is never released.
+    // SAFETY: a live block of that length, which is never released.
     let tables = unsafe { std::slice::from_raw_parts_mut(block, size) };
     pool.add_heap_with(at(BASE), 4096, tables).expect("they don't overlap");
 }

@@ -55,7 +55,7 @@ fn histories<'scope>(
     random.next();
 }
 
-/// Releases the blocks of a pile, but for the first few.
+/// Releases the blocks of a pile, except the first few.
 fn release_pile(pool: &MemoryPool, pile: &Pile, keep: usize) {
     let mut pile = pile.lock().expect("no thread died");
     let keep = keep.min(pile.len());

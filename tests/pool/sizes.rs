@@ -101,7 +101,7 @@ impl Eighths {
         self.live.insert(unit, units);
     }
 
-    /// Asks for so many at once, and takes what there is.
+    /// Asks for `count` at once, and takes what there is.
     fn alloc_batch(&mut self, units: usize, count: usize) {
         let layout = Layout::from_size_align(units * UNIT, 1).expect("a layout");
         let mut blocks = vec![std::ptr::null_mut(); count];

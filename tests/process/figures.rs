@@ -31,12 +31,12 @@ fn bytes(size: usize) -> Layout {
     Layout::array::<u8>(size).expect("a layout")
 }
 
-/// A block of so many bytes, the first `written` of which are written to.
+/// A block of `size` bytes, the first `written` of which are written to.
 fn alloc(allocator: &PoolAllocator, size: usize, written: usize) -> *mut u8 {
     // SAFETY: the size is not 0.
     let block = unsafe { allocator.alloc(bytes(size)) };
     assert!(!block.is_null(), "{size} {}", allocator.stats());
-    // SAFETY: the block has so many bytes.
+    // SAFETY: the block is that long.
     unsafe { block.write_bytes(1, written) };
     block
 }
@@ -46,7 +46,7 @@ fn release(allocator: &PoolAllocator, block: *mut u8, size: usize) {
     unsafe { allocator.dealloc(block, bytes(size)) };
 }
 
-/// The two differ by so much at most.
+/// The two differ by at most `by`.
 fn assert_near(is: usize, should: usize, by: usize, stats: &AllocatorStats) {
     assert!(is.abs_diff(should) <= by, "{is} is not {should}, {stats}");
 }
@@ -168,7 +168,7 @@ fn a_failed_request_leaves_nothing_grown() {
     release(&allocator, kept, 10 * MIB);
 }
 
-/// Blocks of so many bytes, written to, of `all` bytes. All but the first ones, of `live` bytes, are released in
+/// Blocks of `size` bytes, written to, of `all` bytes. All but the first ones, of `live` bytes, are released in
 /// another order. Returns those that are live.
 fn peak(allocator: &PoolAllocator, size: usize, all: usize, live: usize) -> Vec<*mut u8> {
     let mut blocks: Vec<*mut u8> = (0..all / size).map(|_| alloc(allocator, size, size)).collect();
@@ -180,7 +180,7 @@ fn peak(allocator: &PoolAllocator, size: usize, all: usize, live: usize) -> Vec<
     blocks
 }
 
-/// One pair of calls a millisecond, which the cache serves, for so long or until `enough`.
+/// One pair of calls a millisecond, which the cache serves, for this time or until `enough`.
 fn go_on_with_little(allocator: &PoolAllocator, milliseconds: usize, enough: impl Fn() -> bool) {
     for _ in 0..milliseconds {
         release(allocator, alloc(allocator, 64, 64), 64);

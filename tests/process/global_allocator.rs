@@ -61,7 +61,7 @@ fn alignments() {
             // SAFETY: the size is not 0.
             let block = unsafe { ALLOCATOR.alloc(layout) };
             assert!(!block.is_null() && block.addr() % (1 << shift) == 0, "{layout:?}");
-            // SAFETY: the block has so many bytes.
+            // SAFETY: the block is that long.
             unsafe { block.write_bytes(0xff, size) };
             // SAFETY: it was allocated with this layout.
             unsafe { ALLOCATOR.dealloc(block, layout) };

@@ -14,7 +14,7 @@ use mempool::{AllocatorStats, PoolAllocator};
 #[global_allocator]
 static ALLOCATOR: PoolAllocator = PoolAllocator::new();
 
-/// Threads that run at the same time, and how often so many do.
+/// Threads that run at the same time, and how often that number does.
 const AT_ONCE: usize = 25;
 const ROUNDS: usize = 400;
 

@@ -30,7 +30,7 @@ unsafe impl GlobalAlloc for Counting {
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         ALLOCATED.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the block is the allocator's from here on, and has so many bytes.
+        // SAFETY: the block is the allocator's from here on, and has that many bytes.
         unsafe { block.write_bytes(0x45, layout.size()) };
         // SAFETY: handed on.
         unsafe { System.dealloc(block, layout) }

@@ -168,7 +168,7 @@ fn locked_later() {
 fn use_it(allocator: &PoolAllocator) {
     for size in [64, 3000, 100_000, MIB] {
         let layout = Layout::from_size_align(size, 8).expect("a layout");
-        // SAFETY: the size is not 0, the block has so many bytes, and is released once.
+        // SAFETY: the size is not 0, the block is that long, and is released once.
         unsafe {
             let block = allocator.alloc(layout);
             assert!(!block.is_null(), "{size} of {}", allocator.stats());
@@ -218,7 +218,7 @@ fn a_core_dump_has_what_is_used() {
 
 #[test]
 fn to_lock_everything_locks_what_is_used() {
-    // Only where it may lock so much.
+    // Only where it may lock that.
     // SAFETY: a question.
     if unsafe { libc::geteuid() } != 0 {
         return;

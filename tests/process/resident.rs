@@ -37,7 +37,7 @@ fn a_small_heap_that_stays_as_large_soon_faults_no_more() {
         for size in [70_000, 120_000, 230_000].map(|size| Layout::array::<u8>(size).expect("a small one")) {
             // SAFETY: the size is not 0.
             let new = unsafe { allocator.alloc(size) };
-            // SAFETY: the block has so many bytes.
+            // SAFETY: the block is that long.
             unsafe { new.write_bytes(1, size.size()) };
             if let Some((old, size)) = block.replace((new, size)) {
                 // SAFETY: a live block of this layout, given up here.
@@ -79,7 +79,7 @@ fn what_is_resident_falls_to_what_is_live() {
             // SAFETY: the size is not 0.
             let block = unsafe { allocator.alloc(layout) };
             assert!(!block.is_null());
-            // SAFETY: the block has so many bytes.
+            // SAFETY: the block is that long.
             unsafe { block.write_bytes(1, layout.size()) };
             block
         };
@@ -106,11 +106,11 @@ fn what_is_resident_falls_to_what_is_live() {
     let again: Vec<*mut u8> = (0..180).map(|_| unsafe { allocator.alloc_zeroed(large) }).collect();
     for block in &again {
         assert!(!block.is_null());
-        // SAFETY: the block has so many bytes, which are initialised.
+        // SAFETY: the block is that long, which are initialised.
         assert!(unsafe { std::slice::from_raw_parts(*block, large.size()) }.iter().all(|byte| *byte == 0));
     }
     for block in &kept {
-        // SAFETY: the block has so many bytes, all written.
+        // SAFETY: the block is that long, all written.
         assert!(unsafe { std::slice::from_raw_parts(*block, large.size()) }.iter().all(|byte| *byte == 1));
     }
     release(&again, large);
@@ -122,7 +122,7 @@ fn what_is_resident_falls_to_what_is_live() {
 fn zeroed_again(allocator: &PoolAllocator, filled: usize, zeroed: usize) -> isize {
     let layout = |size| Layout::array::<u8>(size).expect("a layout");
     let before = resident();
-    // SAFETY: the size is not 0, the block has so many bytes, and is released once.
+    // SAFETY: the size is not 0, the block is that long, and is released once.
     unsafe {
         let block = allocator.alloc(layout(filled));
         assert!(!block.is_null());
@@ -133,7 +133,7 @@ fn zeroed_again(allocator: &PoolAllocator, filled: usize, zeroed: usize) -> isiz
     let block = unsafe { allocator.alloc_zeroed(layout(zeroed)) };
     assert!(!block.is_null());
     let after = resident();
-    // SAFETY: the block has so many bytes, which are initialised.
+    // SAFETY: the block is that long, which are initialised.
     assert!(unsafe { std::slice::from_raw_parts(block, zeroed) }.iter().all(|byte| *byte == 0));
     // SAFETY: a live block of this layout.
     unsafe { allocator.dealloc(block, layout(zeroed)) };
@@ -201,7 +201,7 @@ fn a_sweeper_makes_it_fall() {
                     // SAFETY: the size is not 0.
                     let block = unsafe { allocator.alloc(layout) };
                     assert!(!block.is_null());
-                    // SAFETY: the block has so many bytes.
+                    // SAFETY: the block is that long.
                     unsafe { block.write_bytes(1, layout.size()) };
                     block
                 });

@@ -22,7 +22,7 @@ fn more_threads_than_numbers() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     const NUMBERS: usize = 4096;
     const MANY: usize = NUMBERS + 100;
-    // What so many threads cache leaves a part of it.
+    // The caches of these threads leave some of it.
     const PLENTY: usize = 1 << 17;
     let pool = MemoryPool::builder().thread_cache(16 * UNIT).build().expect("a pool");
     pool.add_heap(at(BASE), PLENTY * UNIT).expect("a heap");

@@ -52,7 +52,7 @@ const SMALL_BLOCKS: usize = 50_000;
 #[derive(Clone, Copy, Debug)]
 struct Pairs {
     kib: u32,
-    /// Four sizes in turn: 1, 5/4, 1 and 3/2 times so many KiB. Else the same one each time.
+    /// Four sizes in turn: 1, 5/4, 1 and 3/2 times `kib` KiB. Else the same one each time.
     turns: bool,
 }
 
@@ -154,12 +154,12 @@ impl Results {
     }
 }
 
-/// Allocates so many small blocks, writes to each, and releases each second one. Returns the others.
+/// Allocates `small` small blocks, writes to each, and releases each second one. Returns the others.
 fn fragment(subject: &dyn Subject, small: usize) -> Vec<*mut u8> {
     let block = |_| {
         let block = subject.alloc(SMALL);
         assert!(!block.is_null(), "an allocation of {SMALL} bytes failed");
-        // SAFETY: a block of so many bytes, which nobody else has.
+        // SAFETY: a block of that length, which nobody else has.
         unsafe { block.write(1) };
         block
     };

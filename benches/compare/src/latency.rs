@@ -19,13 +19,13 @@ const TRIPS: u32 = 100;
 /// Compare-exchanges that are timed at once.
 const EXCHANGES: u32 = 10_000;
 
-/// For so long each is measured: new threads may both be on one core for the first milliseconds.
+/// The time for which each is measured: new threads may both be on one core for the first milliseconds.
 const TIME: Duration = Duration::from_millis(10);
 
 /// The first thread writes this when it has seen enough.
 const OVER: u32 = u32::MAX;
 
-/// Nanoseconds of a compare-exchange of what nobody else uses, of the fastest [`EXCHANGES`] in a row.
+/// Nanoseconds of a compare-exchange of what nobody else uses, of the fastest [`EXCHANGES`] consecutive ones.
 pub fn exchange() -> f64 {
     let word = CachePadded::new(AtomicU32::new(0));
     let (begun, mut fastest) = (Instant::now(), Duration::MAX);
@@ -42,7 +42,7 @@ pub fn exchange() -> f64 {
     fastest.as_secs_f64() * 1e9 / f64::from(EXCHANGES)
 }
 
-/// Nanoseconds of one round trip between two threads, of the fastest [`TRIPS`] in a row.
+/// Nanoseconds of one round trip between two threads, of the fastest [`TRIPS`] consecutive ones.
 pub fn round_trip() -> f64 {
     // Each writes what the other one waits for: this thread odd numbers, the other one even ones.
     let line = CachePadded::new(AtomicU32::new(0));

@@ -20,7 +20,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// A round of so long, and an eighth of it before.
+    /// A round of `timed`, after an eighth of it that is not timed.
     pub fn new(threads: usize, timed: Duration) -> Self {
         Self { threads, warm_up: timed / 8, timed }
     }
@@ -32,7 +32,7 @@ impl Plan {
     }
 }
 
-/// The figures of each of so many subjects, of all rounds: one subject after the other in each round, so that a
+/// The figures of each of `subjects` subjects, of all rounds: one subject after the other in each round, so that a
 /// machine that is slow for a while is slow for all.
 pub fn interleave(rounds: usize, subjects: usize, mut round_of: impl FnMut(usize) -> f64) -> Vec<Vec<f64>> {
     let mut figures = vec![Vec::with_capacity(rounds); subjects];

@@ -66,13 +66,13 @@ impl Filled {
         }
         assert_eq!(at.addr() % if size >= 8 { 8 } else { 1 }, 0, "a block of {size} bytes at {at:?}");
         shadow.lock().unwrap().take(at.addr(), size)?;
-        // SAFETY: the block has so many bytes.
+        // SAFETY: the block is that long.
         unsafe { at.write_bytes(byte, size as usize) };
         Ok(Some(Self { at, size, byte }))
     }
 
     fn check(&self) {
-        // SAFETY: the block has so many bytes, and all were written.
+        // SAFETY: the block is that long, and all were written.
         let bytes = unsafe { std::slice::from_raw_parts(self.at, self.size as usize) };
         assert!(bytes.iter().all(|byte| *byte == self.byte), "a block of {} bytes was overwritten", self.size);
     }
@@ -94,7 +94,7 @@ impl Filled {
         shadow.lock().unwrap().take(at.addr(), size)?;
         *self = Self { at, size: self.size.min(size), byte: self.byte };
         self.check();
-        // SAFETY: the block has so many bytes.
+        // SAFETY: the block is that long.
         unsafe { at.write_bytes(self.byte, size as usize) };
         self.size = size;
         Ok(())
@@ -119,7 +119,7 @@ fn run(subject: &dyn Subject, program: &[Step]) -> Result<(), Overlap> {
     Ok(())
 }
 
-/// Random allocations, releases and resizings of many sizes, by so many threads, which exchange blocks.
+/// Random allocations, releases and resizings of many sizes, by `threads` threads, which exchange blocks.
 fn run_random(label: &str, subject: &dyn Subject, threads: u64, random: &Random) -> Result<(), Overlap> {
     const STEPS: usize = 20_000;
     const LIVE: usize = 200;

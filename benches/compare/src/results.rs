@@ -91,7 +91,7 @@ impl Results {
         geometric_mean(self.workloads.iter().map(|workload| self.ratio(threads, *workload, subject)))
     }
 
-    /// How many times the work of one thread so many threads do.
+    /// The work of `threads` threads, as a multiple of one thread's.
     pub fn scaling(&self, threads: usize, workload: Kind, subject: &str) -> Option<f64> {
         let alone = self.time(1, workload, subject)?;
         Some(threads as f64 * alone / self.time(threads, workload, subject)?)
@@ -105,7 +105,7 @@ impl Results {
         (!spreads.is_empty()).then(|| median(&spreads))
     }
 
-    /// Is the machine too noisy for figures of so many threads?
+    /// Is the machine too noisy for figures of `threads` threads?
     pub fn is_noisy(&self, threads: usize) -> bool {
         self.noise(threads).is_some_and(|noise| noise > Self::MOST_NOISE)
     }

@@ -33,7 +33,7 @@ pub trait Subject: Sync {
 pub unsafe fn moved<S: Subject + ?Sized>(subject: &S, block: *mut u8, old_size: u32, size: u32) -> *mut u8 {
     let new = subject.alloc(size);
     if !new.is_null() {
-        // SAFETY: both are blocks of at least so many bytes, and no two blocks overlap.
+        // SAFETY: both are blocks of at least that length, and no two blocks overlap.
         unsafe { new.copy_from_nonoverlapping(block, old_size.min(size) as usize) };
         // SAFETY: the caller vouches for the block.
         unsafe { subject.release(block, old_size) };

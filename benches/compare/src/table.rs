@@ -140,7 +140,7 @@ fn doubt(results: &Results, threads: usize, cores: usize) -> Option<String> {
     })
 }
 
-/// With so many digits after the point, and fewer if there are many before it.
+/// With `digits` digits after the point, and fewer if there are many before it.
 pub fn number(figure: Option<f64>, digits: usize) -> String {
     match figure {
         Some(figure) if figure < 10.0 => format!("{figure:.digits$}"),

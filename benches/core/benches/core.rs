@@ -169,8 +169,8 @@ fn producer_and_consumer(pool: &MemoryPool, region: &Region, threads: usize, cou
     })
 }
 
-/// One workload, by so many threads, on each kind of pool; `work` does it so many times, and each time is `pairs`
-/// allocations and releases.
+/// One workload, by several threads, on each kind of pool; `work` does it as often as it is told, and each time is
+/// `pairs` allocations and releases.
 fn sweep_threads(
     criterion: &mut Criterion,
     name: &str,

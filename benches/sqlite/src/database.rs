@@ -76,7 +76,7 @@ impl Database {
     pub fn prepare(&self, sql: &str) -> Result<Statement<'_>, Code> {
         let mut statement = ptr::null_mut();
         let length = c_int::try_from(sql.len()).expect("statements are short");
-        // SAFETY: the text has so many bytes, and `statement` may be written.
+        // SAFETY: the text has that many bytes, and `statement` may be written.
         let code = unsafe {
             ffi::sqlite3_prepare_v2(self.0.as_ptr(), sql.as_ptr().cast(), length, &raw mut statement, ptr::null_mut())
         };

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use libsqlite3_sys as ffi;
 use mempool::PoolAllocator;
 
-/// SQLite wants its blocks aligned to so many bytes.
+/// SQLite wants its blocks aligned to this number of bytes.
 const ALIGN: usize = 8;
 
 /// The functions have no parameter of their own, so there is one allocator in a process.
@@ -87,7 +87,7 @@ unsafe extern "C" fn realloc(block: *mut c_void, bytes: c_int) -> *mut c_void {
         return if bytes <= has { block } else { new };
     }
     let kept = usize::try_from(has.min(bytes)).unwrap_or(0);
-    // SAFETY: both have so many bytes, and no two blocks overlap.
+    // SAFETY: both are that long, and no two blocks overlap.
     unsafe { new.cast::<u8>().copy_from_nonoverlapping(block.cast(), kept) };
     // SAFETY: SQLite does not use the old block any more.
     unsafe { free(block) };

@@ -99,7 +99,7 @@ impl NoMemory<'_> {
     }
 }
 
-/// Fills a new database with so many persons, changes it, and asks about it.
+/// Fills a new database with `persons` persons, changes it, and asks about it.
 pub fn fill_and_ask(name: &str, seed: u64, persons: usize, no_memory: &NoMemory<'_>) -> (Database, Digest) {
     let database = no_memory.run(|| Database::open(name));
     let change = |sql: &str| no_memory.run(|| database.run(sql));

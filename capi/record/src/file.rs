@@ -66,7 +66,7 @@ fn write_path(path: &mut [u8; PATH], folder: &CStr, process: u64, number: u64) -
 pub fn read_whole(path: &CStr, to: &mut [u8]) -> usize {
     let before = errno();
     let mut len = 0;
-    // SAFETY: a path, room for so many bytes, and the place of this thread's error, which `malloc` does not change.
+    // SAFETY: a path, room for that many bytes, and the place of this thread's error, which `malloc` does not change.
     unsafe {
         let file = libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
         while let Ok(count @ 1..) = usize::try_from(libc::read(file, to[len..].as_mut_ptr().cast(), to.len() - len)) {

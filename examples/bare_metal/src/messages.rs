@@ -110,7 +110,7 @@ impl Queue {
         let message = NonNull::new(self.first)?;
         // SAFETY: the message is in the queue, which alone uses it.
         let Message { next, len } = unsafe { message.read() };
-        // SAFETY: so many bytes follow, which `send` has written.
+        // SAFETY: that many bytes follow, which `send` has written.
         read(unsafe { core::slice::from_raw_parts(message.add(1).cast().as_ptr(), len) });
         self.first = next;
         if next.is_null() {

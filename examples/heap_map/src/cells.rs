@@ -20,7 +20,7 @@ const ORDERS: u8 = MOST.ilog2() as u8 + 1;
 /// The content of a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// Several blocks, of which so many quarters are live and cached.
+    /// Several blocks, of which `live` and `cached` quarters are live and cached.
     Mixed { live: usize, cached: usize },
     /// A block of 2^`order` cells.
     Block { state: State, order: u32 },

@@ -26,7 +26,7 @@ pub struct Point {
     pub failures: usize,
 }
 
-/// Plays a trace, with a sweeper that has a pass after every so many events, or without one.
+/// Plays a trace, with a sweeper that has a pass after every `pass_every` events, or without one.
 pub fn curve(trace: &Trace, pool: &Arc<MemoryPool>, pass_every: Option<usize>) -> Result<Vec<Point>, Box<dyn Error>> {
     let mut player = Player::new(pool, trace.objects, pass_every)?;
     let mut points = Vec::with_capacity(POINTS + 1);

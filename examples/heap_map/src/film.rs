@@ -112,7 +112,7 @@ fn symbol(cell: Cell) -> u8 {
     SYMBOLS.as_bytes()[usize::from(cell.0)]
 }
 
-/// Makes of the cells before those of a frame. Is the frame one of so many cells?
+/// Makes of the cells before those of a frame. Is the frame one of as many cells?
 fn decode(frame: &str, cells: &mut [Cell]) -> bool {
     let mut at = 0_usize;
     let mut rest = frame.as_bytes();

@@ -53,7 +53,7 @@ pub struct Pictures {
     /// The size of the smallest block, a power of two
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes, default_value = "64")]
     min_block: usize,
-    /// The sweeper has a pass after every so many allocations and releases [default: never; in the plot, 1000 beside
+    /// The sweeper has a pass after this number of allocations and releases [default: never; in the plot, 1000 beside
     /// never]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     sweep_every: Option<u32>,

@@ -25,7 +25,7 @@ pub fn pool(min_block: usize, heap: usize) -> Result<Arc<MemoryPool>, Box<dyn Er
 #[derive(Debug)]
 struct Passes {
     sweeper: Sweeper,
-    /// After so many events each.
+    /// After this number of events each.
     every: usize,
 }
 
@@ -82,7 +82,7 @@ impl Moment {
 }
 
 impl<'a> Player<'a> {
-    /// A player of a trace of `objects` objects, with a sweeper that has a pass after every so many events, or
+    /// A player of a trace of `objects` objects, with a sweeper that has a pass after every `pass_every` events, or
     /// without one.
     pub fn new(pool: &'a Arc<MemoryPool>, objects: usize, pass_every: Option<usize>) -> Result<Self, Box<dyn Error>> {
         let passes = pass_every.map(|every| Passes::over(pool, every)).transpose()?;

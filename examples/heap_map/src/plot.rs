@@ -19,7 +19,7 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 const SIZE: (u32, u32) = (1600, 1120);
 /// Where the charts begin.
 const TITLE: u32 = 112;
-/// Where they end, but for the last one.
+/// Where they end, except the last one.
 const CHARTS: [u32; 2] = [540, 792];
 const LEFT: i32 = 40;
 /// For the means.
@@ -67,8 +67,8 @@ impl Plot {
     }
 }
 
-/// Plays a trace without a sweeper, and with one that has a pass after every so many events. `pool` makes a pool with a
-/// heap.
+/// Plays a trace without a sweeper, and with one that has a pass after every `pass_every` events. `pool` makes a pool
+/// with a heap.
 pub fn render(
     trace: &Trace,
     pool: impl Fn() -> Result<Arc<MemoryPool>, Box<dyn Error>>,
@@ -146,7 +146,7 @@ fn count(number: f64) -> String {
     HumanCount(number as u64).to_string().replace(',', "\u{202f}")
 }
 
-/// The unit in which to tell up to so many bytes.
+/// The unit in which to tell up to `most` bytes.
 fn unit_of(most: f64) -> (f64, &'static str) {
     let units = [(1_073_741_824.0, "GiB"), (1_048_576.0, "MiB"), (1024.0, "KiB")];
     units.into_iter().find(|(unit, _)| most >= *unit).unwrap_or((1.0, "B"))

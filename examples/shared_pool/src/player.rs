@@ -12,12 +12,12 @@ use recordings::Event;
 use crate::pattern::Pattern;
 use crate::replay::{Shared, Sum, Tally};
 
-/// A thread looks for objects that were handed to it every so many events.
+/// A thread looks for objects that were handed to it each time that it did this number of events.
 const EVENTS_A_LOOK: usize = 64;
 /// So often a thread tries to hand an object over, while it lets others run; then it releases the object itself. So no
 /// thread waits for one that does not run.
 const PATIENCE: u32 = 200;
-/// A thread moves the progress bar every so many events.
+/// A thread moves the progress bar after this number of events.
 const EVENTS_A_TICK: usize = 4096;
 
 /// A thread's objects; they stay when it ends.

@@ -47,7 +47,7 @@ pub struct Sum {
 }
 
 impl Sum {
-    /// A thread adds what has changed by so many bytes, so the peak is exact to as many bytes a thread.
+    /// A thread adds a change when it has this number of bytes, so the peak is exact to as many bytes a thread.
     pub const STEP: usize = 64 << 10;
 
     pub fn add(&self, bytes: isize) {

@@ -18,7 +18,7 @@ const DISCARD_COST: u32 = model_or(1, 16);
 /// A call of the operating system takes as long as to look at this many pages.
 /// Under loom one: a few pages may be all that there are.
 const CALL_COST: u32 = model_or(1, 256);
-/// The system may have memory for a whole row of so many pages, a huge page, because one of them was used.
+/// The system may have memory for this whole number of pages, a huge page, because one of them was used.
 /// Under loom for single pages.
 const HUGE: u32 = model_or(1, 512);
 

@@ -70,7 +70,7 @@ impl Resident {
         }
     }
 
-    /// Would so many more pages be within the limit?
+    /// Would `pages` more pages be within the limit?
     pub(super) fn has_room(&self, pages: u32, limit: u32) -> bool {
         self.out().saturating_add(pages) <= limit
     }

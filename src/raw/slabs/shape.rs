@@ -47,7 +47,7 @@ pub struct BitmapId {
 impl BitmapId {
     /// Which it is, as an index into an array with an entry for each bitmap of a slab.
     pub(super) const fn in_slab(self) -> usize {
-        // The remainder changes nothing; it spares a bounds check.
+        // The remainder changes nothing; it saves a bounds check.
         (self.nth % BITMAPS) as usize
     }
 }

@@ -52,7 +52,7 @@ impl Buddy {
         units >= if will_merge { to_merge } else { to_tidy } && blocks >= u64::from(units) / UNITS_FOR_A_BLOCK
     }
 
-    /// Takes the stacks' nodes, but for a reserve. `None`: another sweep has the tables. O(entries + units / 4 096).
+    /// Takes the stacks' nodes, except a reserve. `None`: another sweep has the tables. O(entries + units / 4 096).
     /// Lock-free.
     pub(in crate::raw) fn gather(&self) -> Option<Gathered<'_>> {
         let GatherTables { taken, nodes, paths } = &self.gather_tables;

@@ -17,7 +17,7 @@ use crate::raw::state::{Kind, State};
 const BATCH_ORDERS: u32 = model_or(2, 8);
 /// The part of the heap that a batch merge may take into transit, 1 / `BATCH_PART`: others find the rest, should the
 /// sweep be stopped then.
-/// Under loom all of it: no model has so many units.
+/// Under loom all of it: no model has as many units.
 const BATCH_PART: u32 = model_or(1, 16);
 
 /// Units after which a sweep looks whether the others have large blocks left. A search goes on for as many after it has

@@ -14,7 +14,7 @@ const PROBE: usize = model_or(4, 64);
 /// Under loom all of them.
 const PROBE_PART: usize = model_or(4, 16);
 
-/// Units of a window. Under loom the same: no model has so many.
+/// Units of a window. Under loom the same: no model has as many.
 const WINDOW: usize = 1024;
 /// Windows that are walked through side by side.
 const ABREAST: usize = 3;
@@ -285,7 +285,7 @@ mod tests {
         }
     }
 
-    /// Windows of live blocks of `order`, but for the word of one unit.
+    /// Windows of live blocks of `order`, except for the word of one unit.
     fn walk(order: Order, odd: Option<(usize, State)>) -> Option<Walk> {
         let units = ABREAST * WINDOW;
         let table = States::new(&Geometry::new(units as u32, 0, Order::MAX), &mut Source::Global).expect("some memory");

@@ -55,7 +55,7 @@ impl Buddy {
         let (mut at, mut last, mut alike, mut taken) = (from, Order::ZERO, ALIKE_BEFORE_PROBE, 0);
         let (mut blocks, mut free_units, mut largest) = (0u64, 0u64, 0);
         let (mut found, mut enough) = (None, BLOCKS_BEFORE_WALK);
-        // No branch depends on what a block is that is skipped, but for its being one of many alike.
+        // No branch depends on the state of a skipped block, except on whether it is one of many alike.
         while at < end {
             if blocks >= enough && States::is_window(geometry, at) {
                 enough = blocks + BLOCKS_BEFORE_WALK;

@@ -111,7 +111,7 @@ mod tests {
     use super::*;
     use crate::raw::{Geometry, State};
 
-    /// A heap of single units, all of them free but for the ones that `keep` says.
+    /// A heap of single units, all of them free except those that `keep` names.
     fn in_units(units: u32, first_unit: u64, keep: impl Fn(u32) -> bool) -> Buddy {
         let heap = Buddy::new(Geometry::new(units, first_unit, Order::MAX)).expect("a few bytes");
         let blocks = [(); 300].map(|()| heap.alloc(Order::ZERO, Shard::FIRST));

@@ -210,7 +210,7 @@ pub(crate) unsafe fn resident(start: *mut u8, len: usize) -> Option<usize> {
     if is_refused("resident") { None } else { unsafe { system::resident(start.wrapping_sub(before), len, page) } }
 }
 
-/// Bytes of a page of the operating system.
+/// Bytes of a system page.
 pub(crate) fn page_size() -> usize {
     // It is not 0 in any case; so the compiler knows that nothing is divided by that.
     system::page_size().max(1)

@@ -18,7 +18,7 @@ const LIMIT: usize = POOL / 64;
 /// What bins may have of it: the rest is the outboxes'.
 const BINS: usize = LIMIT / 4 * 3;
 /// The least that the bins of a cache hold when its thread has released all its blocks. A bin that overflows gives its
-/// older half away, so that all are at least half full. They share all of `BINS` but for what the last one that gave
+/// older half away, so that all are at least half full. They share all of `BINS` except what the last one that gave
 /// room to another has lost: half of its own, and the largest blocks have half of all. The smallest sizes are an
 /// exception: of those there may be too few blocks to fill a bin, of 128 at most.
 const LEAST: usize = (BINS - BINS / 2 / 2) / 2 - 128 * (2 * SMALLEST + SMALLEST) / 2;

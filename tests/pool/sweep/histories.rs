@@ -17,7 +17,7 @@ const BASE: usize = 1 << 30;
 /// So many that a walk along all of them goes on many paths: a multiple of 4 096, and not a power of two.
 const UNITS: usize = 5 << 13;
 
-/// A pool without caches over `units` units that begin so many units behind a boundary.
+/// A pool without caches over `units` units that begin `skew` units behind a boundary.
 fn pool(units: usize, skew: usize) -> MemoryPool {
     let pool = MemoryPool::builder().min_block(UNIT).thread_cache(0).build().expect("a right configuration");
     pool.add_heap(at(BASE + skew * UNIT), units * UNIT).expect("a heap");

@@ -31,7 +31,7 @@ fn deadline() -> Sender<()> {
     running
 }
 
-/// A sweeper that does nothing by itself but for its first pass, and all that there is to do when it is told to.
+/// A sweeper that does nothing by itself except its first pass, and all that there is to do when it is told to.
 fn by_hand() -> SweeperBuilder {
     Sweeper::builder().interval(NEVER).wake_on_demand(false).budget(Budget::Units(usize::MAX))
 }

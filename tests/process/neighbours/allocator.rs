@@ -114,8 +114,8 @@ fn bursts_of_two_threads_share_no_pages() {
     });
 }
 
-/// Others have left slots of their runs. Who needs blocks opens runs of his own all the same, where free pages have
-/// memory behind them; else when he needs many, and only the first few are of those.
+/// Others have left slots of their slabs. A thread that needs blocks opens slabs of its own all the same, where free
+/// pages have memory behind them; else when it needs many, and only the first few are of those.
 #[test]
 fn runs_of_ones_own_are_better_than_leftovers() {
     let _alone = crate::alone();

@@ -66,7 +66,7 @@ fn a_thread_for_whose_cache_there_is_no_memory_works_without() {
     assert_eq!(pool.largest_free_block(), whole);
 }
 
-// In 32 bits of addresses is no heap of so many units.
+// In 32 bits of addresses is no heap of that number of units.
 #[cfg(target_pointer_width = "64")]
 #[test]
 fn tables_that_no_allocator_has() {

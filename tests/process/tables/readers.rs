@@ -12,7 +12,7 @@ use crate::common::failing::{ASKED, BALANCE};
 use crate::common::{at, join};
 use mempool::MemoryPool;
 
-/// Adds so many heaps, uses and removes them, one after the other; returns the bytes of tables that are left.
+/// Adds `heaps` heaps, uses and removes them, one after the other; returns the bytes of tables that are left.
 fn come_and_go(pool: &MemoryPool, heaps: usize) -> isize {
     let before = BALANCE.get();
     for heap in 0..heaps {

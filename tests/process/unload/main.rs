@@ -123,7 +123,7 @@ fn what_is_live_stays() {
         })
         .collect();
     for block in kept {
-        // SAFETY: so many bytes, which live for ever.
+        // SAFETY: that many bytes, which live for ever.
         assert!(unsafe { std::slice::from_raw_parts(block, 100_000) }.iter().all(|byte| *byte == 7));
     }
     // Tables keep their addresses, those of checked allocators a tenth of the heap's; but the heap doesn't, which has

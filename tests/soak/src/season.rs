@@ -14,7 +14,7 @@ use crate::world::{Count, World};
 
 /// Steps of a worker, which all may see.
 type Steps = AtomicU64;
-/// Each other worker goes on by so many steps while one is stopped.
+/// Each other worker goes on by this number of steps while one is stopped.
 const GO_ON: u64 = 1000;
 /// For them to do that. An allocation that is about to fail waits some hundred times for the stopped thread, and each
 /// time other processes may run.
@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// Short threads at once, and steps of each.
 const SHORT: (usize, usize) = (8, 40);
 
-/// A season of so long. At its end nothing is live, and the threads have ended.
+/// A season of `time`. At its end nothing is live, and the threads have ended.
 pub fn run(world: &World, threads: u64, time: Duration, seed: u64) {
     let random = &mut Rng::with_seed(seed);
     let mut sweeper = Sweeper::builder().pool(Arc::clone(&world.pool)).interval(Duration::from_millis(20));

@@ -128,7 +128,7 @@ impl<A: GlobalAlloc> Called<A> {
         if from.size() == 0 || to.size() == 0 || from.align() != to.align() {
             let new = self.allocate(to)?;
             let len = from.size().min(to.size());
-            // SAFETY: both have so many bytes, and no two blocks overlap.
+            // SAFETY: both are that long, and no two blocks overlap.
             unsafe { new.cast::<u8>().copy_from_nonoverlapping(block, len) };
             // SAFETY: the caller vouches for the block.
             unsafe { self.deallocate(block, from) };

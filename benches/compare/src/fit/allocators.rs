@@ -130,7 +130,7 @@ impl InRegion for MemoryPool {
         let new_layout = Layout::from_size_align(size, layout.align()).expect("a size of a trace");
         let new = InRegion::alloc(self, new_layout);
         if !new.is_null() {
-            // SAFETY: both are blocks of at least so many bytes, and no two blocks overlap.
+            // SAFETY: both are blocks of at least that length, and no two blocks overlap.
             unsafe { new.copy_from_nonoverlapping(block, layout.size().min(size)) };
             // SAFETY: the caller vouches for the block.
             unsafe { InRegion::release(self, block, layout) };

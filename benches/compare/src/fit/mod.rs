@@ -33,7 +33,7 @@ pub struct Options {
     trace: Vec<PathBuf>,
 }
 
-/// Heaps of more than so many times the most live bytes are not tried.
+/// Heaps of more than this multiple of the most live bytes are not tried.
 const MOST: usize = 16;
 
 /// Finds all heaps and prints the table.

@@ -45,7 +45,7 @@ pub fn play(trace: &Trace, allocator: &mut dyn InRegion) -> usize {
 
 fn touch(block: *mut u8, layout: Layout) {
     assert_eq!(block.addr() % layout.align(), 0, "{layout:?} at {block:?}");
-    // SAFETY: the block has so many bytes, at least one.
+    // SAFETY: the block is that long, at least one.
     unsafe {
         block.write(1);
         block.add(layout.size() - 1).write(2);

@@ -23,7 +23,7 @@ struct Block {
 unsafe impl Send for Blocks {}
 
 impl Blocks {
-    /// A table for so many, all of it resident.
+    /// A table for `slots` blocks, all of it resident.
     pub fn new(slots: usize) -> Self {
         // No zeros, so that all of it is written.
         Self(vec![Block { at: ptr::dangling_mut(), layout: Layout::new::<u8>() }; slots])
@@ -70,7 +70,7 @@ fn touch(at: *mut u8, layout: Layout) {
         failed(layout);
     }
     let size = layout.size();
-    // SAFETY: the block has so many bytes, at least one.
+    // SAFETY: the block is that long, at least one.
     unsafe {
         at.write(1);
         at.add(size - 1).write(2);

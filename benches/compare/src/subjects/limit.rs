@@ -159,7 +159,7 @@ impl CheckedLimit {
         let layout = Layout::array::<AtomicU16>(places).expect("fewer bytes than the region has");
         // SAFETY: a layout with a size.
         let first = NonNull::new(unsafe { System.alloc_zeroed(layout) }).expect("there is memory for states");
-        // SAFETY: so many words, which are zero, and nobody frees them.
+        // SAFETY: that many words, which are zero, and nobody frees them.
         let states = unsafe { NonNull::slice_from_raw_parts(first.cast(), places).as_ref() };
         Self { blocks, base: shared.base, states }
     }

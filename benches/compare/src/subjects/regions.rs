@@ -25,7 +25,7 @@ pub fn region(size: usize) -> (*mut u8, usize) {
 /// talc behind a spin lock, as its documentation shows it for several threads.
 pub type Talc = Global<&'static TalcLock<RawSpinlock, Manual>>;
 
-/// One with a region of so many bytes.
+/// One with a region of `size` bytes.
 pub fn talc(size: usize) -> Talc {
     let heap = Box::leak(Box::new(TalcLock::new(Manual)));
     let (base, size) = region(size);

@@ -152,7 +152,7 @@ fn take<S: Subject>(subject: &S, size: u32) -> Block {
 #[inline(always)]
 fn touch(block: &Block) {
     let Block { at, size } = *block;
-    // SAFETY: the block has so many bytes, and is aligned to 8 if it has 8.
+    // SAFETY: the block is that long, and is aligned to 8 if it has 8.
     unsafe { if size >= 8 { at.cast::<u64>().write(u64::from(size)) } else { at.write(size as u8) } }
     black_box(at);
 }

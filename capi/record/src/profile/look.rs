@@ -9,7 +9,7 @@ use crate::file::read_whole;
 
 /// A look is due when this part more is live than at any look before, or when this part more samples came and went.
 const PART: u64 = 16;
-/// And at least so many of them.
+/// And at least this number of them.
 const LEAST: u64 = 64;
 
 /// Looks, if it is time to.

@@ -61,7 +61,7 @@ static TABLES: AtomicPtr<Tables> = AtomicPtr::new(ptr::null_mut());
 /// A word that is 1 in the process that is profiled, and 0 in its children.
 static OWNER: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
 
-/// After so many bytes a thread looks again whether something is profiled.
+/// After this number of bytes a thread looks again whether something is profiled.
 const AGAIN: i64 = 64 << 10;
 
 /// Begins a profile, in a new file in this folder, with `mean` bytes from sample to sample; returns the path.

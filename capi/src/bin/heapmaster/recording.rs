@@ -27,7 +27,7 @@ pub struct Recording {
     folder: PathBuf,
 }
 
-/// A raw file: of this process, which has run so many programs before.
+/// A raw file: of this process, which has run `number` programs before.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Part {
     process: u32,

@@ -20,7 +20,7 @@ const DEEP_LIMIT: f32 = 120.0;
 /// A model that takes less is tried first.
 const QUICK: f32 = 0.5;
 
-/// A model as it is runs for so long, to see what it reaches.
+/// A model as it is runs for this time, to see what it reaches.
 const MEASURED: f32 = 3.0;
 
 /// Was the process stopped because it took more than the time that it was given?

@@ -16,9 +16,9 @@ const NOT_TRIED: &str = "## Not tried yet";
 /// What came of a weakened ordering.
 #[derive(Clone, Debug)]
 pub(crate) enum Decision {
-    /// The model fails, with so many preemptions.
+    /// The model fails, with this number of preemptions.
     Killed(String, Depth),
-    /// So many models pass with so many preemptions; these did not come to an end.
+    /// This number of models pass with this number of preemptions; these did not come to an end.
     Survives(usize, Vec<String>, Depth),
     /// There is no model that comes to it.
     NotReached,

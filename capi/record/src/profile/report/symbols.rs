@@ -120,7 +120,7 @@ impl Symbols {
     }
 }
 
-/// Functions of the allocator are among so many innermost ones.
+/// Functions of the allocator are among this number of innermost ones.
 const NEAR: usize = 16;
 /// Names of functions of the allocator have one of these in them.
 const OWN: [&str; 3] = ["record::profile::", "__rust_alloc", "__rust_realloc"];
