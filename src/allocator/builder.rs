@@ -173,7 +173,7 @@ impl PoolAllocator {
     }
 
     /// An allocator that never has more than `bytes` bytes of heap in use. Its own metadata is not counted. It has
-    /// addresses for twice as much, so that an allocation does not fail because what is free is scattered. With a limit
+    /// addresses for twice as much: no allocation fails because free pages are scattered. With a limit
     /// of less than a page of 4 KiB, 0 among them, each allocation fails.
     pub const fn with_limit(bytes: usize) -> Self {
         Self::builder().on_demand(bytes)

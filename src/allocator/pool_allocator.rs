@@ -42,8 +42,8 @@ use crate::wakers::Wakers;
 /// | does not grow | half of the heap, or 4.25 MiB | 32 MiB |
 ///
 /// The threads that allocate share the bound. Blocks in the caches of sleeping threads count, but each allocating
-/// thread has a quarter of its share in any case. An allocation that would fail takes back what is cached, except from
-/// threads that sleep: each of their cached blocks keeps its page.
+/// thread has a quarter of its share in any case. Before an allocation fails, it takes cached blocks back, except from
+/// sleeping threads: each of their cached blocks keeps its page.
 ///
 /// The [guide](crate::guide) has more.
 ///
@@ -58,8 +58,8 @@ use crate::wakers::Wakers;
 /// uses. Beyond 32 MiB of heap it asks for huge pages. Memory that was not used for a second goes back to the system
 /// while the program goes on; see [`AllocatorBuilder::decay`](crate::AllocatorBuilder::decay).
 ///
-/// A library that is unloaded gives back what its static allocators don't use, on Linux with glibc; it keeps everything
-/// elsewhere, and where others are linked with it.
+/// On Linux with glibc a library that is unloaded gives back the unused memory of its static allocators. It keeps
+/// everything elsewhere, and where others are linked with it.
 ///
 /// # Fork
 ///
@@ -124,8 +124,8 @@ impl PoolAllocator {
         }
     }
 
-    /// Gives back what is cached within reach, and makes whole pages of what is free. Within reach are the caches of
-    /// this thread and of ended threads, and what is on its way between threads.
+    /// Gives back the cached blocks within reach, and makes whole pages of free slots. Within reach are the caches of
+    /// this thread and of ended threads, and the magazines on their way between threads.
     ///
     /// # Progress
     ///

@@ -110,8 +110,8 @@ impl BinBudget {
         has + more
     }
 
-    /// The class of the bin that has the most memory for each of its misses, if that is many times as much as the bin
-    /// of `class` has. `capacity` tells how many blocks each bin may hold. Misses fall with the square of the blocks
+    /// The class of the bin with the most memory for each of its misses, if that is many times as much as the bin of
+    /// `class` has. `capacity` tells how many blocks each bin may hold. Misses fall with the square of the blocks
     /// that a bin has: one more block saves a bin of n blocks about 2/n of its misses.
     pub fn least_needed(&self, limit: &Limit, class: Class, capacity: impl Fn(Class) -> usize) -> Option<Class> {
         let misses = |class: Class| u128::from(self.misses[class.place()].get()) + 1;

@@ -49,7 +49,7 @@ pub struct Caches {
     allowed: Allowance,
     sizes: Sizes,
     segments: [AtomicPtr<Segment>; SEGMENTS],
-    /// Threads that give back what was in depots or in the caches of ended threads.
+    /// Threads that give back the blocks of depots or of ended threads' caches.
     pub withheld: Withheld,
     #[cfg(modelled)]
     registry: ThreadRegistry,
@@ -60,7 +60,7 @@ pub struct Caches {
 pub struct Reach<'a> {
     /// The heaps of the pool as of the beginning of the operation.
     pub heaps: View<'a>,
-    /// The set of the heaps, to look at it anew: blocks that others have left may be of a heap that is younger.
+    /// The set of the heaps, to look at it anew: blocks from other threads may be of a younger heap.
     pub set: &'a Heaps,
     /// The caches of the pool.
     pub caches: &'a Caches,

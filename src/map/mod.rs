@@ -80,8 +80,8 @@ fn look(seen: State) -> (BlockState, Class) {
 pub struct Block {
     /// The heap that it is in.
     pub heap: HeapId,
-    /// Bytes between the base that was given to `add_heap` and the block; `usize::MAX` if they are more, which only the
-    /// offsets of a large range can be.
+    /// Bytes between the heap's base, as given to `add_heap`, and the block. `usize::MAX` if a `usize` can't count
+    /// them, as in a large range of offsets.
     pub offset: usize,
     /// Its order: it has 2^order smallest blocks, or more, but not twice as many.
     pub order: u32,

@@ -213,8 +213,7 @@ impl OffsetPool {
         space::region(start, len, self.min_shift(), word)
     }
 
-    /// Takes back the tables that came with a range that was removed, or was not added, as
-    /// [`MemoryPool::take_tables`] does.
+    /// Takes back the tables of a range after it was removed, or was not added, as [`MemoryPool::take_tables`] does.
     ///
     /// # Progress
     ///
@@ -240,8 +239,8 @@ impl OffsetPool {
         self.pool.take_tables()
     }
 
-    /// Bytes that suffice for the tables of a range of at most `len` bytes, in a pool of up to 8 ranges whose smallest
-    /// block has `min_block` bytes or more. More than a `usize` can count are `usize::MAX`.
+    /// Bytes that suffice for the tables of a range of at most `len` bytes, in a pool of up to 8 ranges with smallest
+    /// blocks of `min_block` bytes or more. `usize::MAX` if a `usize` can't count them.
     ///
     /// # Panics
     ///

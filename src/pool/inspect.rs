@@ -13,11 +13,12 @@ use crate::thread;
 impl MemoryPool {
     /// Merges all free buddies, and drops stale entries from the free stacks.
     ///
-    /// First it gives back to the heaps what the calling thread has cached, what ended threads left, and what is on
-    /// its way between threads. The other threads are asked to give back theirs. They do so at their next operation,
-    /// or at the one after it if that is the release of the block that they allocated last.
+    /// First it gives cached blocks back to the heaps: those of the calling thread, of ended threads, and those on
+    /// their way between threads. The other threads are asked to give back theirs. They do so at their next operation,
+    /// or at the one after it if the next one releases the block that they allocated last.
     ///
-    /// Once nobody uses the pool, one sweep leaves every heap fully merged, except what running threads have cached.
+    /// Once nobody uses the pool, one sweep leaves every heap fully merged, except for blocks in the caches of running
+    /// threads.
     /// A thread has ended when it was joined; the end of a thread scope does not mean that all its threads have. A pool
     /// need not be swept: an allocation that finds no block sweeps by itself.
     ///

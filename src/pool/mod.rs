@@ -76,8 +76,8 @@ use counters::{Counters, count};
 /// A child process has one thread, and a copy of the pool that it may use. The parent's pool is not affected.
 ///
 /// - Blocks of other threads stay live until the child releases them.
-/// - Blocks that other threads had cached stay cached: at most what a cache [may
-///   hold](crate::PoolBuilder::thread_cache), for each of them.
+/// - Cached blocks of other threads stay cached: for each thread at most the [bound of a
+///   cache](crate::PoolBuilder::thread_cache).
 /// - Blocks that another thread withheld, because it was splitting or merging them, are lost to the child. A failing
 ///   allocation then searches for longer.
 /// - Where parent and child share the heap itself, only one of them may go on.
@@ -180,8 +180,8 @@ impl MemoryPool {
         Self::with_stack(|| self.heaps.add(region, self.config.max_order, &mut Tables::Global))
     }
 
-    /// Gives back to the heaps everything that the calling thread has cached, and everything that other threads left
-    /// for it there.
+    /// Gives all blocks in the calling thread's cache back to the heaps, and those in its depot, which other threads
+    /// left there.
     ///
     /// Of use before a thread sleeps for long: cached blocks are free for their thread only.
     ///
@@ -238,8 +238,7 @@ impl MemoryPool {
         self.reach(&pinned).ask_others(self.cache())
     }
 
-    /// Has who reads the set of heaps counted: for models of what happens to that. Before the threads of the model
-    /// start.
+    /// Has the readers of the set of heaps counted, for models of them. Before the threads of the model start.
     #[cfg(modelled)]
     #[doc(hidden)]
     pub fn watch_heaps(&self) {

@@ -83,7 +83,7 @@ impl MemoryPool {
         added
     }
 
-    /// Takes back the tables that came with a heap that was removed, or was not added. `None`: there are none. The
+    /// Takes back the tables of a heap after it was removed, or was not added. `None`: there are none. The
     /// tables of a removed heap are there when no thread can be reading them any more:
     /// [`remove_heap`](Self::remove_heap) tells when. Their bytes have any values.
     ///

@@ -28,10 +28,10 @@ pub struct AllocatorStats {
     /// where the limit leaves room for that. It can be up to twice the limit, since free pages may be scattered (see
     /// the guide).
     pub heap: usize,
-    /// Bytes in memory, of the heap and of the metadata: pages for which the operating system says so. Pages that were
-    /// never used are not, nor those that were given back. One that was only read counts, and on Linux is the page
-    /// of zeroes that all programs share. Short tables, of less than 256 KiB each, count as far as they are used.
-    /// Where the system does not say, so do all pages until they are given back.
+    /// Bytes in memory, of the heap and of the metadata, as the operating system says. Pages without a use, and pages
+    /// that were given back, are not in memory. A page that was only read counts; on Linux all programs share it, full
+    /// of zeroes. Short tables, of less than 256 KiB each, count as far as they are used. Where the system does not
+    /// say, used pages count until they are given back.
     pub resident: usize,
     /// Of the heap's bytes, free: in no block, and in no cache.
     pub free: usize,
@@ -99,7 +99,7 @@ impl AllocatorStats {
     ///
     /// # Progress
     ///
-    /// As the recorder. It allocates, from the global allocator, which may be the one that it tells of.
+    /// As the recorder. It allocates from the global allocator, which may be this one.
     ///
     /// # Examples
     ///

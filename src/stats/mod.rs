@@ -130,7 +130,7 @@ pub struct HeapStats {
     /// that depends on its base.
     #[cfg_attr(feature = "serde", serde(default))]
     pub largest_possible: usize,
-    /// The largest block in bytes that it would form if its base were a multiple of that.
+    /// The largest block in bytes that a better base would allow: a multiple of that block's size.
     #[cfg_attr(feature = "serde", serde(default))]
     pub largest_if_aligned: usize,
 }
@@ -256,31 +256,31 @@ pub struct PoolStats {
     pub largest_free: usize,
     /// The largest block in bytes that any of the heaps forms when all of it is free.
     pub largest_possible: usize,
-    /// Heaps that would form a block of twice that size or more at another base; see [`HeapStats::is_misaligned`].
+    /// Heaps whose largest possible block would be twice as large at another base; see [`HeapStats::is_misaligned`].
     pub misaligned_heaps: usize,
-    /// Threads that have a cache, or had one that no other thread has taken over yet.
+    /// Caches of running threads, and of ended ones until another thread takes them over.
     pub caches: usize,
     /// Bytes of the tables of caches: their bins and depots, without the blocks, about 106 KiB each. They come from
-    /// the global allocator as zeroes, and what a thread does not use of them has no memory behind it, as a rule.
+    /// the global allocator as zeroes. Pages of them without a use have no memory behind them, as a rule.
     pub cache_tables: usize,
     /// Allocations that the caches served.
     pub cache_allocations: u64,
     /// Releases that the caches took.
     pub cache_releases: u64,
-    /// Of these releases, the ones of blocks that another thread's cache had handed out, and that went back to it.
+    /// Of these releases, those of another cache's blocks, which were sent back to it.
     pub cache_sent: u64,
-    /// Blocks that caches took in for their threads' allocations, from heaps and from what other threads sent.
+    /// Blocks that caches took in for their threads' allocations, from heaps and from depots.
     pub cache_refilled: u64,
     /// Blocks that caches gave away: because they had no room for them, or were flushed.
     pub cache_flushed: u64,
-    /// Allocations that went past a thread's cache: what is too large for it, batches, what a search found, most of
-    /// [`alloc_in`](crate::MemoryPool::alloc_in), and all of threads that have no cache.
+    /// Allocations past a thread's cache: of blocks that are too large for it, batches, blocks from a search, most of
+    /// [`alloc_in`](crate::MemoryPool::alloc_in), and all of threads without a cache.
     pub heap_allocations: u64,
     /// Releases that went past a thread's cache.
     pub heap_releases: u64,
     /// Allocations that failed.
     pub failures: u64,
-    /// Allocations that the free stacks could not serve, so that a search swept for them, or remembered that it had.
+    /// Allocations that the free stacks could not serve: a search swept for them, or the result of one was remembered.
     pub searches: u64,
     /// Sweeps, by hand or for a search.
     pub sweeps: u64,

@@ -30,8 +30,7 @@ pub struct SweeperStats {
     pub passes: u64,
     /// Passes before their time, because an allocation had to sweep by itself.
     pub early: u64,
-    /// Times that it came through all heaps of a pool, or through an allocator; those count in which nothing was left
-    /// to do.
+    /// Times that it came through all heaps of a pool, or through an allocator, with or without something to do.
     pub cycles: u64,
     /// Pairs of buddies that it merged.
     pub merges: u64,

@@ -136,8 +136,9 @@ impl Sweeper {
         self.tell(|messages| messages.is_woken = true);
     }
 
-    /// Wakes the sweeper, and waits until a pass that began after the call has ended. Everything that was released
-    /// before is merged then, if the budget is enough for all pools, except what running threads have cached.
+    /// Wakes the sweeper, and waits for the end of a pass that began after the call. Everything that was released
+    /// before is merged then, if the budget is enough for all pools, except for blocks in the caches of running
+    /// threads.
     ///
     /// False, at once, if there will be no such pass: in the child of a fork, after the thread has died because a
     /// pool's `Deref` panicked, and on the sweeper's own thread.

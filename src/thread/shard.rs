@@ -22,9 +22,9 @@ pub fn shard() -> Shard {
     Shard::of((place.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (u64::BITS - Shard::BITS)) as usize)
 }
 
-/// The shard in which the calling thread leaves what it sweeps: that of its index, so that it finds the blocks again
-/// itself. A thread without an index, as that of a sweeper, uses the first one: so where blocks are does not depend on
-/// where its stack lies.
+/// The shard in which the calling thread leaves swept blocks: that of its index, where it finds them again itself. A
+/// thread without an index, such as a sweeper's, uses the first one. So where blocks are does not depend on where its
+/// stack lies.
 pub fn sweep_shard() -> Shard {
     index().map_or(Shard::FIRST, Shard::of)
 }

@@ -78,10 +78,10 @@ impl Sweep {
 }
 
 impl Buddy {
-    /// Merges all free buddies and tidies the stacks. With `want`, takes the first block of that order that it finds or
-    /// forms, so that a failing caller can't lose what its own sweep made. It leaves blocks in the stacks of `shard`.
-    /// O(blocks). Lock-free; any number may run at once. A sweep that is abandoned anywhere hides at most the blocks
-    /// whose nodes it has gathered, from all but scans, and those that it merges.
+    /// Merges all free buddies and tidies the stacks. With `want`, takes the first block of that order that it finds
+    /// or forms. So a failing caller can't lose the block that its own sweep made. It leaves blocks in the stacks of
+    /// `shard`. O(blocks). Lock-free; any number may run at once. A sweep that is abandoned anywhere hides the blocks
+    /// of the nodes that it has gathered, which scans still find, and those that it merges; no others.
     pub fn sweep(&self, want: Want, shard: Shard) -> Sweep {
         self.sweep_first(self.geometry.units(), want, shard)
     }

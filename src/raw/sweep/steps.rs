@@ -56,9 +56,9 @@ impl Buddy {
         (!cursor.changed && dropped == 0).then_some(cursor.version)
     }
 
-    /// One step: merges the blocks that begin in the `units` units from `from` on with what lies left of them, also
+    /// One step: merges the blocks that begin in the `units` units from `from` on with the blocks left of them, also
     /// left of `from`. Also returns where the next step begins: the number of units, once the heap is done, or `from`,
-    /// if the heap has no such unit. Steps that follow each other merge what one pass does, if nobody changes anything.
+    /// if the heap has no such unit. Consecutive steps merge the same as one pass, if nobody changes anything.
     /// O(orders + blocks of the step). Lock-free.
     pub fn merge_step(&self, from: u32, units: u32, shard: Shard) -> (Sweep, u32) {
         if from >= self.geometry.units() {
@@ -92,8 +92,8 @@ impl Buddy {
         })
     }
 
-    /// Merges the blocks that begin where a step begins with what lies left of them. All smaller pairs lie inside a
-    /// step, so that these are all that are left when the steps are done. O(steps). Lock-free.
+    /// Merges each block at the beginning of a step with the blocks left of it. All smaller pairs lie inside a step, so
+    /// nothing else is left when the steps are done. O(steps). Lock-free.
     #[cfg_attr(not(feature = "rayon"), allow(dead_code, reason = "only several threads need it"))]
     pub fn merge_seams(&self, order: Order, shard: Shard) -> Sweep {
         let mut total = Sweep::default();
