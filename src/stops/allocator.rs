@@ -198,7 +198,7 @@ pub fn operations<const CHECKED: bool>() -> Vec<Operation<Allocator<CHECKED>>> {
         operation(names!("alloc, fails"), full, alloc::<CHECKED, 1, UNIT>),
         operation(names!("alloc, fails for a span"), scattered, alloc::<CHECKED, 1, LIMIT>),
         operation(names!("alloc, of what an ended thread left"), left, alloc::<CHECKED, 1, LIMIT>),
-        operation(names!("alloc, by the next with a number"), left, alloc::<CHECKED, 100, UNIT>),
+        operation(names!("alloc, by the next thread with the index"), left, alloc::<CHECKED, 100, UNIT>),
         operation(names!("alloc_zeroed"), small_blocks, |allocator, _| {
             // SAFETY: the size is not 0.
             let block = unsafe { allocator.0.alloc_zeroed(layout(20 * PAGE)) };

@@ -272,7 +272,7 @@ pub fn operations() -> Vec<Operation<Pool>> {
         operation("hl_alloc, fails", full, alloc::<1, UNIT>),
         operation("hl_alloc, fails among small blocks", scattered, alloc::<1, FIRST>),
         operation("hl_alloc, of what an ended thread left", left, alloc::<1, FIRST>),
-        operation("hl_alloc, by the next with a number", left, alloc::<60, UNIT>),
+        operation("hl_alloc, by the next thread with the index", left, alloc::<60, UNIT>),
         operation("alloc_in, another heap", warm, |pool, _| {
             let block = pool.pool.alloc_in(pool.second(), layout(UNIT));
             pool.count(usize::from(block.is_ok()), 0);

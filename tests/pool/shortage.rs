@@ -99,7 +99,7 @@ fn one_sweep_merges_all_that_threads_left_whatever_they_did() {
             assert_eq!(pool.pool.stats().cached, 0);
             live.iter().for_each(|block| pool.release(*block).expect("the block is live"));
         }
-        assert_eq!(most_left > 0, thread_cache > 0, "gone threads left something");
+        assert_eq!(most_left > 0, thread_cache > 0, "ended threads left something");
         pool.finish(|_| 0);
     }
 }

@@ -205,7 +205,7 @@ fn generation(pool: &MemoryPool, random: &Random, number: u64) -> [u64; 3] {
         for _ in 0..200 {
             match own.below(20) {
                 0 => pool.flush_thread_cache(),
-                // Asks the others to flush, and drains what gone ones left.
+                // Asks the others to flush, and drains what ended ones left.
                 1 => _ = pool.sweep(),
                 2 => {
                     assert!(pool.hl_alloc(2 * UNITS * UNIT).is_null(), "no heap is as large");

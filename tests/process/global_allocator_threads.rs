@@ -98,7 +98,7 @@ fn ten_thousand_threads_leave_nothing() {
     let AllocatorStats { heap, caches, .. } = ALLOCATOR.stats();
     assert_eq!(at_rest(), before, "bytes in use, of a heap of {heap}");
     println!("{before} bytes are in use before and after; the heap grew to {heap} bytes, with {caches} caches");
-    // The cache of a thread that is gone is that of a later one. Two are of this thread and of the one that waits for
+    // The cache of an ended thread is that of a later one. Two are of this thread and of the one that waits for
     // it.
     assert!(caches <= AT_ONCE + 2, "{caches} caches");
 }

@@ -210,7 +210,7 @@ fn a_sweeper_makes_it_fall() {
                 blocks.into_iter().for_each(|block| unsafe { allocator.dealloc(block, layout) });
             }
         };
-        // By a thread that is gone then.
+        // By an ended thread.
         thread::scope(|scope| scope.spawn(spike).join().expect("no panic"));
         let at_most = resident();
         assert!(at_most > before + 40 * MIB, "{before} {at_most}");

@@ -53,7 +53,7 @@ fn a_block_as_large_as_the_heap_is_had_beside_sweeps() {
         });
         let _over = Over(&is_over);
         for round in 0..3000 {
-            // Blocks of all classes in the cache of a thread that is gone, which are left to whoever sweeps.
+            // Blocks of all classes in the cache of an ended thread, which are left to whoever sweeps.
             let gone = scope.spawn(move || churn(allocator, (0..300).map(|number| 1 + number * (7 + round) % 8000)));
             gone.join().expect("no panic");
             // SAFETY: the size is not 0.

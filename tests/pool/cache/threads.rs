@@ -105,7 +105,7 @@ fn a_static_pool() {
     static POOL: MemoryPool = MemoryPool::new();
     let (here, there) = (BASE, BASE + UNITS * UNIT);
     POOL.add_heap(at(here), UNITS * UNIT).expect("a heap");
-    // Blocks of threads that are gone, in caches that are never flushed.
+    // Blocks of ended threads, in caches that are never flushed.
     for _ in 0..20 {
         let threads = [(); 4].map(|()| {
             thread::spawn(|| {
