@@ -236,6 +236,12 @@ impl PageHeap {
         self.page_at(address).map_or(Found::Nothing, |page| self.slabs.find(page))
     }
 
+    /// The class of the block at an address, if it is of a slab. Certain for a thread that has the block.
+    #[inline(always)]
+    pub(super) fn class_at(&self, address: usize) -> Option<usize> {
+        self.slabs.class_at(address.wrapping_sub(self.base.addr()) / PAGE)
+    }
+
     /// The share of a block in the free bytes of its slab.
     pub(super) fn pinned_by(&self, address: usize) -> usize {
         let Found::Slab { class, head } = self.find(address) else { return 0 };

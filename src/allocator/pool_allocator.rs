@@ -178,6 +178,7 @@ impl PoolAllocator {
     }
 
     /// The instance, if there is one.
+    #[inline(always)]
     pub(super) fn started(&self) -> Option<&Instance> {
         self.root.started()
     }

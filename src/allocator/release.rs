@@ -65,15 +65,30 @@ impl PoolAllocator {
     ///     allocator.release(block);
     /// }
     /// ```
+    #[inline]
     pub unsafe fn release(&self, block: NonNull<u8>) {
-        if self.is_checked() {
-            // `try_release` tells why a release is refused.
-            _ = self.release_checked(block.as_ptr(), None);
+        // No cache is found for an allocator that checks releases.
+        let class_at = |instance: &Instance| instance.backend.heap.class_at(block.addr().get());
+        if let Some(cache) = self.cache()
+            && let Some(class) = self.started().and_then(class_at)
+            && cache.push(class, block.as_ptr())
+        {
             return;
         }
-        match self.started().map(|instance| instance.backend.heap.find(block.addr().get())) {
-            Some(Found::Slab { class, .. }) => self.release_small(class, block.as_ptr()),
-            Some(Found::Span { .. }) => self.release_span(block.as_ptr()),
+        self.release_unknown(block.as_ptr());
+    }
+
+    /// Releases a block of which nothing is known.
+    #[cold]
+    fn release_unknown(&self, block: *mut u8) {
+        if self.is_checked() {
+            // `try_release` tells why a release is refused.
+            _ = self.release_checked(block, None);
+            return;
+        }
+        match self.started().map(|instance| instance.backend.heap.find(block.addr())) {
+            Some(Found::Slab { class, .. }) => self.release_small_slow(class, block),
+            Some(Found::Span { .. }) => self.release_span(block),
             _ => self.count_refused(),
         }
     }

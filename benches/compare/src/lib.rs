@@ -9,6 +9,7 @@
 //! cargo run --release -p compare -- peak
 //! cargo run --release -p compare -- collections
 //! cargo run --release -p compare -- fragmented
+//! cargo run --release -p compare -- --c-calls
 //! cargo run --release -p compare --features snmalloc -- --json figures.json --svg figures.svg
 //! ```
 //!
@@ -62,7 +63,7 @@ use recordings::exit_code;
 
 use crate::measure::{Plan, interleave};
 use crate::results::{Cell, Pick, Results};
-use crate::subjects::{ALL, Entry, Measured};
+use crate::subjects::{ALL, C_CALLS, Entry, Measured};
 use crate::workloads::{Inputs, Kind, Program};
 
 /// Compares heapmaster with other allocators on the same work.
@@ -95,6 +96,9 @@ pub struct Comparison {
     /// All allocators
     #[arg(long, conflicts_with = "subject")]
     all: bool,
+    /// As C calls them, where `free` has no size: PoolAllocator, mimalloc and the system's, behind indirect calls
+    #[arg(long)]
+    c_calls: bool,
     /// The allocator to compare with
     #[arg(long, value_name = "NAME", value_parser = keys(), default_value = "mimalloc")]
     against: String,
@@ -210,10 +214,10 @@ impl Comparison {
             keys => keys.iter().any(|key| key == entry.key),
         };
         let wanted = |entry: &&Entry| self.against == entry.key || asked(entry);
-        let entries: Vec<&'static Entry> = ALL.iter().filter(wanted).collect();
+        let entries: Vec<&'static Entry> = (if self.c_calls { C_CALLS } else { ALL }).iter().filter(wanted).collect();
         let mut workloads: Vec<Kind> = workloads.to_vec();
         if workloads.is_empty() {
-            workloads.extend(Kind::all());
+            workloads.extend(Kind::all().filter(|kind| !self.c_calls || kind.is_of_c()));
         }
         let mut threads: Vec<usize> = self.threads.iter().copied().map(usize::from).collect();
         threads.sort_unstable();

@@ -43,6 +43,7 @@ impl SlabId {
         ((self.shard.number() << CLASS_BITS | self.class) as u32) << HEAD_BITS | self.head
     }
 
+    #[inline]
     fn of(word: u32) -> Self {
         let class_and_shard = (word >> HEAD_BITS) as usize;
         Self {
@@ -164,6 +165,7 @@ impl Extra {
     }
 
     /// The slab that has a bitmap: certain for a thread that has a slot of it.
+    #[inline]
     pub(super) fn slab(&self, bitmap: u32) -> SlabId {
         SlabId::of(self.slabs.after(BlockIndex::new(bitmap)))
     }

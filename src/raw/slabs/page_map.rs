@@ -83,11 +83,25 @@ impl Entry {
         self.0 & !(Self::DIRTY.0 ^ Self::OLD.0) == Self::DIRTY.0
     }
 
+    /// The class of a slab of one bitmap. Of other pages it is a number that no class has.
+    #[inline]
+    pub(super) const fn class(self) -> Class {
+        // Of an entry of 0 it wraps.
+        let class = ((self.0 & ((1 << Self::SHARD) - 1)) >> Self::CLASS) as Class;
+        if self.0 & Self::SEVERAL == 0 { class.wrapping_sub(1) } else { Class::MAX }
+    }
+
+    /// The set of extra bitmaps of a slab of several bitmaps.
+    #[inline]
+    pub(super) const fn set(self) -> Option<u32> {
+        if self.0 & Self::SEVERAL == Self::SEVERAL { Some(self.0 & !Self::SEVERAL) } else { None }
+    }
+
     pub(super) fn meaning(self) -> Meaning {
         match (self.0, self.0 & Self::SEVERAL) {
             (0, _) | (_, Self::FREE) => Meaning::Nothing,
             (slab, 0) => Meaning::Slab {
-                class: ((slab & ((1 << Self::SHARD) - 1)) >> Self::CLASS) as Class - 1,
+                class: self.class(),
                 before: slab & ((1 << Self::CLASS) - 1),
                 shard: Shard::of((slab >> Self::SHARD) as usize),
             },

@@ -1,10 +1,12 @@
 //! The subjects: what can be compared, behind one trait.
 
+mod calls;
 pub mod general;
 mod limit;
 mod pool;
 pub mod regions;
 
+use calls::Calls;
 use limit::{CheckedLimit, Limit};
 use pool::Pool;
 #[cfg(test)]
@@ -202,5 +204,36 @@ pub const ALL: &[Entry] = &[
         colour: (160, 130, 170),
         shape: Shape::Square,
         make: || Box::new(CheckedLimit::new()),
+    },
+];
+
+/// What can be called as C calls it.
+pub const C_CALLS: &[Entry] = &[
+    Entry {
+        key: "pool-allocator",
+        label: "PoolAllocator",
+        package: Some("heapmaster"),
+        is_main: true,
+        colour: (0, 114, 178),
+        shape: Shape::Square,
+        make: || Box::new(Calls::pool_allocator()),
+    },
+    Entry {
+        key: "mimalloc",
+        label: "mimalloc",
+        package: Some("mimalloc"),
+        is_main: true,
+        colour: (34, 34, 34),
+        shape: Shape::Diamond,
+        make: || Box::new(Calls::mimalloc()),
+    },
+    Entry {
+        key: "system",
+        label: "system",
+        package: None,
+        is_main: true,
+        colour: (120, 120, 120),
+        shape: Shape::Cross,
+        make: || Box::new(Calls::system()),
     },
 ];

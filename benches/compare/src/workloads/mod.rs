@@ -117,6 +117,11 @@ impl Kind {
         value.and_then(|value| value.get_help().map(ToString::to_string)).unwrap_or_default()
     }
 
+    /// Is it among those of C's calls? Others show nothing else there, or have resizings, which C's calls have none of.
+    pub fn is_of_c(self) -> bool {
+        !matches!(self, Self::Shuffled | Self::Trace)
+    }
+
     /// Do the threads share nothing but the allocator?
     pub fn is_private(self) -> bool {
         matches!(self, Self::Pair | Self::Burst | Self::Shuffled)

@@ -135,8 +135,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "shards: that of a slab gets into its class",
         source: PAGE,
-        find: "((slab & ((1 << Self::SHARD) - 1)) >> Self::CLASS)",
-        replace: "(slab >> Self::CLASS)",
+        find: "((self.0 & ((1 << Self::SHARD) - 1)) >> Self::CLASS)",
+        replace: "(self.0 >> Self::CLASS)",
         models: &["shards::reopened_in_another_shard"],
     },
     Bug {
