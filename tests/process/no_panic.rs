@@ -183,17 +183,24 @@ impl Program {
                 program.relocated.insert(place, value.to_owned());
             }
         }
-        let (mut at, mut loaded) = (0, BTreeMap::new());
+        let (mut at, mut loaded, mut ever) = (0, BTreeMap::new(), BTreeMap::new());
         for line in objdump(&["-d", "-C", "--no-show-raw-insn"])?.lines() {
             // ADDRESS <NAME>:
             if let Some((address, name)) = line.strip_suffix(">:").and_then(|line| line.split_once(" <")) {
                 at = hex(address).unwrap_or_default();
                 program.functions.insert(at, (name.to_owned(), vec![]));
                 loaded.clear();
+                ever.clear();
             } else if let Some((_, instruction)) = line.split_once(":\t")
                 && let Some((_, goals)) = program.functions.get_mut(&at)
             {
                 goals.extend(Goal::of(instruction, &mut loaded));
+                if instruction.contains("(%rip),") {
+                    ever.extend(loaded.clone());
+                } else if ["jmp", "ret"].iter().any(|end| instruction.starts_with(end)) {
+                    // What follows comes from elsewhere, where a register may still have what it was loaded with.
+                    loaded.extend(ever.clone());
+                }
             }
         }
         Some(program)

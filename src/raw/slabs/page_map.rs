@@ -85,7 +85,7 @@ impl Entry {
 
     /// The class of a slab of one bitmap. Of other pages it is a number that no class has.
     #[inline]
-    pub(super) const fn class(self) -> Class {
+    pub(super) fn class(self) -> Class {
         // Of an entry of 0 it wraps.
         let class = ((self.0 & ((1 << Self::SHARD) - 1)) >> Self::CLASS) as Class;
         if self.0 & Self::SEVERAL == 0 { class.wrapping_sub(1) } else { Class::MAX }

@@ -1,5 +1,5 @@
-//! Allocators as C calls them: `malloc` has a size and nothing else, `free` a pointer and nothing else. Their bodies are
-//! behind indirect calls, as those of a library that is loaded before a program.
+//! Allocators as C calls them: `malloc` has a size and nothing else, `free` a pointer and nothing else. Their bodies
+//! are behind indirect calls, as those of a library that is loaded before a program.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::ffi::c_void;
