@@ -55,12 +55,14 @@ pub fn run(world: &World, threads: u64, time: Duration, seed: u64) {
         let seeds: [u64; 2] = [random.u64(..), random.u64(..)];
         all.push(scope.spawn(move || short_threads(world, seeds[0], is_over)));
         all.push(scope.spawn(move || heaps(world, seeds[1], is_over)));
+        // Also if something is found: then the threads end, and so does the program.
+        let over = Over(is_over);
         let began = Instant::now();
         while began.elapsed() < time {
             stop_one(world, steps, first);
             thread::park_timeout(time / 20);
         }
-        is_over.store(true, Ordering::Relaxed);
+        drop(over);
         join(all);
     });
     drop(sweeper);
@@ -68,6 +70,15 @@ pub fn run(world: &World, threads: u64, time: Duration, seed: u64) {
     let rest: Vec<Block> = world.pile.lock().expect("nobody panics").drain(..).collect();
     rest.into_iter().for_each(|block| block.release(world, &mut count));
     world.count.add(count);
+}
+
+/// Ends the season when it is dropped.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Waits for the very end of threads. The end of a scope comes earlier: it does not wait for what threads do when they
