@@ -1,8 +1,7 @@
 //! The cache of a thread: a bin for each class, which is an array of blocks, the youngest on top.
 //!
-//! A bin is a pointer to its top, and the lowest 16 bits of where its array begins and of where it may be filled to.
-//! These are enough, since no array is longer. An allocation compares the top with the bottom, reads the block below
-//! the top, and moves the top. A release compares the top with the limit, writes the block, and moves the top.
+//! An allocation compares the top with the bottom, reads the block below the top, and moves the top. A release compares
+//! the top with the limit, writes the block, and moves the top.
 
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
@@ -13,6 +12,7 @@ use crate::thread;
 use crate::thread::lease::Lease;
 
 use super::backend::Backend;
+use super::bin::{Bin, Bounds, EMPTY, FULL, IN_USE, NEEDED, SHED, Top, low};
 use super::class::{COUNT, size_of_class};
 use super::decay::Visits;
 use super::depot::MAGAZINE;
@@ -22,6 +22,7 @@ use super::meta::MetaSize;
 const FIRST: usize = 8;
 /// Most blocks of a bin.
 const MOST: usize = 2048;
+const _: () = assert!(MOST < IN_USE as usize);
 const _: () = assert!(MOST * size_of::<*mut u8>() <= MetaSize::LARGEST && MetaSize::LARGEST < 1 << u16::BITS);
 /// Most blocks of a refill from slabs.
 const BATCH: usize = 64;
@@ -31,42 +32,6 @@ const BATCH_BYTES: usize = 4096;
 const INSPECTION: usize = 4;
 /// The heap is calm after this many misses without a rise.
 const CALM: u32 = 64;
-/// Flag of [`Bounds::missed`]: the bin had no block.
-const EMPTY: u8 = 1;
-/// Flag of [`Bounds::missed`]: the bin had no room.
-const FULL: u8 = 2;
-/// Flag of [`Bounds::missed`]: the bin had no block since the heap rose.
-const NEEDED: u8 = 4;
-/// Flag of [`Bounds::missed`]: the bin gave its older half away since it grew.
-const SHED: u8 = 8;
-/// Value of [`Bounds::seen`]: the bin missed since it was inspected.
-const IN_USE: u16 = u16::MAX;
-const _: () = assert!(MOST < IN_USE as usize);
-
-/// The place behind the youngest block of a bin. Null for a bin that was never used.
-type Top = Cell<*mut *mut u8>;
-
-/// The rest of a bin. Zeroes for a bin that was never used: it is empty, and has no room.
-#[derive(Debug, Default)]
-struct Bounds {
-    /// The lowest bits of where the array begins.
-    bottom: Cell<u16>,
-    /// The lowest bits of where the array may be filled to.
-    limit: Cell<u16>,
-    /// The number of blocks at the last inspection, or [`IN_USE`].
-    seen: Cell<u16>,
-    /// Flags: how the bin missed since it grew.
-    missed: Cell<u8>,
-}
-const _: () = assert!(size_of::<Bounds>() <= size_of::<u64>());
-
-/// One bin.
-#[derive(Clone, Copy, Debug)]
-struct Bin<'a> {
-    top: &'a Top,
-    bounds: &'a Bounds,
-}
-
 /// A cache, for one thread at a time.
 #[derive(Debug)]
 pub(super) struct Cache {
@@ -87,48 +52,6 @@ pub(super) struct Cache {
     /// The class of the bin that was inspected last.
     inspected: Cell<usize>,
     pub(super) visits: Visits,
-}
-
-/// The lowest bits of an address.
-#[inline(always)]
-fn low(place: *mut *mut u8) -> u16 {
-    place.addr() as u16
-}
-
-impl Bin<'_> {
-    /// Bytes from the bottom to another place.
-    fn bytes_to(&self, low: u16) -> usize {
-        low.wrapping_sub(self.bounds.bottom.get()).into()
-    }
-
-    /// The beginning of the array; null, if there is none.
-    fn array(&self) -> *mut *mut u8 {
-        let top = self.top.get();
-        top.wrapping_byte_sub(self.bytes_to(low(top)))
-    }
-
-    fn len(&self) -> usize {
-        self.bytes_to(low(self.top.get())) / size_of::<*mut u8>()
-    }
-
-    fn capacity(&self) -> usize {
-        self.bytes_to(self.bounds.limit.get()) / size_of::<*mut u8>()
-    }
-
-    fn set_len(&self, len: usize) {
-        self.top.set(self.array().wrapping_add(len));
-    }
-
-    /// Sets an array with `len` blocks and room for `capacity`.
-    fn set_array(&self, array: *mut *mut u8, len: usize, capacity: usize) {
-        self.top.set(array.wrapping_add(len));
-        self.bounds.bottom.set(low(array));
-        self.bounds.limit.set(low(array.wrapping_add(capacity)));
-    }
-
-    fn array_size(&self) -> MetaSize {
-        MetaSize::covering(self.capacity() * size_of::<*mut u8>())
-    }
 }
 
 impl Cache {

@@ -5,6 +5,7 @@
 #[cfg(any(feature = "allocator-api2-02", feature = "allocator-api2-03", feature = "allocator-api2-04"))]
 mod api;
 mod backend;
+mod bin;
 mod builder;
 mod cache;
 mod class;
