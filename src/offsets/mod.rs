@@ -17,7 +17,9 @@ pub use error::{AddRangeError, ReserveError};
 use crate::error::RemoveHeapError;
 use crate::heaps::{Heap, Region};
 use crate::id::HeapId;
-use crate::pool::{Config, LEAST_MIN_BLOCK, MemoryPool};
+#[cfg(not(modelled))]
+use crate::pool::LEAST_MIN_BLOCK;
+use crate::pool::{Config, MemoryPool};
 use crate::sync::const_unless_loom;
 
 /// A pool of offsets: device memory, registered memory, a file, or any other space of bytes that begins at 0. Any

@@ -40,7 +40,9 @@ use crate::units::Bytes;
 #[cfg(all(feature = "std", not(modelled)))]
 use crate::wakers::Wakers;
 pub use builder::PoolBuilder;
-pub(crate) use config::{Config, LEAST_MIN_BLOCK};
+pub(crate) use config::Config;
+#[cfg(not(modelled))]
+pub(crate) use config::LEAST_MIN_BLOCK;
 use counters::{Counters, count};
 
 /// A pool of memory over heaps that the caller gives. Any number of threads share it.
