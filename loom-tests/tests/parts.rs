@@ -172,6 +172,25 @@ fn row() {
     });
 }
 
+/// A row of two blocks is taken near the node of one, against an allocation that takes one of them or cuts it.
+///
+/// Seeded bug: a row is taken though a block of it is gone.
+#[test]
+fn near_alloc() {
+    for size in [0, 1] {
+        model("near_alloc", Some(2), move || {
+            let heap = Heap::new(4, 0, 2);
+            let first = heap.alloc(0).expect("free");
+            let other = start(&heap, move |heap| heap.alloc(size));
+            let mine = heap.raw.take_near_row(three(), 2, Shard::FIRST).inspect(|mine| own(&heap, *mine));
+            let theirs = join(other);
+            assert!(mine.is_none() || theirs.is_none(), "there were three units");
+            mine.iter().for_each(|mine| release(&heap, *mine));
+            heap.end(&Vec::from_iter(theirs.map(|block| (block, size)).into_iter().chain([(first, 0)])));
+        });
+    }
+}
+
 /// Blocks of three units are cut for a cache, where the node of one stands in a stack, against the pop of that node.
 ///
 /// Seeded bug: a refill keeps a block of several parts whose node is in use.

@@ -71,6 +71,7 @@ impl Buddy {
         let Some(above) = want.up().filter(|above| *above <= max) else { return 0 };
         // A few units: one block for all of them, so that they are neighbours. More: as many as fill a whole block, and
         // the caller asks again for the others. A rest would be a hole that no later batch of this size fills.
+        self.tidy_if_many(shard);
         let units = out.len().saturating_mul(want.units() as usize);
         let ideal = if units <= FEW_UNITS { Order::covering(units) } else { Order::new(units.ilog2()) };
         let ideal = ideal.unwrap_or(max);
@@ -146,7 +147,7 @@ impl Batch<'_> {
 
     /// Publishes a `Cached` block of the caller's.
     pub fn flush(&mut self, block: BlockIndex, class: Class, shard: Shard) {
-        if class.is_order() {
+        if !self.heap.is_to_merge(block, class) {
             self.add(block, class.order(), shard, self.heap.states.at(block).publish(class.order()));
         } else {
             self.heap.flush_parts(block, class, shard);

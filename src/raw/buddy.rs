@@ -3,6 +3,7 @@
 use core::ops::Range;
 
 use super::class::Class;
+use super::looked::Looked;
 use super::order::{BlockIndex, Geometry, Order};
 use super::shards::{Shard, Shards};
 use super::stack::{Chain, FreeStack, Links};
@@ -44,6 +45,10 @@ pub struct Buddy {
     displaced: AtomicU64,
     /// `displaced` as of the last time that the stacks were tidied.
     tidied: AtomicU64,
+    /// 1, if there are blocks of several parts.
+    pub(super) has_parts: AtomicU32,
+    /// Where looks for rows go on.
+    pub(super) looked: Looked,
     /// For a sweep that gathers nodes.
     pub(super) gather_tables: GatherTables,
     /// The units for which there is memory, in all of these tables.
@@ -101,6 +106,8 @@ impl Buddy {
             shards: Shards::for_units(geometry.units()),
             displaced: AtomicU64::new(0),
             tidied: AtomicU64::new(0),
+            has_parts: AtomicU32::new(0),
+            looked: Looked::new(),
             gather_tables: GatherTables::new(&geometry, source)?,
             tables: Commit::given(),
             closed: AtomicU32::new(0),
@@ -161,6 +168,7 @@ impl Buddy {
 
     #[cold]
     fn alloc_larger_slow(&self, want: Order, shard: Shard) -> Option<BlockIndex> {
+        self.tidy_if_many(shard);
         let mut larger = want.through(self.geometry.max_order()).skip(1);
         larger.find_map(|from| {
             let (block, size) = self.pop_take(from, want, State::live(want.into()), shard)?;
@@ -344,8 +352,8 @@ impl Buddy {
         Ok(class)
     }
 
-    /// The first half of a release: the state. The caller then pushes the node, if it was idle. No node: the block had
-    /// several parts, all of which were published.
+    /// The first half of a release: the state. The caller then pushes the node, if it was idle. No node: the block was
+    /// published with all of its parts, merged.
     #[inline]
     pub(super) fn release_state(&self, block: BlockIndex, shard: Shard) -> Result<(Class, Option<Node>), NotLive> {
         let word = self.states.at(block);
@@ -355,8 +363,8 @@ impl Buddy {
                 return Err(self.why_not_live_slow(block));
             }
             let class = seen.class();
-            let released =
-                if class.is_order() { word.release(seen).map(Some) } else { word.take_back(seen).map(|()| None) };
+            let is_to_merge = self.is_to_merge(block, class);
+            let released = if is_to_merge { word.take_back(seen).map(|()| None) } else { word.release(seen).map(Some) };
             match released {
                 Ok(Some(node)) => return Ok((class, Some(node))),
                 Ok(None) => {
@@ -391,7 +399,6 @@ impl Buddy {
     }
 
     /// How many nodes may be out of place.
-    #[cfg(any(feature = "allocator", modelled))]
     pub(super) fn displaced(&self) -> u64 {
         // Relaxed, both: a hint.
         self.displaced.load(Ordering::Relaxed).wrapping_sub(self.tidied.load(Ordering::Relaxed))

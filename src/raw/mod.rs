@@ -5,6 +5,9 @@
 pub mod batch;
 pub mod buddy;
 pub mod class;
+mod looked;
+mod merged;
+mod near;
 pub mod order;
 #[cfg_attr(not(any(feature = "allocator", modelled)), allow(dead_code, reason = "only an allocator has outlines"))]
 pub mod outline;

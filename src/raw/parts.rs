@@ -14,15 +14,26 @@ use super::order::{BlockIndex, Order};
 use super::resize::CantResize;
 use super::shards::Shard;
 use super::state::{Kind, Node, State};
+use crate::sync::model_or;
 
-/// Orders by which a block may be larger than those that it is cut into: so 16 of them or more, if as many are wanted,
-/// leave few units over.
-const PARENT: u32 = 5;
+/// Orders by which a block may be larger than those that it is cut into: so eight of them or more, if as many are
+/// wanted, leave few units over.
+const PARENT: u32 = 4;
+
+/// Nodes that an allocation looks at for a short row.
+/// Under loom none, as in a search: a model of its own looks at some.
+const FEW: usize = model_or(0, 16);
 
 impl Buddy {
-    /// Allocates a block of several parts from the stacks, best fit first. Lock-free.
+    /// Allocates a block of several parts: from a short row near the blocks of the stacks, else from the smallest block
+    /// that is large enough. Lock-free.
     #[cold]
     pub(super) fn alloc_parts_slow(&self, want: Class, shard: Shard) -> Option<BlockIndex> {
+        self.note_parts();
+        self.tidy_if_many(shard);
+        if let Some(block) = self.take_near_row(want, FEW, shard) {
+            return Some(block);
+        }
         let least = want.covering()?;
         let mut orders = least.through(self.geometry.max_order());
         let (block, from) = orders.find_map(|from| self.pop_take(from, least, State::TRANSIT, shard))?;
@@ -32,10 +43,20 @@ impl Buddy {
         Some(block)
     }
 
+    /// Takes a block of several parts from a short row near `most` nodes of each of the stacks' ends.
+    pub fn take_near_row(&self, want: Class, most: usize, shard: Shard) -> Option<BlockIndex> {
+        let block = self.find_row_near(want, most, shard)?;
+        // Its node may stand in a stack. The release of the block sees to that.
+        let (Node::Idle | Node::Elsewhere) = self.assign_block(block, State::live(want));
+        Some(block)
+    }
+
     /// Takes one larger block, and cuts it into blocks of several parts with the state `to`, side by side: one by one
     /// each would leave a rest that no other fits into. Returns how many.
     pub(super) fn carve_parts(&self, to: State, shard: Shard, out: &mut [BlockIndex]) -> usize {
         let (class, max) = (to.class(), self.geometry.max_order());
+        self.note_parts();
+        self.tidy_if_many(shard);
         let Some(least) = class.covering().filter(|least| *least <= max) else { return 0 };
         let all = Order::covering(out.len().saturating_mul(class.units() as usize)).unwrap_or(max);
         let most = Order::new(least.get() + PARENT).unwrap_or(max);
@@ -71,7 +92,7 @@ impl Buddy {
     /// Publishes all parts of a block whose first one the caller has in transit.
     pub(super) fn publish_parts(&self, block: BlockIndex, class: Class, shard: Shard) {
         self.withdraw_tails(block, class);
-        self.publish_range(block.get()..block.get() + class.units(), shard);
+        self.publish_range_merged(block.get()..block.get() + class.units(), shard);
     }
 
     /// `Cached` → `Free`, all parts of a block that the caller has.
@@ -122,7 +143,7 @@ impl Buddy {
         }
         self.withdraw_tails(block, from);
         let (Node::Idle | Node::Elsewhere) = self.assign_block(block, seen.resized(to));
-        self.publish_range(end..behind, shard);
+        self.publish_range_merged(end..behind, shard);
         Ok(from)
     }
 

@@ -108,16 +108,21 @@ impl Buddy {
             // Not after `at`, which is a unit or one past the last.
             let end = end as u32;
             let block = BlockIndex::new(end - units);
-            match self.absorb_row(first, end, shard) {
-                Some(taken) => {
-                    self.publish_range(first..block.get(), shard);
-                    self.publish_range(end..taken, shard);
-                    return Row { found: Some(block), ..row };
-                }
-                None => (search.first, row.raced) = (at, true),
+            if self.take_row(first, block, end, shard) {
+                return Row { found: Some(block), ..row };
             }
+            (search.first, row.raced) = (at, true);
         }
         row
+    }
+
+    /// Takes the units from `block` up to `end` into transit, of a row of free blocks of which one begins at `first`,
+    /// no later. False: they are not all free, and none was taken.
+    pub(super) fn take_row(&self, first: u32, block: BlockIndex, end: u32, shard: Shard) -> bool {
+        let Some(taken) = self.absorb_row(first, end, shard) else { return false };
+        self.publish_range(first..block.get(), shard);
+        self.publish_range(end..taken, shard);
+        true
     }
 
     /// Where the row that is wanted would end, if it were in the free blocks that a search has come to.

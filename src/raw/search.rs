@@ -33,6 +33,10 @@ use crate::sync::{AtomicU64, MAX_WAITS, Ordering, const_unless_loom, model_or, w
 /// Under loom few: an attempt costs an execution for every interleaving.
 const MAX_ATTEMPTS: u32 = model_or(3, 1000);
 
+/// Nodes of each stack that a search looks at for a short row, before it looks at all blocks.
+/// Under loom none: a model of its own looks at some.
+const MANY: usize = model_or(0, 1024);
+
 /// Attempts that every search gets. Beyond `MAX_STEPS` steps it gets no more: in a heap of millions of blocks that
 /// others keep busy, an allocation shall fail within a second, not after a thousand passes.
 const MIN_ATTEMPTS: u32 = 8;
@@ -211,6 +215,25 @@ where
         }
         outcome.attempts += 1;
         let (mut seen, mut stall) = (Sweep::default(), None);
+        if !want.is_order() {
+            // Blocks that follow each other may do: first those that the stacks lead to, then all.
+            for (place, heap) in heaps.clone().enumerate().filter(|(_, heap)| !heap.is_closed()) {
+                if let Some(block) = heap.take_near_row(want, MANY, shard) {
+                    return SearchEnd { found: Ok((place, block)), ..outcome };
+                }
+            }
+            for (place, heap) in heaps.clone().enumerate().filter(|(_, heap)| !heap.is_closed()) {
+                let row = heap.find_row(0..heap.covered(), want.units(), want.alignment(), u32::MAX, shard, None);
+                if let Some(block) = row.found {
+                    // Its node may stand in a stack. The release of the block sees to that.
+                    let (Node::Idle | Node::Elsewhere) = heap.assign_block(block, State::live(want));
+                    return SearchEnd { found: Ok((place, block)), ..outcome };
+                }
+                outcome.steps += row.steps;
+                stall = stall.or_else(|| Stall::of(place, row.transit));
+                (seen.raced, seen.transit) = (seen.raced | row.raced, seen.transit.or(row.transit));
+            }
+        }
         for (place, heap) in heaps.clone().enumerate().filter(|(_, heap)| !heap.is_closed()) {
             let sweep = heap.sweep(Some(order), shard);
             stall = stall.or_else(|| Stall::of(place, sweep.transit));
@@ -226,20 +249,6 @@ where
         }
         outcome.steps += seen.steps();
         outcome.merges += seen.merges;
-        if !want.is_order() {
-            // Merging makes no block for it. Blocks that follow each other may do.
-            for (place, heap) in heaps.clone().enumerate().filter(|(_, heap)| !heap.is_closed()) {
-                let row = heap.find_row(0..heap.covered(), want.units(), want.alignment(), u32::MAX, shard, None);
-                if let Some(block) = row.found {
-                    // Its node may stand in a stack. The release of the block sees to that.
-                    let (Node::Idle | Node::Elsewhere) = heap.assign_block(block, State::live(want));
-                    return SearchEnd { found: Ok((place, block)), ..outcome };
-                }
-                outcome.steps += row.steps;
-                stall = stall.or_else(|| Stall::of(place, row.transit));
-                (seen.raced, seen.transit) = (seen.raced | row.raced, seen.transit.or(row.transit));
-            }
-        }
         let exhausted = Exhausted { largest: seen.largest, free_units: seen.free_units };
         outcome.found = Err(exhausted);
         if seen.is_settled() && version() == outcome.version {

@@ -111,6 +111,17 @@ impl Links {
         self.next[block.place()].load(Ordering::Relaxed)
     }
 
+    /// The nodes that a link leads to, one after the other. A hint where others move them meanwhile.
+    fn from<'a>(&'a self, link: u32) -> impl Iterator<Item = BlockIndex> + use<'a> {
+        let node = |link: u32| (link != self.end()).then(|| BlockIndex::new(link));
+        core::iter::successors(node(link), move |block| node(self.after(*block)))
+    }
+
+    /// The nodes behind one, in whatever stack that stands. A hint, as [`FreeStack::look`].
+    pub(super) fn behind(&self, block: BlockIndex) -> impl Iterator<Item = BlockIndex> {
+        self.from(self.after(block))
+    }
+
     /// Sets the link of `block`, whose node the caller owns.
     #[inline]
     pub(super) fn set(&self, block: BlockIndex, next: u32) {
@@ -256,6 +267,12 @@ impl FreeStack {
         }
         let top = Some(links.top(old)).filter(|top| *top != links.end());
         Detached { links, next: top.map(BlockIndex::new) }
+    }
+
+    /// The nodes from the top on, where they stand. A hint: they may be moved meanwhile. The caller bounds the walk.
+    pub(super) fn look<'a>(&self, links: &'a Links) -> impl Iterator<Item = BlockIndex> + use<'a> {
+        // Relaxed: a hint. The states of the nodes say what they are worth.
+        links.from(links.top(self.0.load(Ordering::Relaxed)))
     }
 
     /// Is it empty? A hint.

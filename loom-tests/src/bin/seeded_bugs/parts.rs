@@ -2,6 +2,7 @@
 
 use super::bug::Bug;
 
+const NEAR: &str = "raw/near.rs";
 const PARTS: &str = "raw/parts.rs";
 const SEARCH: &str = "raw/search.rs";
 const STATE: &str = "raw/state.rs";
@@ -31,8 +32,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "parts: the tail of a released block stays",
         source: PARTS,
-        find: "        self.withdraw_tails(block, class);\n        self.publish_range(",
-        replace: "        self.publish_range(",
+        find: "        self.withdraw_tails(block, class);\n        self.publish_range_merged(",
+        replace: "        self.publish_range_merged(",
         models: &["parts::release_sweep"],
     },
     Bug {
@@ -52,8 +53,15 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "rows: a search looks for none",
         source: SEARCH,
-        find: "        if !want.is_order() {\n            // Merging makes",
-        replace: "        if want.is_order() {\n            // Merging makes",
+        find: "        if !want.is_order() {\n            // Blocks that",
+        replace: "        if want.is_order() {\n            // Blocks that",
         models: &["parts::row"],
+    },
+    Bug {
+        name: "rows: one near a node is taken unseen",
+        source: NEAR,
+        find: "self.take_row(first, block, begin + units, shard).then_some(block)",
+        replace: "let _ = self.take_row(first, block, begin + units, shard);\n        Some(block)",
+        models: &["parts::near_alloc"],
     },
 ];
