@@ -1,5 +1,5 @@
-//! For each order the node at which the last look along its stacks ended. The next one goes on there, so that nodes of no
-//! use at the tops hide none for long.
+//! For each order the node at which the last look along its stacks ended. The next one goes on there, so that useless
+//! nodes at the tops hide none for long.
 
 use super::order::{BlockIndex, Order};
 use crate::check::at;
