@@ -204,7 +204,6 @@ impl Geometry {
     }
 
     /// The buddy of a block, and the order of both together, if the heap has them.
-    #[cfg(any(feature = "allocator", modelled))]
     pub fn buddy_of(&self, block: BlockIndex, order: Order) -> Option<(BlockIndex, Order)> {
         let up = order.up().filter(|up| *up <= self.max_order)?;
         let buddy = if self.is_upper(block, order) { self.lower_buddy(block, order)? } else { block.after(1, order) };
