@@ -78,6 +78,9 @@ mod wakers;
 #[cfg(all(feature = "allocator", not(modelled)))]
 #[cfg_attr(docsrs, doc(cfg(feature = "allocator")))]
 pub use allocator::{AllocatorBuilder, PoolAllocator};
+#[cfg(modelled)]
+#[doc(hidden)]
+pub use cache::bias;
 #[cfg(all(feature = "allocator", not(modelled)))]
 #[cfg_attr(docsrs, doc(cfg(feature = "allocator")))]
 pub use error::AllocatorBuildError;

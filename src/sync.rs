@@ -50,6 +50,17 @@ pub fn fence(order: Ordering) {
     atomic::fence(order);
 }
 
+/// A fence for the compiler only. It pairs with a fence that another thread makes for all threads at once; under loom
+/// both are fences.
+#[inline(always)]
+pub fn light_fence() {
+    step();
+    #[cfg(not(modelled))]
+    atomic::compiler_fence(Ordering::SeqCst);
+    #[cfg(modelled)]
+    atomic::fence(Ordering::SeqCst);
+}
+
 #[cfg(modelled)]
 pub(crate) use loom::thread::Thread;
 #[cfg(all(feature = "std", not(modelled)))]

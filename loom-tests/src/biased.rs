@@ -8,9 +8,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use loom::cell::UnsafeCell;
+use mempool::bias::{Bias, Guests, Intent, Released, Restored, Visit, Words};
 use mempool::sync::{AtomicU16, AtomicU32, Local, Ordering};
-
-use crate::bias::{Bias, Guests, Released, Visit};
 
 const ORDERS: usize = 2;
 const CACHES: usize = 3;
@@ -25,7 +24,8 @@ const OWNER_SHIFT: u32 = 4;
 /// A cache: its bias, and the blocks in it.
 #[derive(Debug, Default)]
 struct Cache {
-    bias: Bias<ORDERS>,
+    intent: Intent,
+    words: Words<ORDERS>,
     visit: Visit,
     lease: AtomicU32,
     bin: Local<RefCell<Vec<usize>>>,
@@ -71,7 +71,7 @@ impl Biased {
     /// Live blocks of order 0, each with the cache that handed it out. The orders of the caches are biased.
     pub fn new(owners: &[usize]) -> Arc<Self> {
         let biased = Self::unbiased(owners);
-        biased.caches.iter().for_each(|cache| cache.bias.begin());
+        biased.caches.iter().for_each(|cache| cache.words.begin());
         biased
     }
 
@@ -81,7 +81,7 @@ impl Biased {
             states: owners.iter().map(|owner| AtomicU16::new(live(*owner, 0))).collect(),
             payloads: owners.iter().map(|_| UnsafeCell::new(())).collect(),
             caches: Default::default(),
-            guests: Guests::default(),
+            guests: Guests::new(),
         })
     }
 
@@ -93,6 +93,11 @@ impl Biased {
     /// The caller has the block now, or had it until now.
     pub fn touch(&self, block: usize) {
         self.payloads[block].with_mut(|_| ());
+    }
+
+    fn bias(&self, cache: usize) -> Bias<'_, ORDERS> {
+        let Cache { intent, words, .. } = &self.caches[cache];
+        Bias { intent, words }
     }
 
     fn bin(&self, cache: usize) -> &RefCell<Vec<usize>> {
@@ -129,7 +134,7 @@ impl Biased {
 
     fn push_as_seen(&self, cache: usize, block: usize, seen: u16) -> bool {
         let Some((_, order)) = of_live(seen).filter(|(owner, _)| *owner == cache) else { return false };
-        let released = self.caches[cache].bias.release(
+        let released = self.bias(cache).release(
             order,
             address(block),
             // Release: pairs with the Acquire in `state`; a scan that sees the block cached sees what came before.
@@ -192,7 +197,7 @@ impl Biased {
                 self.exchange(block, seen, new(owner))
             } else {
                 self.begin_visit(by, owner);
-                let may = self.caches[owner].bias.may_release(order, address(block));
+                let may = self.bias(owner).may_release(order, address(block));
                 let changed = may.then(|| self.exchange(block, seen, new(owner)));
                 self.end_visit(by);
                 // The owner is releasing it.
@@ -224,7 +229,7 @@ impl Biased {
     /// The owner takes the bias of order 0 back, if nobody visits it.
     pub fn restore(&self, cache: usize) -> bool {
         let is_visited = || self.caches.iter().any(|other| other.visit.is_to(cache)) || self.guests.is_any();
-        self.caches[cache].bias.restore(0, is_visited)
+        self.bias(cache).restore(0, is_visited) == Restored::Yes
     }
 
     /// Gives the blocks of a cache back to the heap.

@@ -1,11 +1,11 @@
 //! What the models in `tests/` share: how a model is run; the free stack, the heap, the pages and the pool with payload
 //! cells.
 //!
-//! Models call `mempool` and `mempool::raw` itself; the only code here that stands for something is the payload, which
-//! stands for the memory of the blocks. The exception is `bias`, a protocol that the pool does not have yet.
+//! Models call `mempool`, `mempool::raw` and `mempool::bias` itself; the only code here that stands for something is
+//! the payload, which stands for the memory of the blocks. The exception is `biased`: blocks and caches around a
+//! protocol.
 #![cfg(loom)]
 
-pub mod bias;
 mod biased;
 mod heap;
 mod live;
@@ -20,7 +20,6 @@ pub use pool::{Address, Pool};
 pub use slabs::{Hold, LONG, PAIR, Pages, Span, TRIPLE};
 pub use stack::Stack;
 
-use mempool::sync;
 use std::env;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};

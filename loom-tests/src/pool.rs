@@ -5,7 +5,7 @@ use std::ptr;
 use std::sync::Arc;
 
 use loom::cell::UnsafeCell;
-use mempool::{BlockState, MemoryPool, ReleaseError};
+use mempool::{BlockState, MemoryPool, ReleaseError, Sizes};
 
 /// Bytes of a unit.
 const UNIT: usize = 16;
@@ -35,10 +35,27 @@ impl Pool {
         Self::to_grow(heaps, &[], cache)
     }
 
+    /// The same with biased releases.
+    pub fn biased(heaps: &[usize], cache: usize) -> Arc<Self> {
+        Self::of(Self::raw(cache).with_bias(), heaps, &[])
+    }
+
     /// A pool of heaps to which others may be added, of these numbers of units.
     pub fn to_grow(heaps: &[usize], later: &[usize], cache: usize) -> Arc<Self> {
-        let raw =
-            MemoryPool::builder().min_block(UNIT).thread_cache(cache * UNIT).build().expect("a right configuration");
+        Self::of(Self::raw(cache), heaps, later)
+    }
+
+    /// The same with sizes between two orders.
+    pub fn biased_with_parts(heaps: &[usize], cache: usize) -> Arc<Self> {
+        let builder = MemoryPool::builder().min_block(UNIT).thread_cache(cache * UNIT).sizes(Sizes::Eighths);
+        Self::of(builder.build().expect("a right configuration").with_bias(), heaps, &[])
+    }
+
+    fn raw(cache: usize) -> MemoryPool {
+        MemoryPool::builder().min_block(UNIT).thread_cache(cache * UNIT).build().expect("a right configuration")
+    }
+
+    fn of(raw: MemoryPool, heaps: &[usize], later: &[usize]) -> Arc<Self> {
         for (number, units) in heaps.iter().enumerate() {
             raw.add_heap(ptr::without_provenance_mut((number + 1) * BASE), units * UNIT).expect("a few bytes");
         }

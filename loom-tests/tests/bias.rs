@@ -1,7 +1,6 @@
 //! Models of biased releases: the owner releases by plain stores, and others make it stop.
 #![cfg(loom)]
 
-use loom_tests::bias::Patience;
 use loom_tests::{Biased, By, join, model, start};
 
 /// The owner of the blocks.
@@ -282,27 +281,4 @@ fn drain_other() {
         assert_eq!(usize::from(mine) + join(other), 2);
         blocks.end(0);
     });
-}
-
-/// An owner waits for longer each time, unless the bias lasted.
-#[test]
-fn patience() {
-    let patience = Patience::default();
-    let waits = |patience: &Patience| (0..).take_while(|_| !patience.wait(|| 0)).count() as u64;
-    let releases = || {
-        let releases = waits(&patience);
-        patience.restored(0);
-        releases
-    };
-    let first = releases();
-    assert_eq!([releases(), releases(), releases()], [2 * first, 4 * first, 8 * first]);
-    for _ in 0..20 {
-        releases();
-    }
-    let last = releases();
-    assert_eq!(releases(), last, "there is a longest wait");
-    assert!(!patience.wait(|| 1000 * last), "it notices that the bias is gone");
-    assert_eq!(waits(&patience) + 1, first, "the bias has paid for itself");
-    patience.refused();
-    assert_eq!(waits(&patience) + 1, first, "no longer, if a visit was in the way");
 }

@@ -82,6 +82,14 @@ pub struct Bins {
 #[derive(Clone, Copy, Debug)]
 pub struct Top(u64);
 
+impl Top {
+    /// How many blocks were popped since the count moved out.
+    #[inline]
+    pub fn popped(self) -> u64 {
+        self.0 >> PLACE_BITS
+    }
+}
+
 impl Default for Tops {
     fn default() -> Self {
         let (top, first) = (|_| AtomicU64::new(0), |_| AtomicU32::new(0));

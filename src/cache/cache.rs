@@ -3,6 +3,8 @@
 use core::cell::Cell;
 use core::marker::PhantomData;
 
+use crossbeam_utils::CachePadded;
+
 use crate::check::check;
 use crate::heaps::Heap;
 use crate::raw::{Class, Kind, Owner, Shard, Sizes, State};
@@ -11,16 +13,18 @@ use crate::thread;
 use crate::thread::lease::Lease;
 use crate::thread::registry::ThreadIndex;
 
+use super::bias::{Bias, Intent, Patience, Released, Visit, Words};
 use super::bin::{BinIndex, Bins, OwnBins, Tops};
 use super::budget::BinBudget;
+use super::counts::{Counts, Past, Served, add, add_wide};
 use super::depot::Depot;
 use super::layout::{MAGAZINE, OUTBOXES};
 use super::limit::Limit;
 use super::outbox::Outbox;
 use super::window::{Aside, HeapCopy, OwnWindow, Window};
 
-/// A value that is no unit and no class.
-const NONE: u64 = u64::MAX;
+/// In place of the code of a class: none.
+const NO_CLASS: u32 = u32::MAX;
 
 /// A cache. The fields of the fast paths stand close together, behind the depot, so that they don't begin with a page:
 /// blocks often do, and take their places in the processor's cache.
@@ -34,10 +38,18 @@ pub struct Cache {
     pub(crate) window: Window,
     /// Is the owner asked to flush?
     asked: AtomicU32,
+    /// Whose block the owner is releasing, if it is another cache's.
+    pub(super) visit: Visit,
+    intent: Intent,
     own: Local<Own>,
     past: Past,
     /// The sizes of its blocks.
     pub(super) sizes: Sizes,
+    /// Others read the words all the time. They are hardly ever written, so they have lines of their own.
+    words: CachePadded<Words<{ Class::COUNT }>>,
+    /// Does the model have biases? Those without have fewer schedules.
+    #[cfg(modelled)]
+    is_biased: bool,
 }
 
 /// The part of a cache that only its owner uses.
@@ -49,64 +61,16 @@ pub struct Own {
     mine: Cell<u16>,
     /// The cache itself, as the owner of tiles.
     owner: Cell<Owner>,
-    /// The block that was handed out last: its class and its unit. Often it is the next to be released. Then the
-    /// release need not read the state to know the class, which would wait for the store of the allocation.
-    last: Cell<u64>,
+    /// The block that was handed out last: its unit, and the code of its class. Often it is the next to be released.
+    /// Then the release knows the class before it knows anything else: the class is a word of its own, which does not
+    /// wait for the bin that the block came from.
+    last: Cell<u32>,
+    last_class: Cell<u32>,
     bins: Bins,
     pub(super) outboxes: [Outbox; OUTBOXES],
     pub(super) budget: BinBudget,
     aside: Aside,
-}
-
-/// Counts of a cache that no fast path changes. Only the owner writes them. They have 64 bits, as all counts of
-/// operations: at one a nanosecond they wrap after 584 years.
-#[derive(Debug, Default)]
-pub struct Counts {
-    /// Blocks that came into the bins of the classes other than by a release.
-    pub(super) refilled: AtomicU64,
-    /// Blocks that left them other than by an allocation.
-    pub(super) flushed: AtomicU64,
-    /// Releases of other caches' blocks.
-    pub(super) sent: AtomicU64,
-}
-
-/// Operations of the owner past the cache, with the heaps. They stand behind all that the fast paths use, so that the
-/// lines of that stay as they are.
-#[derive(Debug, Default)]
-struct Past {
-    allocations: AtomicU64,
-    releases: AtomicU64,
-    /// Pops that the tops no longer count.
-    popped: AtomicU64,
-}
-
-/// What a cache has served, over all its time.
-#[derive(Clone, Copy, Debug)]
-pub struct Served {
-    /// Allocations without a visit to a heap's stacks.
-    pub allocations: u64,
-    /// Releases without a visit to a heap's stacks.
-    pub releases: u64,
-    /// Of these releases, those of other caches' blocks.
-    pub sent: u64,
-    /// Blocks that came into the bins of the classes other than by a release.
-    pub refilled: u64,
-    /// Blocks that left them other than by an allocation.
-    pub flushed: u64,
-    /// Allocations of the owner that went past the cache.
-    pub past_allocations: u64,
-    /// Releases of the owner that went past the cache.
-    pub past_releases: u64,
-}
-
-/// Adds to a count of the owner's.
-pub(super) fn add(count: &AtomicU64, more: usize) {
-    add_wide(count, more as u64);
-}
-
-fn add_wide(count: &AtomicU64, more: u64) {
-    // Relaxed, both: a statistic, written by one thread.
-    count.store(count.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+    patience: Patience<{ Class::COUNT }>,
 }
 
 /// A cache for its owner: the thread that uses it now, as [`Lease`] has it.
@@ -146,6 +110,32 @@ impl Cache {
             owner.bins().place(bin, first, entries);
             first += entries + usize::from(entries > 0);
         }
+    }
+
+    /// The bias of its owner.
+    #[inline]
+    pub(super) fn bias(&self) -> Bias<'_, { Class::COUNT }> {
+        Bias { intent: &self.intent, words: &self.words }
+    }
+
+    /// Whether the model has biases, before others see the cache.
+    #[cfg(modelled)]
+    pub(super) fn begin_bias(&mut self, is_biased: bool) {
+        self.is_biased = is_biased;
+    }
+
+    /// Is there a bias at all? In a program always: without a heavy fence no class gets one.
+    #[inline]
+    pub(super) fn has_bias(&self) -> bool {
+        #[cfg(modelled)]
+        return self.is_biased;
+        #[cfg(not(modelled))]
+        crate::cache::bias::MAY_BE
+    }
+
+    /// How many classes are biased now, and the words of all. Statistics.
+    pub fn biased(&self) -> (usize, &Words<{ Class::COUNT }>) {
+        (self.sizes.classes().filter(|class| self.words.is_biased(class.place())).count(), &self.words)
     }
 
     /// Asks the owner to flush. Its next operation does, unless it releases the block that it allocated last.
@@ -227,9 +217,26 @@ impl<'a> OwnCache<'a> {
     /// above.
     pub(super) fn move_counts(self, classes: impl Iterator<Item = Class>) {
         if cfg!(not(modelled)) {
-            let many: u64 = classes.map(|class| self.bins().take_many_pops(BinIndex::of(class))).sum();
-            add_wide(&self.cache.past.popped, many);
+            let take = |class: Class| {
+                let many = self.bins().take_many_pops(BinIndex::of(class));
+                if many > 0 {
+                    self.patience().count_anew(class.place());
+                }
+                many
+            };
+            add_wide(&self.cache.past.popped, classes.map(take).sum());
         }
+    }
+
+    /// How many blocks of a class it handed out since the count moved out.
+    pub(super) fn popped(self, class: Class) -> u64 {
+        self.cache.tops.popped(BinIndex::of(class))
+    }
+
+    /// When it takes a bias.
+    #[inline]
+    pub(super) fn patience(self) -> &'a Patience<{ Class::COUNT }> {
+        &self.own().patience
     }
 
     #[inline]
@@ -246,30 +253,52 @@ impl<'a> OwnCache<'a> {
         let unit = window.unit_of(entry)?;
         bins.take(bin, top);
         window.state(unit).hand_out(self.mine().of_class(class));
-        self.own().last.set(u64::from(class.code()) << u32::BITS | u64::from(unit.index()));
+        self.own().last.set(unit.index());
+        self.own().last_class.set(class.code().into());
         Some(window.pointer(unit, address_shift))
     }
 
     /// Takes the block that begins at `address` back, if this cache handed it out, it is in the window, and the bin has
-    /// room. `None`: nothing was changed.
+    /// room. `None`: nothing was changed. Where the owner is to look whether it takes a bias, it calls `look` at last.
     #[inline]
-    pub fn push(self, address: usize, address_shift: u32) -> Option<()> {
+    pub fn push(self, address: usize, address_shift: u32, look: impl FnOnce(Self, Class)) -> Option<()> {
         let (bins, window) = (self.bins(), self.window());
         let index = window.index_at(address, address_shift);
-        let last = self.own().last.get();
-        let (unit, class) = if last as u32 as usize == index {
-            let class = Class::from_code(u8::try_from(last >> u32::BITS).ok()?);
+        let (unit, class) = if self.own().last.get() as usize == index {
+            let class = Class::from_code(u8::try_from(self.own().last_class.get()).ok()?);
             // SAFETY: `last` was a unit of the heap in the window, and is forgotten when the window shows another.
-            (unsafe { window.was_inside(index) }, class)
+            let unit = unsafe { window.was_inside(index) };
+            if self.cache.has_bias() && window.state(unit).read() != self.mine().of_class(class) {
+                return None;
+            }
+            (unit, class)
         } else {
             let unit = window.inside(index)?;
             (unit, window.state(unit).read().class_if_like(self.mine())?)
         };
         let bin = BinIndex::of(class);
         let room = bins.room(bin)?;
-        // The one locked operation: of several releases of a block, one changes the state that it has.
-        window.state(unit).hold(self.mine().of_class(class), class).ok()?;
+        // Of several releases of a block, one changes the state that it has: by a locked operation, or by a store where
+        // no other thread can do so.
+        let state = window.state(unit);
+        let exchange = || state.hold(self.mine().of_class(class), class).is_ok();
+        let released = if self.cache.has_bias() {
+            self.cache.bias().release(class.place(), address as u64, || state.hold_by_store(class), exchange)
+        } else if exchange() {
+            Released::ByExchange
+        } else {
+            Released::Not
+        };
+        if released == Released::Not {
+            return None;
+        }
         bins.put(bin, room, window.entry(unit));
+        if released == Released::ByExchange
+            && self.cache.has_bias()
+            && self.patience().is_due(class.place(), room.popped())
+        {
+            look(self, class);
+        }
         Some(())
     }
 
@@ -318,7 +347,7 @@ impl<'a> OwnCache<'a> {
 
     /// The window is about to show another heap, or none.
     fn forget_last(self) {
-        self.own().last.set(NONE);
+        self.own().last_class.set(NO_CLASS);
     }
 
     /// The owner is about to do what it was asked for. True, if it was.

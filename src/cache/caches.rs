@@ -9,8 +9,9 @@ use crate::raw::withheld::Withheld;
 use crate::raw::{Owner, Sizes};
 #[cfg(not(modelled))]
 use crate::sync::AtomicU64;
-use crate::sync::{AtomicPtr, Ordering, const_unless_loom, model_or};
+use crate::sync::{AtomicPtr, AtomicU8, Ordering, const_unless_loom, model_or};
 
+use super::bias::{self, Guests};
 use super::cache::Cache;
 use super::limit::{Allowance, Limit};
 use crate::thread::registry::{ThreadIndex, ThreadRegistry};
@@ -18,6 +19,13 @@ use crate::thread::registry::{ThreadIndex, ThreadRegistry};
 /// Caches of a segment of the table.
 /// Under loom few: each is a tracked object.
 const SEGMENT: usize = model_or(4, 64);
+
+/// Nobody has asked the system for a heavy fence.
+const UNKNOWN: u8 = 0;
+/// It made one.
+const MADE: u8 = 1;
+/// It refused one.
+const REFUSED: u8 = 2;
 
 const SEGMENTS: usize = ThreadIndex::COUNT.div_ceil(SEGMENT);
 
@@ -51,6 +59,13 @@ pub struct Caches {
     segments: [AtomicPtr<Segment>; SEGMENTS],
     /// Threads that give back the blocks of depots or of ended threads' caches.
     pub withheld: Withheld,
+    /// Threads without a cache that change blocks of caches.
+    pub(super) guests: Guests,
+    /// Does the system make heavy fences? [`UNKNOWN`], [`MADE`] or [`REFUSED`].
+    fences: AtomicU8,
+    /// Does the model have biases?
+    #[cfg(modelled)]
+    is_biased: bool,
     #[cfg(modelled)]
     registry: ThreadRegistry,
 }
@@ -100,6 +115,10 @@ impl Caches {
                 sizes,
                 segments,
                 withheld: Withheld::new(),
+                guests: Guests::new(),
+                fences: AtomicU8::new(UNKNOWN),
+                #[cfg(modelled)]
+                is_biased: false,
                 #[cfg(modelled)]
                 registry: ThreadRegistry::new(),
             }
@@ -134,6 +153,43 @@ impl Caches {
     #[cfg(modelled)]
     pub fn registry(&self) -> &ThreadRegistry {
         &self.registry
+    }
+
+    /// Blocks are biased from now on, before there is a cache.
+    #[cfg(modelled)]
+    pub fn begin_bias(&mut self) {
+        self.is_biased = true;
+    }
+
+    /// Is there a bias at all? In a program always: without heavy fences no class gets one.
+    #[inline]
+    pub(super) fn have_bias(&self) -> bool {
+        #[cfg(modelled)]
+        return self.is_biased;
+        #[cfg(not(modelled))]
+        bias::MAY_BE
+    }
+
+    /// Did the system refuse a heavy fence?
+    pub fn is_refused(&self) -> bool {
+        // Relaxed: nothing is published by it.
+        self.fences.load(Ordering::Relaxed) == REFUSED
+    }
+
+    /// Does the system make heavy fences?
+    pub(super) fn has_fences(&self) -> bool {
+        // Relaxed: as above.
+        cfg!(modelled) || self.fences.load(Ordering::Relaxed) == MADE
+    }
+
+    /// Asks the system once whether it makes heavy fences. In a program of several threads the first one may take
+    /// milliseconds, so that is not for an allocation or a release.
+    pub fn ask_for_fences(&self) {
+        // Relaxed, both: nothing is published by it. Threads that ask at once get one answer.
+        if cfg!(not(modelled)) && bias::MAY_BE && self.fences.load(Ordering::Relaxed) == UNKNOWN {
+            let answer = if bias::is_possible() { MADE } else { REFUSED };
+            self.fences.store(answer, Ordering::Relaxed);
+        }
     }
 
     /// What a cache may hold in a pool of `capacity` bytes.
@@ -184,6 +240,8 @@ impl Caches {
         let cell = self.cell_or_new(index)?;
         let mut cache = Owned::<Cache>::zeroed().ok()?;
         cache.prepare(index, &self.limit(0, min_shift));
+        #[cfg(modelled)]
+        cache.begin_bias(self.is_biased);
         // Release: pairs with the Acquire in `get`. A plain store: only the thread of this index makes its cache.
         cell.0.store(cache.into_raw().as_ptr(), Ordering::Release);
         self.get(index)

@@ -7,8 +7,9 @@ use crate::heaps::Heap;
 use crate::raw::{Batch, BlockIndex, Class};
 
 use super::bin::BinIndex;
-use super::cache::{Cache, OwnCache, add};
+use super::cache::{Cache, OwnCache};
 use super::caches::Reach;
+use super::counts::add;
 use super::entry::Entry;
 use super::layout::MAGAZINE;
 

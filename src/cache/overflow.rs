@@ -3,16 +3,18 @@
 
 use crate::error::ReleaseError;
 use crate::heaps::Heap;
-use crate::raw::{BlockIndex, Class, Kind, Owner, State};
+use crate::raw::{BlockIndex, Class, Kind, NotLive, Owner, State, Visits};
 
 use super::bin::BinIndex;
-use super::cache::{OwnCache, add};
+use super::cache::OwnCache;
 use super::caches::Reach;
+use super::counts::add;
 use super::entry::Entry;
 use super::layout::MAGAZINE;
 use super::limit::Limit;
 use super::outbox::Outbox;
 use super::tiles::Sorted;
+use super::visitor::Visitor;
 
 impl OwnCache<'_> {
     /// Releases a block that [`push`](Self::push) could not take. Does what the owner is asked for, and keeps the
@@ -24,6 +26,7 @@ impl OwnCache<'_> {
     #[cold]
     pub fn push_slow(self, heap: &Heap, block: BlockIndex, reach: &Reach<'_>) -> Result<(), ReleaseError> {
         self.attend(reach);
+        let by = Visitor::new(reach.caches, Some(self), heap.pointer(block).addr().get());
         let word = heap.buddy().states().at(block);
         let mut seen = word.read();
         while let (Some(start), Kind::Live, false) = (heap.start(), seen.kind(), seen.is_listed()) {
@@ -35,7 +38,7 @@ impl OwnCache<'_> {
             let (bin, sent) =
                 if self.keeps(seen) { (self.make_room(class, reach), false) } else { (self.outbox(seen, reach), true) };
             let Some((bin, top)) = bin.and_then(|bin| Some((bin, self.bins().room(bin)?))) else { break };
-            match word.hold(seen, class) {
+            match by.during(seen, || word.hold(seen, class)).ok_or(NotLive::Vacant)? {
                 Ok(()) => {
                     self.bins().put(bin, top, entry);
                     add(&self.cache().counts.sent, usize::from(sent));
@@ -48,7 +51,7 @@ impl OwnCache<'_> {
                 Err(now) => seen = now,
             }
         }
-        heap.buddy().release(block, self.shard())?;
+        heap.buddy().release_by(block, self.shard(), &by)?;
         self.count_past(0, 1);
         Ok(())
     }
@@ -119,7 +122,7 @@ impl OwnCache<'_> {
             while let Some(other) = self.own().budget.open_outbox(&limit, seen.class(), magazine) {
                 self.close(other, &limit, reach);
             }
-            outbox.set(seen);
+            outbox.set(seen, Visitor::words_of(reach.caches, seen));
             self.bins().set_capacity(bin, magazine);
         }
         Some(bin)
@@ -127,6 +130,7 @@ impl OwnCache<'_> {
 
     /// Takes the block that begins at `address` back, if it is another cache's, it is in the window, and the outbox for
     /// it is open and has room. `None`: nothing was changed.
+    #[inline]
     pub fn push_to_outbox(self, address: usize, address_shift: u32) -> Option<()> {
         let window = self.window();
         let unit = window.inside(window.index_at(address, address_shift))?;
@@ -140,7 +144,22 @@ impl OwnCache<'_> {
         }
         let bin = BinIndex::of_outbox(number);
         let room = self.bins().room(bin)?;
-        window.state(unit).hold(seen, seen.class()).ok()?;
+        // SAFETY: the pool lives as long as this.
+        let words = unsafe { self.own().outboxes[number].words() };
+        let visit = &self.cache().visit;
+        if let Some(words) = words {
+            visit.begin(seen.owner().cache()?);
+            if !words.see(seen.class().place()).allows(address as u64) {
+                // Its owner has a bias, or has just had one: the slow path sees to that.
+                visit.end();
+                return None;
+            }
+        }
+        let held = window.state(unit).hold(seen, seen.class());
+        if words.is_some() {
+            visit.end();
+        }
+        held.ok()?;
         self.bins().put(bin, room, window.entry(unit));
         add(&self.cache().counts.sent, 1);
         Some(())

@@ -9,8 +9,9 @@ use crate::raw::{BlockIndex, Class, Owner, State};
 use crate::sync::model_or;
 
 use super::bin::BinIndex;
-use super::cache::{OwnCache, add};
+use super::cache::OwnCache;
 use super::caches::Reach;
+use super::counts::add;
 use super::entry::Entry;
 use super::layout::MAGAZINE;
 use super::limit::Limit;

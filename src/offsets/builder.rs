@@ -56,6 +56,12 @@ impl OffsetPoolBuilder {
         Self(self.0.sizes(sizes))
     }
 
+    /// May a thread release blocks of its own without a locked operation? Unless set, yes. As
+    /// [`PoolBuilder::biased`](crate::PoolBuilder::biased).
+    pub fn biased(self, yes: bool) -> Self {
+        Self(self.0.biased(yes))
+    }
+
     /// The pool, without ranges.
     ///
     /// # Errors

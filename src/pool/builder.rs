@@ -34,6 +34,7 @@ pub struct PoolBuilder {
     max_block: Option<usize>,
     thread_cache: Option<usize>,
     sizes: Sizes,
+    biased: bool,
 }
 
 impl PoolBuilder {
@@ -43,7 +44,13 @@ impl PoolBuilder {
 
     /// By default, but with this smallest block.
     pub(crate) fn of_min_block(min_block: usize) -> Self {
-        Self { min_block, max_block: None, thread_cache: None, sizes: Config::DEFAULT.sizes }
+        Self {
+            min_block,
+            max_block: None,
+            thread_cache: None,
+            sizes: Config::DEFAULT.sizes,
+            biased: Config::DEFAULT.biased,
+        }
     }
 
     /// The smallest block in bytes: a power of two, at least 16. Unless set, 64. Every allocation takes at least as
@@ -77,6 +84,17 @@ impl PoolBuilder {
         self
     }
 
+    /// May a thread release blocks of its own without a locked operation? Unless set, yes. After a thousand blocks of
+    /// a size a thread does so, until another thread releases such a block. The first of these takes a fence for all
+    /// threads of the process: some microseconds as a rule, on a machine without a free processor milliseconds.
+    ///
+    /// Linux makes such fences by `membarrier`, Windows by `FlushProcessWriteBuffers`. Where the system refuses them
+    /// nothing is biased. Say no in a program that enters a sandbox later which ends it for such a call.
+    pub fn biased(mut self, yes: bool) -> Self {
+        self.biased = yes;
+        self
+    }
+
     /// The pool, without heaps.
     ///
     /// # Errors
@@ -88,12 +106,13 @@ impl PoolBuilder {
 
     /// The configuration, checked.
     pub(crate) fn config(&self) -> Result<Config, ConfigError> {
-        let Self { min_block, max_block, thread_cache, sizes } = *self;
+        let Self { min_block, max_block, thread_cache, sizes, biased } = *self;
         if !min_block.is_power_of_two() || min_block < LEAST_MIN_BLOCK {
             return Err(ConfigError::MinBlock { bytes: min_block });
         }
         let thread_cache = thread_cache.map_or(Allowance::DEFAULT, Allowance::of);
         let mut config = Config::new(min_block.trailing_zeros(), Order::MAX, thread_cache, sizes);
+        config.biased = biased;
         if let Some(bytes) = max_block {
             if !bytes.is_power_of_two() || bytes < min_block {
                 return Err(ConfigError::MaxBlock { bytes, min_block });
@@ -115,17 +134,18 @@ impl<'de> serde::Deserialize<'de> for PoolBuilder {
             max_block: Option<usize>,
             thread_cache: Option<usize>,
             sizes: Sizes,
+            biased: bool,
         }
 
         impl Default for Unchecked {
             fn default() -> Self {
-                let PoolBuilder { min_block, max_block, thread_cache, sizes } = PoolBuilder::new();
-                Self { min_block, max_block, thread_cache, sizes }
+                let PoolBuilder { min_block, max_block, thread_cache, sizes, biased } = PoolBuilder::new();
+                Self { min_block, max_block, thread_cache, sizes, biased }
             }
         }
 
-        let Unchecked { min_block, max_block, thread_cache, sizes } = Unchecked::deserialize(deserializer)?;
-        let builder = Self { min_block, max_block, thread_cache, sizes };
+        let Unchecked { min_block, max_block, thread_cache, sizes, biased } = Unchecked::deserialize(deserializer)?;
+        let builder = Self { min_block, max_block, thread_cache, sizes, biased };
         builder.config().map_err(serde::de::Error::custom)?;
         Ok(builder)
     }

@@ -27,6 +27,8 @@ pub(crate) struct Config {
     pub(crate) thread_cache: Allowance,
     /// The sizes of blocks.
     pub(crate) sizes: Sizes,
+    /// May caches have a bias?
+    pub(crate) biased: bool,
 }
 
 impl Config {
@@ -48,7 +50,7 @@ impl Config {
             }
             step += 1;
         }
-        Self { classes, address_shift: min_shift, min_shift, max_order, thread_cache, sizes }
+        Self { classes, address_shift: min_shift, min_shift, max_order, thread_cache, sizes, biased: true }
     }
 
     /// The class of a block of at least `bytes`, if there are so large ones; none for 0 bytes.

@@ -104,9 +104,12 @@ impl MemoryPool {
             stats.add_heap(heap);
         }
         for (_, cache) in self.caches.iter() {
-            stats.add_cache(cache.served());
+            let (biased, words) = cache.biased();
+            stats.add_cache(cache.served(), biased, words.fences());
+            stats.refused_fences |= u64::from(words.is_refused());
         }
         stats.cache_tables = self.caches.table_bytes();
+        stats.refused_fences |= u64::from(self.caches.is_refused());
         self.counters.add_to(&mut stats);
         stats
     }

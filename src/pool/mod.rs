@@ -179,7 +179,15 @@ impl MemoryPool {
     pub(crate) fn add_region(&self, region: Region) -> Result<HeapId, AddHeapError> {
         self.begin();
         self.collect();
+        self.ask_for_fences();
         Self::with_stack(|| self.heaps.add(region, self.config.max_order, &mut Tables::Global))
+    }
+
+    /// Before there is a heap, and so before there is a bias.
+    fn ask_for_fences(&self) {
+        if self.config.biased && !self.config.thread_cache.is_none() {
+            self.caches.ask_for_fences();
+        }
     }
 
     /// Gives all blocks in the calling thread's cache back to the heaps, and those in its depot, which other threads
@@ -221,6 +229,23 @@ impl MemoryPool {
     #[doc(hidden)]
     pub fn exit_thread(&self) {
         crate::cache::exit(&self.caches);
+    }
+
+    /// The pool with biases, before it is used: models without one have fewer schedules.
+    #[cfg(modelled)]
+    #[doc(hidden)]
+    pub fn with_bias(mut self) -> Self {
+        self.caches.begin_bias();
+        self
+    }
+
+    /// The calling thread takes the bias of its blocks of this order, if nobody visits it.
+    #[cfg(any(modelled, all(test, feature = "std")))]
+    #[doc(hidden)]
+    pub fn take_bias(&self, order: u32) {
+        if let (Some(cache), Some(order)) = (self.cache(), Order::new(order)) {
+            cache.take_bias(order.into(), &self.caches);
+        }
     }
 
     /// What a sweep does first: gives back to the heaps what is cached and can be had at once. True, if there was

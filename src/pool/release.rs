@@ -3,7 +3,7 @@
 use core::ptr::NonNull;
 
 use super::MemoryPool;
-use crate::cache::{current, return_to};
+use crate::cache::{OwnCache, Visitor, current, return_to};
 use crate::error::{ReleaseBatchError, ReleaseError};
 use crate::heaps::Heap;
 use crate::heaps::View;
@@ -99,7 +99,18 @@ impl MemoryPool {
     /// Pushes a block into the cache of this thread.
     #[inline]
     pub(crate) fn push(&self, address: usize) -> Option<()> {
-        current(&self.caches)?.push(address, self.config.address_shift)
+        self.push_to(current(&self.caches)?, address)
+    }
+
+    /// Pushes a block into this cache of this thread.
+    #[inline]
+    fn push_to(&self, cache: OwnCache<'_>, address: usize) -> Option<()> {
+        cache.push(address, self.config.address_shift, |cache, class| cache.look(class, &self.caches))
+    }
+
+    /// The calling thread, that changes the block at an address.
+    pub(super) fn visitor(&self, address: usize) -> Visitor<'_> {
+        Visitor::new(&self.caches, current(&self.caches).or_else(|| return_to(&self.caches)), address)
     }
 
     #[cold]
@@ -107,12 +118,12 @@ impl MemoryPool {
         let address_shift = self.config.address_shift;
         let pushed = match current(&self.caches) {
             Some(cache) => {
-                cache.push_aside(address, address_shift).or_else(|| cache.push_to_outbox(address, address_shift))
+                let pushed = cache.push_aside(address, address_shift);
+                pushed.or_else(|| cache.push_to_outbox(address, address_shift))
             }
             // It may have used another pool since.
-            None => return_to(&self.caches).and_then(|cache| {
-                cache.push(address, address_shift).or_else(|| cache.push_aside(address, address_shift))
-            }),
+            None => return_to(&self.caches)
+                .and_then(|cache| self.push_to(cache, address).or_else(|| cache.push_aside(address, address_shift))),
         };
         if pushed.is_some() {
             return Ok(());
@@ -122,7 +133,7 @@ impl MemoryPool {
         match self.cache() {
             Some(cache) => cache.push_slow(heap, block, &self.reach(&pinned)),
             None => {
-                heap.buddy().release(block, heap.shard(block))?;
+                heap.buddy().release_by(block, heap.shard(block), &self.visitor(address))?;
                 self.count_past_cache(0, 1);
                 Ok(())
             }
@@ -169,7 +180,8 @@ impl MemoryPool {
         let pinned = self.heaps.pin();
         let mut batch: Option<(&Heap, Batch<'_>)> = None;
         for (number, address) in addresses {
-            match address.and_then(|address| release_into(pinned.view(), &mut batch, address)) {
+            let release = |address| release_into(pinned.view(), &mut batch, address, &self.visitor(address));
+            match address.and_then(release) {
                 Ok(()) => released += 1,
                 Err(error) => {
                     let (failed, first, error) = match result {
@@ -228,12 +240,123 @@ fn release_into<'a>(
     heaps: View<'a>,
     batch: &mut Option<(&'a Heap, Batch<'a>)>,
     address: usize,
+    by: &Visitor<'_>,
 ) -> Result<(), ReleaseError> {
     let (heap, block) = heaps.locate(address)?;
     let shard = heap.shard(block);
     match batch {
-        Some((current, batch)) if current.id == heap.id => batch.release(block, shard)?,
-        _ => batch.insert((heap, heap.buddy().release_batch())).1.release(block, shard)?,
+        Some((current, batch)) if current.id == heap.id => batch.release_by(block, shard, by)?,
+        _ => batch.insert((heap, heap.buddy().release_batch())).1.release_by(block, shard, by)?,
     };
     Ok(())
+}
+
+#[cfg(all(test, feature = "std", not(loom)))]
+mod tests {
+    extern crate std;
+
+    use core::ptr;
+    use std::thread;
+
+    use crate::MemoryPool;
+    use crate::sync::{AtomicU64, Ordering};
+
+    /// Sizes of a round: 64 bytes, and so on by powers of two.
+    const SIZES: usize = 8;
+    /// Blocks of a round.
+    const BLOCKS: usize = 128 * SIZES;
+    /// The owner takes a bias again each time that it has released so many blocks.
+    const OFTEN: usize = 4;
+
+    /// Waits a random moment.
+    fn dawdle(random: &mut fastrand::Rng) {
+        for _ in 0..random.u32(..8) {
+            core::hint::spin_loop();
+        }
+    }
+
+    fn wait_until(is_it: impl Fn() -> bool) {
+        for times in 0_u64.. {
+            if is_it() {
+                return;
+            }
+            // Not too soon: the others come at once where there are processors for all.
+            if times % 4096 == 4095 {
+                thread::yield_now();
+            }
+        }
+    }
+
+    /// In each round the owner of some blocks has a bias for each size, and all threads release all blocks in one
+    /// order. Meanwhile the owner takes the biases again and again.
+    fn race(rounds: u64, others: u64) {
+        let pool = MemoryPool::new();
+        pool.add_heap(ptr::without_provenance_mut(1 << 30), 1 << 26).expect("the addresses are free");
+        let [places, counts] = [(); 2].map(|()| [const { AtomicU64::new(0) }; BLOCKS]);
+        let (begun, done) = (AtomicU64::new(0), AtomicU64::new(0));
+        let release_all = |round: u64, random: &mut fastrand::Rng, is_owner: bool| {
+            let mut order = core::array::from_fn::<_, BLOCKS, _>(|place| place);
+            fastrand::Rng::with_seed(round).shuffle(&mut order);
+            for (number, place) in order.into_iter().enumerate() {
+                if is_owner && number % OFTEN == 0 {
+                    pool.take_bias((place % SIZES) as u32);
+                }
+                dawdle(random);
+                let block = ptr::without_provenance_mut(places[place].load(Ordering::Relaxed) as usize);
+                let released = match random.u32(..4) {
+                    0 if !is_owner => pool.release_batch(&[block]).is_ok(),
+                    _ => pool.hl_release(block).is_ok(),
+                };
+                counts[place].fetch_add(released.into(), Ordering::Relaxed);
+            }
+        };
+        thread::scope(|scope| {
+            for other in 0..others {
+                let (release_all, begun, done) = (&release_all, &begun, &done);
+                scope.spawn(move || {
+                    let mut random = fastrand::Rng::with_seed(other);
+                    for round in 1..=rounds {
+                        wait_until(|| begun.load(Ordering::Acquire) >= round);
+                        release_all(round, &mut random, false);
+                        done.fetch_add(1, Ordering::Release);
+                    }
+                });
+            }
+            let mut random = fastrand::Rng::with_seed(others);
+            let mut biased = 0;
+            for round in 1..=rounds {
+                for (place, (block, count)) in places.iter().zip(&counts).enumerate() {
+                    let new = pool.hl_alloc(64 << (place % SIZES));
+                    assert!(!new.is_null());
+                    block.store(new.addr() as u64, Ordering::Relaxed);
+                    count.store(0, Ordering::Relaxed);
+                }
+                (0..SIZES as u32).for_each(|order| pool.take_bias(order));
+                biased += pool.caches.iter().map(|(_, cache)| cache.biased().0 as u64).sum::<u64>();
+                begun.store(round, Ordering::Release);
+                release_all(round, &mut random, true);
+                wait_until(|| done.load(Ordering::Acquire) == others * round);
+                for count in &counts {
+                    assert_eq!(count.load(Ordering::Relaxed), 1, "each block is released once, in round {round}");
+                }
+            }
+            let most = rounds * SIZES as u64;
+            assert!(biased > most / 2 || pool.caches.is_refused(), "{biased} of {most} times there was a bias");
+        });
+        assert_eq!(pool.stats().live, 0);
+    }
+
+    #[test]
+    fn of_raced_releases_of_a_biased_block_one_succeeds() {
+        race(30, 1);
+        race(30, 2);
+    }
+
+    /// `RACES`: how many blocks, 10^7 unless set.
+    #[test]
+    #[ignore = "takes minutes"]
+    fn of_many_raced_releases_of_biased_blocks_one_succeeds() {
+        let rounds: u64 = std::env::var("RACES").map_or(10_000_000, |races| races.parse().expect("a number"));
+        race(rounds.div_ceil(BLOCKS as u64), 1);
+    }
 }

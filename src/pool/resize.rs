@@ -58,7 +58,7 @@ impl MemoryPool {
             Err(gone) => gone.into(),
         };
         let class = class.ok_or_else(no_room)?;
-        match heap.buddy().resize(index, class, heap.shard(index)) {
+        match heap.buddy().resize_by(index, class, heap.shard(index), &self.visitor(address)) {
             Ok(_) => {
                 self.acquired(address);
                 Ok(class)

@@ -74,6 +74,7 @@ impl MemoryPool {
         self.begin();
         let mut tables = Tables::given(tables);
         self.collect();
+        self.ask_for_fences();
         let added = region.and_then(|region| {
             Self::with_stack(|| self.heaps.add(region, self.config.max_order, &mut tables)).map_err(error)
         });

@@ -8,6 +8,9 @@ use super::order::{BlockIndex, Order};
 use super::shards::Shard;
 use super::stack::Chain;
 use super::state::{Node, State};
+use super::visits::Visits;
+#[cfg(modelled)]
+use super::visits::WithoutOwner;
 
 /// A batch of at most as many units is cut from one block, whatever that leaves: their states lie in two cache lines,
 /// which one thread is to have.
@@ -132,13 +135,23 @@ pub struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    /// Releases one block, as [`Buddy::release`] does.
+    /// [`release_by`](Self::release_by) of a block that no cache has handed out.
     ///
     /// # Errors
     ///
-    /// When no `Live` block begins there; the batch goes on.
+    /// As there.
+    #[cfg(modelled)]
     pub fn release(&mut self, block: BlockIndex, shard: Shard) -> Result<Class, NotLive> {
-        let (class, node) = self.heap.release_state(block, shard)?;
+        self.release_by(block, shard, &WithoutOwner)
+    }
+
+    /// Releases one block, as [`Buddy::release_by`] does.
+    ///
+    /// # Errors
+    ///
+    /// When no `Live` block begins there, or its owner is releasing it; the batch goes on.
+    pub fn release_by(&mut self, block: BlockIndex, shard: Shard, by: &impl Visits) -> Result<Class, NotLive> {
+        let (class, node) = self.heap.release_state(block, shard, by)?;
         if let Some(node) = node {
             self.add(block, class.order(), shard, node);
         }

@@ -10,6 +10,9 @@ use super::stack::{Chain, FreeStack, Links};
 use super::state::{Kind, Node, State};
 use super::states::States;
 use super::sweep::tables::GatherTables;
+use super::visits::Visits;
+#[cfg(any(test, modelled))]
+use super::visits::WithoutOwner;
 use crate::board_place::BoardRef;
 use crate::commit::Commit;
 #[cfg(not(modelled))]
@@ -335,15 +338,25 @@ impl Buddy {
         self.listing.as_ref()
     }
 
+    /// [`release_by`](Self::release_by) of a block that no cache has handed out.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    #[cfg(any(test, modelled))]
+    pub fn release(&self, block: BlockIndex, shard: Shard) -> Result<Class, NotLive> {
+        self.release_by(block, shard, &WithoutOwner)
+    }
+
     /// `Live` → `Free`: releases the block, and returns its class. Lock-free; no merging.
     ///
     /// # Errors
     ///
-    /// When no `Live` block begins there. Then nothing changed. Exactly one of several racing releases of a block
-    /// succeeds.
+    /// When no `Live` block begins there, or its owner is releasing it. Then nothing changed. Exactly one of several
+    /// racing releases of a block succeeds.
     #[inline]
-    pub fn release(&self, block: BlockIndex, shard: Shard) -> Result<Class, NotLive> {
-        let (class, node) = self.release_state(block, shard)?;
+    pub fn release_by(&self, block: BlockIndex, shard: Shard, by: &impl Visits) -> Result<Class, NotLive> {
+        let (class, node) = self.release_state(block, shard, by)?;
         match node {
             Some(Node::Idle) => self.push(Chain::new(block), class.order(), shard),
             Some(Node::Elsewhere) => self.note_displaced(),
@@ -355,7 +368,12 @@ impl Buddy {
     /// The first half of a release: the state. The caller then pushes the node, if it was idle. No node: the block was
     /// published with all of its parts, merged.
     #[inline]
-    pub(super) fn release_state(&self, block: BlockIndex, shard: Shard) -> Result<(Class, Option<Node>), NotLive> {
+    pub(super) fn release_state(
+        &self,
+        block: BlockIndex,
+        shard: Shard,
+        by: &impl Visits,
+    ) -> Result<(Class, Option<Node>), NotLive> {
         let word = self.states.at(block);
         let mut seen = word.read();
         loop {
@@ -364,8 +382,9 @@ impl Buddy {
             }
             let class = seen.class();
             let is_to_merge = self.is_to_merge(block, class);
-            let released = if is_to_merge { word.take_back(seen).map(|()| None) } else { word.release(seen).map(Some) };
-            match released {
+            let release =
+                || if is_to_merge { word.take_back(seen).map(|()| None) } else { word.release(seen).map(Some) };
+            match by.during(seen, release).ok_or(NotLive::Vacant)? {
                 Ok(Some(node)) => return Ok((class, Some(node))),
                 Ok(None) => {
                     self.publish_parts(block, class, shard);

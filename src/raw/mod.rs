@@ -28,6 +28,7 @@ pub mod state;
 pub mod states;
 pub mod sweep;
 pub mod take_all;
+pub mod visits;
 #[cfg(any(feature = "allocator", modelled))]
 pub mod watermark;
 pub mod withheld;
@@ -47,3 +48,4 @@ pub use shards::Shard;
 pub use slabs::Slots;
 pub use state::{Kind, State, StateWord};
 pub use sweep::Sweep;
+pub use visits::Visits;

@@ -21,6 +21,11 @@ impl Owner {
         if self.0 <= Self::MOST_IN_STATE { self.0 } else { 0 }
     }
 
+    /// Do the states of its blocks name it?
+    pub const fn is_in_state(self) -> bool {
+        self.in_state() != 0
+    }
+
     /// The code as a number, for [`from_code`](Self::from_code).
     pub(crate) const fn code(self) -> u8 {
         self.0

@@ -14,6 +14,7 @@ use super::order::{BlockIndex, Order};
 use super::resize::CantResize;
 use super::shards::Shard;
 use super::state::{Kind, Node, State};
+use super::visits::Visits;
 use crate::sync::model_or;
 
 /// Orders by which a block may be larger than those that it is cut into: so eight of them or more, if as many are
@@ -116,6 +117,7 @@ impl Buddy {
         from: Class,
         to: Class,
         shard: Shard,
+        by: &impl Visits,
     ) -> Result<Class, CantResize> {
         let geometry = &self.geometry;
         let is_fit = to.covering().is_some_and(|order| order <= geometry.max_order());
@@ -136,9 +138,13 @@ impl Buddy {
                     _ => CantResize::NotLive(self.why_not_live_slow(block)),
                 });
             }
-            match word.take_back(seen) {
-                Ok(()) => break,
-                Err(now) => seen = now,
+            match by.during(seen, || word.take_back(seen)) {
+                Some(Ok(())) => break,
+                Some(Err(now)) => seen = now,
+                None => {
+                    self.publish_range(behind..end, shard);
+                    return Err(CantResize::NotLive(NotLive::Vacant));
+                }
             }
         }
         self.withdraw_tails(block, from);

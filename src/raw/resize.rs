@@ -5,6 +5,7 @@ use super::class::Class;
 use super::order::{BlockIndex, Order};
 use super::shards::Shard;
 use super::state::Kind;
+use super::visits::{Visits, WithoutOwner};
 
 /// Why a block was not resized in place. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,15 @@ pub enum CantResize {
 }
 
 impl Buddy {
+    /// [`resize_by`](Self::resize_by) of a block that no cache has handed out.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn resize(&self, block: BlockIndex, to: impl Into<Class>, shard: Shard) -> Result<Class, CantResize> {
+        self.resize_by(block, to, shard, &WithoutOwner)
+    }
+
     /// Gives the `Live` block at `block` the class `to`. A shrink publishes what is behind it, a growth takes the free
     /// units there. Returns the class that it had. Lock-free. A growth is O(units gained), if those are not merged
     /// yet.
@@ -25,19 +35,26 @@ impl Buddy {
     /// # Errors
     ///
     /// When there is no such block, or no room. Then nothing changed.
-    pub fn resize(&self, block: BlockIndex, to: impl Into<Class>, shard: Shard) -> Result<Class, CantResize> {
+    pub fn resize_by(
+        &self,
+        block: BlockIndex,
+        to: impl Into<Class>,
+        shard: Shard,
+        by: &impl Visits,
+    ) -> Result<Class, CantResize> {
         let (from, to) = (self.live_class(block).map_err(CantResize::NotLive)?, to.into());
         if from == to {
             return Ok(from);
         }
         if !(from.is_order() && to.is_order()) {
-            return self.resize_parts(block, from, to, shard);
+            return self.resize_parts(block, from, to, shard, by);
         }
         let (from, to) = (from.order(), to.order());
-        if to < from { self.shrink(block, to, shard) } else { self.grow(block, from, to, shard) }.map(Class::of)
+        let resized = if to < from { self.shrink(block, to, shard, by) } else { self.grow(block, from, to, shard, by) };
+        resized.map(Class::of)
     }
 
-    fn shrink(&self, block: BlockIndex, to: Order, shard: Shard) -> Result<Order, CantResize> {
+    fn shrink(&self, block: BlockIndex, to: Order, shard: Shard, by: &impl Visits) -> Result<Order, CantResize> {
         let word = self.states.at(block);
         let mut seen = word.read();
         loop {
@@ -51,18 +68,26 @@ impl Buddy {
             }
             // The exchange first: a release that comes after it finds the small block, and the halves are still
             // this thread's.
-            match word.resize(seen, to.into()) {
-                Ok(()) => {
+            match by.during(seen, || word.resize(seen, to.into())) {
+                Some(Ok(())) => {
                     self.split(block, from, to, shard);
                     return Ok(from);
                 }
-                Err(now) => seen = now,
+                Some(Err(now)) => seen = now,
+                None => return Err(CantResize::NotLive(NotLive::Vacant)),
             }
         }
     }
 
     #[cold]
-    fn grow(&self, block: BlockIndex, from: Order, to: Order, shard: Shard) -> Result<Order, CantResize> {
+    fn grow(
+        &self,
+        block: BlockIndex,
+        from: Order,
+        to: Order,
+        shard: Shard,
+        by: &impl Visits,
+    ) -> Result<Order, CantResize> {
         let geometry = &self.geometry;
         if to > geometry.max_order() || !geometry.is_aligned(block, to) || !geometry.fits(block, to) {
             return Err(CantResize::NoRoom);
@@ -77,9 +102,11 @@ impl Buddy {
         let word = self.states.at(block);
         let mut seen = word.read();
         while seen.kind() == Kind::Live && seen.class() == from.into() {
-            match word.resize(seen, to.into()) {
-                Ok(()) => return Ok(from),
-                Err(now) => seen = now,
+            match by.during(seen, || word.resize(seen, to.into())) {
+                Some(Ok(())) => return Ok(from),
+                Some(Err(now)) => seen = now,
+                // Its owner is releasing it.
+                None => break,
             }
         }
         self.publish_absorbed(block, from, to, shard);

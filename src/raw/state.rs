@@ -12,19 +12,21 @@
 //! | `Inner` | no block begins here, or one *in transit* does | only the thread that has it: publish, assign |
 //! | `Free` | a block that any thread may take | any thread, by compare-exchange; the winner has the block |
 //! | `Cached` | a block in a cache | the cache |
-//! | `Live` | a block of the user's | any thread that releases or resizes it, by compare-exchange |
+//! | `Live` | a block of the user's | any thread that releases or resizes it, by compare-exchange; or see below |
 //! | `Tail` | a part, not the first one, of a `Live` or `Cached` block | the thread that has the block in transit |
 //!
 //! `Listed` tells whether the unit's *node* (its link) is in use: it stands in exactly one free stack, or the one
 //! thread that took it off owns it. Only a publication or a release sets `Listed`, and only while that thread has the
 //! block. Only the owner of the node clears it. `Free` implies `Listed`.
 //!
-//! Every change is a compare-exchange or a swap, because the owner of the node may clear `Listed` at any time. The
-//! exception is a block that is `Cached`, or in transit with its node idle: only the thread that has it may change it,
-//! by a plain store.
+//! Every change is a compare-exchange or a swap, because the owner of the node may clear `Listed` at any time. There
+//! are two exceptions. A block that is `Cached`, or in transit with its node idle: only the thread that has it may
+//! change it, by a plain store. And a `Live` block whose owner has a bias: its owner holds it by a plain store, as
+//! `cache/bias/` has it.
 //!
-//! The owner of a block is a hint: it tells a release whose block it has, in the word that the release reads anyway. So
-//! a thread knows the state of its own block beforehand, once it knows the class.
+//! The owner of a block tells a release whose block it has, in the word that the release reads anyway. So a thread
+//! knows the state of its own block beforehand, once it knows the class. Nobody but its owner hands a block out with
+//! that owner.
 
 use super::class::Class;
 use super::order::Order;
@@ -291,6 +293,15 @@ impl StateWord<'_> {
     pub fn hold(self, seen: State, class: Class) -> Result<(), State> {
         check!(seen.kind() == Kind::Live && !seen.is_listed() && seen.class() == class);
         self.change(seen, State::cached(class))
+    }
+
+    /// The same by the cache that handed the block out, which has a bias: no other thread changes the state, should it
+    /// still be the one that the cache read.
+    #[inline]
+    pub fn hold_by_store(self, class: Class) {
+        // Release: pairs with the Acquire in `read` and in `change`; a thread that sees the block cached sees what came
+        // before.
+        self.0.store(State::cached(class).0, Ordering::Release);
     }
 
     /// `Cached` → `live`, by the cache that has it, its node idle.

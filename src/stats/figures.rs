@@ -126,6 +126,12 @@ figures! { PoolStats [orders]
     Total heap_allocations, "heapmaster_heap_allocations_total", "heap allocations",
         "Allocations that went past a thread's cache.";
     Total heap_releases, "heapmaster_heap_releases_total", "heap releases", "Releases that went past a thread's cache.";
+    Count biased_sizes, "heapmaster_biased_sizes", "biased sizes",
+        "Sizes of caches whose blocks their threads release without a locked operation.";
+    Total heavy_fences, "heapmaster_heavy_fences_total", "heavy fences",
+        "Fences for all threads of the process at once.";
+    Total refused_fences, "heapmaster_refused_fences_total", "refused fences",
+        "1 where the system refused such a fence.";
     Total failures, "heapmaster_failures_total", "failures", "Allocations that failed.";
     Total searches, "heapmaster_searches_total", "searches", "Allocations that the free stacks could not serve.";
     Total sweeps, "heapmaster_sweeps_total", "sweeps", "Sweeps, by hand or for a search.";

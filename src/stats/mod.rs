@@ -193,7 +193,7 @@ pub struct PoolStats {
     pub misaligned_heaps: usize,
     /// Caches of running threads, and of ended ones until another thread takes them over.
     pub caches: usize,
-    /// Bytes of the tables of caches: their bins and depots, without the blocks, about 106 KiB each. They come from
+    /// Bytes of the tables of caches: their bins and depots, without the blocks, about 112 KiB each. They come from
     /// the global allocator as zeroes. Pages of them without a use have no memory behind them, as a rule.
     pub cache_tables: usize,
     /// Allocations that the caches served.
@@ -211,6 +211,14 @@ pub struct PoolStats {
     pub heap_allocations: u64,
     /// Releases that went past a thread's cache.
     pub heap_releases: u64,
+    /// Sizes of caches whose blocks are biased now: the thread that allocated such a block releases it without a locked
+    /// operation. A thread comes to this after a thousand of its own releases.
+    pub biased_sizes: usize,
+    /// Fences for all threads of the process at once. A bias takes one when it begins, and one when it ends because
+    /// another thread released such a block.
+    pub heavy_fences: u64,
+    /// 1 where the system refused such a fence. Then the pool, or the cache that it was for, has no bias any more.
+    pub refused_fences: u64,
     /// Allocations that failed.
     pub failures: u64,
     /// Allocations that the free stacks could not serve: a search swept for them, or the result of one was remembered.
@@ -249,9 +257,11 @@ impl PoolStats {
     }
 
     /// Adds what one more cache counted.
-    pub(crate) fn add_cache(&mut self, served: Served) {
+    pub(crate) fn add_cache(&mut self, served: Served, biased: usize, fences: u64) {
         let Served { allocations, releases, sent, refilled, flushed, past_allocations, past_releases } = served;
         self.caches += 1;
+        self.biased_sizes += biased;
+        self.heavy_fences = self.heavy_fences.wrapping_add(fences);
         for (total, more) in [
             (&mut self.cache_allocations, allocations),
             (&mut self.cache_releases, releases),

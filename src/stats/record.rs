@@ -71,6 +71,7 @@ impl PoolStats {
     /// | `heapmaster_external_fragmentation_ratio` | 1 − largest free block / free bytes |
     /// | `heapmaster_caches` | threads that have a cache, or left one |
     /// | `heapmaster_cache_tables_bytes` | bytes of the tables of caches, without their blocks |
+    /// | `heapmaster_biased_sizes` | sizes of caches whose blocks their threads release without a locked operation |
     ///
     /// | counter | |
     /// |---|---|
@@ -81,6 +82,8 @@ impl PoolStats {
     /// | `heapmaster_cache_flushed_blocks_total` | blocks that caches gave away |
     /// | `heapmaster_heap_allocations_total` | allocations that went past a thread's cache |
     /// | `heapmaster_heap_releases_total` | releases that went past a thread's cache |
+    /// | `heapmaster_heavy_fences_total` | fences for all threads of the process at once |
+    /// | `heapmaster_refused_fences_total` | 1 where the system refused such a fence |
     /// | `heapmaster_failures_total` | allocations that failed |
     /// | `heapmaster_searches_total` | allocations that the free stacks could not serve |
     /// | `heapmaster_sweeps_total` | sweeps |

@@ -1,15 +1,17 @@
-//! All that differs from system to system: memory, the end of a thread, and how a thread is woken. `README.md` says how
-//! to add a system.
+//! All that differs from system to system: memory, the end of a thread, a fence for all threads, and how a thread is
+//! woken. `README.md` says how to add a system.
 
 #[cfg(feature = "allocator")]
 mod clock;
 pub(crate) mod exit;
+mod fence;
 #[cfg(feature = "allocator")]
 mod memory;
 mod refusal;
 
 #[cfg(feature = "allocator")]
 pub(crate) use clock::milliseconds;
+pub(crate) use fence::{HAS_HEAVY_FENCE, heavy_fence};
 #[cfg(feature = "allocator")]
 pub(crate) use memory::*;
 #[cfg(test)]

@@ -23,7 +23,7 @@ fn busy() -> (MemoryPool, PoolStats) {
 }
 
 /// What a log line must have besides `orders`.
-fn expected(stats: &PoolStats) -> [(&'static str, u64); 22] {
+fn expected(stats: &PoolStats) -> [(&'static str, u64); 25] {
     [
         ("heaps", stats.heaps as u64),
         ("capacity_bytes", stats.capacity as u64),
@@ -43,6 +43,9 @@ fn expected(stats: &PoolStats) -> [(&'static str, u64); 22] {
         ("cache_flushed_blocks_total", stats.cache_flushed),
         ("heap_allocations_total", stats.heap_allocations),
         ("heap_releases_total", stats.heap_releases),
+        ("biased_sizes", stats.biased_sizes as u64),
+        ("heavy_fences_total", stats.heavy_fences),
+        ("refused_fences_total", stats.refused_fences),
         ("failures_total", stats.failures),
         ("searches_total", stats.searches),
         ("sweeps_total", stats.sweeps),

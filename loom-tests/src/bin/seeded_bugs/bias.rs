@@ -1,9 +1,16 @@
-//! Bugs in the protocol of biased releases, which is in `loom-tests/src/bias/`.
+//! Bugs in the protocol of biased releases, and in how the pool uses it.
 
 use super::bug::Bug;
 
-const PROTOCOL: &str = "loom-tests/src/bias/mod.rs";
-/// The blocks and caches around it.
+const PROTOCOL: &str = "cache/bias/mod.rs";
+/// The pool around it.
+const CACHE: &str = "cache/cache.rs";
+const VISITOR: &str = "cache/visitor.rs";
+const OVERFLOW: &str = "cache/overflow.rs";
+const BUDDY: &str = "raw/buddy.rs";
+const RESIZE: &str = "raw/resize.rs";
+const PARTS: &str = "raw/parts.rs";
+/// Blocks and caches of a model around it.
 const AROUND: &str = "loom-tests/src/biased.rs";
 
 pub(crate) const BUGS: &[Bug] = &[
@@ -17,50 +24,50 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a biased release: no intent",
         source: PROTOCOL,
-        find: "self.intent.store(address, Ordering::Release);",
+        find: "intent.store(address, Ordering::Release);",
         replace: "",
         models: &["bias::owner_other"],
     },
     Bug {
         name: "a biased release: looks at the order before it tells its intent",
         source: PROTOCOL,
-        find: "        self.intent.store(address, Ordering::Release);\n        // Pairs with the heavy fence in `settle`: that thread sees the intent, or this one sees the order revoked.\n        fences::light();\n        // Relaxed: ordered by the fence.\n        let released = if self.orders[order].load(Ordering::Relaxed) == BIASED {",
-        replace: "        let seen = self.orders[order].load(Ordering::Relaxed);\n        self.intent.store(address, Ordering::Release);\n        fences::light();\n        let released = if seen == BIASED {",
+        find: "        intent.store(address, Ordering::Release);\n        // Pairs with the heavy fence in `settle_slow`: that thread sees the intent, or this one sees the class revoked.\n        fences::light();\n        // Relaxed: ordered by the fence.\n        let released = if words[class].load(Ordering::Relaxed) == BIASED {",
+        replace: "        let seen = words[class].load(Ordering::Relaxed);\n        intent.store(address, Ordering::Release);\n        fences::light();\n        let released = if seen == BIASED {",
         models: &["bias::owner_other"],
     },
     Bug {
         name: "a biased release: an order without bias counts as biased",
         source: PROTOCOL,
-        find: "self.orders[order].load(Ordering::Relaxed) == BIASED",
-        replace: "self.orders[order].load(Ordering::Relaxed) <= BIASED",
+        find: "let released = if words[class].load(Ordering::Relaxed) == BIASED",
+        replace: "let released = if words[class].load(Ordering::Relaxed) <= BIASED",
         models: &["bias::unbiased_release_release", "bias::owner_other"],
     },
     Bug {
         name: "a biased release: the intent stays",
         source: PROTOCOL,
-        find: "self.intent.store(NONE, Ordering::Release);",
+        find: "intent.store(NONE, Ordering::Release);",
         replace: "",
         models: &["bias::settled_is_not_for_ever"],
     },
     Bug {
         name: "a biased release: the intent ends before the store",
         source: PROTOCOL,
-        find: "        let released = if self.orders[order]",
-        replace: "        let is_biased = self.orders[order].load(Ordering::Relaxed) == BIASED;\n        self.intent.store(if is_biased { NONE } else { address }, Ordering::Release);\n        let released = if is_biased || self.orders[order]",
+        find: "        let released = if words[class]",
+        replace: "        let is_biased = words[class].load(Ordering::Relaxed) == BIASED;\n        intent.store(if is_biased { NONE } else { address }, Ordering::Release);\n        let released = if is_biased || words[class]",
         models: &["bias::owner_other"],
     },
     Bug {
         name: "a revocation: no heavy fence",
         source: PROTOCOL,
-        find: "fences::heavy();\n                    // Acquire: pairs with both",
-        replace: "// Acquire: pairs with both",
+        find: "if !self.words.heavy() {",
+        replace: "if false {",
         models: &["bias::owner_other"],
     },
     Bug {
         name: "a revocation: the intent is looked at before the heavy fence",
         source: PROTOCOL,
-        find: "                    fences::heavy();\n                    // Acquire: pairs with both Releases in `release`.\n                    let intent = self.intent.load(Ordering::Acquire);\n",
-        replace: "                    let intent = self.intent.load(Ordering::Acquire);\n                    fences::heavy();\n",
+        find: "                    if !self.words.heavy() {\n                        fences::wait_instead();\n                    }\n                    // Acquire: pairs with both Releases in `release`.\n                    let intent = self.intent.0.load(Ordering::Acquire);\n",
+        replace: "                    let intent = self.intent.0.load(Ordering::Acquire);\n                    if !self.words.heavy() {\n                        fences::wait_instead();\n                    }\n",
         models: &["bias::owner_other"],
     },
     Bug {
@@ -73,8 +80,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a revocation: another thread's counts as settled",
         source: PROTOCOL,
-        find: "let mut seen = word.load(Ordering::Acquire);\n",
-        replace: "let mut seen = word.load(Ordering::Acquire);\n        if seen == REVOKED {\n            return NONE;\n        }\n",
+        find: "self.0 != BIASED && self.0 != REVOKED && self.0 != address",
+        replace: "self.0 != BIASED && self.0 != address",
         models: &["bias::owner_two_others"],
     },
     Bug {
@@ -87,8 +94,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a revocation: seen settled without Acquire",
         source: PROTOCOL,
-        find: "let mut seen = word.load(Ordering::Acquire);",
-        replace: "let mut seen = word.load(Ordering::Relaxed);",
+        find: "Word(self.words[class].load(Ordering::Acquire))",
+        replace: "Word(self.words[class].load(Ordering::Relaxed))",
         models: &["bias::settled_by_another"],
     },
     Bug {
@@ -101,42 +108,42 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a visitor: does not look at the intent",
         source: PROTOCOL,
-        find: "self.settle(order) != address || self.intent.load(Ordering::Acquire) != address",
-        replace: "self.settle(order) | 1 != 0",
+        find: "self.settle_slow(class, seen) != address || self.intent.0.load(Ordering::Acquire) != address",
+        replace: "self.settle_slow(class, seen) | 1 != 0",
         models: &["bias::owner_other"],
     },
     Bug {
         name: "a visitor: looks at the settled word only",
         source: PROTOCOL,
-        find: "self.settle(order) != address || self.intent.load(Ordering::Acquire) != address",
-        replace: "self.settle(order) != address",
+        find: "self.settle_slow(class, seen) != address || self.intent.0.load(Ordering::Acquire) != address",
+        replace: "self.settle_slow(class, seen) != address",
         models: &["bias::settled_is_not_for_ever"],
     },
     Bug {
         name: "a bias taken back: no heavy fence",
         source: PROTOCOL,
-        find: "fences::heavy();\n        let is_restored",
-        replace: "let is_restored",
+        find: "let restored = match self.words.heavy() {",
+        replace: "let restored = match true {",
         models: &["bias::restore_other"],
     },
     Bug {
         name: "a bias taken back: without a look for visits",
         source: PROTOCOL,
-        find: "let is_restored = !is_visited();",
-        replace: "let is_restored = true;\n        let _ = is_visited;",
+        find: "true if is_visited() => Restored::Visited,",
+        replace: "true if false & is_visited() => Restored::Visited,",
         models: &["bias::restore_other"],
     },
     Bug {
         name: "a bias taken back: looks for visits before the order is biased",
         source: PROTOCOL,
-        find: "        word.store(BIASED, Ordering::Relaxed);\n        // Pairs with the light fences of visits: this thread sees the visit, or the visitor sees the order biased.\n        fences::heavy();\n        let is_restored = !is_visited();\n",
-        replace: "        fences::heavy();\n        let is_restored = !is_visited();\n        word.store(BIASED, Ordering::Relaxed);\n",
+        find: "        word.store(BIASED, Ordering::Relaxed);\n        // Pairs with the light fences of visits: this thread sees the visit, or the visitor sees the class biased.\n        let restored = match self.words.heavy() {\n            false => Restored::Refused,\n            true if is_visited() => Restored::Visited,\n            true => Restored::Yes,\n        };\n",
+        replace: "        let restored = match self.words.heavy() {\n            false => Restored::Refused,\n            true if is_visited() => Restored::Visited,\n            true => Restored::Yes,\n        };\n        word.store(BIASED, Ordering::Relaxed);\n",
         models: &["bias::restore_other"],
     },
     Bug {
         name: "a bias taken back: kept though another thread visits",
         source: PROTOCOL,
-        find: "let _ = word.compare_exchange(BIASED, NONE, Ordering::Relaxed, Ordering::Relaxed);",
+        find: "let _ = word.compare_exchange(BIASED, NONE, Ordering::Release, Ordering::Relaxed);",
         replace: "",
         models: &["bias::restore_other"],
     },
@@ -209,5 +216,103 @@ pub(crate) const BUGS: &[Bug] = &[
         find: "self.0.load(Ordering::Acquire) != 0",
         replace: "self.0.load(Ordering::Relaxed) != 0",
         models: &["bias::restore_guest"],
+    },
+    Bug {
+        name: "a biased release in the pool: by a store, whatever the class is",
+        source: CACHE,
+        find: "self.cache.bias().release(class.place(), address as u64, || state.hold_by_store(class), exchange)",
+        replace: "self.cache.bias().release(class.place(), address as u64, || state.hold_by_store(class), || { state.hold_by_store(class); true })",
+        models: &["biased::owner_other"],
+    },
+    Bug {
+        name: "a biased release in the pool: the state is not looked at",
+        source: CACHE,
+        find: "if self.cache.has_bias() && window.state(unit).read() != self.mine().of_class(class) {",
+        replace: "if false {",
+        models: &["biased::released_before"],
+    },
+    Bug {
+        name: "a bias in the pool: the owner does not look at caches",
+        source: VISITOR,
+        find: "caches.guests.is_any() || caches.iter().any(|(_, other)| other.visit.is_to(number))",
+        replace: "caches.guests.is_any()",
+        models: &["biased::take_other"],
+    },
+    Bug {
+        name: "a bias in the pool: the owner does not look for guests",
+        source: VISITOR,
+        find: "caches.guests.is_any() || caches.iter().any(|(_, other)| other.visit.is_to(number))",
+        replace: "caches.iter().any(|(_, other)| other.visit.is_to(number))",
+        models: &["biased::take_batch"],
+    },
+    Bug {
+        name: "a visitor in the pool: does not begin its visit",
+        source: VISITOR,
+        find: "            Some(own) => own.cache().visit.begin(number),\n",
+        replace: "            Some(_) => {}\n",
+        models: &["biased::take_other"],
+    },
+    Bug {
+        name: "a visitor in the pool: does not begin its visit as a guest",
+        source: VISITOR,
+        find: "            None => self.caches.guests.begin(),\n        }\n",
+        replace: "            None => self.caches.guests.begin(),\n        }\n        if self.own.is_none() {\n            self.caches.guests.end();\n        }\n",
+        models: &["biased::take_batch"],
+    },
+    Bug {
+        name: "a visitor in the pool: does not ask the bias",
+        source: VISITOR,
+        find: "        let may = host.bias().may_release(seen.class().place(), self.address as u64);\n        let changed",
+        replace: "        let may = true;\n        let _ = host;\n        let changed",
+        models: &["biased::owner_other", "biased::owner_batch", "biased::owner_grow"],
+    },
+    Bug {
+        name: "a visitor with an outbox: does not begin its visit",
+        source: OVERFLOW,
+        find: "            visit.begin(seen.owner().cache()?);\n",
+        replace: "",
+        models: &["biased::owner_outbox"],
+    },
+    Bug {
+        name: "a visitor with an outbox: believes that its class is settled",
+        source: OVERFLOW,
+        find: "if !words.see(seen.class().place()).allows(address as u64) {",
+        replace: "if !words.see(seen.class().place()).allows(address as u64) & false {",
+        models: &["biased::owner_outbox"],
+    },
+    Bug {
+        name: "a visitor: no look at the block that the owner was releasing",
+        source: PROTOCOL,
+        find: "self.0 != BIASED && self.0 != REVOKED && self.0 != address",
+        replace: "self.0 != BIASED && self.0 != REVOKED",
+        models: &["bias::settled_before", "biased::outbox_settled"],
+    },
+    Bug {
+        name: "a release past the caches: without a visit",
+        source: BUDDY,
+        find: "match by.during(seen, release).ok_or(NotLive::Vacant)? {",
+        replace: "match release() {",
+        models: &["biased::owner_batch", "biased::take_batch"],
+    },
+    Bug {
+        name: "grow: without a visit",
+        source: RESIZE,
+        find: "match by.during(seen, || word.resize(seen, to.into())) {\n                Some(Ok(())) => return Ok(from),",
+        replace: "match Some(word.resize(seen, to.into())) {\n                Some(Ok(())) => return Ok(from),",
+        models: &["biased::owner_grow"],
+    },
+    Bug {
+        name: "shrink: without a visit",
+        source: RESIZE,
+        find: "match by.during(seen, || word.resize(seen, to.into())) {\n                Some(Ok(())) => {\n",
+        replace: "match Some(word.resize(seen, to.into())) {\n                Some(Ok(())) => {\n",
+        models: &["biased::owner_shrink"],
+    },
+    Bug {
+        name: "a size between two orders: without a visit",
+        source: PARTS,
+        find: "match by.during(seen, || word.take_back(seen)) {",
+        replace: "match Some(word.take_back(seen)) {",
+        models: &["biased::owner_parts"],
     },
 ];

@@ -245,8 +245,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "shrink: the halves before the exchange",
         source: RESIZE,
-        find: "            match word.resize(seen, to.into()) {\n                Ok(()) => {\n                    self.split(block, from, to, shard);",
-        replace: "            self.split(block, from, to, shard);\n            match word.resize(seen, to.into()) {\n                Ok(()) => {",
+        find: "            match by.during(seen, || word.resize(seen, to.into())) {\n                Some(Ok(())) => {\n                    self.split(block, from, to, shard);",
+        replace: "            self.split(block, from, to, shard);\n            match by.during(seen, || word.resize(seen, to.into())) {\n                Some(Ok(())) => {",
         models: &["resize::shrink_release"],
     },
     Bug {

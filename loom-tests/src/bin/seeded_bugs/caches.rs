@@ -201,15 +201,15 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a release into a cache disregards that another was faster",
         source: CACHE,
-        find: "window.state(unit).hold(self.mine().of_class(class), class).ok()?;",
-        replace: "window.state(unit).hold(self.mine().of_class(class), class).ok();",
+        find: "        if released == Released::Not {\n            return None;\n        }\n",
+        replace: "",
         models: &["cached::release_release"],
     },
     Bug {
         name: "a release into a cache believes the class that was remembered",
         source: CACHE,
-        find: "window.state(unit).hold(self.mine().of_class(class), class).ok()?;",
-        replace: "window.state(unit).hold(window.state(unit).read(), class).ok()?;",
+        find: "let exchange = || state.hold(self.mine().of_class(class), class).is_ok();",
+        replace: "let exchange = || state.hold(state.read(), class).is_ok();",
         models: &["cached::release_grow"],
     },
     Bug {
