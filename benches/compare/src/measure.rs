@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::subject::Subject;
 use crate::workloads::{
-    Burst, BurstOfSizes, Inputs, Kind, Larson, Mixed, Pair, ProducerAndConsumer, Replay, Shuffled, Workload,
+    Burst, BurstOfSizes, Inputs, Kind, Larson, Mixed, Pair, ProducerAndConsumer, Replay, Shuffled, Turns, Workload,
 };
 
 /// How a round is done.
@@ -73,6 +73,10 @@ pub fn round_of<S: Subject>(kind: Kind, subject: &S, plan: &Plan, inputs: &Input
         Kind::Larson => round(&Larson::new(), subject, plan),
         Kind::Mixed => round(&Mixed::new(), subject, plan),
         Kind::Trace => round(&Replay::of(&inputs.program), subject, plan),
+        Kind::Million => round(&Turns::of_a_million(plan.threads), subject, plan),
+        Kind::Turns => round(&Turns::new(plan.threads, 5000, 5000), subject, plan),
+        Kind::Half => round(&Turns::new(plan.threads, 256, 256), subject, plan),
+        Kind::Ring => round(&Turns::new(plan.threads, 0, 256), subject, plan),
     }
 }
 

@@ -95,6 +95,15 @@ pub const ALL: &[Entry] = &[
         make: || Box::new(Pool::without_cache(REGION)),
     },
     Entry {
+        key: "heapmaster-no-bias",
+        label: "heapmaster, no bias",
+        package: Some("heapmaster"),
+        is_main: false,
+        colour: (180, 60, 60),
+        shape: Shape::Circle,
+        make: || Box::new(Pool::without_bias(REGION)),
+    },
+    Entry {
         key: "pool-allocator",
         label: "PoolAllocator",
         package: Some("heapmaster"),

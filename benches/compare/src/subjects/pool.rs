@@ -21,6 +21,11 @@ impl Pool {
         Self::over(MemoryPool::builder().thread_cache(0).build().expect("sizes as by default"), size)
     }
 
+    /// Each release takes a locked operation.
+    pub fn without_bias(size: usize) -> Self {
+        Self::over(MemoryPool::builder().biased(false).build().expect("sizes as by default"), size)
+    }
+
     fn over(pool: MemoryPool, size: usize) -> Self {
         let (base, size) = region(size);
         pool.add_heap(base, size).expect("a fresh region");

@@ -7,6 +7,7 @@ mod handed;
 mod private;
 mod slots;
 mod trace;
+mod turns;
 
 use std::hint::black_box;
 
@@ -16,6 +17,7 @@ pub use handed::{ProducerAndConsumer, Shuffled};
 pub use private::{Burst, BurstOfSizes, Pair};
 pub use slots::{Larson, Mixed};
 pub use trace::{Program, Replay};
+pub use turns::Turns;
 
 use crate::subject::Subject;
 
@@ -71,11 +73,24 @@ pub enum Kind {
     Mixed,
     /// Each thread plays what a real program did
     Trace,
+    /// A million blocks of 64 bytes, which the next thread releases
+    Million,
+    /// 5 000 blocks of 64 bytes, released by the thread itself, then 5 000 that the next thread releases
+    Turns,
+    /// Batches of 256 blocks of 64 bytes, released by the thread itself, and as many that the next thread releases
+    Half,
+    /// Batches of 256 blocks of 64 bytes, which the next thread releases
+    Ring,
 }
 
 impl Kind {
     pub fn all() -> impl Iterator<Item = Self> {
         Self::value_variants().iter().copied()
+    }
+
+    /// Those that are measured unless others are asked for: not those that look for what one way to be fast may lose.
+    pub fn usual() -> impl Iterator<Item = Self> {
+        Self::all().filter(|kind| *kind <= Self::Trace)
     }
 
     /// In options and in JSON.
@@ -94,6 +109,10 @@ impl Kind {
             Self::Larson => "larson",
             Self::Mixed => "mixed, 16 B to 64 KiB",
             Self::Trace => "trace of a program",
+            Self::Million => "a million for the next thread",
+            Self::Turns => "turns of 10 000 operations",
+            Self::Half => "half for the next thread",
+            Self::Ring => "all for the next thread",
         }
     }
 
@@ -108,6 +127,10 @@ impl Kind {
             Self::Larson => "larson",
             Self::Mixed => "mixed",
             Self::Trace => "trace",
+            Self::Million => "million",
+            Self::Turns => "turns",
+            Self::Half => "half",
+            Self::Ring => "ring",
         }
     }
 
