@@ -33,8 +33,9 @@ pub struct Place {
 impl Turns {
     /// Batches between two threads.
     const AHEAD: usize = 2;
-    /// How often a thread looks for a batch before it looks at its clock: the other one may have stopped.
-    const PATIENCE: usize = 1000;
+    /// How often a thread looks for a batch before it looks at its clock: the other one may have stopped. Where there
+    /// are more threads than processors each time may take milliseconds.
+    const PATIENCE: usize = 20;
     /// Blocks at once.
     const CHUNK: usize = 1000;
 
