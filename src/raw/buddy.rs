@@ -11,7 +11,7 @@ use super::state::{Kind, Node, State};
 use super::states::States;
 use super::sweep::tables::GatherTables;
 use super::visits::Visits;
-#[cfg(any(test, modelled))]
+#[cfg(any(test, feature = "allocator", modelled))]
 use super::visits::WithoutOwner;
 use crate::board_place::BoardRef;
 use crate::commit::Commit;
@@ -343,7 +343,7 @@ impl Buddy {
     /// # Errors
     ///
     /// As there.
-    #[cfg(any(test, modelled))]
+    #[cfg(any(test, feature = "allocator", modelled))]
     pub fn release(&self, block: BlockIndex, shard: Shard) -> Result<Class, NotLive> {
         self.release_by(block, shard, &WithoutOwner)
     }
