@@ -57,8 +57,9 @@ pub fn light_fence() {
     step();
     #[cfg(not(modelled))]
     atomic::compiler_fence(Ordering::SeqCst);
+    // SeqCst: pairs with the heavy fence, as that has it.
     #[cfg(modelled)]
-    atomic::fence(Ordering::SeqCst);
+    fence(Ordering::SeqCst);
 }
 
 #[cfg(modelled)]

@@ -11,6 +11,8 @@
 //! A model can't have two light fences that order nothing. `README.md` says how it was tested that no proof needs more.
 
 pub(super) use crate::sync::light_fence as light;
+#[cfg(modelled)]
+use crate::sync::{Ordering, fence};
 
 /// The fence of the rare one. False: the system has none, or refused it.
 #[must_use = "without the fence nothing is ordered"]
@@ -18,7 +20,7 @@ pub(super) fn heavy() -> bool {
     #[cfg(all(feature = "std", not(modelled)))]
     return crate::sys::heavy_fence();
     #[cfg(modelled)]
-    crate::sync::fence(crate::sync::Ordering::SeqCst);
+    fence(Ordering::SeqCst);
     #[cfg(not(all(feature = "std", not(modelled))))]
     return cfg!(modelled);
 }
