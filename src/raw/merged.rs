@@ -36,13 +36,19 @@ impl Buddy {
     }
 
     /// The buddy of a block, if it is free, and the order of both together.
-    fn free_buddy(&self, block: BlockIndex, order: Order) -> Option<(BlockIndex, Order)> {
+    pub(super) fn free_buddy(&self, block: BlockIndex, order: Order) -> Option<(BlockIndex, Order)> {
         self.geometry.buddy_of(block, order).filter(|(buddy, _)| self.states.at(*buddy).read().is_free(order))
     }
 
     /// In transit → `Free`: publishes a block of the caller's, merged with its free buddies to blocks of at most `most`
-    /// units. O(orders). Lock-free.
-    fn publish_merged(&self, block: BlockIndex, order: Order, most: u32, shard: Shard) {
+    /// units. Returns the merged one. O(orders). Lock-free.
+    pub(super) fn publish_merged(
+        &self,
+        block: BlockIndex,
+        order: Order,
+        most: u32,
+        shard: Shard,
+    ) -> (BlockIndex, Order) {
         let (mut head, mut size) = (block, order);
         while let Some((buddy, up)) = self.free_buddy(head, size).filter(|(_, up)| up.units() <= most) {
             if self.states.at(buddy).absorb(size).is_err() {
@@ -53,13 +59,16 @@ impl Buddy {
             (head, size) = (head.min(buddy), up);
         }
         self.publish(head, size, shard);
+        (head, size)
     }
 
     /// Publishes a range of units that the caller has, as the fewest blocks, merged with their free buddies as far as
     /// one thread may withhold them.
     pub(super) fn publish_range_merged(&self, range: Range<u32>, shard: Shard) {
         let most = self.geometry.units() / PART;
-        self.geometry.blocks(range).for_each(|(block, order)| self.publish_merged(block, order, most, shard));
+        for (block, order) in self.geometry.blocks(range) {
+            self.publish_merged(block, order, most, shard);
+        }
     }
 
     /// Tidies the stacks, if many nodes are out of place because their blocks were merged. For allocations that would

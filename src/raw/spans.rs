@@ -160,16 +160,7 @@ impl Buddy {
             check!(released.is_ok());
         } else {
             self.states.at(block).withdraw();
-            while let Some((buddy, up)) = self.geometry.buddy_of(head, size).filter(|(_, up)| up.units() <= most) {
-                let word = self.states.at(buddy);
-                if !word.read().is_free(size) || word.absorb(size).is_err() {
-                    break;
-                }
-                // Its node stays behind in a stack.
-                self.note_displaced();
-                (head, size) = (head.min(buddy), up);
-            }
-            self.publish(head, size, shard);
+            (head, size) = self.publish_merged(block, order, most, shard);
         }
         while let Some(merged) = self.merge_free(head, size, shard) {
             (head, size) = merged;
@@ -178,10 +169,10 @@ impl Buddy {
 
     /// Merges a block with its buddy, if both are free.
     fn merge_free(&self, block: BlockIndex, order: Order, shard: Shard) -> Option<(BlockIndex, Order)> {
-        let (buddy, up) = self.geometry.buddy_of(block, order)?;
+        let (buddy, up) = self.free_buddy(block, order)?;
         let [lower, upper] = [block.min(buddy), block.max(buddy)];
         let [word, upper_word] = [lower, upper].map(|block| self.states.at(block));
-        if !word.read().is_free(order) || !upper_word.read().is_free(order) || upper_word.absorb(order).is_err() {
+        if !self.states.at(block).read().is_free(order) || upper_word.absorb(order).is_err() {
             return None;
         }
         if word.raise(order, up).is_err() {

@@ -305,3 +305,18 @@ impl Guests {
         self.0.load(Ordering::Acquire) != 0
     }
 }
+
+#[cfg(all(test, not(modelled)))]
+mod tests {
+    use super::*;
+
+    /// Offsets begin at 0, so that blocks of a pool of offsets have addresses from 1 on.
+    #[test]
+    fn no_address_is_a_mark() {
+        for address in (1..1000).chain([1 << 40, u64::MAX >> 1]) {
+            let settled = Word(address);
+            assert!(!settled.allows(address) && settled.allows(address + 1) && Word(NONE).allows(address));
+            assert!(!Word(BIASED).allows(address) && !Word(REVOKED).allows(address));
+        }
+    }
+}

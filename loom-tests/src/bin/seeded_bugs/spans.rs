@@ -5,6 +5,7 @@ use super::bug::Bug;
 const STATE: &str = "raw/state.rs";
 const ROWS: &str = "raw/rows.rs";
 const SPANS: &str = "raw/spans.rs";
+const MERGED: &str = "raw/merged.rs";
 const PAGES: &str = "raw/slabs/spans.rs";
 const WITHHELD: &str = "raw/withheld.rs";
 const TIDY: &str = "raw/slabs/tidy.rs";
@@ -30,29 +31,29 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a block is not withdrawn before it is merged",
         source: SPANS,
-        find: "            self.states.at(block).withdraw();\n            while",
-        replace: "            while",
+        find: "            self.states.at(block).withdraw();\n            (head",
+        replace: "            (head",
         models: &["spans::release_alloc_lower"],
     },
     Bug {
         name: "a release merges without a look at the exchange",
-        source: SPANS,
-        find: "|| word.absorb(size).is_err()",
-        replace: "|| word.absorb(size).is_err() && size.get() > 7",
+        source: MERGED,
+        find: "if self.states.at(buddy).absorb(size).is_err() {",
+        replace: "if self.states.at(buddy).absorb(size).is_err() && size.get() > 7 {",
         models: &["spans::release_alloc_lower", "spans::release_alloc_upper"],
     },
     Bug {
         name: "a release publishes what it has merged as the upper half",
-        source: SPANS,
+        source: MERGED,
         find: "(head, size) = (head.min(buddy), up);",
         replace: "(head, size) = (head.max(buddy), up);",
         models: &["spans::release_release"],
     },
     Bug {
         name: "a release forgets what it has absorbed",
-        source: SPANS,
-        find: "            self.publish(head, size, shard);\n        }\n",
-        replace: "            self.publish(block, order, shard);\n            _ = head;\n        }\n",
+        source: MERGED,
+        find: "        self.publish(head, size, shard);\n",
+        replace: "        self.publish(block, order, shard);\n",
         models: &["spans::release_release"],
     },
     Bug {
