@@ -300,7 +300,7 @@ impl StateWord<'_> {
     #[inline]
     pub fn hold_by_store(self, class: Class) {
         // Release: pairs with the Acquire in `read` and in `change`; a thread that sees the block cached sees what came
-        // before.
+        // before. No model needs the Release: the cache hands the block out, or flushes it, by another one.
         self.0.store(State::cached(class).0, Ordering::Release);
     }
 

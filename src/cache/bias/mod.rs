@@ -161,7 +161,7 @@ impl<const CLASSES: usize> Bias<'_, CLASSES> {
     ) -> Released {
         let (Intent(intent), Words { words, .. }) = (self.intent, self.words);
         // Release: pairs with the Acquire in `settle_slow`; a thread that sees this release under way sees the one
-        // before it done.
+        // before it done. No model needs the Release: an exchange finds the newest state in any case.
         intent.store(address, Ordering::Release);
         // Pairs with the heavy fence in `settle_slow`: that thread sees the intent, or this one sees the class revoked.
         fences::light();
@@ -175,7 +175,8 @@ impl<const CLASSES: usize> Bias<'_, CLASSES> {
             Released::Not
         };
         // Release: pairs with the Acquire in `settle_slow` and in `may_release_slow`; a thread that sees no release
-        // under way sees the state that this one left.
+        // under way sees the state that this one left. No model needs the second Release: an exchange finds the newest
+        // state in any case.
         intent.store(NONE, Ordering::Release);
         released
     }
@@ -193,8 +194,8 @@ impl<const CLASSES: usize> Bias<'_, CLASSES> {
         };
         if restored != Restored::Yes {
             // Release: pairs with the Acquire in `see`, should there have been no fence: the owner's last plain
-            // store is seen. The class is settled at once, for the owner has no release under way. Relaxed on failure:
-            // a visitor has revoked the class meanwhile.
+            // store is seen. The class is settled at once, for the owner has no release under way. No model needs the
+            // Release: the fence was made there. Relaxed on failure: a visitor has revoked the class meanwhile.
             let _ = word.compare_exchange(BIASED, NONE, Ordering::Release, Ordering::Relaxed);
         }
         restored
@@ -213,6 +214,7 @@ impl<const CLASSES: usize> Bias<'_, CLASSES> {
     #[cold]
     pub fn may_release_slow(self, class: usize, address: u64, seen: Word) -> bool {
         // Acquire: pairs with the Release in `release`; the exchange that follows finds the state that the owner left.
+        // No model needs the Acquire: an exchange finds the newest state in any case.
         self.settle_slow(class, seen) != address || self.intent.0.load(Ordering::Acquire) != address
     }
 
@@ -229,9 +231,12 @@ impl<const CLASSES: usize> Bias<'_, CLASSES> {
                     if !self.words.heavy() {
                         fences::wait_instead();
                     }
-                    // Acquire: pairs with both Releases in `release`.
+                    // Acquire: pairs with both Releases in `release`. No model needs the Acquire: as in
+                    // `may_release_slow`.
                     let intent = self.intent.0.load(Ordering::Acquire);
-                    // Release: pairs with the Acquire in `see`. Acquire on failure: as there.
+                    // Release: pairs with the Acquire in `see`. No model needs the Release: the heavy fence before it
+                    // orders as much. Acquire on failure: as there. No model needs the second Acquire on
+                    // failure: as in `may_release_slow`.
                     word.compare_exchange(REVOKED, intent, Ordering::Release, Ordering::Acquire).map(|_| intent)
                 }
                 settled => return settled,
