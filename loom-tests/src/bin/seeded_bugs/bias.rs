@@ -66,7 +66,7 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a revocation: the intent is looked at before the heavy fence",
         source: PROTOCOL,
-        find: "                    if !self.words.heavy() {\n                        fences::wait_instead();\n                    }\n                    // Acquire: pairs with both Releases in `release`.\n                    let intent = self.intent.0.load(Ordering::Acquire);\n",
+        find: "                    if !self.words.heavy() {\n                        fences::wait_instead();\n                    }\n                    // Acquire: pairs with both Releases in `release`. No model needs the Acquire: as in\n                    // `may_release_slow`.\n                    let intent = self.intent.0.load(Ordering::Acquire);\n",
         replace: "                    let intent = self.intent.0.load(Ordering::Acquire);\n                    if !self.words.heavy() {\n                        fences::wait_instead();\n                    }\n",
         models: &["bias::owner_other"],
     },
