@@ -282,6 +282,12 @@ impl Visit {
 #[derive(Debug)]
 pub struct Guests(AtomicU32);
 
+impl Default for Guests {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Guests {
     const_unless_loom! {
         /// There are none.
