@@ -62,7 +62,8 @@ impl Visits for Visitor<'_> {
 impl OwnCache<'_> {
     /// Looks whether the owner takes the bias of a class now, and does.
     #[cold]
-    pub fn look(self, class: Class, caches: &Caches) {
+    #[inline(never)]
+    pub fn look_slow(self, class: Class, caches: &Caches) {
         let (slot, handed_out) = (class.place(), self.popped(class));
         if self.owner().is_in_state() && caches.has_fences() && !self.cache().bias().words.is_refused() {
             if self.patience().look(slot, handed_out) {

@@ -105,7 +105,7 @@ impl MemoryPool {
     /// Pushes a block into this cache of this thread.
     #[inline]
     fn push_to(&self, cache: OwnCache<'_>, address: usize) -> Option<()> {
-        cache.push(address, self.config.address_shift, |cache, class| cache.look(class, &self.caches))
+        cache.push(address, self.config.address_shift, |cache, class| cache.look_slow(class, &self.caches))
     }
 
     /// The calling thread, that changes the block at an address.

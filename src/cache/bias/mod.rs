@@ -6,6 +6,7 @@ mod patience;
 
 pub use patience::Patience;
 
+use crate::check::at;
 use crate::sync::{AtomicU32, AtomicU64, Ordering, const_unless_loom};
 
 /// In an intent: no release is under way. In the word of a class: settled, and none was under way. No block begins at
@@ -91,13 +92,13 @@ impl<const CLASSES: usize> Words<CLASSES> {
     pub fn see(&self, class: usize) -> Word {
         // Acquire: pairs with the Release in `settle_slow`; this thread is behind the heavy fence of the one that
         // settled the class, and sees the releases done that that one saw done.
-        Word(self.words[class].load(Ordering::Acquire))
+        Word(at(&self.words, class).load(Ordering::Acquire))
     }
 
     /// Is the class biased now? A statistic.
     pub fn is_biased(&self, class: usize) -> bool {
         // Relaxed: a statistic.
-        self.words[class].load(Ordering::Relaxed) == BIASED
+        at(&self.words, class).load(Ordering::Relaxed) == BIASED
     }
 
     /// Heavy fences that were made for them.
@@ -166,7 +167,7 @@ impl<const CLASSES: usize> Bias<'_, CLASSES> {
         // Pairs with the heavy fence in `settle_slow`: that thread sees the intent, or this one sees the class revoked.
         fences::light();
         // Relaxed: ordered by the fence.
-        let released = if words[class].load(Ordering::Relaxed) == BIASED {
+        let released = if at(words, class).load(Ordering::Relaxed) == BIASED {
             store();
             Released::Plainly
         } else if exchange() {
@@ -183,7 +184,7 @@ impl<const CLASSES: usize> Bias<'_, CLASSES> {
 
     /// The owner takes the bias of `class`. `is_visited` looks whether another thread visits this owner.
     pub fn restore(self, class: usize, is_visited: impl FnOnce() -> bool) -> Restored {
-        let word = &self.words.words[class];
+        let word = at(&self.words.words, class);
         // Relaxed: ordered by the fence.
         word.store(BIASED, Ordering::Relaxed);
         // Pairs with the light fences of visits: this thread sees the visit, or the visitor sees the class biased.
@@ -221,7 +222,7 @@ impl<const CLASSES: usize> Bias<'_, CLASSES> {
     /// Revokes the bias of `class`, and makes that known to the owner. Returns the address of the block that the owner
     /// may be releasing by a plain store still, or [`NONE`].
     fn settle_slow(self, class: usize, Word(mut seen): Word) -> u64 {
-        let word = &self.words.words[class];
+        let word = at(&self.words.words, class);
         loop {
             let next = match seen {
                 // Relaxed: ordered by the heavy fence. Acquire on failure: as in `see`.

@@ -6,6 +6,8 @@
 
 use core::cell::Cell;
 
+use crate::check::at;
+
 /// Blocks handed out that an owner waits for at first.
 const LEAST: u32 = 1 << 10;
 /// And at most.
@@ -39,48 +41,48 @@ impl<const CLASSES: usize> Patience<CLASSES> {
     /// [`look`]: Self::look
     #[inline]
     pub fn is_due(&self, class: usize, handed_out: u64) -> bool {
-        handed_out >= self.due[class].get()
+        handed_out >= at(&self.due, class).get()
     }
 
     /// True: the owner takes the bias now, and calls [`restored`](Self::restored) or [`refused`](Self::refused).
     pub fn look(&self, class: usize, handed_out: u64) -> bool {
-        let waited = self.waits[class].get();
+        let waited = at(&self.waits, class).get();
         if waited != 0 && waited & HAS == 0 {
             return true;
         }
         // It comes to know that the bias is gone, or begins to wait.
         let waited = waited & !HAS;
-        let has_paid = handed_out.wrapping_sub(self.due[class].get()) >= PAYS * u64::from(waited);
+        let has_paid = handed_out.wrapping_sub(at(&self.due, class).get()) >= PAYS * u64::from(waited);
         self.wait(class, handed_out, if has_paid { LEAST } else { 2 * waited });
         false
     }
 
     fn wait(&self, class: usize, handed_out: u64, blocks: u32) {
         let blocks = blocks.clamp(LEAST, MOST);
-        self.waits[class].set(blocks);
-        self.due[class].set(handed_out.saturating_add(blocks.into()));
+        at(&self.waits, class).set(blocks);
+        at(&self.due, class).set(handed_out.saturating_add(blocks.into()));
     }
 
     /// The owner has the bias.
     pub fn restored(&self, class: usize, handed_out: u64) {
-        self.waits[class].set(self.waits[class].get() | HAS);
-        self.due[class].set(handed_out);
+        at(&self.waits, class).set(at(&self.waits, class).get() | HAS);
+        at(&self.due, class).set(handed_out);
     }
 
     /// Another thread visits the owner: that happens where others release its blocks.
     pub fn refused(&self, class: usize, handed_out: u64) {
-        self.wait(class, handed_out, 2 * (self.waits[class].get() & !HAS));
+        self.wait(class, handed_out, 2 * (at(&self.waits, class).get() & !HAS));
     }
 
     /// There will be no bias.
     pub fn give_up(&self, class: usize) {
-        self.due[class].set(u64::MAX);
+        at(&self.due, class).set(u64::MAX);
     }
 
     /// What was handed out is counted from 0 again.
     pub fn count_anew(&self, class: usize) {
-        if self.due[class].get() != u64::MAX {
-            self.due[class].set(0);
+        if at(&self.due, class).get() != u64::MAX {
+            at(&self.due, class).set(0);
         }
     }
 }

@@ -31,15 +31,15 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a biased release: looks at the order before it tells its intent",
         source: PROTOCOL,
-        find: "        intent.store(address, Ordering::Release);\n        // Pairs with the heavy fence in `settle_slow`: that thread sees the intent, or this one sees the class revoked.\n        fences::light();\n        // Relaxed: ordered by the fence.\n        let released = if words[class].load(Ordering::Relaxed) == BIASED {",
-        replace: "        let seen = words[class].load(Ordering::Relaxed);\n        intent.store(address, Ordering::Release);\n        fences::light();\n        let released = if seen == BIASED {",
+        find: "        intent.store(address, Ordering::Release);\n        // Pairs with the heavy fence in `settle_slow`: that thread sees the intent, or this one sees the class revoked.\n        fences::light();\n        // Relaxed: ordered by the fence.\n        let released = if at(words, class).load(Ordering::Relaxed) == BIASED {",
+        replace: "        let seen = at(words, class).load(Ordering::Relaxed);\n        intent.store(address, Ordering::Release);\n        fences::light();\n        let released = if seen == BIASED {",
         models: &["bias::owner_other"],
     },
     Bug {
         name: "a biased release: an order without bias counts as biased",
         source: PROTOCOL,
-        find: "let released = if words[class].load(Ordering::Relaxed) == BIASED",
-        replace: "let released = if words[class].load(Ordering::Relaxed) <= BIASED",
+        find: "let released = if at(words, class).load(Ordering::Relaxed) == BIASED",
+        replace: "let released = if at(words, class).load(Ordering::Relaxed) <= BIASED",
         models: &["bias::unbiased_release_release", "bias::owner_other"],
     },
     Bug {
@@ -52,8 +52,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a biased release: the intent ends before the store",
         source: PROTOCOL,
-        find: "        let released = if words[class]",
-        replace: "        let is_biased = words[class].load(Ordering::Relaxed) == BIASED;\n        intent.store(if is_biased { NONE } else { address }, Ordering::Release);\n        let released = if is_biased || words[class]",
+        find: "        let released = if at(words, class)",
+        replace: "        let is_biased = at(words, class).load(Ordering::Relaxed) == BIASED;\n        intent.store(if is_biased { NONE } else { address }, Ordering::Release);\n        let released = if is_biased || at(words, class)",
         models: &["bias::owner_other"],
     },
     Bug {
@@ -94,8 +94,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a revocation: seen settled without Acquire",
         source: PROTOCOL,
-        find: "Word(self.words[class].load(Ordering::Acquire))",
-        replace: "Word(self.words[class].load(Ordering::Relaxed))",
+        find: "Word(at(&self.words, class).load(Ordering::Acquire))",
+        replace: "Word(at(&self.words, class).load(Ordering::Relaxed))",
         models: &["bias::settled_by_another"],
     },
     Bug {
