@@ -347,6 +347,8 @@ impl<'a> OwnCache<'a> {
 
     /// The window is about to show another heap, or none.
     fn forget_last(self) {
+        // A release of the unit with that number in the next heap is one like all others.
+        self.own().last.set(u32::MAX);
         self.own().last_class.set(NO_CLASS);
     }
 
