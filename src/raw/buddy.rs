@@ -20,7 +20,7 @@ use crate::metadata::room;
 use crate::metadata::{Source, Unavailable};
 #[cfg(not(modelled))]
 use crate::sync::AtomicU16;
-use crate::sync::{AtomicU32, AtomicU64, Ordering, model_or};
+use crate::sync::{AtomicU32, AtomicU64, model_or};
 
 /// Stale entries that one allocation drops from one stack before it looks elsewhere, so that no allocation pays for
 /// all that a sweep left behind.
@@ -45,9 +45,9 @@ pub struct Buddy {
     pub(super) shards: Shards<{ Order::COUNT }>,
     /// Counts operations that left a node in a stack that its state does not fit, or may have hidden a block in one. A
     /// sweep tidies the stacks if this has grown. A failing allocation counts it as publications.
-    displaced: AtomicU64,
+    pub(super) displaced: AtomicU64,
     /// `displaced` as of the last time that the stacks were tidied.
-    tidied: AtomicU64,
+    pub(super) tidied: AtomicU64,
     /// 1, if there are blocks of several parts.
     pub(super) has_parts: AtomicU32,
     /// Where looks for rows go on.
@@ -314,7 +314,7 @@ impl Buddy {
     /// Tells the board that this thread has just published something by a read-modify-write, in a stack of `order`, if
     /// it is in one.
     #[inline]
-    fn tell(&self, order: Order) {
+    pub(super) fn tell(&self, order: Order) {
         if let Some(Listing { board, entry }) = &self.listing {
             board.published(*entry, order.get());
         }
@@ -394,46 +394,6 @@ impl Buddy {
                 Err(now) => seen = now,
             }
         }
-    }
-
-    /// A number that grows with every publication. If two readings are equal, nothing was published between them.
-    ///
-    /// It is the sum of counters that only grow. A later reading finds each as large or larger, so that equal sums mean
-    /// equal counters, until one wraps: the tag of a stack does after 2^39 pushes in a heap of 2^24 units, half an hour
-    /// of nothing else, and after 2^32 in the largest heap, 12 s (`stack`). If just as much was pushed in between as
-    /// makes the sum wrap around, an allocation may fail, or a sweeper leave a heap at rest, though a block was
-    /// published. That block stays free, and the next publication makes the readings differ again.
-    pub fn version(&self) -> u64 {
-        let pushes = self.shards.through(self.geometry.max_order().place()).map(|stack| stack.pushes(&self.links));
-        // Acquire: pairs with the Release in `note_displaced`; as with `pushes`.
-        pushes.fold(self.displaced.load(Ordering::Acquire), u64::wrapping_add)
-    }
-
-    /// Counts a node that was left where its state does not fit, or a block that was published while its node stands in
-    /// an unknown place.
-    pub(super) fn note_displaced(&self) {
-        // Release: pairs with the Acquire in `version`; makes the publication visible to a thread that counts it.
-        self.displaced.fetch_add(1, Ordering::Release);
-        self.tell(Order::ZERO);
-    }
-
-    /// How many nodes may be out of place.
-    pub(super) fn displaced(&self) -> u64 {
-        // Relaxed, both: a hint.
-        self.displaced.load(Ordering::Relaxed).wrapping_sub(self.tidied.load(Ordering::Relaxed))
-    }
-
-    /// Do the stacks want tidying? If so, they count as tidied from now on.
-    pub(super) fn start_to_tidy(&self) -> bool {
-        // Acquire: pairs with the Release in `note_displaced`; the tidying sees the nodes that count as tidied.
-        // No model needs the Acquire: a node that a tidying misses costs a search, and no more.
-        let displaced = self.displaced.load(Ordering::Acquire);
-        // Relaxed, both: a hint. Nodes that are displaced meanwhile count for the next time.
-        let wanted = displaced != self.tidied.load(Ordering::Relaxed);
-        if wanted {
-            self.tidied.store(displaced, Ordering::Relaxed);
-        }
-        wanted
     }
 
     /// The nodes in the stacks of `order`, from the tops. For models whose threads are done.

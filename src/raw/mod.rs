@@ -28,6 +28,7 @@ pub mod state;
 pub mod states;
 pub mod sweep;
 pub mod take_all;
+mod version;
 pub mod visits;
 #[cfg(any(feature = "allocator", modelled))]
 pub mod watermark;

@@ -3,6 +3,7 @@
 use super::bug::Bug;
 
 const BUDDY: &str = "raw/buddy.rs";
+const VERSION: &str = "raw/version.rs";
 const BATCH: &str = "raw/batch.rs";
 const GATHER: &str = "raw/sweep/gather.rs";
 const MERGE: &str = "raw/sweep/merge.rs";
@@ -76,28 +77,28 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "the version disregards pushes",
-        source: BUDDY,
+        source: VERSION,
         find: "pushes.fold(self.displaced.load(Ordering::Acquire), u64::wrapping_add)",
         replace: "pushes.fold(self.displaced.load(Ordering::Acquire), |sum, _| sum)",
         models: &["search::search_overtaken"],
     },
     Bug {
         name: "the version disregards publications without a push",
-        source: BUDDY,
+        source: VERSION,
         find: "pushes.fold(self.displaced.load(Ordering::Acquire), u64::wrapping_add)",
         replace: "pushes.fold(0, u64::wrapping_add)",
         models: &["search::search_overtaken_without_push"],
     },
     Bug {
         name: "the version loads the displaced Relaxed",
-        source: BUDDY,
+        source: VERSION,
         find: "pushes.fold(self.displaced.load(Ordering::Acquire), u64::wrapping_add)",
         replace: "pushes.fold(self.displaced.load(Ordering::Relaxed), u64::wrapping_add)",
         models: &["search::search_overtaken_without_push"],
     },
     Bug {
         name: "the displaced are counted Relaxed",
-        source: BUDDY,
+        source: VERSION,
         find: "self.displaced.fetch_add(1, Ordering::Release)",
         replace: "self.displaced.fetch_add(1, Ordering::Relaxed)",
         models: &["search::search_overtaken_without_push"],
@@ -300,7 +301,7 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "shards: the version counts the first one",
-        source: BUDDY,
+        source: VERSION,
         find: "let pushes = self.shards.through(self.geometry.max_order().place())",
         replace: "let pushes = self.shards.through(self.geometry.max_order().place()).take(self.geometry.max_order().place() + 1)",
         models: &["shards::search_overtaken_in_shards"],
