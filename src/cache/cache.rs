@@ -13,7 +13,7 @@ use crate::thread;
 use crate::thread::lease::Lease;
 use crate::thread::registry::ThreadIndex;
 
-use super::bias::{Bias, Intent, Patience, Released, Visit, Words};
+use super::bias::{Intent, Patience, Released, Visit, Words};
 use super::bin::{BinIndex, Bins, OwnBins, Tops};
 use super::budget::BinBudget;
 use super::counts::{Counts, Past, Served, add, add_wide};
@@ -40,16 +40,16 @@ pub struct Cache {
     asked: AtomicU32,
     /// Whose block the owner is releasing, if it is another cache's.
     pub(super) visit: Visit,
-    intent: Intent,
+    pub(super) intent: Intent,
     own: Local<Own>,
     past: Past,
     /// The sizes of its blocks.
     pub(super) sizes: Sizes,
     /// Others read the words all the time. They are hardly ever written, so they have lines of their own.
-    words: CachePadded<Words<{ Class::COUNT }>>,
+    pub(super) words: CachePadded<Words<{ Class::COUNT }>>,
     /// Does the model have biases? Those without have fewer schedules.
     #[cfg(modelled)]
-    is_biased: bool,
+    pub(super) is_biased: bool,
 }
 
 /// The part of a cache that only its owner uses.
@@ -70,7 +70,7 @@ pub struct Own {
     pub(super) outboxes: [Outbox; OUTBOXES],
     pub(super) budget: BinBudget,
     aside: Aside,
-    patience: Patience<{ Class::COUNT }>,
+    pub(super) patience: Patience<{ Class::COUNT }>,
 }
 
 /// A cache for its owner: the thread that uses it now, as [`Lease`] has it.
@@ -110,32 +110,6 @@ impl Cache {
             owner.bins().place(bin, first, entries);
             first += entries + usize::from(entries > 0);
         }
-    }
-
-    /// The bias of its owner.
-    #[inline]
-    pub(super) fn bias(&self) -> Bias<'_, { Class::COUNT }> {
-        Bias { intent: &self.intent, words: &self.words }
-    }
-
-    /// Whether the model has biases, before others see the cache.
-    #[cfg(modelled)]
-    pub(super) fn begin_bias(&mut self, is_biased: bool) {
-        self.is_biased = is_biased;
-    }
-
-    /// Is there a bias at all? In a program always: without a heavy fence no class gets one.
-    #[inline]
-    pub(super) fn has_bias(&self) -> bool {
-        #[cfg(modelled)]
-        return self.is_biased;
-        #[cfg(not(modelled))]
-        crate::cache::bias::MAY_BE
-    }
-
-    /// How many classes are biased now, and the words of all. Statistics.
-    pub fn biased(&self) -> (usize, &Words<{ Class::COUNT }>) {
-        (self.sizes.classes().filter(|class| self.words.is_biased(class.place())).count(), &self.words)
     }
 
     /// Asks the owner to flush. Its next operation does, unless it releases the block that it allocated last.
@@ -226,17 +200,6 @@ impl<'a> OwnCache<'a> {
             };
             add_wide(&self.cache.past.popped, classes.map(take).sum());
         }
-    }
-
-    /// How many blocks of a class it handed out since the count moved out.
-    pub(super) fn popped(self, class: Class) -> u64 {
-        self.cache.tops.popped(BinIndex::of(class))
-    }
-
-    /// When it takes a bias.
-    #[inline]
-    pub(super) fn patience(self) -> &'a Patience<{ Class::COUNT }> {
-        &self.own().patience
     }
 
     #[inline]

@@ -4,7 +4,10 @@
 use crate::raw::{Class, State, Visits};
 use crate::thread::registry::ThreadIndex;
 
-use super::bias::{Restored, Words};
+#[cfg(not(modelled))]
+use super::bias::MAY_BE;
+use super::bias::{Bias, Patience, Restored, Words};
+use super::bin::BinIndex;
 use super::cache::{Cache, OwnCache};
 use super::caches::Caches;
 
@@ -59,30 +62,69 @@ impl Visits for Visitor<'_> {
     }
 }
 
-impl OwnCache<'_> {
+impl Cache {
+    /// The bias of its owner.
+    #[inline]
+    pub(super) fn bias(&self) -> Bias<'_, { Class::COUNT }> {
+        Bias { intent: &self.intent, words: &self.words }
+    }
+
+    /// Whether the model has biases, before others see the cache.
+    #[cfg(modelled)]
+    pub(super) fn begin_bias(&mut self, is_biased: bool) {
+        self.is_biased = is_biased;
+    }
+
+    /// Is there a bias at all? In a program always: without a heavy fence no class gets one.
+    #[inline]
+    pub(super) fn has_bias(&self) -> bool {
+        #[cfg(modelled)]
+        return self.is_biased;
+        #[cfg(not(modelled))]
+        MAY_BE
+    }
+
+    /// How many classes are biased now, and the words of all. Statistics.
+    pub fn biased(&self) -> (usize, &Words<{ Class::COUNT }>) {
+        (self.sizes.classes().filter(|class| self.words.is_biased(class.place())).count(), &self.words)
+    }
+}
+
+impl<'a> OwnCache<'a> {
+    /// How many blocks of a class it handed out since the count moved out.
+    pub(super) fn popped(self, class: Class) -> u64 {
+        self.cache().tops.popped(BinIndex::of(class))
+    }
+
+    /// When it takes a bias.
+    #[inline]
+    pub(super) fn patience(self) -> &'a Patience<{ Class::COUNT }> {
+        &self.own().patience
+    }
+
     /// Looks whether the owner takes the bias of a class now, and does.
     #[cold]
     #[inline(never)]
     pub fn look_slow(self, class: Class, caches: &Caches) {
-        let (slot, handed_out) = (class.place(), self.popped(class));
+        let (place, handed_out) = (class.place(), self.popped(class));
         if self.owner().is_in_state() && caches.has_fences() && !self.cache().bias().words.is_refused() {
-            if self.patience().look(slot, handed_out) {
+            if self.patience().look(place, handed_out) {
                 self.take_bias(class, caches);
             }
         } else {
-            self.patience().give_up(slot);
+            self.patience().give_up(place);
         }
     }
 
     /// Takes the bias of a class, if nobody visits the owner.
     pub fn take_bias(self, class: Class, caches: &Caches) {
-        let (slot, handed_out) = (class.place(), self.popped(class));
+        let (place, handed_out) = (class.place(), self.popped(class));
         let Some(number) = self.owner().cache() else { return };
         let is_visited = || caches.guests.is_any() || caches.iter().any(|(_, other)| other.visit.is_to(number));
-        match self.cache().bias().restore(slot, is_visited) {
-            Restored::Yes => self.patience().restored(slot, handed_out),
-            Restored::Visited => self.patience().refused(slot, handed_out),
-            Restored::Refused => self.patience().give_up(slot),
+        match self.cache().bias().restore(place, is_visited) {
+            Restored::Yes => self.patience().restored(place, handed_out),
+            Restored::Visited => self.patience().refused(place, handed_out),
+            Restored::Refused => self.patience().give_up(place),
         }
     }
 }

@@ -17,8 +17,6 @@ pub use error::{AddRangeError, ReserveError};
 use crate::error::RemoveHeapError;
 use crate::heaps::{Heap, Region};
 use crate::id::HeapId;
-#[cfg(not(modelled))]
-use crate::pool::LEAST_MIN_BLOCK;
 use crate::pool::{Config, MemoryPool};
 use crate::sync::const_unless_loom;
 
@@ -259,7 +257,7 @@ impl OffsetPool {
     /// ```
     #[cfg(not(modelled))]
     pub const fn tables_size(len: u64, min_block: u64) -> usize {
-        assert!(min_block.is_power_of_two() && min_block >= LEAST_MIN_BLOCK as u64, "no size of a smallest block");
+        assert!(Config::is_min_block(min_block), "no size of a smallest block");
         let units = len / min_block;
         // No range has more units.
         if units > u32::MAX as u64 { usize::MAX } else { crate::heaps::size(units as usize) }

@@ -1,7 +1,7 @@
 //! The builder of a pool.
 
 use super::MemoryPool;
-use super::config::{Config, LEAST_MIN_BLOCK};
+use super::config::Config;
 use crate::cache::Allowance;
 use crate::error::ConfigError;
 use crate::raw::{Class, Order, Sizes};
@@ -107,7 +107,7 @@ impl PoolBuilder {
     /// The configuration, checked.
     pub(crate) fn config(&self) -> Result<Config, ConfigError> {
         let Self { min_block, max_block, thread_cache, sizes, biased } = *self;
-        if !min_block.is_power_of_two() || min_block < LEAST_MIN_BLOCK {
+        if !Config::is_min_block(min_block as u64) {
             return Err(ConfigError::MinBlock { bytes: min_block });
         }
         let thread_cache = thread_cache.map_or(Allowance::DEFAULT, Allowance::of);

@@ -4,7 +4,7 @@ use crate::cache::Allowance;
 use crate::raw::{Class, Order, Sizes};
 
 /// Smallest `min_block` in bytes.
-pub(crate) const LEAST_MIN_BLOCK: usize = 16;
+const LEAST_MIN_BLOCK: usize = 16;
 
 /// The step of the table of small sizes, as a shift: no unit is smaller.
 const STEP: u32 = LEAST_MIN_BLOCK.trailing_zeros();
@@ -37,6 +37,11 @@ impl Config {
 
     /// Of offsets: blocks of 4 KiB, as pages have; the rest as by default.
     pub(crate) const OFFSETS: Self = Self::new(12, Order::MAX, Allowance::DEFAULT, Sizes::PowersOfTwo).of_units();
+
+    /// May the smallest blocks have `bytes` bytes?
+    pub(crate) const fn is_min_block(bytes: u64) -> bool {
+        bytes.is_power_of_two() && bytes >= LEAST_MIN_BLOCK as u64
+    }
 
     pub(super) const fn new(min_shift: u32, max_order: Order, thread_cache: Allowance, sizes: Sizes) -> Self {
         let mut classes = [Class::NO_CODE; STEPS];

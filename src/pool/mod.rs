@@ -17,6 +17,7 @@ mod remove;
 mod reserve;
 mod resize;
 mod scope;
+mod shortage;
 mod tables;
 mod turns;
 
@@ -41,8 +42,6 @@ use crate::units::Bytes;
 use crate::wakers::Wakers;
 pub use builder::PoolBuilder;
 pub(crate) use config::Config;
-#[cfg(not(modelled))]
-pub(crate) use config::LEAST_MIN_BLOCK;
 use counters::{Counters, count};
 
 /// A pool of memory over heaps that the caller gives. Any number of threads share it.

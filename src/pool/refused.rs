@@ -1,5 +1,6 @@
-//! Each call of the operating system that a pool makes refused in turn. There are two: for the key that tells of a
-//! thread's exit, and for the thread's value of it. A thread without these has no cache, and works.
+//! Each call of the operating system that a pool makes refused in turn. There are three: for the key that tells of a
+//! thread's exit, for the thread's value of it, and for a fence of all threads. A thread without the first two has no
+//! cache, and works. Without fences no release is biased.
 
 extern crate std;
 
@@ -21,9 +22,13 @@ fn a_pool_lives_with_each_refusal() {
     alone("pool::refused::a_pool_lives_with_each_refusal", || {
         let refused = Refusal::walk(|refusal| {
             let pool = MemoryPool::new();
-            let heap = pool.add_heap(ptr::without_provenance_mut(BYTES), BYTES).expect("a region");
-            let work = || (0..1000).map(|_| pool.hl_alloc(64).addr()).collect::<Vec<_>>();
-            let (blocks, refused) = thread::scope(|scope| {
+            let work = || {
+                let heap = pool.add_heap(ptr::without_provenance_mut(BYTES), BYTES).expect("a region");
+                let blocks = (0..1000).map(|_| pool.hl_alloc(64).addr()).collect::<Vec<_>>();
+                pool.take_bias(0);
+                (heap, blocks)
+            };
+            let ((heap, blocks), refused) = thread::scope(|scope| {
                 let thread = scope.spawn(|| refusal.during(work));
                 thread.join().unwrap_or_else(|_| panic!("{refusal:?}: it panics"))
             });
@@ -40,6 +45,6 @@ fn a_pool_lives_with_each_refusal() {
             assert_eq!(stats().largest_free, BYTES, "{refusal:?}, {refused:?}: {}", stats());
             refused
         });
-        assert_eq!(refused.into_iter().collect::<Vec<_>>(), ["at_exit", "key"]);
+        assert_eq!(refused.into_iter().collect::<Vec<_>>(), ["at_exit", "fence", "key"]);
     });
 }

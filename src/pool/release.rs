@@ -316,8 +316,10 @@ mod tests {
                 scope.spawn(move || {
                     let mut random = fastrand::Rng::with_seed(other);
                     for round in 1..=rounds {
+                        // Acquire: pairs with the Release of `begun` below; this thread sees the blocks of the round.
                         wait_until(|| begun.load(Ordering::Acquire) >= round);
                         release_all(round, &mut random, false);
+                        // Release: pairs with the Acquire of `done` below; the owner sees the counts of the round.
                         done.fetch_add(1, Ordering::Release);
                     }
                 });
@@ -333,6 +335,7 @@ mod tests {
                 }
                 (0..SIZES as u32).for_each(|order| pool.take_bias(order));
                 biased += pool.caches.iter().map(|(_, cache)| cache.biased().0 as u64).sum::<u64>();
+                // Release, and Acquire below: as above.
                 begun.store(round, Ordering::Release);
                 release_all(round, &mut random, true);
                 wait_until(|| done.load(Ordering::Acquire) == others * round);
@@ -354,7 +357,7 @@ mod tests {
 
     /// `RACES`: how many blocks, 10^7 unless set.
     #[test]
-    #[ignore = "takes minutes"]
+    #[ignore = "takes half a minute"]
     fn of_many_raced_releases_of_biased_blocks_one_succeeds() {
         let rounds: u64 = std::env::var("RACES").map_or(10_000_000, |races| races.parse().expect("a number"));
         race(rounds.div_ceil(BLOCKS as u64), 1);

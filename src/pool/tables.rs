@@ -2,7 +2,7 @@
 
 use super::MemoryPool;
 #[cfg(not(modelled))]
-use super::config::LEAST_MIN_BLOCK;
+use super::config::Config;
 use crate::error::AddHeapError;
 use crate::heaps::{Region, Tables};
 use crate::id::HeapId;
@@ -139,7 +139,7 @@ impl MemoryPool {
     /// ```
     #[cfg(not(modelled))]
     pub const fn tables_size(len: usize, min_block: usize) -> usize {
-        assert!(min_block.is_power_of_two() && min_block >= LEAST_MIN_BLOCK, "no size of a smallest block");
+        assert!(Config::is_min_block(min_block as u64), "no size of a smallest block");
         crate::heaps::size(len / min_block)
     }
 

@@ -59,7 +59,7 @@ pub struct Buddy {
     /// 1 while a thread wants all of the heap, so that nobody shall allocate here.
     pub(super) closed: AtomicU32,
     /// The place on the board where it tells of its blocks. `None` in an allocator, which has one heap.
-    listing: Option<Listing>,
+    pub(super) listing: Option<Listing>,
 }
 
 /// The board of a pool, and the heap's place on it.
@@ -309,33 +309,6 @@ impl Buddy {
     pub(super) fn push(&self, chain: Chain, order: Order, shard: Shard) {
         self.shards.own(shard, order.place()).push(&self.links, chain);
         self.tell(order);
-    }
-
-    /// Tells the board that this thread has just published something by a read-modify-write, in a stack of `order`, if
-    /// it is in one.
-    #[inline]
-    pub(super) fn tell(&self, order: Order) {
-        if let Some(Listing { board, entry }) = &self.listing {
-            board.published(*entry, order.get());
-        }
-    }
-
-    /// Tells the board of blocks that were free all the time: their nodes were in no stack for a while, or nobody knew
-    /// of them.
-    pub(crate) fn tell_of_stacks(&self) {
-        if let Some(Listing { board, entry }) = &self.listing {
-            board.raise(*entry);
-        }
-    }
-
-    /// Sets where it tells of its blocks. Before others see the heap.
-    pub(crate) fn list(&mut self, listing: Listing) {
-        self.listing = Some(listing);
-    }
-
-    /// Where it tells of its blocks.
-    pub(crate) fn listing(&self) -> Option<&Listing> {
-        self.listing.as_ref()
     }
 
     /// [`release_by`](Self::release_by) of a block that no cache has handed out.

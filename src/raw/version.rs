@@ -1,6 +1,7 @@
-//! The version of a heap: was anything published since a thread looked? And how many nodes are out of place.
+//! What a heap tells: its version, which says whether anything was published since a thread looked; how many nodes are
+//! out of place; and the board, on which it tells of its blocks.
 
-use super::buddy::Buddy;
+use super::buddy::{Buddy, Listing};
 use super::order::Order;
 use crate::sync::Ordering;
 
@@ -43,5 +44,32 @@ impl Buddy {
             self.tidied.store(displaced, Ordering::Relaxed);
         }
         wanted
+    }
+
+    /// Tells the board that this thread has just published something by a read-modify-write, in a stack of `order`, if
+    /// it is in one.
+    #[inline]
+    pub(super) fn tell(&self, order: Order) {
+        if let Some(Listing { board, entry }) = &self.listing {
+            board.published(*entry, order.get());
+        }
+    }
+
+    /// Tells the board of blocks that were free all the time: their nodes were in no stack for a while, or nobody knew
+    /// of them.
+    pub(crate) fn tell_of_stacks(&self) {
+        if let Some(Listing { board, entry }) = &self.listing {
+            board.raise(*entry);
+        }
+    }
+
+    /// Sets where it tells of its blocks. Before others see the heap.
+    pub(crate) fn list(&mut self, listing: Listing) {
+        self.listing = Some(listing);
+    }
+
+    /// Where it tells of its blocks.
+    pub(crate) fn listing(&self) -> Option<&Listing> {
+        self.listing.as_ref()
     }
 }

@@ -1,12 +1,18 @@
 //! A fence for all threads of the process at once.
 
+use super::refusal::is_refused;
+
 /// Does the system have such a fence? A running system may refuse it.
 pub(crate) const HAS_HEAVY_FENCE: bool = cfg!(all(any(target_os = "linux", target_os = "android", windows), not(miri)));
 
 /// Each running thread of the process has passed a full fence when this returns true; one that does not run passes one
 /// before it runs again. False: there is no such fence here.
-#[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
 pub(crate) fn heavy_fence() -> bool {
+    !is_refused("fence") && fence_all()
+}
+
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
+fn fence_all() -> bool {
     /// Commands of `membarrier(2)`.
     const PRIVATE_EXPEDITED: libc::c_int = 1 << 3;
     const REGISTER_PRIVATE_EXPEDITED: libc::c_int = 1 << 4;
@@ -22,16 +28,14 @@ pub(crate) fn heavy_fence() -> bool {
     membarrier(PRIVATE_EXPEDITED) || (membarrier(REGISTER_PRIVATE_EXPEDITED) && membarrier(PRIVATE_EXPEDITED))
 }
 
-/// The same.
 #[cfg(all(windows, not(miri)))]
-pub(crate) fn heavy_fence() -> bool {
+fn fence_all() -> bool {
     // SAFETY: it takes nothing, and touches no memory of the program.
     unsafe { windows_sys::Win32::System::Threading::FlushProcessWriteBuffers() };
     true
 }
 
-/// The same.
 #[cfg(any(miri, not(any(target_os = "linux", target_os = "android", windows))))]
-pub(crate) const fn heavy_fence() -> bool {
+const fn fence_all() -> bool {
     false
 }

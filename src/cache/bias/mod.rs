@@ -162,7 +162,7 @@ impl<const CLASSES: usize> Bias<'_, CLASSES> {
     ) -> Released {
         let (Intent(intent), Words { words, .. }) = (self.intent, self.words);
         // Release: pairs with the Acquire in `settle_slow`; a thread that sees this release under way sees the one
-        // before it done. No model needs the Release: an exchange finds the newest state in any case.
+        // before it done. No model needs the Release: there an exchange finds each store that was made before it.
         intent.store(address, Ordering::Release);
         // Pairs with the heavy fence in `settle_slow`: that thread sees the intent, or this one sees the class revoked.
         fences::light();
@@ -176,8 +176,8 @@ impl<const CLASSES: usize> Bias<'_, CLASSES> {
             Released::Not
         };
         // Release: pairs with the Acquire in `settle_slow` and in `may_release_slow`; a thread that sees no release
-        // under way sees the state that this one left. No model needs the second Release: an exchange finds the newest
-        // state in any case.
+        // under way sees the state that this one left. No model needs the second Release: there an
+        // exchange finds each store that was made before it.
         intent.store(NONE, Ordering::Release);
         released
     }
@@ -215,7 +215,7 @@ impl<const CLASSES: usize> Bias<'_, CLASSES> {
     #[cold]
     pub fn may_release_slow(self, class: usize, address: u64, seen: Word) -> bool {
         // Acquire: pairs with the Release in `release`; the exchange that follows finds the state that the owner left.
-        // No model needs the Acquire: an exchange finds the newest state in any case.
+        // No model needs the Acquire: there an exchange finds each store that was made before it.
         self.settle_slow(class, seen) != address || self.intent.0.load(Ordering::Acquire) != address
     }
 

@@ -2,7 +2,7 @@
 
 use super::bug::Bug;
 
-const ALLOC: &str = "pool/alloc.rs";
+const SHORTAGE: &str = "pool/shortage.rs";
 const BATCH: &str = "raw/batch.rs";
 const STATE: &str = "raw/state.rs";
 const DEPOT: &str = "cache/depot.rs";
@@ -242,7 +242,7 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "an allocation fails though another thread withholds something",
-        source: ALLOC,
+        source: SHORTAGE,
         find: "let withheld = self.caches.withheld.count();",
         replace: "let withheld = self.caches.withheld.count() * 0;",
         models: &["cached::what_a_gone_thread_left_is_withheld", "cached::what_is_in_a_depot_is_withheld"],
