@@ -29,7 +29,7 @@ use loom::model::Builder;
 use loom::thread::{self, JoinHandle};
 
 /// Thread switches in one execution beyond which something goes round in circles.
-const MAX_BRANCHES: usize = 20_000;
+const MAX_BRANCHES: usize = 5_000;
 
 /// In the environment: models are run with few preemptions before they are run with all that they have.
 const SHALLOW_FIRST: &str = "LOOM_TESTS_SHALLOW_FIRST";

@@ -86,7 +86,8 @@ impl Cache {
 
     /// How many classes are biased now, and the words of all. Statistics.
     pub fn biased(&self) -> (usize, &Words<{ Class::COUNT }>) {
-        (self.sizes.classes().filter(|class| self.words.is_biased(class.place())).count(), &self.words)
+        let is_biased = |class: &Class| self.has_bias() && self.words.is_biased(class.place());
+        (self.sizes.classes().filter(is_biased).count(), &self.words)
     }
 }
 

@@ -90,8 +90,8 @@ impl<S: Figures> fmt::Display for Line<'_, S> {
 }
 
 impl fmt::Display for PoolStats {
-    /// A report for a person: a line for each figure that is not 0, and one for each size of which there are blocks,
-    /// with a bar of what is live (`█`), cached (`c`) and free (`·`) of them.
+    /// A report for a person. It has a line for each figure that is not 0. Each size of which there are blocks has a
+    /// line with a bar: live (`█`), cached (`c`) and free (`·`) blocks.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plural = if self.heaps == 1 { "" } else { "s" };
         write!(f, "{} heap{plural}, {}", self.heaps, Bytes(self.capacity as u64))?;

@@ -4,10 +4,16 @@
 //! cargo run --release --example soak -- --minutes 120
 //! ```
 //!
-//! The time is cut into seasons. In each, some threads allocate and release blocks whose sizes drift, up to the limits;
-//! short threads come and go, and leave blocks to others; heaps come and go; a sweeper runs; and now and then one
-//! thread is stopped wherever it is, until each of the others has gone on. At the end of a season all is released. Then
-//! everything has coalesced, all figures are exact, and the memory of the process is as it was (`look`).
+//! The time is cut into seasons. In each of them
+//!
+//! - some threads allocate and release blocks whose sizes drift, up to the limits,
+//! - short threads come and go, and leave blocks to others,
+//! - heaps come and go,
+//! - a sweeper runs,
+//! - now and then one thread is stopped wherever it is, until each of the others has gone on.
+//!
+//! At the end of a season all is released. Then everything has coalesced, all figures are exact, and the memory of the
+//! process is as it was (`look`).
 #![allow(clippy::disallowed_types, reason = "the lint is for the library, whose atomics are loom's in its models")]
 
 mod look;
